@@ -1,0 +1,30 @@
+# make reproduce   trains on the built-in data and draws every figure, table and claim (about ten minutes on two cores)
+# make test        format, lint, types and tests
+PYTHON ?= python3
+PRESET ?= quick
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: reproduce test figures clean
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt setuptools torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e ".[test]"
+	touch $@
+
+reproduce: $(READY)
+	$(BIN)/python -m analyses --preset $(PRESET)
+
+figures: $(READY)
+	$(BIN)/python -m analyses --from-table
+
+test: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

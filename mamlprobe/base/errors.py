@@ -1,0 +1,23 @@
+"""The user's mistakes: one line that says where, what must hold, what was got and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake the user can mend.
+
+    The message is one line, ``where: what must hold, got what; what to do.``
+    The command line prints it to stderr and exits with code 2.
+    """
+
+    def __init__(self, where: str, must: str, got: object, advice: str) -> None:
+        line = f"{where}: {must}, got {got}; {advice}"
+        super().__init__(" ".join(line.split()))
+
+
+def unknown(where: str, kind: str, name: object, known: Iterable[str]) -> UserError:
+    """The error for a name that is not among `known`; it names the nearest ones."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5) or names
+    return UserError(where, f"the {kind} must be a known one", repr(name), f"did you mean {', '.join(near[:8])}?")

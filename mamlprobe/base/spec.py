@@ -1,0 +1,65 @@
+"""Settings as frozen dataclasses: strict to JSON and back, and a short name for every setting."""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from mamlprobe.base.errors import UserError, unknown
+
+T = TypeVar("T")
+
+
+def to_dict(value: object) -> Any:
+    """Nested dicts, lists and plain values of a dataclass."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [to_dict(item) for item in value]
+    return value
+
+
+def from_dict(kind: type[T], values: Any, where: str = "config") -> T:
+    """The dataclass `kind` with these values; absent fields keep their defaults.
+
+    Raises:
+        UserError: an unknown field, a value of another type, a required field that is absent.
+    """
+    if not isinstance(values, dict):
+        raise UserError(where, "settings must be a table of fields", type(values).__name__, "see config.json of a run")
+    hints = get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            raise unknown(where, "field", name, hints)
+    try:
+        return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+    except TypeError as error:
+        raise UserError(where, "every required field must be there", str(error), "add it") from None
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    origin, args = get_origin(kind), get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return from_dict(typing.cast(type, kind), value, where)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        return _value(next(a for a in args if a is not type(None)), value, where)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        item = args[0] if len(args) == 2 and args[1] is Ellipsis else None
+        kinds = [item] * len(value) if item is not None else list(args)
+        if len(kinds) == len(value):
+            return tuple(_value(k, v, where) for k, v in zip(kinds, value, strict=True))
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    raise UserError(where, f"the value must be of type {kind}", repr(value), "change it")
+
+
+def fingerprint(value: object, digits: int = 8) -> str:
+    """Hex digits of the SHA-256 of the settings' JSON."""
+    text = json.dumps(to_dict(value), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -1,0 +1,41 @@
+"""Random numbers without state: the same words give the same numbers, on every device and after every resume."""
+
+import hashlib
+import math
+
+import torch
+from torch import Tensor
+
+_GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
+_MIX1 = 0xBF58476D1CE4E5B9 - (1 << 64)
+_MIX2 = 0x94D049BB133111EB - (1 << 64)
+
+
+def key(*words: int | str) -> int:
+    """A signed 64-bit number that depends on every word and on their order."""
+    digest = hashlib.sha256("\x1f".join(f"{type(word).__name__}:{word}" for word in words).encode()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def generator(*words: int | str) -> torch.Generator:
+    """A CPU generator seeded by the words, such as ``generator(seed, "init")``."""
+    return torch.Generator().manual_seed(key(*words))
+
+
+def _shift(bits: Tensor, count: int) -> Tensor:
+    """Logical (unsigned) right shift of int64 bits."""
+    return (bits >> count) & ((1 << (64 - count)) - 1)
+
+
+def random_keys(*words: int | str, shape: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
+    """Independent uniform 63-bit integers of the stated shape, int64, made on the device itself.
+
+    The counter-based generator SplitMix64 (Steele, Lea, Flood 2014): entry i is a bijective mix of key + i * gamma,
+    so the numbers are the same on every device and nothing is carried from call to call.
+    """
+    count = torch.arange(1, math.prod(shape) + 1, dtype=torch.int64, device=device)
+    z = count * _GAMMA + key(*words)
+    z = (z ^ _shift(z, 30)) * _MIX1
+    z = (z ^ _shift(z, 27)) * _MIX2
+    z = z ^ _shift(z, 31)
+    return _shift(z, 1).reshape(shape)

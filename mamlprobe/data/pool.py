@@ -1,0 +1,237 @@
+"""A data set as one array of bytes `[class, item, C, H, W]`, and the file it is kept in."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import pooch
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+
+FORMAT = 1
+"""Number of the layout that `save_pool` writes."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pool:
+    """All images of a data set, their classes and the splits of the classes.
+
+    images: ``[class, item, C, H, W]`` uint8; classes with fewer items are padded with zeros.
+    counts: ``[class]`` int64, how many items of each class exist.
+    splits: ids of the classes of "train", "val", "test", int64 and disjoint.
+    mean, std: one number a channel, in units of brightness 0 to 1, used by `floats`.
+    source: a sentence, where the images came from and with which options.
+
+    Raises:
+        UserError: the parts do not fit together.
+    """
+
+    name: str
+    images: Tensor
+    counts: Tensor
+    class_names: tuple[str, ...]
+    splits: dict[str, Tensor]
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    source: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        for must, got in _faults(self):
+            raise UserError(f"pool {self.name!r}", must, got, "mend the reader that made it")
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} {len(ids)}" for name, ids in self.splits.items())
+        return f"Pool({self.name!r}, images {list(self.images.shape)}, classes: {splits})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images lie."""
+        return self.images.device
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.images.shape[2:]
+        return channels, height, width
+
+    def to(self, device: torch.device | str) -> "Pool":
+        """The same pool on another device."""
+        splits = {name: ids.to(device) for name, ids in self.splits.items()}
+        return replace(self, images=self.images.to(device), counts=self.counts.to(device), splits=splits)
+
+    def floats(self, images: Tensor) -> Tensor:
+        """What a net sees: (images / 255 - mean) / std, float32.
+
+        images: ``[..., C, H, W]`` uint8.
+        """
+        scaled = images.to(torch.float32) / 255
+        if all(value == 0 for value in self.mean) and all(value == 1 for value in self.std):
+            return scaled
+        mean, std = self._levels
+        return (scaled - mean) / std
+
+    @cached_property
+    def _levels(self) -> tuple[Tensor, Tensor]:
+        """Mean and std, each ``[C, 1, 1]`` float32 on the pool's device."""
+        levels = torch.tensor([self.mean, self.std], dtype=torch.float32, device=self.device)[:, :, None, None]
+        return levels[0], levels[1]
+
+    def digest(self) -> str:
+        """16 hex digits of a SHA-256 over pixels, counts and splits; equal on every device."""
+        return self._digest
+
+    @cached_property
+    def smallest(self) -> dict[str, tuple[int, str]]:
+        """For each split, the item count and the name of its class with the fewest items."""
+        places = {name: int(ids[self.counts[ids].argmin()]) for name, ids in self.splits.items()}
+        return {name: (int(self.counts[place]), self.class_names[place]) for name, place in places.items()}
+
+    @cached_property
+    def _digest(self) -> str:
+        sha = hashlib.sha256()
+        for name, tensor in [("images", self.images), ("counts", self.counts), *sorted(self.splits.items())]:
+            sha.update(f"{name}{list(tensor.shape)}".encode())
+            sha.update(tensor.contiguous().cpu().numpy().data)
+        return sha.hexdigest()[:16]
+
+    def rotated(self) -> "Pool":
+        """The pool whose classes are each class turned by 0, 90, 180 and 270 degrees counter-clockwise.
+
+        Four times the classes: class c turned by r quarters has id r * classes + c and name ``NAME/rot090``.
+        A turned class stays in the split of its class.
+
+        Raises:
+            UserError: the images are not square.
+        """
+        _, height, width = self.image_shape
+        if height != width:
+            raise UserError(
+                f"pool {self.name!r}", "images must be square to be rotated", f"{height} x {width}", "state a size"
+            )
+        classes = len(self.class_names)
+        turns = [torch.rot90(self.images, quarter, (-2, -1)) for quarter in range(4)]
+        return replace(
+            self,
+            name=f"{self.name}-rotated",
+            images=torch.cat(turns),
+            counts=self.counts.repeat(4),
+            class_names=tuple(f"{name}/rot{90 * quarter:03d}" for quarter in range(4) for name in self.class_names),
+            splits={
+                name: torch.cat([ids + quarter * classes for quarter in range(4)]) for name, ids in self.splits.items()
+            },
+            source=f"{self.source}; each class also turned by 90, 180 and 270 degrees as classes of their own",
+        )
+
+    def describe(self) -> pd.DataFrame:
+        """One row a split: ``split classes items images C H W``; items are those of its smallest class."""
+        channels, height, width = self.image_shape
+        rows = [
+            {"split": name, "classes": len(ids), "items": self.smallest[name][0]}
+            | {"images": int(self.counts[ids].sum()), "C": channels, "H": height, "W": width}
+            for name, ids in self.splits.items()
+        ]
+        return pd.DataFrame(rows)
+
+
+def _faults(pool: Pool) -> Iterator[tuple[str, object]]:
+    """What must hold and what was got, for each fault of a pool."""
+    images, counts = pool.images, pool.counts
+    if images.ndim != 5 or images.dtype != torch.uint8 or not images.numel():
+        yield "images must be [class, item, C, H, W] uint8", f"{list(images.shape)} {images.dtype}"
+        return
+    classes, items, channels = images.shape[:3]
+    if counts.shape != (classes,) or counts.dtype != torch.int64:
+        yield f"counts must be [{classes}] int64", f"{list(counts.shape)} {counts.dtype}"
+        return
+    if int(counts.min()) < 1 or int(counts.max()) > items:
+        yield f"counts must lie in 1..{items}", f"{int(counts.min())}..{int(counts.max())}"
+    if len(pool.class_names) != classes or len(set(pool.class_names)) != classes:
+        yield f"{classes} different class names must be given", len(set(pool.class_names))
+    if not pool.splits or any(
+        ids.ndim != 1 or ids.dtype != torch.int64 or not len(ids) for ids in pool.splits.values()
+    ):
+        yield "splits must be non-empty 1-d int64 tensors", {k: list(v.shape) for k, v in pool.splits.items()}
+        return
+    ids = torch.cat(list(pool.splits.values()))
+    if int(ids.min()) < 0 or int(ids.max()) >= classes:
+        yield f"class ids in splits must lie in 0..{classes - 1}", f"{int(ids.min())}..{int(ids.max())}"
+    if len(set(ids.tolist())) != len(ids):
+        yield "splits must be disjoint", f"{len(ids) - len(set(ids.tolist()))} repeated class ids"
+    if len(pool.mean) != channels or len(pool.std) != channels or not all(value > 0 for value in pool.std):
+        yield f"mean and std must have {channels} numbers, std above 0", f"{pool.mean} and {pool.std}"
+
+
+def save_pool(pool: Pool, path: str | Path) -> None:
+    """Write the pool as one safetensors file, all or nothing; what is not a tensor is JSON in its header."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {"images": pool.images, "counts": pool.counts}
+    tensors |= {f"split.{name}": ids for name, ids in pool.splits.items()}
+    words = {
+        "format": FORMAT,
+        "name": pool.name,
+        "class_names": pool.class_names,
+        "splits": list(pool.splits),
+        "mean": pool.mean,
+        "std": pool.std,
+        "source": pool.source,
+        "digest": pool.digest(),
+    }
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(
+            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, aside, {"pool": json.dumps(words)}
+        )
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def load_saved(path: str | Path) -> Pool:
+    """The pool that `save_pool` wrote, on the CPU.
+
+    Raises:
+        UserError: no such file, or it is damaged, which its digest shows.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError("load_saved", "the file must exist", path, "save the pool again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            words = json.loads(file.metadata()["pool"])
+            if words["format"] != FORMAT:
+                raise UserError(
+                    "load_saved", f"{path} must have format {FORMAT}", words["format"], "save the pool again"
+                )
+            pool = Pool(
+                name=words["name"],
+                images=file.get_tensor("images"),
+                counts=file.get_tensor("counts"),
+                class_names=tuple(words["class_names"]),
+                splits={name: file.get_tensor(f"split.{name}") for name in words["splits"]},
+                mean=tuple(words["mean"]),
+                std=tuple(words["std"]),
+                source=words["source"],
+            )
+    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise UserError(
+            "load_saved", f"{path} must be a whole saved pool", repr(error), "delete it and load again"
+        ) from None
+    if pool.digest() != words["digest"]:
+        got = f"digest {pool.digest()} instead of {words['digest']}"
+        raise UserError("load_saved", f"{path} must be undamaged", got, "delete it and load again")
+    return pool
+
+
+def cache_folder() -> Path:
+    """The folder of pools drawn or parsed before: the environment's MAMLPROBE_CACHE, else the user's cache folder."""
+    return Path(os.environ.get("MAMLPROBE_CACHE") or pooch.os_cache("mamlprobe"))

@@ -1,0 +1,289 @@
+"""How every figure looks: one look a name, one set of fonts and lines, and how a figure becomes a file."""
+
+import math
+import os
+import re
+import zlib
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib import style as sheets
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
+
+from mamlprobe.base.errors import UserError, unknown
+
+
+class Look(NamedTuple):
+    """What a name is drawn with: told apart by colour, and by marker or line without it."""
+
+    colour: str
+    marker: str
+    linestyle: str
+
+
+WIDTHS = {"column": 3.3, "full": 6.8}
+"""Widths in inches: one column of a two-column page, and the page."""
+GREY, PALE = "#666666", "#B3B3B3"
+"""Published values and captions; floors and chance."""
+DOTS = (0, (1, 1.5))
+"""The line of chance."""
+RAMP = "viridis"
+PUBLISHED = "published"
+
+
+def _ramp(fraction: float) -> str:
+    return to_hex(matplotlib.colormaps[RAMP](0.85 * fraction))
+
+
+_STEP_MARKERS = "os^vPXphd<>"
+PALETTE: dict[str, Look] = {
+    "maml": Look("#0072B2", "o", "-"),
+    "fomaml": Look("#56B4E9", "s", "--"),
+    "anil": Look("#D55E00", "^", "-"),
+    "fo_anil": Look("#E69F00", "v", "--"),
+    "boil": Look("#009E73", "P", "-."),
+    "nil": Look("#000000", "X", ":"),
+    "reptile": Look("#CC79A7", "p", "-."),
+    "imaml": Look("#882255", "h", "--"),
+    "meta_sgd": Look("#5C4A00", "<", "-."),
+    "mamlpp": Look("#3B1F8F", ">", ":"),
+    "random init": Look("#D55E00", "o", "-"),
+    "x0.7": Look("#E69F00", "v", "-."),
+    "x0.5": Look("#CC79A7", "p", ":"),
+    "zero-init": Look("#009E73", "s", "--"),
+    "zeroing": Look("#0072B2", "^", "-"),
+    "before": Look("#E69F00", "o", "--"),
+    "after": Look("#0072B2", "s", "-"),
+    "interference": Look("#D55E00", "o", "--"),
+    "noise": Look("#E69F00", "v", "-."),
+    "contrastive": Look("#0072B2", "^", "-"),
+} | {f"step {k}": Look(_ramp(k / 10), _STEP_MARKERS[k], ("-", "--", "-.", ":")[k % 4]) for k in range(11)}
+"""The look of every method, arm, term and inner step; a name looks the same in every figure."""
+
+LABELS = {
+    "maml": "MAML", "fomaml": "FOMAML", "anil": "ANIL", "fo_anil": "FO-ANIL", "boil": "BOIL", "nil": "NIL",
+    "reptile": "Reptile", "imaml": "iMAML", "meta_sgd": "Meta-SGD", "mamlpp": "MAML++",
+}  # fmt: skip
+"""How the papers spell the methods."""
+
+_SPARE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_SPARE_MARKERS = "os^vPXhp"
+_SPARE_LINES = ("-", "--", "-.", ":")
+_SPARE = [Look(_SPARE_COLOURS[i % 7], _SPARE_MARKERS[i % 8], _SPARE_LINES[i % 4]) for i in range(56)]
+
+_TICKS = {"labelsize": 7, "color": "#444444", "labelcolor": "#222222"} | {
+    "major.width": 0.6, "major.size": 2.5, "minor.size": 1.5, "minor.width": 0.5
+}  # fmt: skip
+RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 5,
+    "axes.labelsize": 7.5,
+    "axes.labelpad": 3,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": "#444444",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.xmargin": 0.03,
+    "grid.color": "#E8E8E8",
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.borderaxespad": 0.3,
+    "legend.borderpad": 0.2,
+    "legend.handlelength": 2.4,
+    "legend.columnspacing": 1.4,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "lines.markeredgewidth": 0.5,
+    "hatch.linewidth": 0.5,
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+    "savefig.facecolor": "white",
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "mamlprobe",
+} | {f"{axis}tick.{key}": size for axis in "xy" for key, size in _TICKS.items()}
+"""The house's settings, on top of matplotlib's own defaults; a matplotlibrc at hand has no say."""
+
+_METADATA: dict[str, dict[str, str | None]] = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    ".svg": {"Date": None, "Creator": None},
+}
+
+SIZES = {"P": 5.5, "X": 5.2, "p": 4.8, "h": 4.6, "^": 4.6, "v": 4.6, "<": 4.6, ">": 4.6}
+"""Marker sizes in points that look alike; 4 for the others."""
+
+
+def _plain(name: Hashable) -> str:
+    return re.sub(r"[\s_-]+", "", str(name).lower()).replace("++", "pp")
+
+
+_KNOWN = {_plain(name): name for name in PALETTE}
+
+
+def _number(name: Hashable) -> float | None:
+    try:
+        number = float(str(name))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def label(name: Hashable) -> str:
+    """The name as papers spell it: ``fo_anil`` gives ``FO-ANIL``; names unknown here stay as they are."""
+    return LABELS.get(_KNOWN.get(_plain(name), ""), str(name))
+
+
+def look(name: Hashable) -> Look:
+    """The look of any name, whatever its case, blanks, hyphens or underscores.
+
+    Names that are not in `PALETTE` get one by a hash of theirs: the same in every figure and process.
+    """
+    known = _KNOWN.get(_plain(name))
+    return PALETTE[known] if known else _SPARE[zlib.crc32(_plain(name).encode()) % len(_SPARE)]
+
+
+def looks(names: Iterable[Hashable]) -> dict[Hashable, Look]:
+    """The looks of names drawn together, in the order given.
+
+    Numbers get a ramp from dark to light in their own order. An unknown name whose hashed look resembles one in use
+    moves on to the next free look, whatever the order of `names`.
+    """
+    names = list(dict.fromkeys(names))
+    numbers = [_number(name) for name in names]
+    if len(names) > 1 and all(number is not None for number in numbers):
+        rank = {name: k for k, name in enumerate(sorted(names, key=lambda name: _number(name) or 0.0))}
+        step = 1 / (len(names) - 1)
+        return {n: Look(_ramp(rank[n] * step), _STEP_MARKERS[rank[n] % 11], _SPARE_LINES[rank[n] % 4]) for n in names}
+    taken = {name: look(name) for name in names if _plain(name) in _KNOWN}
+    for name in sorted((name for name in names if name not in taken), key=str):
+        start = _SPARE.index(look(name))
+        turn = _SPARE[start:] + _SPARE[:start]
+        used = list(taken.values())
+        clash = [sum(4 * (a == b) + 2 * (a.colour == b.colour) + (a.marker == b.marker) for b in used) for a in turn]
+        taken[name] = turn[int(np.argmin(clash))]
+    return {name: taken[name] for name in names}
+
+
+def naming(column: str, value: Hashable) -> str:
+    """How a legend calls a value of a column: words as `label` spells them, numbers and truth with the column named."""
+    if isinstance(value, int | float | np.number | np.bool_):
+        return f"{column.replace('_', ' ')} = {value if isinstance(value, bool | np.bool_) else f'{value:g}'}"
+    return label(value)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Within it matplotlib's settings are `RC` over matplotlib's own defaults; afterwards they are what they were."""
+    with sheets.context(["default", RC]):
+        yield
+
+
+def canvas(
+    rows: int,
+    cols: int,
+    *,
+    width: Literal["full", "column"] = "full",
+    ratio: float = 0.75,
+    sharex: Literal["none", "all", "row", "col"] = "none",
+    sharey: Literal["none", "all", "row", "col"] = "none",
+) -> tuple[Figure, np.ndarray]:
+    """An empty figure, ``WIDTHS[width]`` inches wide, and its axes ``[rows, cols]``, `ratio` times as high as wide.
+
+    Raises:
+        UserError: `width` is not a known one, or there is no cell.
+    """
+    if width not in WIDTHS:
+        raise unknown("draw.canvas", "width", width, WIDTHS)
+    if rows < 1 or cols < 1:
+        raise UserError(
+            "draw.canvas", "a figure must have a cell", f"{rows} x {cols}", "ask for one row and column or more"
+        )
+    with style():
+        inches = WIDTHS[width]
+        engine = ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04, wspace=0.03, hspace=0.03)
+        figure = Figure(figsize=(inches, inches / cols * ratio * rows), layout=engine)
+        return figure, figure.subplots(rows, cols, squeeze=False, sharex=sharex, sharey=sharey)
+
+
+def reference(
+    ax: Axes,
+    x: Any,
+    y: Any,
+    label: str = PUBLISHED,
+    *,
+    colour: str = GREY,
+    kind: Literal["auto", "marks", "line"] = "auto",
+) -> None:
+    """Draws published values as hollow diamonds; as a dashed line through more than 12, or across if `x` is None."""
+    with style():
+        line: dict[str, Any] = {"linestyle": (0, (5, 2)), "linewidth": 0.9, "color": colour, "zorder": 2.5}
+        mark: dict[str, Any] = {"linestyle": "", "marker": "D", "mfc": "none", "mec": colour, "mew": 0.9, "ms": 5}
+        mark["zorder"] = 4  # a hollow mark hides nothing
+        if x is None:
+            ax.axhline(float(y), label=label, gid="reference", **line)
+        else:
+            drawn = line if kind == "line" or (kind == "auto" and np.size(x) > 12) else mark
+            ax.plot(np.atleast_1d(x), np.atleast_1d(y), label=label, gid="reference", **drawn)
+
+
+def encode(figure: Figure, suffix: str = ".png") -> bytes:
+    """The bytes of a ``.png`` (150 dpi), ``.pdf`` or ``.svg`` file, without dates: from the same table the same bytes.
+
+    Raises:
+        UserError: the suffix is not one of the three.
+    """
+    if suffix not in _METADATA:
+        raise unknown("draw.save", "suffix", suffix, _METADATA)
+    with style():
+        buffer = BytesIO()
+        figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix])
+    return _packed(buffer) if suffix == ".png" else buffer.getvalue()
+
+
+def _packed(png: BytesIO) -> bytes:
+    """The same picture without the channels it does not use: transparency never, colours only where there are some."""
+    picture = Image.open(png).convert("RGB")
+    dots = np.asarray(picture)
+    grey = bool((dots == dots[..., :1]).all())
+    packed = BytesIO()
+    (picture.convert("L") if grey else picture).save(packed, "png", optimize=True, dpi=(150, 150))
+    return packed.getvalue()
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Writes the figure in the format of the path's suffix, making folders; readers see the old file or the new one.
+
+    Raises:
+        UserError: the suffix is not known, the folder cannot be written, or the disk is full.
+    """
+    target = Path(path)
+    data = encode(figure, target.suffix)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(data)
+        os.replace(aside, target)
+    except OSError as fault:
+        with suppress(OSError):
+            aside.unlink()
+        got = fault.strerror or type(fault).__name__
+        raise UserError(
+            "draw.save", f"{target} must be writable", got, "choose another folder or free some space"
+        ) from fault

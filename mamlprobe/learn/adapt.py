@@ -1,0 +1,36 @@
+"""The one inner loop."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mamlprobe.learn.rates import Rates
+from mamlprobe.nets.params import Params
+
+Track = Literal["second", "first", "none"]
+
+
+def adapt(
+    loss_at: Callable[[Params, int], Tensor],
+    params: Params,
+    names: Sequence[str],
+    *,
+    steps: int,
+    rates: Rates,
+    track: Track,
+) -> list[Params]:
+    """The path of gradient descent: S+1 dicts of parameters, element 0 the start (Finn et al. 2017, algorithm 1).
+
+    ``loss_at(params, step)`` gives one loss a task [B]; the `names` adapt. `track`: "second" keeps the graph through the
+    inner gradients, "first" takes them as constants, "none" cuts the path loose from its start.
+    """
+    path = [params]
+    for step in range(steps if names else 0):
+        at = path[-1] if track != "none" else {n: v.detach().requires_grad_(n in names) for n, v in path[-1].items()}
+        loss = loss_at(at, step).sum()
+        gradients = torch.autograd.grad(loss, [at[n] for n in names], create_graph=track == "second", allow_unused=True)
+        moved = {n: at[n] if g is None else at[n] - rates(n, step) * g for n, g in zip(names, gradients, strict=True)}
+        path.append({**at, **moved} if track != "none" else {n: v.detach() for n, v in {**at, **moved}.items()})
+    return path + [path[0]] * (0 if names else steps)

@@ -1,0 +1,35 @@
+"""Losses and accuracies, one number a task."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def targets(logits: Tensor, labels: Tensor) -> Tensor:
+    """Real targets as they are; class labels [B, R] as one-hot rows [B, R, N] in the logits' precision."""
+    if labels.is_floating_point():
+        return labels.reshape(logits.shape)
+    return F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+
+
+def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
+    """Mean loss over the rows of each task [B]; logits [B, R, N], labels [B, R] or real targets.
+
+    ``cross_entropy``; ``mse`` is half the squared distance to the target.
+    """
+    if loss == "mse":
+        return 0.5 * (logits - targets(logits, labels)).square().sum(-1).mean(-1)
+    rows = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return rows.reshape(labels.shape).mean(-1)
+
+
+def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of rows whose largest logit is the label's, a task [B]; NaN for real targets.
+
+    Logits that tie for the largest (a zeroed head before its first step) share the credit: chance, not the first class.
+    """
+    if labels.is_floating_point():
+        return logits.new_full((logits.shape[0],), float("nan"))
+    best = logits == logits.amax(-1, keepdim=True)
+    hit = best.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return (hit / best.sum(-1)).to(torch.float64).mean(-1)

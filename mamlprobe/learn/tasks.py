@@ -1,0 +1,117 @@
+"""A batch of tasks as losses of parameters: what the inner and the outer loop see of nets, norms and readouts."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.adapt import Track, adapt
+from mamlprobe.learn.losses import task_losses
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.rates import rate_of
+from mamlprobe.learn.readout import cosine_attention
+from mamlprobe.learn.theta import Theta, start
+from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """Episodes under a net and a method, in one stage ("train" or "test")."""
+
+    net: Net
+    method: Method
+    episodes: Episodes
+    stage: str
+    running: Moments
+    """Running moments [1, C], used where the norm regime and the stage say so."""
+
+    @property
+    def still(self) -> Moments | None:
+        """Moments that every pass uses: the running ones, or none."""
+        use = self.method.norm.statistics == "running" and self.stage == "test"
+        if use and not self.running:
+            raise UserError("norm", "regime 'running' needs running moments", "none", "use 'batch' or 'support'")
+        return self.running if use else None
+
+    def support(self, params: Params, *, collect: bool = False) -> Pass:
+        """Forward pass of the support set."""
+        return self.net(params, self.episodes.support_x, moments=self.still, collect=collect)
+
+    def query(self, params: Params, *, collect: bool = False) -> Pass:
+        """Forward pass of the query set, normalised as the norm regime says."""
+        moments = self.still
+        if self.method.norm.statistics == "support":
+            moments = self.support(params, collect=True).moments
+        return self.net(params, self.episodes.query_x, moments=moments, collect=collect)
+
+    def query_logits(self, params: Params) -> Tensor:
+        """Logits of the query rows [B, N*Q, N] by the method's readout."""
+        passed = self.query(params)
+        if self.method.readout == "head":
+            return passed.logits
+        support = self.support(params).features
+        return cosine_attention(support, self.episodes.support_y, passed.features, self.episodes.way)
+
+    def support_losses(self, params: Params, step: int) -> Tensor:
+        """The inner loop's loss of each task [B]."""
+        return task_losses(self.support(params).logits, self.episodes.support_y, self.method.loss)
+
+    def query_losses(self, params: Params) -> Tensor:
+        """The outer loss of each task [B]."""
+        return task_losses(self.query_logits(params), self.episodes.query_y, self.method.loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadTasks(Tasks):
+    """The same where only the head adapts: features are computed once, and every step sees the head alone."""
+
+    support_features: Tensor
+    query_features: Tensor
+
+    def support_losses(self, params: Params, step: int) -> Tensor:
+        """The inner loop's loss of each task [B]."""
+        logits = self.net.head(params, self.support_features)
+        return task_losses(logits, self.episodes.support_y, self.method.loss)
+
+    def query_logits(self, params: Params) -> Tensor:
+        """Logits of the query rows [B, N*Q, N] by the method's readout."""
+        if self.method.readout == "head":
+            return self.net.head(params, self.query_features)
+        return cosine_attention(self.support_features, self.episodes.support_y, self.query_features, self.episodes.way)
+
+
+def tasks_at(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, stage: str
+) -> tuple[Tasks, Params, tuple[str, ...]]:
+    """The tasks, the parameters they start from (task axis B where they adapt, else 1) and the names that adapt."""
+    names = adapting(net, method.inner.adapts)
+    params = spread(lead(start(net, theta.net, method, stage=stage)), episodes.tasks, names)
+    tasks = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=lead(theta.moments))
+    if set(names) <= set(head_names(net)):
+        tasks = HeadTasks(
+            net=net,
+            method=method,
+            episodes=episodes,
+            stage=stage,
+            running=tasks.running,
+            support_features=tasks.support(params).features,
+            query_features=tasks.query(params).features,
+        )
+    return tasks, params, names
+
+
+def paths(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, stage: str, track: Track
+) -> tuple[Tasks, list[Params]]:
+    """The tasks and their inner path, S+1 dicts with the stage's number of steps."""
+    tasks, params, names = tasks_at(net, theta, episodes, method, stage=stage)
+    steps = method.inner.steps if stage == "train" else method.inner.test_steps
+    rates = rate_of(method.inner, theta.rates)
+    return tasks, adapt(tasks.support_losses, params, names, steps=steps, rates=rates, track=track)
+
+
+def adapt_tasks(net: Net, theta: Theta, episodes: Episodes, method: Method) -> list[Params]:
+    """The test-time path: S+1 dicts of parameters, each [B, ...], without graph; element 0 is the start."""
+    _, path = paths(net, theta, episodes, method, stage="test", track="none")
+    return [spread({n: v.detach() for n, v in params.items()}, episodes.tasks, params) for params in path]

@@ -1,0 +1,164 @@
+"""The centred rows of an input and their singular directions: what every CCA and CKA is computed from."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+
+Rows = Tensor | npt.NDArray[Any]
+
+TOLERANCE = 1e-6
+"""Singular values below this part of the largest are rounding of a float32 net (exactly dependent or dead channels)."""
+
+_SOUND = 1e-5
+"""Smallest eigenvalue ratio that the covariance route may keep: its correlations are off by rounding over this."""
+
+_PIECE = 512
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Spectrum:
+    """The thin singular value decomposition of centred rows, x = U diag(s) V^T, of numerical rank r.
+
+    base    [R, P]  rows in sample space, of which U is a linear map (the centred x, or U itself)
+    mix     [P, r]  that map: U = base @ mix
+    s       [r]     singular values, falling
+    V       [F, r]  orthonormal directions in feature space
+    energy          sum of all squared singular values, the sum of squares of the centred x
+    """
+
+    base: Tensor
+    mix: Tensor
+    s: Tensor
+    V: Tensor
+    energy: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(R, F) of the input."""
+        return self.base.shape[0], self.V.shape[0]
+
+    @property
+    def rank(self) -> int:
+        """Number of directions kept."""
+        return self.s.shape[0]
+
+    @property
+    def U(self) -> Tensor:
+        """Orthonormal directions in sample space [R, r]."""
+        return self.base @ self.mix
+
+    def take(self, index: Tensor) -> "Spectrum":
+        """The same directions with the samples in another order; `index` [R] is a permutation."""
+        return replace(self, base=self.base[index])
+
+
+def spectrum(x: Rows, *, tolerance: float = TOLERANCE) -> Spectrum:
+    """Thin SVD of the centred `x`, to be computed once and compared with many others.
+
+    x [R, F]: rows are samples. Directions whose singular value is not above `tolerance` times the largest are
+    dropped, so dead and exactly dependent channels have no part in anything; a constant x has rank 0.
+
+    With F < R it comes from the eigenvectors of the covariance if these are sound in float64 (every kept eigenvalue
+    above 1e-5 of the largest, every other below rounding), else from the SVD itself: same numbers, several times the
+    cost.
+
+    Raises:
+        UserError: not a matrix, no rows or features, not real, or not finite.
+    """
+    return spectrum_of("spectrum", "x", x, tolerance)
+
+
+def spectrum_of(where: str, name: str, x: Rows, tolerance: float = TOLERANCE) -> Spectrum:
+    """`spectrum` for a door called `where`, whose errors call the input `name`."""
+    rows = centred(where, name, x)
+    found = by_covariance(rows, tolerance) if rows.shape[1] < rows.shape[0] else None
+    return found if found is not None else by_svd(rows, tolerance)
+
+
+def by_covariance(rows: Tensor, tolerance: float) -> Spectrum | None:
+    """The spectrum of centred `rows` [R, F] from X^T X, or None where squaring the condition number would show."""
+    values, vectors = torch.linalg.eigh(inner(rows, rows))
+    values, vectors = values.flip(0), vectors.flip(1)
+    ratio = values / values[0].clamp_min(torch.finfo(values.dtype).tiny)
+    keep = ratio >= _SOUND
+    if not bool((keep | (ratio < tolerance**2 / 2)).all()):
+        return None
+    s, V = values[keep].sqrt(), vectors[:, keep]
+    return Spectrum(base=rows, mix=V / s, s=s, V=V, energy=float(values.sum()))
+
+
+def by_svd(rows: Tensor, tolerance: float) -> Spectrum:
+    """The spectrum of centred `rows` [R, F] from their SVD, good at any condition number."""
+    U, s, Vt = torch.linalg.svd(rows, full_matrices=False)
+    keep = (s > tolerance * s[0]) & (s > 0)
+    rank = int(keep.sum())
+    mix = torch.eye(rank, dtype=rows.dtype, device=rows.device)
+    return Spectrum(base=U[:, keep], mix=mix, s=s[keep], V=Vt[keep].T, energy=float(s.square().sum()))
+
+
+def inner(x: Tensor, y: Tensor) -> Tensor:
+    """X^T Y [F, G] of x [R, F], y [R, G], summed in pieces of rows: one long sum loses two digits at R = 100,000."""
+    if len(x) <= _PIECE:
+        return x.T @ y
+    return torch.stack([x[i : i + _PIECE].T @ y[i : i + _PIECE] for i in range(0, len(x), _PIECE)]).sum(0)
+
+
+def centred(where: str, name: str, x: Rows) -> Tensor:
+    """A float64 copy of `x` [R, F] whose columns have mean zero.
+
+    The first row is taken off before the mean: a constant column becomes exactly zero, and large means cost no digits.
+    """
+    rows_and_width(where, name, x)
+    rows = own(where, name, x)
+    rows -= rows[0].clone()
+    mean = rows.mean(0)
+    if not bool(mean.isfinite().all()):
+        raise UserError(
+            where, f"{name} must be finite", "NaN or infinity", "look for the update where the net diverged"
+        )
+    rows -= mean
+    return rows
+
+
+def rows_and_width(where: str, name: str, x: Rows | Spectrum) -> tuple[int, int]:
+    """(R, F) of an input that must be a matrix with at least one row and one feature."""
+    shape = tuple(np.shape(x) if not isinstance(x, Tensor | Spectrum) else x.shape)
+    if len(shape) != 2 or 0 in shape:
+        raise UserError(
+            where,
+            f"{name} must be a matrix [R, F], rows are samples",
+            list(shape),
+            "choose how maps become rows: positions as rows, pooled, or flattened",
+        )
+    return shape[0], shape[1]
+
+
+def same_rows(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> tuple[int, int, int]:
+    """(R, F, G) of two inputs that must have the same samples as rows."""
+    (rows, f), (others, g) = rows_and_width(where, "x", x), rows_and_width(where, "y", y)
+    if rows != others:
+        raise UserError(
+            where, "x and y must have the same samples as rows", f"{rows} and {others} rows", "record both on one input"
+        )
+    return rows, f, g
+
+
+def own(where: str, name: str, x: Rows) -> Tensor:
+    """A float64 copy that the caller may write to; on the device of `x` where that knows float64."""
+    if isinstance(x, Tensor):
+        real = not x.is_complex()
+        device = torch.device("cpu") if x.device.type == "mps" else x.device
+    else:
+        x = np.asarray(x)
+        real = x.dtype.kind in "fiub"
+    if not real:
+        raise UserError(where, f"{name} must hold real numbers", x.dtype, "convert it")
+    if isinstance(x, Tensor):
+        return x.detach().to(device, torch.float64, copy=True, memory_format=torch.contiguous_format)
+    return torch.from_numpy(np.array(x, dtype=np.float64, order="C"))

@@ -1,0 +1,121 @@
+"""Nets as values: a spec that goes to JSON and back, and the net it names."""
+
+import importlib
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.streams import key
+from mamlprobe.nets.conv4 import conv4
+from mamlprobe.nets.mlp import mlp
+from mamlprobe.nets.params import Net
+from mamlprobe.nets.wrap import wrap
+
+KINDS = ("conv4", "mlp", "module")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetSpec:
+    """A net by its settings; the fields of another kind are ignored."""
+
+    kind: str = "conv4"
+    """conv4; mlp; module: any ``nn.Module`` by its import name."""
+    image: tuple[int, int, int] | None = None
+    """C, H, W of the inputs; None takes the data's."""
+    filters: int = 32
+    blocks: int = 4
+    order: str = "conv-bn-relu"
+    down: str = "pool"
+    head_bias: bool = True
+    hidden: tuple[int, ...] = (40, 40)
+    activation: str = "relu"
+    norm: str = "none"
+    module: str = ""
+    """``package.file:Class``, or a function that returns the module; called without arguments."""
+    head: str = ""
+    """Prefix of the module's head parameters."""
+    layers: tuple[str, ...] = ()
+    """Modules to record and to freeze by, in order; empty for the children that own parameters."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "layers", tuple(self.layers))
+        if self.image is not None:
+            object.__setattr__(self, "image", tuple(self.image))
+        if self.kind not in KINDS:
+            raise unknown("net", "kind", self.kind, KINDS)
+        if self.kind == "module" and not self.head:
+            raise UserError(
+                "net", "a module must name its head", "none", "set net.head to the last linear layer's name"
+            )
+
+
+def build(spec: NetSpec, *, way: int, image: tuple[int, int, int] | None = None, seed: int = 0) -> Net:
+    """The net for N-way tasks on inputs of shape `image` (C, H, W), by default the spec's own.
+
+    A module is made anew, its initial weights drawn from `seed`; the other kinds draw theirs in `init`.
+
+    Raises:
+        UserError: an input shape that is absent or not the spec's, a module that cannot be imported or made.
+    """
+    if spec.image is not None and image is not None and spec.image != tuple(image):
+        raise UserError("net", f"net.image must be the data's shape {list(image)}", list(spec.image), "leave it unset")
+    image = spec.image or image
+    if spec.kind == "module":
+        return wrap(_module(spec.module, seed), spec.head, layers=spec.layers or None)
+    if image is None:
+        raise UserError("net", "the shape of the inputs must be known", "none", "set net.image to C, H, W")
+    if spec.kind == "mlp":
+        return mlp(inputs=math.prod(image), way=way, hidden=spec.hidden, activation=spec.activation, norm=spec.norm)
+    return conv4(
+        image=image,
+        way=way,
+        filters=spec.filters,
+        blocks=spec.blocks,
+        order=spec.order,
+        down=spec.down,
+        head_bias=spec.head_bias,
+    )
+
+
+def _module(path: str, seed: int) -> nn.Module:
+    """The module that the import name makes; torch's global generator is left as it was."""
+    maker = _found(path)
+    try:
+        inspect.signature(maker).bind()
+    except TypeError as error:
+        advice = "write a function or subclass that needs none and name that"
+        raise UserError("net", f"{path} must be callable without arguments", str(error), advice) from None
+    except ValueError:  # a class written in C has no signature to ask
+        pass
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(seed, "init", path))
+        made = maker()
+    if not isinstance(made, nn.Module):
+        raise UserError("net", f"{path} must make an nn.Module", type(made).__name__, "name another")
+    return made
+
+
+def _found(path: str) -> Callable[..., Any]:
+    """The class or function that ``package.file:Class`` names."""
+    file, colon, name = path.partition(":")
+    if not (file and colon and name):
+        raise UserError(
+            "net", "net.module must read package.file:Class", repr(path), "separate file and class by a colon"
+        )
+    try:
+        module = importlib.import_module(file)
+    except ImportError as error:
+        advice = "install it or put its folder on PYTHONPATH"
+        raise UserError("net", f"module {file!r} must be importable", str(error), advice) from None
+    found = getattr(module, name, None)
+    if not callable(found):
+        names = [word for word, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
+        raise unknown("net", f"class of {file!r}", name, names or ["(it has none)"])
+    return found

@@ -1,0 +1,165 @@
+"""The four-block convolutional net of the few-shot literature, for all tasks of a batch at once."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.shapes import check
+from mamlprobe.nets.norm import batch_norm
+from mamlprobe.nets.params import Moments, Params, Pass
+
+ORDERS = ("conv-bn-relu", "conv-relu-bn")
+DOWNS = ("pool", "stride")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv4:
+    """3x3 conv, batch norm, ReLU, halving, `blocks` times; then a linear head on the flattened map.
+
+    ``order="conv-bn-relu"`` is Finn et al. 2017 and Antoniou et al. 2019, ``"conv-relu-bn"`` is Kao et al. 2022.
+    ``down="pool"`` halves by 2x2 max-pool, ``"stride"`` by a stride of 2 in the conv.
+    Parameters: ``body.<block>.conv.weight``, ``.conv.bias``, ``.norm.weight``, ``.norm.bias``, ``head.weight``, ``head.bias``.
+    """
+
+    image: tuple[int, int, int]
+    """C, H, W of the inputs."""
+    way: int = 5
+    filters: int = 32
+    blocks: int = 4
+    order: str = "conv-bn-relu"
+    down: str = "pool"
+    head_bias: bool = True
+
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise unknown("conv4", "order", self.order, ORDERS)
+        if self.down not in DOWNS:
+            raise unknown("conv4", "down", self.down, DOWNS)
+        least = min(self.way, self.filters, self.blocks, self.image[0])
+        if least < 1:
+            raise UserError("conv4", "way, filters, blocks and channels must be positive", least, "raise it")
+        if min(self.map) < 1:
+            least = 2**self.blocks if self.down == "pool" else 1
+            raise UserError(
+                "conv4",
+                f"images must be at least {least} pixels",
+                self.image,
+                "use larger images, fewer blocks or stride",
+            )
+
+    @cached_property
+    def map(self) -> tuple[int, int]:
+        """H, W of the last feature map."""
+        height, width = self.image[1:]
+        for _ in range(self.blocks):
+            height, width = (height // 2, width // 2) if self.down == "pool" else ((height + 1) // 2, (width + 1) // 2)
+        return height, width
+
+    @cached_property
+    def features(self) -> int:
+        """F, the width of the head's input."""
+        return self.filters * self.map[0] * self.map[1]
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """``conv1`` ... and ``head``."""
+        return (*(f"conv{block + 1}" for block in range(self.blocks)), "head")
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """Parameter name -> layer name."""
+        parts = ("conv.weight", "conv.bias", "norm.weight", "norm.bias")
+        body = {f"body.{block + 1}.{part}": f"conv{block + 1}" for block in range(self.blocks) for part in parts}
+        return body | {"head.weight": "head"} | ({"head.bias": "head"} if self.head_bias else {})
+
+    def roles(self, name: str) -> str:
+        """The name itself: it says the role."""
+        return name
+
+    def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
+        """Weights normal with variance 2 / fan-in (He et al. 2015), biases 0, norms 1 and 0; moments 0 and 1."""
+        params: Params = {}
+        channels, moments = self.image[0], {}
+        for block in range(1, self.blocks + 1):
+            shape = (self.filters, channels, 3, 3)
+            params[f"body.{block}.conv.weight"] = torch.randn(shape, generator=generator) * math.sqrt(
+                2 / (channels * 9)
+            )
+            params[f"body.{block}.conv.bias"] = torch.zeros(self.filters)
+            params[f"body.{block}.norm.weight"] = torch.ones(self.filters)
+            params[f"body.{block}.norm.bias"] = torch.zeros(self.filters)
+            moments[f"body.{block}.norm.mean"] = torch.zeros(self.filters)
+            moments[f"body.{block}.norm.var"] = torch.ones(self.filters)
+            channels = self.filters
+        params["head.weight"] = torch.randn(self.way, self.features, generator=generator) * math.sqrt(2 / self.features)
+        if self.head_bias:
+            params["head.bias"] = torch.zeros(self.way)
+        return params, moments
+
+    def __call__(self, params: Params, x: Tensor, *, moments: Moments | None = None, collect: bool = False) -> Pass:
+        """Named activations of images x [B, R, C, H, W]: ``conv1`` ... [B, R, C, h, w] and the logits."""
+        check("conv4", "x", x, "B R C H W", C=self.image[0], H=self.image[1], W=self.image[2])
+        z = x.transpose(0, 1)  # rows lead: tasks side by side in the channels cost no copy, be they grouped or shared
+        layers: dict[str, Tensor] = {}
+        collected: Moments | None = {} if collect else None
+        for block in range(1, self.blocks + 1):
+            name = f"body.{block}."
+            z = self._convolve(z, params[name + "conv.weight"], params[name + "conv.bias"])
+            if self.order == "conv-relu-bn":
+                z = F.relu(z)
+            z = batch_norm(
+                z,
+                params[name + "norm.weight"],
+                params[name + "norm.bias"],
+                name=name + "norm",
+                moments=moments,
+                collected=collected,
+            )
+            if self.order == "conv-bn-relu":
+                z = F.relu(z)
+            if self.down == "pool":
+                z = F.max_pool2d(z.flatten(0, 1), 2).unflatten(0, z.shape[:2])
+            layers[f"conv{block}"] = z.transpose(0, 1)
+        features = z.transpose(0, 1).flatten(2)
+        layers["head"] = self.head(params, features)
+        return Pass(layers=layers, features=features, moments=collected or {})
+
+    def _convolve(self, z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Convolution of z [R, B, C, H, W] by weights [B or 1, C', C, 3, 3]: one group a task, or one for all."""
+        rows, tasks = z.shape[:2]
+        groups = max(weight.shape[0], bias.shape[0])
+        flat = z.reshape(rows * tasks // groups, -1, *z.shape[3:])
+        weight, bias = weight.expand(groups, -1, -1, -1, -1).flatten(0, 1), bias.expand(groups, -1).flatten()
+        out = F.conv2d(flat, weight, bias, 2 if self.down == "stride" else 1, 1, groups=groups)
+        return out.reshape(rows, tasks, -1, *out.shape[2:])
+
+    def head(self, params: Params, features: Tensor) -> Tensor:
+        """Logits [B, R, N] of features [B, R, F]."""
+        return linear(features, params["head.weight"], params.get("head.bias"))
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x [B, R, F] times weights [B or 1, G, F], plus bias [B or 1, G]."""
+    out = x @ weight.mT
+    return out if bias is None else out + bias.unsqueeze(1)
+
+
+def conv4(
+    *,
+    image: tuple[int, int, int] = (1, 28, 28),
+    way: int = 5,
+    filters: int = 32,
+    blocks: int = 4,
+    order: str = "conv-bn-relu",
+    down: str = "pool",
+    head_bias: bool = True,
+) -> Conv4:
+    """The convolutional net for images of shape `image` (C, H, W); see `Conv4`."""
+    return Conv4(
+        image=tuple(image), way=way, filters=filters, blocks=blocks, order=order, down=down, head_bias=head_bias
+    )

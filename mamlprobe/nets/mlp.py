@@ -1,0 +1,121 @@
+"""Fully connected net: regression, linear representation learning, and the tests' smooth net."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.nets.conv4 import linear
+from mamlprobe.nets.norm import batch_norm
+from mamlprobe.nets.params import Moments, Params, Pass
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "tanh": torch.tanh,
+    "softplus": F.softplus,
+    "none": lambda z: z,
+}
+NORMS = ("none", "batch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mlp:
+    """Linear layers ``fc1`` ... of the `hidden` widths with an activation each, then a linear head.
+
+    Inputs [B, R, ...] are flattened to `inputs` numbers a row. ``norm="batch"`` puts a batch norm before each activation.
+    """
+
+    inputs: int
+    way: int = 5
+    hidden: tuple[int, ...] = (40, 40)
+    activation: str = "relu"
+    norm: str = "none"
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise unknown("mlp", "activation", self.activation, ACTIVATIONS)
+        if self.norm not in NORMS:
+            raise unknown("mlp", "norm", self.norm, NORMS)
+        if min((self.inputs, self.way, *self.hidden)) < 1:
+            raise UserError("mlp", "every width must be positive", (self.inputs, *self.hidden, self.way), "raise it")
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """``fc1`` ... and ``head``."""
+        return (*(f"fc{i + 1}" for i in range(len(self.hidden))), "head")
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """Parameter name -> layer name."""
+        parts = ["linear.weight"] + ["linear.bias"] * self.bias
+        parts += ["norm.weight", "norm.bias"] if self.norm == "batch" else []
+        body = {f"body.{i + 1}.{part}": f"fc{i + 1}" for i in range(len(self.hidden)) for part in parts}
+        return body | {"head.weight": "head"} | ({"head.bias": "head"} if self.bias else {})
+
+    def roles(self, name: str) -> str:
+        """The name itself: it says the role."""
+        return name
+
+    def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
+        """Weights normal with variance 2 / fan-in, biases 0, norms 1 and 0; moments 0 and 1."""
+        widths = (self.inputs, *self.hidden)
+        params: Params = {}
+        moments: Moments = {}
+        for i, (fan, width) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+            params[f"body.{i}.linear.weight"] = torch.randn(width, fan, generator=generator) * math.sqrt(2 / fan)
+            if self.bias:
+                params[f"body.{i}.linear.bias"] = torch.zeros(width)
+            if self.norm == "batch":
+                params[f"body.{i}.norm.weight"], params[f"body.{i}.norm.bias"] = torch.ones(width), torch.zeros(width)
+                moments[f"body.{i}.norm.mean"], moments[f"body.{i}.norm.var"] = torch.zeros(width), torch.ones(width)
+        params["head.weight"] = torch.randn(self.way, widths[-1], generator=generator) * math.sqrt(2 / widths[-1])
+        if self.bias:
+            params["head.bias"] = torch.zeros(self.way)
+        return params, moments
+
+    def __call__(self, params: Params, x: Tensor, *, moments: Moments | None = None, collect: bool = False) -> Pass:
+        """Named activations [B, R, width] of x [B, R, ...]."""
+        z = x.flatten(2)
+        if z.shape[2] != self.inputs:
+            raise UserError("mlp", f"a row must have {self.inputs} numbers", z.shape[2], "set inputs")
+        layers: dict[str, Tensor] = {}
+        collected: Moments | None = {} if collect else None
+        for i in range(1, len(self.hidden) + 1):
+            name = f"body.{i}."
+            z = linear(z, params[name + "linear.weight"], params.get(name + "linear.bias"))
+            if self.norm == "batch":
+                z = batch_norm(
+                    z.transpose(0, 1),
+                    params[name + "norm.weight"],
+                    params[name + "norm.bias"],
+                    name=name + "norm",
+                    moments=moments,
+                    collected=collected,
+                ).transpose(0, 1)
+            z = ACTIVATIONS[self.activation](z)
+            layers[f"fc{i}"] = z
+        layers["head"] = self.head(params, z)
+        return Pass(layers=layers, features=z, moments=collected or {})
+
+    def head(self, params: Params, features: Tensor) -> Tensor:
+        """Logits [B, R, N] of features [B, R, F]."""
+        return linear(features, params["head.weight"], params.get("head.bias"))
+
+
+def mlp(
+    *,
+    inputs: int,
+    way: int = 5,
+    hidden: tuple[int, ...] = (40, 40),
+    activation: str = "relu",
+    norm: str = "none",
+    bias: bool = True,
+) -> Mlp:
+    """The fully connected net; see `Mlp`."""
+    return Mlp(inputs=inputs, way=way, hidden=tuple(hidden), activation=activation, norm=norm, bias=bias)

@@ -1,0 +1,110 @@
+"""Parameters by name: flat dicts, and the patterns that select among them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+
+Params = dict[str, Tensor]
+"""Tensors by parameter name. Inside a net each has a leading task axis, of size B, or of size 1 where all tasks share it."""
+
+Moments = dict[str, Tensor]
+"""``<norm>.mean`` and ``<norm>.var`` [B or 1, C] of every batch norm, biased variance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What one forward pass returns: every named layer [B, R, ...] in order, the last being the logits [B, R, N]."""
+
+    layers: dict[str, Tensor]
+    features: Tensor
+    """Input of the head [B, R, F]."""
+    moments: Moments = field(default_factory=dict)
+    """Moments of the inputs of every batch norm, filled when asked for."""
+
+    @property
+    def logits(self) -> Tensor:
+        """Output of the last layer [B, R, N]."""
+        return next(reversed(self.layers.values()))
+
+
+class Net(Protocol):
+    """A function from parameters and inputs to named activations, for all tasks of a batch at once."""
+
+    layers: tuple[str, ...]
+    """Names of the layers in order; the last is the head."""
+    parameters: dict[str, str]
+    """Parameter name -> layer name, in order."""
+
+    def roles(self, name: str) -> str:
+        """The parameter's name by role: ``body.*`` or ``head.*``."""
+        ...
+
+    def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
+        """Fresh parameters and moments, without task axis."""
+        ...
+
+    def __call__(self, params: Params, x: Tensor, *, moments: Moments | None = None, collect: bool = False) -> Pass:
+        """Named activations of inputs x [B, R, ...].
+
+        Batch norms use the statistics of x per task, or `moments` where given; `collect` fills ``Pass.moments``.
+        """
+        ...
+
+    def head(self, params: Params, features: Tensor) -> Tensor:
+        """Logits [B, R, N] of features [B, R, F]: the last layer alone."""
+        ...
+
+
+def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
+    """Names of the parameters that the patterns select, in the net's order.
+
+    A pattern is a shell pattern on the parameter's name, on its role (``head.*``, ``body.*``) or on its layer's name;
+    one with a leading ``!`` takes away what the patterns before it selected.
+
+    Raises:
+        UserError: a pattern that selects nothing.
+    """
+    chosen: set[str] = set()
+    for pattern in patterns:
+        word = pattern.removeprefix("!")
+        hit = {
+            name
+            for name, layer in net.parameters.items()
+            if any(fnmatchcase(label, word) for label in (name, net.roles(name), layer))
+        }
+        if not hit:
+            raise UserError(
+                "adapts",
+                "every pattern must select a parameter",
+                repr(pattern),
+                f"the layers are {', '.join(net.layers)}, the roles body.* and head.*",
+            )
+        chosen = chosen - hit if pattern.startswith("!") else chosen | hit
+    return tuple(name for name in net.parameters if name in chosen)
+
+
+def head_names(net: Net) -> tuple[str, ...]:
+    """Names of the head's parameters."""
+    return tuple(name for name in net.parameters if net.roles(name).startswith("head."))
+
+
+def lead(params: Mapping[str, Tensor]) -> Params:
+    """The same parameters with a leading task axis of size 1 (shared by all tasks)."""
+    return {name: value.unsqueeze(0) for name, value in params.items()}
+
+
+def spread(params: Mapping[str, Tensor], tasks: int, names: Iterable[str]) -> Params:
+    """`params` (with task axis) where the named ones have their own copy for each of B tasks (a view)."""
+    chosen = set(names)
+    return {name: value.expand(tasks, *value.shape[1:]) if name in chosen else value for name, value in params.items()}
+
+
+def mapped(function: Callable[[Tensor], Tensor], params: Mapping[str, Tensor]) -> Params:
+    """The dict with `function` applied to every tensor."""
+    return {name: function(value) for name, value in params.items()}

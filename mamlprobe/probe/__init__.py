@@ -1,0 +1,1 @@
+"""Floor 3: what the papers ask of a trained net."""

@@ -1,0 +1,49 @@
+"""Cosine similarity between the classes' features at the start (Kao et al. 2022, figure 2)."""
+
+import pandas as pd
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.tasks import tasks_at
+from mamlprobe.learn.theta import Theta
+from mamlprobe.measure import class_similarity, cosine_map
+from mamlprobe.nets.params import Net
+
+
+def _maps(net: Net, theta: Theta, episodes: Episodes, method: Method) -> torch.Tensor:
+    tasks, params, _ = tasks_at(net, theta, episodes, method, stage="test")
+    with torch.no_grad():
+        support, query = tasks.support(params).features, tasks.query(params).features
+    if support.shape[1] % episodes.way or query.shape[1] % episodes.way:
+        raise UserError(
+            "cosine", "every class must have equally many rows", list(support.shape), "balance the episodes"
+        )
+    return cosine_map(support, query, way=episodes.way)
+
+
+def cosine_maps(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+    """Mean cosine between the unadapted features of every two blocks (support class, query class): a row an entry.
+
+    Columns ``task row column value norm episodes``, blocks named ``s0`` ... ``q0`` ...; self pairs are included.
+    """
+    maps = _maps(net, theta, episodes, method)
+    names = [f"{side}{label}" for side in "sq" for label in range(episodes.way)]
+    index = pd.MultiIndex.from_product([range(episodes.tasks), names, names], names=["task", "row", "column"])
+    table = pd.Series(maps.cpu().numpy().ravel(), index=index, name="value").reset_index()
+    return table.assign(norm=method.norm.statistics, episodes=manifest(episodes))
+
+
+def cosine_classes(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+    """Mean cosine of query with support and with query features, of the same and of different classes, a task.
+
+    Columns ``task quantity value norm episodes``; the quantities are "query-support same", "query-support different",
+    "query-query same" and "query-query different".
+    """
+    found = class_similarity(_maps(net, theta, episodes, method), episodes.way)
+    tables = [
+        pd.DataFrame({"task": range(episodes.tasks), "quantity": name, "value": value.cpu().numpy()})
+        for name, value in found.items()
+    ]
+    return pd.concat(tables, ignore_index=True).assign(norm=method.norm.statistics, episodes=manifest(episodes))

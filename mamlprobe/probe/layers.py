@@ -1,0 +1,106 @@
+"""How similar is each layer before and after the inner loop? (Raghu et al. 2020, figure 2)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.tasks import adapt_tasks
+from mamlprobe.learn.theta import Theta
+from mamlprobe.measure import Spectrum, cca, cka, null_floor, pwcca, row_ratio, spectrum, svcca
+from mamlprobe.nets.params import Net
+from mamlprobe.probe.record import activations, as_rows
+
+Compare = Callable[[Any, Any], float]
+
+MEASURES: dict[str, tuple[str, Compare]] = {
+    "cca_mean": ("positions", cca),
+    "cca_top98": ("positions", lambda x, y: cca(x, y, summary="top98")),
+    "svcca": ("positions", svcca),
+    "pwcca": ("positions", pwcca),
+    "cka_debiased": ("flattened", cka),
+    "cka_biased": ("flattened", lambda x, y: cka(x, y, debiased=False)),
+}
+"""Measure -> how maps become its rows, and the measure. ``cca_top98`` is the summary of google/svcca."""
+
+CCA_FAMILY = ("cca_mean", "cca_top98", "svcca", "pwcca")
+
+
+def similarity(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    inputs: str = "query",
+    measures: Sequence[str] = tuple(MEASURES),
+    steps: Sequence[int] | None = None,
+    layers: Sequence[str] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Similarity of every layer's activations before and after `step` inner steps, one row a task, layer, step, measure.
+
+    Columns ``task layer step measure features inputs rows width ratio value floor norm episodes``: `features` says
+    how maps became rows, `ratio` is rows over width (under 10 a CCA is inflated), `floor` the same measure with whole
+    images of "after" permuted. Inputs are the query or the support set, the same before and after, each task's own
+    statistics. Where a measure is not defined (CCA with no more rows than features) its value is NaN.
+
+    Raises:
+        UserError: unknown measure, layer or inputs; a step the method does not take.
+    """
+    for name in measures:
+        if name not in MEASURES:
+            raise unknown("layers", "measure", name, MEASURES)
+    if inputs not in ("query", "support"):
+        raise unknown("layers", "inputs", inputs, ("query", "support"))
+    last = method.inner.test_steps
+    steps = tuple(range(1, last + 1)) if steps is None else tuple(steps)
+    if any(not 0 <= step <= last for step in steps):
+        raise UserError("layers", f"steps must lie in 0-{last}", list(steps), "raise inner.test_steps")
+    x = episodes.query_x if inputs == "query" else episodes.support_x
+    path = adapt_tasks(net, theta, episodes, method)
+    names = tuple(layers or net.layers)
+    before = activations(net, path[0], x, layers=names)
+    after = {step: activations(net, path[step], x, layers=names) for step in steps}
+    found: list[dict[str, object]] = []
+    for layer in names:
+        for features in dict.fromkeys(MEASURES[name][0] for name in measures):
+            wanted = [name for name in measures if MEASURES[name][0] == features]
+            start = as_rows(before[layer], features)
+            ends = {step: as_rows(maps[layer], features) for step, maps in after.items()}
+            group = start.shape[1] // x.shape[1]
+            for task in range(episodes.tasks):
+                pairs = {step: end[task] for step, end in ends.items()}
+                for row in _compare(start[task], pairs, wanted, group, seed + task):
+                    found.append({"task": task, "layer": layer, "features": features, **row})
+    table = pd.DataFrame(found).assign(inputs=inputs, norm=method.norm.statistics, episodes=manifest(episodes))
+    columns = "task layer step measure features inputs rows width ratio value floor norm episodes"
+    return table[columns.split()]
+
+
+def _compare(
+    start: Tensor, ends: dict[int, Tensor], measures: Sequence[str], group: int, seed: int
+) -> list[dict[str, object]]:
+    """Rows of the table for one task and layer: start [R, F] against the end [R, F] of every step."""
+    rows, width = start.shape
+    spectral = any(name in CCA_FAMILY for name in measures)
+    defined = rows - 1 > width or not spectral
+    first: Tensor | Spectrum = spectrum(start) if spectral and defined else start
+    found: list[dict[str, object]] = []
+    for step, end in ends.items():
+        second: Tensor | Spectrum = spectrum(end) if spectral and defined else end
+        for name in measures:
+            compare = MEASURES[name][1]
+            value = floor = float("nan")
+            if defined and torch.isfinite(end).all():
+                value = compare(first, second)
+                floor = null_floor(compare, first, second, draws=1, seed=seed, groups=group)[0]
+            ratio = row_ratio(start, end) if defined else rows / width
+            row = {"step": step, "measure": name, "rows": rows, "width": width, "ratio": ratio}
+            found.append({**row, "value": value, "floor": floor})
+    return found

@@ -1,0 +1,66 @@
+"""Named activations on known inputs."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.streams import generator
+from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.params import Net, Params, lead
+
+FEATURES = ("positions", "pooled", "flattened")
+"""How maps [R, C, H, W] become features: every position a row [R*H*W, C]; the mean over space [R, C]; [R, C*H*W]."""
+
+
+def record(net: Net, params: Theta | Params, x: Tensor, *, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """Activations by layer [B, R, F] of inputs x [B, R, ...], maps flattened; no graph, inputs and net unchanged.
+
+    `params` is a start (`Theta`, or its dict of parameters) or an entry of a path, with task axis B. Batch norms use
+    the statistics of x, each task its own.
+
+    Raises:
+        UserError: unknown layer.
+    """
+    return {name: value.flatten(2) for name, value in activations(net, params, x, layers=layers).items()}
+
+
+def activations(
+    net: Net, params: Theta | Params, x: Tensor, *, layers: Sequence[str] | None = None
+) -> dict[str, Tensor]:
+    """As `record`, the maps kept as maps [B, R, C, H, W]."""
+    for name in layers or ():
+        if name not in net.layers:
+            raise unknown("record", "layer", name, net.layers)
+    with torch.no_grad():
+        found = net(tasked(net, params), x).layers
+    return {name: found[name].detach() for name in (layers or net.layers)}
+
+
+def tasked(net: Net, params: Theta | Params) -> Params:
+    """The parameters with a task axis; one is added where there is none.
+
+    Raises:
+        UserError: parameters that are not the net's.
+    """
+    given = params.net if isinstance(params, Theta) else params
+    if set(given) != set(net.parameters):
+        odd = sorted(set(given) ^ set(net.parameters))
+        raise UserError("record", "the parameters must be the net's", odd[:4], "use the net they were trained with")
+    plain = net.init(generator(0, "shapes"))[0]
+    bare = all(given[name].ndim == plain[name].ndim for name in plain)
+    return lead(given) if bare else dict(given)
+
+
+def as_rows(maps: Tensor, features: str) -> Tensor:
+    """Rows [B, R', F] of activations [B, R, C, H, W] (or [B, R, F], which stay); `features` as in `FEATURES`."""
+    if features not in FEATURES:
+        raise unknown("record", "way to make features", features, FEATURES)
+    if maps.ndim == 3:
+        return maps
+    if features == "pooled":
+        return maps.flatten(3).mean(3)
+    if features == "flattened":
+        return maps.flatten(2)
+    return maps.flatten(3).movedim(2, 3).flatten(1, 2)

@@ -1,0 +1,54 @@
+"""What the outer gradient is made of, as a table (Kao et al. 2022)."""
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.params import Net, Params
+from mamlprobe.probe.contrast import decompose
+
+
+def contrast_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+    """What the outer gradient is made of, one row a task, quantity and part.
+
+    Columns ``task quantity part value order loss steps norm episodes``. Quantities: ``share``, the part of the
+    squared norm of the body's gradient a term accounts for, <g_term, g> / |g|^2 (signed; the shares sum to 1);
+    ``norm`` of each term's gradient; ``coefficient``, the mean over pairs of the same or of different labels;
+    ``attracted``, the fraction of different-label pairs whose coefficient is negative (the noise of the paper's title).
+    """
+    found = decompose(net, theta, episodes, method)
+    total = _flat(found.total)
+    size = total.square().sum(1)
+    rows: list[tuple[str, str, Tensor]] = []
+    for term, gradient in found.terms.items():
+        flat = _flat(gradient)
+        rows.append(("share", term, (flat * total).sum(1) / size))
+        rows.append(("norm", term, flat.norm(dim=1)))
+    rows.append(("norm", "total", size.sqrt()))
+    pairs = found.clean + found.noise
+    for label, mask in (("same", found.same), ("different", ~found.same)):
+        mean = (pairs * mask).flatten(1).sum(1) / mask.flatten(1).sum(1)
+        rows.append(("coefficient", label, mean))
+    negative = (pairs < 0) & ~found.same
+    rows.append(("attracted", "different", negative.flatten(1).sum(1) / (~found.same).flatten(1).sum(1)))
+    tables = [
+        pd.DataFrame(
+            {"task": range(episodes.tasks), "quantity": q, "part": part, "value": value.cpu().double().numpy()}
+        )
+        for q, part, value in rows
+    ]
+    return pd.concat(tables, ignore_index=True).assign(
+        order=method.inner.order,
+        loss=method.loss,
+        steps=method.inner.steps,
+        norm=method.norm.statistics,
+        episodes=manifest(episodes),
+    )
+
+
+def _flat(gradient: Params) -> Tensor:
+    """All parameters side by side [B, -]."""
+    return torch.cat([value.flatten(1) for value in gradient.values()], dim=1)

@@ -1,0 +1,1 @@
+"""Floor 5: the outer loop in time: device, clock, signals and files."""

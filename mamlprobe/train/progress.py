@@ -1,0 +1,70 @@
+"""What a person sees of a running training, and how they stop it."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from tqdm import tqdm
+
+from mamlprobe.train.state import Tally
+
+Bar = tqdm
+
+
+def bar(name: str, *, start: int, updates: int, on: bool) -> Bar:
+    """A progress bar on stderr: updates a second, time left; twice a second on a terminal, else twice a minute."""
+    pause = 0.5 if sys.stderr.isatty() else 30.0
+    return tqdm(
+        desc=name, initial=start, total=updates, unit="update", disable=not on, mininterval=pause, dynamic_ncols=True
+    )
+
+
+def show(bar: Bar, tally: Tally) -> None:
+    """Puts the means since the last point of the log beside the bar, seen when it is drawn next."""
+    if not bar.disable:
+        means = tally.means()
+        bar.set_postfix_str(f"loss {means['loss']:.3f}, accuracy {means['accuracy']:.3f}", refresh=False)
+
+
+def say(line: str, *, on: bool) -> None:
+    """One line on stderr, above the bar."""
+    if on:
+        tqdm.write(line, file=sys.stderr)
+
+
+class Stop:
+    """Whether the user asked to stop."""
+
+    asked = False
+
+
+@contextmanager
+def stopping(*, on: bool) -> Iterator[Stop]:
+    """Inside, the first Ctrl-C is noted, so that the update can end; the second interrupts at once.
+
+    Where the program handles or ignores Ctrl-C in a way of its own, or off the main thread, nothing is changed.
+    """
+    stop = Stop()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+        if on:  # not through Python's stream, which may be in the middle of a line
+            os.write(2, b"\nstopping after this update; Ctrl-C again stops at once\n")
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield stop
+        return
+    try:
+        signal.signal(signal.SIGINT, note)
+    except ValueError:  # not the main thread
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,158 @@
+"""One process's part of a training: where it begins, and what it leaves on the disk at each update."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.pool import Pool
+from mamlprobe.learn.theta import Theta, init
+from mamlprobe.nets.params import Net
+from mamlprobe.runs import tables
+from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
+from mamlprobe.runs.environment import environment
+from mamlprobe.runs.folder import LOG_COLUMNS, Run, write_json
+from mamlprobe.runs.writing import write
+from mamlprobe.train.progress import say
+from mamlprobe.train.state import Learner, Tally
+from mamlprobe.train.validation import SPLIT, validate
+
+Hook = Callable[[int, Net, Theta], pd.DataFrame | None]
+"""(update, net, theta) -> a tidy table, or None; called at every checkpoint."""
+
+
+class Session:
+    """The state of a training in this process; `update` updates are done.
+
+    At every update that `mark` sees, first the log, then the hooks' tables, last the checkpoint is written: what
+    stands in the files beyond the newest checkpoint is cut off and made again when a later session takes over.
+    """
+
+    def __init__(self, run: Run, pool: Pool, device: torch.device, *, progress: bool, hooks: Sequence[Hook]) -> None:
+        self.run, self.experiment, self.hooks, self.progress = run, run.config, hooks, progress
+        self.began = time.perf_counter()
+        self.env = _environment(run, pool, device)
+        self.pool, self.net = pool.to(device), run.net()
+        saved = _newest(run, progress)
+        theta = init(self.net, seed=run.config.seed, method=run.config.method) if saved is None else saved.theta
+        self.learner = Learner(self.net, theta.to(device), run.config.method)
+        if saved is not None:
+            self.learner.restore(saved.optimizer)
+        self.tally = Tally(None if saved is None else saved.words["tally"])
+        self.update = -1 if saved is None else saved.update
+        self.saved = self.update
+        self.validates = SPLIT in pool.splits and self.experiment.validation_tasks > 0
+        if not self.validates and self.experiment.validation_tasks:
+            say(f"no validation: {pool.name!r} has no split {SPLIT!r}", on=progress)
+        for path in (run.path / "log.csv", *(run.path / "tables").glob("*.csv")):
+            tables.cut(path, self.update)
+
+    def due(self, every: int) -> bool:
+        """Whether this update is one of every so many, or the last."""
+        return self.update % every == 0 or self.update == self.experiment.updates
+
+    def check(self) -> None:
+        """Reads the losses since the last look.
+
+        Raises:
+            UserError: one is not finite.
+        """
+        back = self.tally.read()
+        if back is not None:
+            kept = f"the checkpoint of update {self.saved} in {self.run.path} is whole"
+            advice = f"lower inner.lr or outer.lr, or set outer.clip; {kept}"
+            got = f"NaN or infinity at update {self.update - back + 1}"
+            raise UserError("train", "the training loss must be finite", got, advice)
+
+    def mark(self) -> None:
+        """Writes what is due at this update."""
+        if self.due(self.experiment.validate_every):
+            self.check()
+            self._log()
+        if self.due(self.experiment.checkpoint_every):
+            self._call_hooks()
+            self.save()
+
+    def _log(self) -> None:
+        """Appends a point to the log and starts the sums anew."""
+        points: list[tuple[str, dict[str, float], int]] = []
+        if self.tally.updates:
+            points.append(("train", self.tally.means(), self.tally.updates * self.experiment.tasks))
+        if self.validates:
+            found = validate(self.net, self.learner.theta, self.pool, self.experiment)
+            points.append(("val", found, self.experiment.validation_tasks))
+        rows = [
+            (self.update, split, quantity, value, tasks)
+            for split, values, tasks in points
+            for quantity, value in values.items()
+        ]
+        if rows:
+            tables.append(self.run.path / "log.csv", pd.DataFrame(rows, columns=list(LOG_COLUMNS)))
+        self.tally = Tally()
+
+    def _call_hooks(self) -> None:
+        """Appends what the hooks return to their tables."""
+        for hook in self.hooks:
+            table = hook(self.update, self.net, self.learner.snapshot())
+            if table is None or not len(table):
+                continue
+            if "update" not in table:
+                table = table.assign(update=self.update)[["update", *table.columns]]
+            tables.append(self.run.path / "tables" / f"{hook.__name__}.csv", table)
+
+    def save(self) -> None:
+        """Writes the checkpoint of this update, if it is not there yet, and the time spent."""
+        if self.saved == self.update:
+            return
+        self.check()
+        checkpoint = Checkpoint(
+            update=self.update,
+            theta=self.learner.theta,
+            optimizer=self.learner.optimizer_state(),
+            words={"tally": self.tally.words()},
+        )
+        spent = self.env["seconds"] + time.perf_counter() - self.began
+        write_json(self.run.path / "env.json", {**self.env, "seconds": round(spent, 3)})
+        save_checkpoint(checkpoint_path(self.run.path, self.update), checkpoint)
+        self.saved = self.update
+
+    def finish(self) -> None:
+        """Writes the mark of a finished run."""
+        write(self.run.path / "done", f"{self.experiment.updates} updates\n".encode())
+
+
+def _newest(run: Run, progress: bool) -> Checkpoint | None:
+    """The newest good checkpoint; None where there is none at all, an error where there are only bad ones."""
+    saved = run.last_good()
+    if saved is None and run.updates():
+        run.checkpoint()
+    if saved is not None and saved.update != run.updates()[-1]:
+        say(f"the checkpoint of update {run.updates()[-1]} is damaged; going on from {saved.update}", on=progress)
+    return saved
+
+
+def _environment(run: Run, pool: Pool, device: torch.device) -> dict:
+    """The contents of env.json: this session's machine, the data, and the machines of earlier sessions.
+
+    Raises:
+        UserError: the run was begun with other data.
+    """
+    data = {
+        "name": pool.name,
+        "source": pool.source,
+        "digest": pool.digest(),
+        "mean": list(pool.mean),
+        "std": list(pool.std),
+    }
+    before = run.env
+    for word in ("digest", "mean", "std"):
+        if before and before["data"][word] != data[word]:
+            got = f"{word} {data[word]} instead of {before['data'][word]}"
+            raise UserError("train", f"{run.path} must go on with the data it began with", got, "give the same data")
+    here = environment(device)
+    earlier = [*before["earlier"], {word: before[word] for word in here}] if before else []
+    if earlier and earlier[-1] == here:
+        earlier.pop()
+    return {"format": 1, **here, "data": data, "seconds": before.get("seconds", 0.0), "earlier": earlier}

@@ -1,0 +1,108 @@
+"""What changes in a training: parameters, optimizer, running moments, and the sums of the log."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mamlprobe.learn.methods import Method, Outer
+from mamlprobe.learn.outer import Readings
+from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.params import Moments, Net, Params, head_names, mapped
+from mamlprobe.runs.checkpoint import Checkpoint
+
+MOMENTUM = 0.1
+"""Weight of the newest batch in the running moments, as in ``nn.BatchNorm``."""
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+class Learner:
+    """Theta in the hands of an optimizer, which writes into the learner's own copies of the tensors."""
+
+    def __init__(self, net: Net, theta: Theta, method: Method) -> None:
+        copy = Theta(net=_copies(theta.net), rates=_copies(theta.rates), moments=_copies(theta.moments))
+        self.theta = copy
+        """The live tensors: they change with the next step."""
+        self.outer: Outer = method.outer
+        self.zeroed = head_names(net) if method.head == "zero_each_update" else ()
+        self.leaves: Params = {**copy.net, **{f"rates.{name}": value for name, value in copy.rates.items()}}
+        self.optimizer = OPTIMIZERS[method.outer.optimizer](list(self.leaves.values()), lr=method.outer.lr)  # type: ignore[call-arg]
+
+    def step(self, gradients: Params, moments: Moments) -> None:
+        """One update: gradients clamped, optimizer stepped, head zeroed where the method says so, moments averaged."""
+        for name, leaf in self.leaves.items():
+            gradient = gradients[name]
+            leaf.grad = gradient if self.outer.clip is None else gradient.clamp(-self.outer.clip, self.outer.clip)
+        self.optimizer.step()
+        for name in self.zeroed:
+            self.leaves[name].zero_()
+        for name, seen in moments.items():
+            self.theta.moments[name].lerp_(seen, MOMENTUM)
+
+    def snapshot(self) -> Theta:
+        """Theta as it is now, in tensors of its own."""
+        now = self.theta
+        return Theta(net=_copies(now.net), rates=_copies(now.rates), moments=_copies(now.moments))
+
+    def optimizer_state(self) -> Params:
+        """The optimizer's tensors, ``<parameter>.<quantity>``."""
+        names = list(self.leaves)
+        states = self.optimizer.state_dict()["state"]
+        return {
+            f"{names[index]}.{word}": value
+            for index, state in states.items()
+            for word, value in state.items()
+            if isinstance(value, Tensor)
+        }
+
+    def restore(self, tensors: Params) -> None:
+        """Takes up the tensors of `optimizer_state`."""
+        places = {name: index for index, name in enumerate(self.leaves)}
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            parameter, _, word = name.rpartition(".")
+            states.setdefault(places[parameter], {})[word] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
+
+
+def _copies(tensors: Params) -> Params:
+    return mapped(lambda value: value.detach().clone(), tensors)
+
+
+class Tally:
+    """Sums of the training loss and accuracy since the last point of the log, in float64 and in the order of updates."""
+
+    def __init__(self, words: dict[str, Any] | None = None) -> None:
+        words = words or {"updates": 0, "loss": "0x0p+0", "accuracy": "0x0p+0"}
+        self.updates: int = words["updates"]
+        self.loss = float.fromhex(words["loss"])
+        self.accuracy = float.fromhex(words["accuracy"])
+        self.pending: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, readings: Readings) -> None:
+        """Takes the readings of one update without waiting for the device."""
+        self.pending.append((readings.loss, readings.accuracy))
+
+    def read(self) -> int | None:
+        """Adds what is pending; where a loss is not finite, how many updates ago it was, 1 for the last."""
+        if not self.pending:
+            return None
+        losses, accuracies = (torch.stack(column).tolist() for column in zip(*self.pending, strict=True))
+        self.pending.clear()
+        for place, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True)):
+            if not math.isfinite(loss):
+                return len(losses) - place
+            self.loss += loss
+            self.accuracy += accuracy
+            self.updates += 1
+        return None
+
+    def means(self) -> dict[str, float]:
+        """Mean loss and accuracy."""
+        return {"loss": self.loss / self.updates, "accuracy": self.accuracy / self.updates}
+
+    def words(self) -> dict[str, Any]:
+        """The sums to the last bit, as JSON values."""
+        return {"updates": self.updates, "loss": self.loss.hex(), "accuracy": self.accuracy.hex()}

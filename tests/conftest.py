@@ -1,0 +1,81 @@
+"""Shared by all tests: one thread, an isolated cache, and batches of tasks made by hand."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that `from tests.oracles import ...` works under every runner
+
+import pytest
+import torch
+from torch import Tensor
+
+from mamlprobe.data.episodes import Episodes
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of this test session alone; nothing is read from or written to the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("MAMLPROBE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def classes() -> Callable[..., Episodes]:
+    """Maker of classification tasks in float64: noisy copies of one pattern a class, or binary images full of ties."""
+
+    def make(
+        *,
+        tasks: int = 3,
+        way: int = 3,
+        shot: int = 2,
+        query: int = 2,
+        shape: tuple[int, ...] = (1, 8, 8),
+        binary: bool = False,
+        seed: int = 0,
+    ) -> Episodes:
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(*size: int) -> Tensor:
+            return torch.randn(*size, generator=generator, dtype=torch.float64)
+
+        patterns = draw(tasks, way, 1, *shape)
+
+        def rows(count: int) -> tuple[Tensor, Tensor]:
+            x = (patterns + 0.7 * draw(tasks, way, count, *shape)).flatten(1, 2)
+            if binary:
+                x = (x > 0.8).double()
+            return x, torch.arange(way).repeat_interleave(count).repeat(tasks, 1)
+
+        (support_x, support_y), (query_x, query_y) = rows(shot), rows(query)
+        return Episodes(support_x=support_x, support_y=support_y, query_x=query_x, query_y=query_y)
+
+    return make
+
+
+@pytest.fixture
+def waves() -> Callable[..., Episodes]:
+    """Maker of regression tasks in float64: a random smooth function of `inputs` numbers a task."""
+
+    def make(*, tasks: int = 3, rows: int = 6, inputs: int = 2, outputs: int = 1, seed: int = 0) -> Episodes:
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(*size: int) -> Tensor:
+            return torch.randn(*size, generator=generator, dtype=torch.float64)
+
+        slope, shift = draw(tasks, inputs, outputs), draw(tasks, 1, outputs)
+        support, query = draw(tasks, rows, inputs), draw(tasks, rows + 1, inputs)
+        return Episodes(
+            support_x=support,
+            support_y=torch.sin(support @ slope + shift),
+            query_x=query,
+            query_y=torch.sin(query @ slope + shift),
+        )
+
+    return make

@@ -1,0 +1,145 @@
+"""The page: whole in itself, escaped, and its parts where they belong."""
+
+import base64
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.draw.page import Section, page
+from mamlprobe.draw.style import canvas, encode
+
+VOID = {"meta", "img", "br", "link"}
+
+
+class Tree(HTMLParser):
+    """Reads a page: its tags in order, with their attributes, and the text within each kind of tag."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: dict[str, list[str]] = {}
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and data.strip():
+            self.text.setdefault(self.open[-1], []).append(data.strip())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def picture() -> bytes:
+    """A PNG."""
+    return encode(canvas(1, 1, width="column")[0])
+
+
+@pytest.fixture
+def claims() -> pd.DataFrame:
+    """Three claims."""
+    return pd.DataFrame({
+        "id": ["1", "2", "3"], "paper": ["Raghu 2020"] * 3, "claim": ["a < b & c", "d", "e"],
+        "published": [0.9, 0.5, 0.1], "ours": [0.93, 0.55, 0.2], "low": [0.91, 0.5, np.nan],
+        "high": [0.95, 0.6, np.nan],
+        "verdict": ["holds", "fails", "holds"],
+    })  # fmt: skip
+
+
+@pytest.fixture
+def sections(picture, claims, accuracies) -> list[Section]:
+    """A whole section and a bare one."""
+    return [
+        Section(name="raghu_fig2", title="Similarity <i>", source="Raghu et al., Fig. 2", about='CCA "left"',
+                picture=picture, table=accuracies, claims=claims, provenance={"preset": "quick", "seconds": 12}),
+        Section(name="bare", title="Only words", about="No picture yet."),
+    ]  # fmt: skip
+
+
+def test_the_page_needs_nothing_but_itself(sections, picture):
+    text = page(sections, title="Figures")
+    tree = Tree(text)
+    names = {tag for tag, _ in tree.tags}
+    assert not names & {"script", "link", "iframe", "object"}
+    assert [image["src"] for image in tree.all("img")] == [
+        "data:image/png;base64," + base64.b64encode(picture).decode()
+    ]
+    assert all(link["href"].startswith("#") for link in tree.all("a"))
+    assert not any(key.startswith("on") for _, attributes in tree.tags for key in attributes)
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "http" not in text.replace(sections[0].title, "")
+
+
+def test_contents_point_at_sections(sections):
+    tree = Tree(page(sections, title="Figures"))
+    assert [link["href"] for link in tree.all("a")] == ["#raghu_fig2", "#bare"]
+    assert [section["id"] for section in tree.all("section")] == ["raghu_fig2", "bare"]
+    assert tree.text["a"] == tree.text["h2"] == ["Similarity <i>", "Only words"]
+
+
+def test_texts_are_escaped(sections):
+    text = page(sections, title="T & <b>", intro="one <script>\n\ntwo", provenance={"by": "<u>"})
+    assert "<script" not in text
+    assert "<title>T &amp; &lt;b&gt;</title>" in text
+    assert "Similarity &lt;i&gt;" in text
+    assert "<dd>&lt;u&gt;</dd>" in text
+    tree = Tree(text)
+    assert tree.all("img")[0]["alt"] == 'CCA "left"'
+    assert tree.text["p"][:2] == ["one <script>", "two"]
+
+
+def test_claims_and_their_count(sections):
+    tree = Tree(page(sections, title="Figures"))
+    badges = [span["class"] for span in tree.all("span")]
+    overview, contents, table = badges[:2], badges[2:4], badges[4:]
+    assert overview == contents == ["badge holds", "badge fails"]
+    assert table == ["badge holds", "badge fails", "badge holds"]
+    assert "0.930 [0.910,\N{NO-BREAK SPACE}0.950]" in tree.text["td"]
+    assert "paper" not in tree.text["th"]  # the source has named it
+
+
+def test_tables_are_closed_and_cut(sections):
+    tree = Tree(page(sections, title="Figures", rows=4))
+    assert tree.all("details") == [{}]  # not open
+    assert tree.text["summary"] == ["Table: the first 4 of 6 rows of raghu_fig2.csv"]
+    assert len(tree.all("tr")) == (1 + 3) + (1 + 4)
+    assert Tree(page(sections, title="Figures")).text["summary"] == ["Table: 6 rows of raghu_fig2.csv"]
+
+
+def test_provenance_is_told(sections):
+    tree = Tree(page(sections, title="Figures", provenance={"mamlprobe": "0.1"}))
+    assert list(zip(tree.text["dt"], tree.text["dd"])) == [("mamlprobe", "0.1"), ("preset", "quick"), ("seconds", "12")]
+
+
+def test_an_empty_claims_table_is_none(sections, claims):
+    empty = Section(name="empty", title="Empty", claims=claims.iloc[:0], table=claims.iloc[:0])
+    tree = Tree(page([empty], title="Figures"))
+    assert not tree.all("table")
+    assert not tree.all("span")
+
+
+def test_an_unknown_verdict_counts_as_undecided(claims):
+    section = Section(name="a", title="A", claims=claims.assign(verdict=["perhaps", "holds", "undecided"]))
+    text = page([section], title="Figures")
+    assert [span["class"] for span in Tree(text).all("span")][:2] == ["badge holds", "badge undecided"]
+    assert '<span class="badge undecided">? undecided</span> 2' in text
+
+
+def test_names_are_used_once(sections):
+    with pytest.raises(UserError) as error:
+        page([*sections, sections[1]], title="Figures")
+    assert str(error.value) == "draw.page: every section must have a name of its own, got bare; rename one"

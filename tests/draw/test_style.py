@@ -1,0 +1,243 @@
+"""Looks that never change and can be told apart, and files that are whole or not there."""
+
+import errno
+import itertools
+import os
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.draw import style as st
+from mamlprobe.draw.curves import curves
+from mamlprobe.draw.sheet import contact_sheet
+
+TOGETHER = {
+    "methods": ["maml", "fomaml", "anil", "fo_anil", "boil", "nil", "reptile", "imaml", "meta_sgd", "mamlpp"],
+    "arms": ["random init", "x0.7", "x0.5", "zero-init", "zeroing"],
+    "moments": ["before", "after"],
+    "terms": ["interference", "noise", "contrastive"],
+    "steps": [f"step {k}" for k in range(11)],
+}
+# What a dichromat sees, in linear RGB (Machado, Oliveira, Fernandes 2009, severity 1).
+SIGHT = {
+    "full": np.eye(3),
+    "protan": np.array([[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0993], [-0.0039, -0.0481, 1.0520]]),
+    "deutan": np.array([[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]]),
+    "tritan": np.array([[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]]),
+}
+
+
+def _linear(colour: str) -> np.ndarray:
+    part = np.array(to_rgb(colour))
+    return np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+
+
+def _lab(linear: np.ndarray) -> np.ndarray:
+    white = np.array([0.9505, 1.0, 1.089])
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = to_xyz @ np.clip(linear, 0, 1) / white
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_every_known_name_belongs_to_a_group_checked_here():
+    assert sorted(itertools.chain(*TOGETHER.values())) == sorted(st.PALETTE)
+
+
+@pytest.mark.parametrize("group", TOGETHER)
+def test_names_drawn_together_differ_without_colour(group):
+    looks = [st.PALETTE[name] for name in TOGETHER[group]]
+    assert len({look.marker for look in looks}) == len(looks)
+    assert "D" not in {look.marker for look in looks}  # the diamond is for published values
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("group", ["methods", "arms", "moments", "terms"])
+def test_colours_drawn_together_differ_for_every_sight(group, sight):
+    seen = {name: _lab(SIGHT[sight] @ _linear(st.PALETTE[name].colour)) for name in TOGETHER[group]}
+    for (a, left), (b, right) in itertools.combinations(seen.items(), 2):
+        assert np.linalg.norm(left - right) > 15, (a, b)
+
+
+@pytest.mark.parametrize(("written", "known"), [
+    ("MAML", "maml"), ("MAML++", "mamlpp"), ("FO-ANIL", "fo_anil"), ("fo anil", "fo_anil"), ("Meta-SGD", "meta_sgd"),
+    ("zero_init", "zero-init"), ("Random Init", "random init"), ("step_3", "step 3"),
+])  # fmt: skip
+def test_spelling_does_not_change_a_look(written, known):
+    assert st.look(written) == st.PALETTE[known]
+
+
+def test_labels_are_the_papers_spelling():
+    assert [st.label(name) for name in ("fo_anil", "FOMAML", "mamlpp", "zero-init", "Omniglot")] == [
+        "FO-ANIL", "FOMAML", "MAML++", "zero-init", "Omniglot"]  # fmt: skip
+
+
+def test_unknown_name_looks_the_same_in_another_process():
+    code = "from mamlprobe.draw.style import look; print(tuple(look('prototypes')))"
+    env = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(st.__file__).parents[2])}
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == str(tuple(st.look("prototypes")))
+
+
+def test_unknown_names_together_are_told_apart_whatever_their_order():
+    names = ["maml", "a", "b", "c", "d", "e", "f"]
+    looks = st.looks(names)
+    assert list(looks) == names
+    assert looks["maml"] == st.PALETTE["maml"]
+    assert len(set(looks.values())) == len({look.colour for look in looks.values()}) == len(names)
+    assert st.looks(names[::-1]) == looks
+    many = st.looks([f"arm {k}" for k in range(40)])
+    assert len(set(many.values())) == 40
+
+
+def test_numbers_get_a_ramp_in_their_order():
+    looks = st.looks([5, 1, 3])
+    assert list(looks) == [5, 1, 3]
+    light = {k: _lab(_linear(look.colour))[0] for k, look in looks.items()}
+    assert light[1] + 15 < light[3] < light[5] - 15
+    assert len({look.marker for look in looks.values()}) == 3
+    assert st.looks(["nan"])["nan"] == st.look("nan")
+    assert {look.colour for look in st.looks([1, "nan"]).values()} <= set(st._SPARE_COLOURS)  # "nan" is a word
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (5, "inner steps = 5"), (0.5, "inner steps = 0.5"), (np.int64(7), "inner steps = 7"), (True, "inner steps = True"),
+    ("maml", "MAML"),
+])  # fmt: skip
+def test_naming(value, text):
+    assert st.naming("inner_steps", value) == text
+
+
+@pytest.mark.parametrize(("width", "inches"), [("full", 6.8), ("column", 3.3)])
+def test_canvas_is_as_wide_as_the_page_or_a_column(width, inches):
+    figure, axes = st.canvas(2, 3, width=width, ratio=0.5)
+    assert axes.shape == (2, 3)
+    np.testing.assert_allclose(figure.get_size_inches(), [inches, inches / 3 * 0.5 * 2])
+
+
+def test_canvas_refuses():
+    with pytest.raises(UserError) as error:
+        st.canvas(1, 1, width="ful")
+    assert str(error.value) == "draw.canvas: the width must be a known one, got 'ful'; did you mean full?"
+    with pytest.raises(UserError) as error:
+        st.canvas(1, 0)
+    assert str(error.value) == ("draw.canvas: a figure must have a cell, got 1 x 0; ask for one row and column or more")
+
+
+def test_style_is_put_back_and_overrules_the_users_settings(learning):
+    plain = st.encode(curves(learning, x="update", hue="arm", panel="setting"))
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.bbox": "tight"}):
+        before = dict(matplotlib.rcParams)
+        bold = st.encode(curves(learning, x="update", hue="arm", panel="setting"))
+        assert dict(matplotlib.rcParams) == before
+    assert bold == plain
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+def test_same_table_same_bytes(learning, tmp_path, suffix):
+    for name in ("a", "b"):
+        st.save(curves(learning, x="update", hue="arm", panel="setting"), tmp_path / f"{name}{suffix}")
+    written = [(tmp_path / f"{name}{suffix}").read_bytes() for name in ("a", "b")]
+    assert written[0] == written[1]
+    assert not any(word in written[0] for word in (b"CreationDate", b"dc:date", b"Software", b"Matplotlib v"))
+    other = learning.assign(value=learning["value"] + 1)
+    assert st.encode(curves(other, x="update", hue="arm", panel="setting"), suffix) != written[0]
+
+
+def test_png_is_small_and_bears_no_date(learning):
+    rng = np.random.default_rng(0)
+    long = pd.concat([learning.assign(update=learning["update"] + 10 * k) for k in range(75)]).drop_duplicates(
+        ["update", "arm", "setting"]
+    )
+    long["value"] += rng.normal(size=len(long))
+    data = st.encode(curves(long, x="update", hue="arm", panel="setting"))
+    assert len(data) < 200_000
+    picture = Image.open(BytesIO(data))
+    assert picture.size[0] == 1020
+    assert set(picture.info) == {"dpi"}
+    np.testing.assert_allclose(picture.info["dpi"], 150, atol=0.1)
+
+
+def test_a_grey_figure_is_packed_without_loss():
+    images = np.random.default_rng(0).integers(0, 256, size=(2, 3, 8, 8), dtype=np.uint8)
+    figure = contact_sheet(images, width="column")
+    raw = BytesIO()
+    with st.style():
+        figure.savefig(raw, format="png")
+    packed = Image.open(BytesIO(st.encode(figure)))
+    assert packed.mode == "L"
+    np.testing.assert_array_equal(np.asarray(packed.convert("RGB")), np.asarray(Image.open(raw).convert("RGB")))
+
+
+def test_save_makes_folders_replaces_and_leaves_nothing_beside(learning, tmp_path):
+    target = tmp_path / "deep" / "er" / "figure.png"
+    for shift in (0, 1):
+        st.save(
+            curves(learning.assign(value=learning["value"] + shift), x="update", hue="arm", panel="setting"), target
+        )
+    assert [path.name for path in target.parent.iterdir()] == ["figure.png"]
+    shifted = curves(learning.assign(value=learning["value"] + 1), x="update", hue="arm", panel="setting")
+    assert target.read_bytes() == st.encode(shifted)
+
+
+def test_save_refuses_what_cannot_be_written(tmp_path):
+    figure, _ = st.canvas(1, 1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError) as error:
+        st.save(figure, tmp_path / "file" / "figure.png")
+    assert str(error.value) == (
+        f"draw.save: {tmp_path / 'file' / 'figure.png'} must be writable, got File exists; "
+        "choose another folder or free some space"
+    )
+    with pytest.raises(UserError) as error:
+        st.save(figure, tmp_path / "figure.jpeg")
+    assert str(error.value) == "draw.save: the suffix must be a known one, got '.jpeg'; did you mean .png?"
+
+
+def test_save_on_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
+    figure, _ = st.canvas(1, 1)
+    target = tmp_path / "figure.png"
+    target.write_bytes(b"old")
+    write = Path.write_bytes
+
+    def full(path, data):
+        write(path, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError) as error:
+        st.save(figure, target)
+    assert str(error.value) == (
+        f"draw.save: {target} must be writable, got No space left on device; choose another folder or free some space"
+    )
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_reference_is_a_hollow_diamond_or_a_dashed_line():
+    _, axes = st.canvas(1, 1)
+    ax = axes[0, 0]
+    st.reference(ax, 2, 5)
+    st.reference(ax, range(20), range(20))
+    st.reference(ax, None, 7, "theirs")
+    st.reference(ax, range(20), range(20), kind="marks")
+    mark, line, level, marks = ax.get_lines()
+    assert (mark.get_marker(), mark.get_linestyle(), mark.get_markerfacecolor()) == ("D", "None", "none")
+    assert mark.get_zorder() > 3  # over the dots: it hides nothing
+    assert (mark.get_xydata().tolist(), mark.get_label(), mark.get_markeredgecolor()) == (
+        [[2, 5]],
+        "published",
+        st.GREY,
+    )
+    assert (line.get_marker(), line.get_linestyle(), len(line.get_xdata())) == ("None", "--", 20)
+    assert (level.get_label(), level.get_ydata()) == ("theirs", [7, 7])
+    assert (marks.get_marker(), marks.get_linestyle()) == ("D", "None")
