@@ -5,7 +5,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -72,16 +72,10 @@ def build(spec: NetSpec, *, way: int, image: tuple[int, int, int] | None = None,
     if image is None:
         raise UserError("net", "the shape of the inputs must be known", "none", "set net.image to C, H, W")
     if spec.kind == "mlp":
-        return mlp(inputs=math.prod(image), way=way, hidden=spec.hidden, activation=spec.activation, norm=spec.norm)
-    return conv4(
-        image=image,
-        way=way,
-        filters=spec.filters,
-        blocks=spec.blocks,
-        order=spec.order,
-        down=spec.down,
-        head_bias=spec.head_bias,
-    )
+        width = math.prod(image)
+        return cast(Net, mlp(inputs=width, way=way, hidden=spec.hidden, activation=spec.activation, norm=spec.norm))
+    body = {"filters": spec.filters, "blocks": spec.blocks}
+    return cast(Net, conv4(image=image, way=way, order=spec.order, down=spec.down, head_bias=spec.head_bias, **body))
 
 
 def _module(path: str, seed: int) -> nn.Module:
@@ -114,7 +108,7 @@ def _found(path: str) -> Callable[..., Any]:
     except ImportError as error:
         advice = "install it or put its folder on PYTHONPATH"
         raise UserError("net", f"module {file!r} must be importable", str(error), advice) from None
-    found = getattr(module, name, None)
+    found: Callable[..., Any] | None = getattr(module, name, None)
     if not callable(found):
         names = [word for word, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
         raise unknown("net", f"class of {file!r}", name, names or ["(it has none)"])

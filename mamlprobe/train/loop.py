@@ -46,7 +46,8 @@ def train(
     raw files lie. What a hook returns at a checkpoint is appended to ``tables/<name of the hook>.csv``.
 
     Raises:
-        UserError: an impossible setting, device or folder; a loss that is not finite; data other than the run began with.
+        UserError: an impossible setting, device or folder; a loss that is not finite; data other
+            than the run began with.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
     """
     where = pick_device(device)

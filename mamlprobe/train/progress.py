@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from tqdm import tqdm
 
 from mamlprobe.train.state import Tally
 
-Bar = tqdm
+Bar = Any
+"""A tqdm bar, which comes without types."""
 
 
 def bar(name: str, *, start: int, updates: int, on: bool) -> Bar:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
@@ -133,7 +134,7 @@ def _newest(run: Run, progress: bool) -> Checkpoint | None:
     return saved
 
 
-def _environment(run: Run, pool: Pool, device: torch.device) -> dict:
+def _environment(run: Run, pool: Pool, device: torch.device) -> dict[str, Any]:
     """The contents of env.json: this session's machine, the data, and the machines of earlier sessions.
 
     Raises:

@@ -10,7 +10,6 @@ from mamlprobe.learn.methods import Method, Outer
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Moments, Net, Params, head_names, mapped
-from mamlprobe.runs.checkpoint import Checkpoint
 
 MOMENTUM = 0.1
 """Weight of the newest batch in the running moments, as in ``nn.BatchNorm``."""
@@ -72,7 +71,7 @@ def _copies(tensors: Params) -> Params:
 
 
 class Tally:
-    """Sums of the training loss and accuracy since the last point of the log, in float64 and in the order of updates."""
+    """Sums of training loss and accuracy since the last point of the log, in float64, in the order of updates."""
 
     def __init__(self, words: dict[str, Any] | None = None) -> None:
         words = words or {"updates": 0, "loss": "0x0p+0", "accuracy": "0x0p+0"}

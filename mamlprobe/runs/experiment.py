@@ -1,0 +1,85 @@
+"""Everything that decides a training, as one value."""
+
+import re
+from dataclasses import dataclass, field
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.spec import fingerprint, from_dict, to_dict
+from mamlprobe.learn.methods import Method
+from mamlprobe.nets.build import NetSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Which images; the words are those of `load_pool`."""
+
+    dataset: str = "glyphs"
+    """Name of a data set, or the path of a folder of images."""
+    size: int | None = None
+    """Height and width in pixels; None keeps the data set's own."""
+    ink: int = 1
+    """0 or 1, the brightness of a stroke on data sets of characters."""
+    split: str | None = None
+    """Name of a division of the classes; None is the data set's usual one."""
+    rotations: str = "none"
+    normalise: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.dataset:
+            raise UserError("data", "data.dataset must be named", repr(self.dataset), "use glyphs, or a path")
+        if self.size is not None and self.size < 1:
+            raise UserError("data", "data.size must be positive", self.size, "use None for the data set's own")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A training: data, net, method, and the shape and number of the updates."""
+
+    recipe: str = "custom"
+    data: Data = field(default_factory=Data)
+    net: NetSpec = field(default_factory=NetSpec)
+    method: Method = field(default_factory=Method)
+    way: int = 5
+    """N."""
+    shot: int = 1
+    """K."""
+    query: int = 15
+    """Q, query items a class."""
+    tasks: int = 4
+    """B, tasks an update."""
+    updates: int = 1000
+    seed: int = 0
+    """Decides the initial parameters and the training tasks; the validation tasks are the same for all seeds."""
+    validate_every: int = 100
+    """Updates between two points of the log."""
+    validation_tasks: int = 100
+    """0 for no validation."""
+    checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.recipe):
+            must = "recipe must be made of letters, digits, dots, dashes and underscores"
+            raise UserError("experiment", must, repr(self.recipe), "rename it")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value < least:
+                raise UserError("experiment", f"{name} must be at least {least}", value, "give a larger number")
+
+
+LEAST = {
+    "way": 1,
+    "shot": 1,
+    "query": 1,
+    "tasks": 1,
+    "updates": 0,
+    "validate_every": 1,
+    "validation_tasks": 0,
+    "checkpoint_every": 1,
+}
+"""The smallest value of each number."""
+
+
+def run_name(experiment: Experiment) -> str:
+    """``<recipe>-s<seed>-<8 hex of the settings>``; equal settings give equal names, be a number written 1 or 1.0."""
+    same = from_dict(Experiment, to_dict(experiment))
+    return f"{experiment.recipe}-s{experiment.seed}-{fingerprint(same)}"

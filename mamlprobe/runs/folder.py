@@ -1,0 +1,196 @@
+"""The folder of a run: settings, origin, log, checkpoints; and the run as a value."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.spec import from_dict, to_dict
+from mamlprobe.learn.theta import Theta, init
+from mamlprobe.nets.build import build
+from mamlprobe.nets.params import Net
+from mamlprobe.runs import tables
+from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, checkpoint_updates, load_checkpoint
+from mamlprobe.runs.experiment import Experiment
+from mamlprobe.runs.writing import write
+
+FORMAT = 1
+"""Number of the layout of config.json and env.json."""
+
+LOG_COLUMNS = ("update", "split", "quantity", "value", "tasks")
+
+Image = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run on the disk, finished or not; nothing is read before it is asked for."""
+
+    path: Path
+    config: Experiment
+    image: Image | None
+    """C, H, W of what the net sees."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the training came to its end."""
+        return (self.path / "done").exists()
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """Versions, device, commit, seconds and the data's digest; empty where the file is absent."""
+        path = self.path / "env.json"
+        return _json(path) if path.exists() else {}
+
+    @property
+    def log(self) -> pd.DataFrame:
+        """Tidy: ``update split quantity value tasks``; train values are means since the row before."""
+        path = self.path / "log.csv"
+        return tables.read(path) if path.exists() else pd.DataFrame(columns=list(LOG_COLUMNS))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """What the hook of that name returned, all updates.
+
+        Raises:
+            UserError: there is no such table.
+        """
+        path = self.path / "tables" / f"{name}.csv"
+        if not path.exists():
+            known = sorted(each.stem for each in path.parent.glob("*.csv"))
+            raise UserError("run", "the table must exist", repr(name), f"there is {', '.join(known) or 'none'}")
+        return tables.read(path)
+
+    def updates(self) -> list[int]:
+        """The updates of which there is a checkpoint, in order."""
+        return checkpoint_updates(self.path)
+
+    def net(self) -> Net:
+        """The net that was trained."""
+        return build(self.config.net, way=self.config.way, image=self.image, seed=self.config.seed)
+
+    def theta(self, update: int | None = None) -> Theta:
+        """What was learned after `update` updates, by default at the last checkpoint; on the CPU.
+
+        Raises:
+            UserError: no checkpoint of that update, or a damaged one; the message names the last good one.
+        """
+        return self.checkpoint(update).theta
+
+    def checkpoint(self, update: int | None = None) -> Checkpoint:
+        """The same with the optimizer's state."""
+        known = self.updates()
+        if update is not None and update not in known:
+            near = ", ".join(str(each) for each in sorted(known, key=lambda each: abs(each - update))[:3])
+            must = f"{self.path} must have a checkpoint of the update"
+            raise UserError("run", must, update, f"the nearest are {near}" if near else "train it")
+        if not known:
+            raise UserError("run", f"{self.path} must hold a checkpoint", "none", "train it again")
+        chosen = known[-1] if update is None else update
+        try:
+            return load_checkpoint(checkpoint_path(self.path, chosen), self._like)
+        except UserError as error:
+            good = self.last_good(before=chosen)
+            advice = (
+                "no earlier one is good" if good is None else f"the last good one is run.theta(update={good.update})"
+            )
+            raise UserError("run", f"the checkpoint of update {chosen} must be good", str(error), advice) from None
+
+    def last_good(self, *, before: int | None = None) -> Checkpoint | None:
+        """The newest checkpoint that can be loaded (of those before an update); None where there is none."""
+        for update in reversed(self.updates()):
+            if before is None or update < before:
+                try:
+                    return load_checkpoint(checkpoint_path(self.path, update), self._like)
+                except UserError:
+                    continue
+        return None
+
+    @cached_property
+    def _like(self) -> Theta:
+        """Names and shapes that a checkpoint must have."""
+        return init(self.net(), seed=self.config.seed, method=self.config.method)
+
+
+def load_run(path: str | Path) -> Run:
+    """The run in this folder.
+
+    Raises:
+        UserError: no such folder; no or damaged settings in it; no checkpoint.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        near = sorted(each.parent.name for each in path.parent.glob("*/config.json"))
+        advice = f"beside it there is {', '.join(near[:8])}" if near else "train it first, or check the path"
+        raise UserError("load_run", "the run folder must exist", path, advice)
+    run = open_run(path)
+    if run is None:
+        inside = sorted(each.parent.name for each in path.glob("*/config.json"))
+        advice = f"the runs in it are {', '.join(inside[:8])}" if inside else "name a folder that training made"
+        raise UserError("load_run", f"{path} must hold config.json", "none", advice)
+    if not run.updates():
+        raise UserError("load_run", f"{path} must hold a checkpoint", "none", "train it again")
+    return run
+
+
+def open_run(path: Path) -> Run | None:
+    """The run in this folder, be it without checkpoint yet; None where it has no settings.
+
+    Raises:
+        UserError: damaged settings.
+    """
+    file = path / "config.json"
+    if not file.exists():
+        return None
+    values = _json(file)
+    number = values.pop("format", None)
+    if number != FORMAT:
+        raise UserError(str(file), f"the format must be {FORMAT}", number, "use the version that wrote it")
+    image = values.pop("image", None)
+    return Run(
+        path=path, config=from_dict(Experiment, values, str(file)), image=None if image is None else tuple(image)
+    )
+
+
+def make_run(path: Path, experiment: Experiment, image: Image | None) -> Run:
+    """The run of these settings in this folder, its settings written where they are not there yet.
+
+    Raises:
+        UserError: the folder holds a run of other settings.
+    """
+    there = open_run(path)
+    if there is None:
+        words = {"format": FORMAT, "image": None if image is None else list(image), **to_dict(experiment)}
+        write_json(path / "config.json", words)
+    run = open_run(path)
+    assert run is not None
+    wanted = from_dict(Experiment, to_dict(experiment))
+    if run.config != wanted or run.image != image:
+        got = _difference(to_dict(run.config) | {"image": run.image}, to_dict(wanted) | {"image": image})
+        raise UserError(str(path), "the folder must hold a run of the same settings", got, "choose another folder")
+    return run
+
+
+def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """The first setting that differs."""
+    name = next(name for name in here if there.get(name) != here[name])
+    return f"{name} {there.get(name)} instead of {here[name]}"
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes the values, all or nothing."""
+    write(path, (json.dumps(values, indent=2) + "\n").encode())
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The file's table of values."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(str(path), "the file must be whole JSON", error, "restore it or train the run again") from None
+    if not isinstance(values, dict):
+        raise UserError(str(path), "the file must hold a table of fields", type(values).__name__, "restore it")
+    return values
