@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from mamlprobe.base.errors import unknown
-from mamlprobe.learn.methods import METHODS, Inner, Method
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.nets.build import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
 
@@ -27,13 +27,19 @@ def _zeroing(head: str) -> Method:
 
 RECIPES: dict[str, Recipe] = {
     "maml": Recipe(
-        method=METHODS["maml"], family="raghu", source="Finn et al. 2017; Raghu et al. 2020, tables 1 and 2", about="MAML"
+        method=METHODS["maml"],
+        family="raghu",
+        source="Finn et al. 2017; Raghu et al. 2020, tables 1 and 2",
+        about="MAML",
     ),
     "anil": Recipe(
         method=METHODS["anil"], family="raghu", source="Raghu et al. 2020, table 2", about="head alone adapts"
     ),
     "fomaml": Recipe(
-        method=_zeroing("keep"), family="kao", source="Kao et al. 2022, figures 3 to 6", about="first order, random head"
+        method=_zeroing("keep"),
+        family="kao",
+        source="Kao et al. 2022, figures 3 to 6",
+        about="first order, random head",
     ),
     "fomaml-zero-init": Recipe(
         method=_zeroing("zero_once"), family="kao", source="Kao et al. 2022, figures 3 to 6", about="head zero at first"
@@ -56,11 +62,11 @@ def _quick(order: str) -> Experiment:
         data=Data(dataset="glyphs"),
         net=NetSpec(filters=32, down="stride", order=order),
         query=5,
-        tasks=8,
-        updates=600,
-        validate_every=50,
+        tasks=4,
+        updates=1000,
+        validate_every=100,
         validation_tasks=60,
-        checkpoint_every=150,
+        checkpoint_every=200,
     )
 
 
@@ -93,8 +99,12 @@ def _paper(order: str) -> Experiment:
 
 
 _SHAPES = {"smoke": _smoke, "quick": _quick, "paper": _paper}
-_INNER: dict[str, tuple[int, int, float]] = {"smoke": (2, 3, 0.1), "quick": (3, 5, 0.1), "paper": (5, 10, 0.01)}
-"""Inner steps in training, at test, and their rate."""
+_STEPS: dict[str, tuple[int, int, float, float]] = {
+    "smoke": (2, 3, 0.1, 0.004),
+    "quick": (3, 5, 0.1, 0.004),
+    "paper": (5, 10, 0.01, 0.001),
+}
+"""Inner steps in training and at test, inner and outer rate."""
 
 
 def recipe(name: str, preset: str = "quick") -> Experiment:
@@ -109,6 +119,7 @@ def recipe(name: str, preset: str = "quick") -> Experiment:
         raise unknown("recipe", "preset", preset, PRESETS)
     found = RECIPES[name]
     order = "conv-bn-relu" if found.family == "raghu" else "conv-relu-bn"
-    steps, test_steps, lr = _INNER[preset]
-    inner: Inner = replace(found.method.inner, steps=steps, test_steps=test_steps, lr=lr)
-    return replace(_SHAPES[preset](order), recipe=f"{name}-{preset}", method=replace(found.method, inner=inner))
+    steps, test_steps, lr, outer_lr = _STEPS[preset]
+    inner = replace(found.method.inner, steps=steps, test_steps=test_steps, lr=lr)
+    method = replace(found.method, inner=inner, outer=replace(found.method.outer, lr=outer_lr))
+    return replace(_SHAPES[preset](order), recipe=f"{name}-{preset}", method=method)

@@ -14,6 +14,9 @@ from mamlprobe.data.archives import stamps
 from mamlprobe.data.folder import read_folder
 from mamlprobe.data.pool import Pool, cache_folder, load_saved, save_pool
 
+READING = 1
+"""Number of the way files are read; a change makes pools in the cache folder be parsed anew."""
+
 LEVELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0,), (1.0,)),
     "half": ((0.5,), (0.5,)),
@@ -124,7 +127,7 @@ def _only(name: str, option: str, value: object, default: object) -> None:
 
 def _kept(name: str, words: list[object], make: Callable[[], Pool]) -> Pool:
     """What `make` returns, or the pool of the same words in the cache folder; a cache that fails is no cache."""
-    digest = hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([READING, *words]).encode()).hexdigest()[:16]
     path = cache_folder() / f"{name}-{digest}.safetensors"
     try:
         return load_saved(path)

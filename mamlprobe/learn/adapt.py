@@ -23,8 +23,8 @@ def adapt(
 ) -> list[Params]:
     """The path of gradient descent: S+1 dicts of parameters, element 0 the start (Finn et al. 2017, algorithm 1).
 
-    ``loss_at(params, step)`` gives one loss a task [B]; the `names` adapt. `track`: "second" keeps the graph through the
-    inner gradients, "first" takes them as constants, "none" cuts the path loose from its start.
+    ``loss_at(params, step)`` gives one loss a task [B]; the `names` adapt. `track`: "second" keeps the graph through
+    the inner gradients, "first" takes them as constants, "none" cuts the path loose from its start.
     """
     path = [params]
     for step in range(steps if names else 0):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
@@ -15,6 +15,7 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 
 CHUNK = 25
+QUANTITIES = ("accuracy", "loss")
 
 
 def chunks(episodes: Episodes, size: int) -> list[Episodes]:
@@ -39,9 +40,12 @@ def evaluate(
 ) -> pd.DataFrame:
     """Query accuracy (a fraction) of every task after every test step under every variant: one row each.
 
-    Columns ``variant task step quantity value norm episodes``; `norm` is the regime, `episodes` the manifest. Variants see
-    the same episodes, so their rows pair by task. `chunk` tasks are held in memory at a time; `advance` is called
-    with the number of tasks done.
+    Columns ``variant task step quantity value norm episodes``; `norm` is the regime, `episodes` the manifest. Variants
+    see the same episodes, so their rows pair by task. `chunk` tasks are held in memory at a time; `advance` is called
+    with the number of tasks done since its last call.
+
+    Raises:
+        UserError: no variants, a chunk below 1.
     """
     return query_table(net, theta, episodes, variants, quantity="accuracy", chunk=chunk, advance=advance)
 
@@ -56,7 +60,13 @@ def query_table(
     chunk: int = CHUNK,
     advance: Callable[[int], object] = lambda tasks: None,
 ) -> pd.DataFrame:
-    """As `evaluate`, for the quantity "accuracy" or "loss"."""
+    """As `evaluate`, for the quantity "accuracy" or "loss".
+
+    Raises:
+        UserError: another quantity, no variants, a chunk below 1.
+    """
+    if quantity not in QUANTITIES:
+        raise unknown("evaluate", "quantity", quantity, QUANTITIES)
     tables = []
     digest = manifest(episodes)
     for label, method in variants.items():

@@ -35,6 +35,8 @@ class Inner:
     """fixed; layer_step: one learned number a parameter and step (LSLR); parameter: one a weight (Meta-SGD)."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.adapts, str):
+            raise UserError("method", "inner.adapts must be a list of patterns", repr(self.adapts), "put it in a list")
         object.__setattr__(self, "adapts", tuple(self.adapts))
         _among("inner.rates", self.rates, RATES)
         if self.order not in (1, 2):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.learn.methods import Inner
 from mamlprobe.nets.params import Net, Params, adapting
 
@@ -23,9 +24,24 @@ def initial_rates(net: Net, params: Params, inner: Inner) -> Params:
 
 
 def rate_of(inner: Inner, learned: Params) -> Rates:
-    """The rule that gives each parameter and step its rate."""
-    if inner.rates == "fixed" or not learned:
+    """The rule that gives each parameter and step its rate.
+
+    Raises:
+        UserError: when a rate is asked for that was never learned.
+    """
+    if inner.rates == "fixed":
         return lambda name, step: inner.lr
-    if inner.rates == "layer_step":
-        return lambda name, step: learned[name][step]
-    return lambda name, step: learned[name]
+
+    def rate(name: str, step: int) -> Tensor:
+        if name not in learned:
+            raise UserError(
+                "rates", "all that adapts must have a learned rate", f"none for {name!r}", "adapt less or fix rates"
+            )
+        value = learned[name]
+        if inner.rates == "parameter":
+            return value
+        if step >= len(value):
+            raise UserError("rates", f"there are learned rates for {len(value)} steps", f"step {step + 1}", "use fewer")
+        return value[step]
+
+    return rate

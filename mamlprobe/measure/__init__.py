@@ -1,5 +1,6 @@
 """Floor 1: similarity of two matrices, and how sure it is."""
 
+from mamlprobe.measure.angles import subspace_distance
 from mamlprobe.measure.cca import (
     ENOUGH_ROWS,
     SUMMARIES,
@@ -35,6 +36,7 @@ __all__ = [
     "pwcca",
     "row_ratio",
     "spectrum",
+    "subspace_distance",
     "summarise",
     "svcca",
     "t_interval",

@@ -23,7 +23,8 @@ class Conv4:
 
     ``order="conv-bn-relu"`` is Finn et al. 2017 and Antoniou et al. 2019, ``"conv-relu-bn"`` is Kao et al. 2022.
     ``down="pool"`` halves by 2x2 max-pool, ``"stride"`` by a stride of 2 in the conv.
-    Parameters: ``body.<block>.conv.weight``, ``.conv.bias``, ``.norm.weight``, ``.norm.bias``, ``head.weight``, ``head.bias``.
+    Parameters: ``body.<block>.conv.weight``, ``.conv.bias``, ``.norm.weight``, ``.norm.bias``, ``head.weight``,
+    ``head.bias``.
     """
 
     image: tuple[int, int, int]
@@ -123,7 +124,8 @@ class Conv4:
             if self.order == "conv-bn-relu":
                 z = F.relu(z)
             if self.down == "pool":
-                z = F.max_pool2d(z.flatten(0, 1), 2).unflatten(0, z.shape[:2])
+                pooled = F.max_pool2d(z.flatten(0, 1), 2)
+                z = pooled.reshape(*z.shape[:2], *pooled.shape[1:])
             layers[f"conv{block}"] = z.transpose(0, 1)
         features = z.transpose(0, 1).flatten(2)
         layers["head"] = self.head(params, features)
@@ -160,6 +162,4 @@ def conv4(
     head_bias: bool = True,
 ) -> Conv4:
     """The convolutional net for images of shape `image` (C, H, W); see `Conv4`."""
-    return Conv4(
-        image=tuple(image), way=way, filters=filters, blocks=blocks, order=order, down=down, head_bias=head_bias
-    )
+    return Conv4(image=image, way=way, filters=filters, blocks=blocks, order=order, down=down, head_bias=head_bias)

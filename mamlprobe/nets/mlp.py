@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,8 @@ NORMS = ("none", "batch")
 class Mlp:
     """Linear layers ``fc1`` ... of the `hidden` widths with an activation each, then a linear head.
 
-    Inputs [B, R, ...] are flattened to `inputs` numbers a row. ``norm="batch"`` puts a batch norm before each activation.
+    Inputs [B, R, ...] are flattened to `inputs` numbers a row. ``norm="batch"`` puts a batch norm before every
+    activation.
     """
 
     inputs: int
@@ -67,7 +69,7 @@ class Mlp:
         widths = (self.inputs, *self.hidden)
         params: Params = {}
         moments: Moments = {}
-        for i, (fan, width) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for i, (fan, width) in enumerate(pairwise(widths), start=1):
             params[f"body.{i}.linear.weight"] = torch.randn(width, fan, generator=generator) * math.sqrt(2 / fan)
             if self.bias:
                 params[f"body.{i}.linear.bias"] = torch.zeros(width)

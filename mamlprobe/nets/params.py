@@ -11,7 +11,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 
 Params = dict[str, Tensor]
-"""Tensors by parameter name. Inside a net each has a leading task axis, of size B, or of size 1 where all tasks share it."""
+"""Tensors by parameter name. Inside a net each has a leading task axis, of size B, or 1 where all tasks share it."""
 
 Moments = dict[str, Tensor]
 """``<norm>.mean`` and ``<norm>.var`` [B or 1, C] of every batch norm, biased variance."""

@@ -20,11 +20,12 @@ Catch = dict[str, Tensor]
 class PlainNorms(TorchFunctionMode):
     """Inside, ``F.batch_norm``, ``instance_norm``, ``group_norm`` and ``layer_norm`` are computed from primitives.
 
-    The fused kernels give wrong second-order gradients under vmap when their affine weights adapt. Batch norms use
-    the statistics of their input, or the given `moments`, whatever the module's own mode says.
+    The fused kernels lose second-order terms where an inner gradient is taken inside vmap and their affine weights
+    adapt (torch 2.13); these do not, wherever it is taken. Batch norms use the statistics of their input, or the given
+    `moments`, whatever the module's own mode says.
 
-    Moments go by the name of the norm that is `running`; a second call of one norm adds ``@2``, and a call outside of any
-    norm module is ``batch_norm@1``, ``batch_norm@2``, ... Given moments without the second call's are the first's.
+    Moments go by the name of the norm that is `running`; a second call of one norm adds ``@2``, and a call outside of
+    any norm module is ``batch_norm@1``, ``batch_norm@2``, ... A call whose moments are not given takes the first one's.
     """
 
     def __init__(self, moments: Moments | None) -> None:
@@ -62,11 +63,12 @@ class PlainNorms(TorchFunctionMode):
         variance, mean = torch.var_mean(x, dim=[d for d in range(x.ndim) if d != 1], correction=0)
         self.collected[f"{name}.mean"], self.collected[f"{name}.var"] = mean, variance
         if self.moments is not None:
-            if f"{name}.mean" not in self.moments:
+            known = name if f"{name}.mean" in self.moments else first
+            if f"{known}.mean" not in self.moments:
                 raise UserError(
                     name, "the norm regime needs moments of this norm", "none", "use the norm regime 'batch'"
                 )
-            mean, variance = self.moments[f"{name}.mean"], self.moments[f"{name}.var"]
+            mean, variance = self.moments[f"{known}.mean"], self.moments[f"{known}.var"]
         elif x.numel() == x.shape[1]:
             raise UserError(
                 name,
@@ -80,7 +82,7 @@ class PlainNorms(TorchFunctionMode):
 def _affine(
     x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """(x - mean) / sqrt(variance + eps) * weight + bias, channel statistics broadcast along axis 1 where they are flat."""
+    """(x - mean) / sqrt(variance + eps) * weight + bias; flat statistics are broadcast along axis 1."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
     mean, variance = (s.reshape(shape) if s.ndim == 1 else s for s in (mean, variance))
     x = (x - mean) * torch.rsqrt(variance + eps)
@@ -200,8 +202,12 @@ class Wrapped:
         handles = []
 
         def catch(name: str) -> Any:
-            def hook(part: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            def hook(part: nn.Module, args: tuple[Tensor, ...], output: object) -> None:
                 last = name == self.layers[-1]
+                if not isinstance(output, Tensor):
+                    raise UserError(
+                        "wrap", f"layer {name!r} must return a tensor", type(output).__name__, "name other layers"
+                    )
                 if last:
                     inputs[:] = [args[0].flatten(1)]
                 caught.pop(name, None)
@@ -233,7 +239,8 @@ class Wrapped:
         names = {value: name for name, value in self.module.named_parameters()}  # a tied weight goes by its first name
         own = {name: params[names[value]] for name, value in part.named_parameters()}
         own = {name: value.expand(features.shape[0], *value.shape[1:]) for name, value in own.items()}
-        return vmap(lambda p, f: functional_call(part, p, (f,)))(own, features)
+        logits: Tensor = vmap(lambda p, f: functional_call(part, p, (f,)))(own, features)
+        return logits
 
 
 def _owner(parameter: str, layers: Sequence[str]) -> str:
@@ -257,7 +264,8 @@ def wrap(module: nn.Module, head: str, *, layers: Sequence[str] | None = None) -
 
     `head` is the prefix of the head's parameters (its last layer), `layers` the modules to record and to freeze by, in
     order; by default the children that own parameters, with Sequential ones opened. Parameters keep the module's
-    names; for patterns their roles are ``head.*`` and ``body.*``. Batch norms follow the method's norm regime.
+    names; for patterns their roles are ``head.*`` and ``body.*``. Batch norms follow the method's norm regime; one that
+    is called twice has one pair of running moments, those of its first call.
 
     Raises:
         UserError: a head or a layer that is not there, a head without parameters.

@@ -59,6 +59,7 @@ class Decomposition:
         return {name: torch.stack([term[name] for term in self.terms.values()]).sum(0) for name in names}
 
 
+@torch.enable_grad()
 def decompose(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Decomposition:
     """The terms of the outer gradient of the body under this method, on its training steps.
 
@@ -70,10 +71,9 @@ def decompose(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Dec
     body = [name for name in params if name not in head_names(net)]
     rate = method.inner.lr if head[0] in names else 0.0
     bias_rate = method.inner.lr if len(head) > 1 and head[1] in names else 0.0
-    with torch.enable_grad():
-        path = adapt(
-            tasks.support_losses, params, names, steps=method.inner.steps, rates=rate_of(method.inner, {}), track="none"
-        )
+    path = adapt(
+        tasks.support_losses, params, names, steps=method.inner.steps, rates=rate_of(method.inner, {}), track="none"
+    )
     efil = not set(body) & set(names)
     plain = Tasks(net=net, method=method, episodes=episodes, stage="train", running=tasks.running)
     final = {n: v.detach() for n, v in spread(path[-1], episodes.tasks, path[-1]).items()}
@@ -217,7 +217,7 @@ def _head(net: Net, method: Method) -> tuple[str, ...]:
             f"{method.inner.rates}, {method.readout}",
             "use those",
         )
-    if not head or not head[0].endswith("weight") or len(head) > 2:
+    if tuple(name.rpartition(".")[2] for name in head) not in (("weight",), ("weight", "bias")):
         raise UserError("contrast", "the head must be one linear layer", list(head), "name it with wrap(head=...)")
     return head
 

@@ -14,13 +14,17 @@ from mamlprobe.nets.params import Net
 
 def _maps(net: Net, theta: Theta, episodes: Episodes, method: Method) -> torch.Tensor:
     tasks, params, _ = tasks_at(net, theta, episodes, method, stage="test")
+    way = episodes.way
     with torch.no_grad():
         support, query = tasks.support(params).features, tasks.query(params).features
-    if support.shape[1] % episodes.way or query.shape[1] % episodes.way:
-        raise UserError(
-            "cosine", "every class must have equally many rows", list(support.shape), "balance the episodes"
-        )
-    return cosine_map(support, query, way=episodes.way)
+    for labels in (episodes.support_y, episodes.query_y):
+        rows = labels.shape[1]
+        ordered = torch.arange(rows, device=labels.device) * way // rows
+        if rows % way or (labels != ordered).any():
+            raise UserError(
+                "cosine", "rows must be class-major, equally many a class", labels[0].tolist(), "sort and balance them"
+            )
+    return cosine_map(support, query, way=way)
 
 
 def cosine_maps(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import adapt_tasks
 from mamlprobe.learn.theta import Theta
-from mamlprobe.measure import Spectrum, cca, cka, null_floor, pwcca, row_ratio, spectrum, svcca
+from mamlprobe.measure import Spectrum, cca, cka, null_floor, pwcca, spectrum, svcca
 from mamlprobe.nets.params import Net
 from mamlprobe.probe.record import activations, as_rows
 
@@ -29,6 +29,7 @@ MEASURES: dict[str, tuple[str, Compare]] = {
 """Measure -> how maps become its rows, and the measure. ``cca_top98`` is the summary of google/svcca."""
 
 CCA_FAMILY = ("cca_mean", "cca_top98", "svcca", "pwcca")
+FEWEST_ROWS = {"cka_debiased": 4}
 
 
 def similarity(
@@ -43,15 +44,16 @@ def similarity(
     layers: Sequence[str] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Similarity of every layer's activations before and after `step` inner steps, one row a task, layer, step, measure.
+    """Similarity of every layer's activations before and after `step` inner steps: a row a task, layer, step, measure.
 
     Columns ``task layer step measure features inputs rows width ratio value floor norm episodes``: `features` says
     how maps became rows, `ratio` is rows over width (under 10 a CCA is inflated), `floor` the same measure with whole
     images of "after" permuted. Inputs are the query or the support set, the same before and after, each task's own
-    statistics. Where a measure is not defined (CCA with no more rows than features) its value is NaN.
+    statistics. Where a measure is not defined its value is NaN: CCA needs R - 1 > F, debiased CKA 4 rows, both finite
+    activations, a floor two images.
 
     Raises:
-        UserError: unknown measure, layer or inputs; a step the method does not take.
+        UserError: unknown measure, layer or inputs; a step the method does not take, or none at all.
     """
     for name in measures:
         if name not in MEASURES:
@@ -60,7 +62,7 @@ def similarity(
         raise unknown("layers", "inputs", inputs, ("query", "support"))
     last = method.inner.test_steps
     steps = tuple(range(1, last + 1)) if steps is None else tuple(steps)
-    if any(not 0 <= step <= last for step in steps):
+    if not steps or any(not 0 <= step <= last for step in steps):
         raise UserError("layers", f"steps must lie in 0-{last}", list(steps), "raise inner.test_steps")
     x = episodes.query_x if inputs == "query" else episodes.support_x
     path = adapt_tasks(net, theta, episodes, method)
@@ -88,19 +90,21 @@ def _compare(
 ) -> list[dict[str, object]]:
     """Rows of the table for one task and layer: start [R, F] against the end [R, F] of every step."""
     rows, width = start.shape
-    spectral = any(name in CCA_FAMILY for name in measures)
-    defined = rows - 1 > width or not spectral
-    first: Tensor | Spectrum = spectrum(start) if spectral and defined else start
+    defined = [name for name in measures if rows >= FEWEST_ROWS.get(name, 1)]
+    defined = [name for name in defined if name not in CCA_FAMILY or rows - 1 > width]
+    spectral = any(name in CCA_FAMILY for name in defined)
+    first: Tensor | Spectrum = spectrum(start) if spectral else start
     found: list[dict[str, object]] = []
     for step, end in ends.items():
-        second: Tensor | Spectrum = spectrum(end) if spectral and defined else end
+        finite = bool(torch.isfinite(end).all())
+        second: Tensor | Spectrum = spectrum(end) if spectral and finite else end
         for name in measures:
             compare = MEASURES[name][1]
             value = floor = float("nan")
-            if defined and torch.isfinite(end).all():
+            if name in defined and finite:
                 value = compare(first, second)
-                floor = null_floor(compare, first, second, draws=1, seed=seed, groups=group)[0]
-            ratio = row_ratio(start, end) if defined else rows / width
-            row = {"step": step, "measure": name, "rows": rows, "width": width, "ratio": ratio}
+                if rows > group:
+                    floor = null_floor(compare, first, second, draws=1, seed=seed, groups=group)[0]
+            row = {"step": step, "measure": name, "rows": rows, "width": width, "ratio": rows / width}
             found.append({**row, "value": value, "floor": floor})
     return found

@@ -42,15 +42,20 @@ def tasked(net: Net, params: Theta | Params) -> Params:
     """The parameters with a task axis; one is added where there is none.
 
     Raises:
-        UserError: parameters that are not the net's.
+        UserError: parameters that are not the net's, by name or by shape.
     """
     given = params.net if isinstance(params, Theta) else params
     if set(given) != set(net.parameters):
         odd = sorted(set(given) ^ set(net.parameters))
         raise UserError("record", "the parameters must be the net's", odd[:4], "use the net they were trained with")
     plain = net.init(generator(0, "shapes"))[0]
-    bare = all(given[name].ndim == plain[name].ndim for name in plain)
-    return lead(given) if bare else dict(given)
+    if all(given[name].shape == value.shape for name, value in plain.items()):
+        return lead(given)
+    for name, value in plain.items():
+        if given[name].shape[1:] != value.shape:
+            must = f"{name} must be {list(value.shape)} or [B, ...] of that"
+            raise UserError("record", must, list(given[name].shape), "use the net they were trained with")
+    return dict(given)
 
 
 def as_rows(maps: Tensor, features: str) -> Tensor:

@@ -10,6 +10,9 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params
 from mamlprobe.probe.contrast import decompose
 
+ROUNDING = 16.0
+"""A coefficient, of size 1, is negative below minus this many units in its last place."""
+
 
 def contrast_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
     """What the outer gradient is made of, one row a task, quantity and part.
@@ -17,7 +20,8 @@ def contrast_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -
     Columns ``task quantity part value order loss steps norm episodes``. Quantities: ``share``, the part of the
     squared norm of the body's gradient a term accounts for, <g_term, g> / |g|^2 (signed; the shares sum to 1);
     ``norm`` of each term's gradient; ``coefficient``, the mean over pairs of the same or of different labels;
-    ``attracted``, the fraction of different-label pairs whose coefficient is negative (the noise of the paper's title).
+    ``attracted``, the fraction of different-label pairs whose coefficient is negative by more than rounding (the noise
+    of the paper's title).
     """
     found = decompose(net, theta, episodes, method)
     total = _flat(found.total)
@@ -28,16 +32,15 @@ def contrast_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -
         rows.append(("share", term, (flat * total).sum(1) / size))
         rows.append(("norm", term, flat.norm(dim=1)))
     rows.append(("norm", "total", size.sqrt()))
-    pairs = found.clean + found.noise
+    rounding = ROUNDING * torch.finfo(found.clean.dtype).eps
+    pairs = (found.clean + found.noise).double()
     for label, mask in (("same", found.same), ("different", ~found.same)):
         mean = (pairs * mask).flatten(1).sum(1) / mask.flatten(1).sum(1)
         rows.append(("coefficient", label, mean))
-    negative = (pairs < 0) & ~found.same
-    rows.append(("attracted", "different", negative.flatten(1).sum(1) / (~found.same).flatten(1).sum(1)))
+    negative = (pairs < -rounding) & ~found.same
+    rows.append(("attracted", "different", negative.flatten(1).double().sum(1) / (~found.same).flatten(1).sum(1)))
     tables = [
-        pd.DataFrame(
-            {"task": range(episodes.tasks), "quantity": q, "part": part, "value": value.cpu().double().numpy()}
-        )
+        pd.DataFrame({"task": range(episodes.tasks), "quantity": q, "part": part, "value": value.cpu().numpy()})
         for q, part, value in rows
     ]
     return pd.concat(tables, ignore_index=True).assign(
@@ -50,5 +53,5 @@ def contrast_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -
 
 
 def _flat(gradient: Params) -> Tensor:
-    """All parameters side by side [B, -]."""
-    return torch.cat([value.flatten(1) for value in gradient.values()], dim=1)
+    """All parameters side by side [B, -], in float64."""
+    return torch.cat([value.flatten(1).double() for value in gradient.values()], dim=1)

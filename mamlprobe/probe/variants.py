@@ -18,7 +18,8 @@ def freeze(net: Net, method: Method, first: int, last: int) -> Method:
             f"{first}-{last}",
             f"the layers are {', '.join(net.layers)}",
         )
-    frozen = tuple(f"!{layer}" for layer in net.layers[first - 1 : last])
+    owning = set(net.parameters.values())
+    frozen = tuple(f"!{layer}" for layer in net.layers[first - 1 : last] if layer in owning)
     return replace(method, inner=replace(method.inner, adapts=(*method.inner.adapts, *frozen)))
 
 
@@ -58,10 +59,11 @@ def variants(net: Net, method: Method, words: str) -> dict[str, Method]:
     for word in (part.strip() for part in words.split(",")):
         kind, _, rest = word.partition(":")
         if kind == "freeze" and rest:
-            first, _, last = rest.partition("-")
-            if not (first.isdigit() and (last or first).isdigit()):
+            first, dash, last = rest.partition("-")
+            last = last if dash else first
+            if not (first.isdecimal() and last.isdecimal()):
                 raise UserError("variants", "freeze must name layers as in freeze:1-3", repr(word), "count from 1")
-            found[word] = freeze(net, method, int(first), int(last or first))
+            found[word] = freeze(net, method, int(first), int(last))
         elif kind == "freeze":
             found |= {f"freeze:{label}": value for label, value in prefixes(net, method).items()}
         elif kind == "adapt" and rest:

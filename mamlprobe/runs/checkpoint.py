@@ -136,6 +136,6 @@ def _mismatches(parts: dict[str, Params], like: Theta) -> Iterator[str]:
                     f"a checkpoint of another architecture, {part}.{name} of shape {list(shape)} "
                     f"instead of {list(value.shape)}"
                 )
-        for name in parts[part]:
+        for name in sorted(parts[part]):
             if name not in wanted:
                 yield f"a checkpoint of another architecture, with an unknown {part}.{name}"

@@ -4,6 +4,7 @@ import hashlib
 import math
 import pickle
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,13 +47,16 @@ def read_tensors(path: str | Path) -> Params:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on the age of the pickle
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        got = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), str(error).split(".")[0])
+        code = re.search(r"GLOBAL ([\w.]+)", str(error))
+        got = f"a pickle that calls {code[1]}" if code else "something else"
         advice = "save model.state_dict() alone; a pickle that needs code is never run"
         raise UserError("import", f"{path.name} must be a whole file of plain tensors", got, advice) from None
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
-        got = str(error).split("\n")[0][:200] or type(error).__name__
+        got = re.split(r"\.\s|\n", str(error))[0] or type(error).__name__
         raise UserError(
             "import", f"{path.name} must be a whole .pt, .pth or .safetensors file", got, "copy it again"
         ) from None

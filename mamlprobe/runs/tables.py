@@ -1,5 +1,7 @@
 """Tidy CSV files that grow by whole blocks of rows and can be cut back to an earlier update."""
 
+import math
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -37,5 +39,17 @@ def cut(path: Path, update: int) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The file's rows, floats to the last bit."""
-    return pd.read_csv(path, float_precision="round_trip")
+    """The file's rows; columns of whole numbers, of numbers (to the last bit) and of words."""
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return pd.DataFrame({name: _typed(list(rows[name])) for name in rows})
+
+
+def _typed(cells: list[str]) -> list[int] | list[float] | list[bool] | list[str]:
+    """The cells of a column as the narrowest kind that holds them all; an empty one among numbers is NaN."""
+    with suppress(ValueError):
+        return [int(cell) for cell in cells]
+    with suppress(ValueError):
+        return [float(cell) if cell else math.nan for cell in cells]
+    if set(cells) <= {"True", "False"}:
+        return [cell == "True" for cell in cells]
+    return cells

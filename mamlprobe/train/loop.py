@@ -16,8 +16,8 @@ from mamlprobe.runs.writing import locked
 from mamlprobe.train.progress import bar, show, stopping
 from mamlprobe.train.session import Hook, Session
 
-UNREAD = 25
-"""Updates on an accelerator between two looks at the losses, which wait for the device."""
+LOOKS = {"cpu": 1, "cuda": 25}
+"""Updates between two looks at the losses, by kind of device; a look waits for the device."""
 
 
 class Interrupted(Exception):
@@ -56,8 +56,8 @@ def train(
     there = open_run(path) if path.is_dir() else None
     if there is not None and there.done:
         return load_run(make_run(path, experiment, there.image).path)
+    pool = pool or pool_of(experiment.data, root=root)
     with locked(path):
-        pool = pool or pool_of(experiment.data, root=root)
         run = make_run(path, experiment, pool.image_shape)
         session = Session(run, pool, where, progress=progress, hooks=hooks)
         try:
@@ -71,7 +71,6 @@ def _to_the_end(session: Session) -> None:
     """All updates that are left."""
     experiment, net, pool, learner = session.experiment, session.net, session.pool, session.learner
     shape = {"way": experiment.way, "shot": experiment.shot, "query": experiment.query, "tasks": experiment.tasks}
-    unread = 1 if pool.device.type == "cpu" else UNREAD
     name, updates, on = session.run.path.name, experiment.updates, session.progress
     with bar(name, start=max(session.update, 0), updates=updates, on=on) as drawn, stopping(on=on) as stop:
         if session.update < 0:
@@ -86,7 +85,7 @@ def _to_the_end(session: Session) -> None:
             learner.step(gradients, readings.moments)
             session.tally.add(readings)
             session.update += 1
-            if session.update % unread == 0:
+            if session.update % LOOKS[pool.device.type] == 0:
                 session.check()
                 show(drawn, session.tally)
             drawn.update()

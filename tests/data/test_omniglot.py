@@ -73,10 +73,9 @@ def test_order_pixels_and_ink(root):
         for item in range(4):
             paper = np.ones((105, 105))
             paper[15 * place + 4 : 15 * place + 11, 15 * item + 2 : 15 * item + 11] = 0
-            expected = (255 * (1 - lanczos() @ paper @ lanczos().T)).clip(0, 255)
-            off = np.abs(pool.images[place, item, 0].numpy() - expected)
-            assert off.max() < 10
-            assert off.mean() < 0.5
+            narrowed = (paper @ lanczos().T).clip(0, 1)  # bytes between the two passes cannot overshoot
+            expected = 255 * (1 - (lanczos() @ narrowed).clip(0, 1))
+            assert np.abs(pool.images[place, item, 0].numpy() - expected).max() < 2
     assert torch.equal(read_omniglot(root, ink=0).images, 255 - pool.images)
     assert "resized to 28 x 28 (Lanczos), ink 1, split vinyals" in pool.source
     assert read_omniglot(root, size=105).images.unique().tolist() == [0, 255]

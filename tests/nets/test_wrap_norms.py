@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad, vmap
 
 from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
@@ -122,30 +122,49 @@ def test_batched_tasks_equal_the_loop(classes, norm, order, what):
     close(gradients, loop(module, episodes, order, adapted_names(module, what)))
 
 
-@pytest.mark.parametrize("norm", ["batch2d", "batch1d", "instance2d", "layer", "group"])
-def test_fused_norm_under_vmap(classes, norm, record_property):
-    """Whether this torch still has the trap that `PlainNorms` avoids; xfail while it has, pass once it is mended."""
-    module, episodes = made(norm), classes(tasks=2, shape=(1, 6, 6))
-    leaves = {n: v.detach().clone().requires_grad_() for n, v in module.named_parameters()}
-    fast = {n: v.expand(2, *v.shape) for n, v in leaves.items()}
-
-    def losses(at, x: Tensor, y: Tensor) -> Tensor:
-        outputs = vmap(lambda p, rows: functional_call(still, p, (rows,)))(at, x)
-        return nn.functional.cross_entropy(outputs.flatten(0, 1), y.flatten())
-
+def fused(module, episodes, route: str) -> dict[str, Tensor]:
+    """The second-order outer gradient through vmap and torch's fused norms; the inner gradient inside vmap or outside."""
     still = deepcopy(module)
     for part in still.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.running_mean = part.running_var = part.num_batches_tracked = None
-    for _ in range(STEPS):
-        value = losses(fast, episodes.support_x, episodes.support_y)
-        slopes = torch.autograd.grad(2 * value, list(fast.values()), create_graph=True)
-        fast = {n: v - LR * g for (n, v), g in zip(fast.items(), slopes)}
-    value = losses(fast, episodes.query_x, episodes.query_y)
-    fused = dict(zip(leaves, torch.autograd.grad(value, list(leaves.values()))))
-    wanted = loop(module, episodes, 2, list(leaves))
-    gap = max(float((fused[n] - g).norm() / g.norm()) for n, g in wanted.items() if g.norm() > 1e-6)
-    record_property("relative error of the fused norm under vmap", gap)
-    assert gap < 1  # else this test's own batched route is not the same algorithm
-    if gap > 1e-9:
-        pytest.xfail(f"torch {torch.__version__}: {norm} under vmap is off by {gap:.1e} of the gradient")
+    leaves = {n: v.detach().clone().requires_grad_() for n, v in module.named_parameters()}
+
+    def loss(at, x: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(functional_call(still, at, (x,)), y)
+
+    def down(at, slope):
+        return {n: v - LR * slope[n] for n, v in at.items()}
+
+    def task(at, sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> Tensor:
+        for _ in range(STEPS):
+            at = down(at, grad(loss)(at, sx, sy))
+        return loss(at, qx, qy)
+
+    sets = episodes.support_x, episodes.support_y, episodes.query_x, episodes.query_y
+    if route == "inside":
+        value = vmap(task, in_dims=(None, 0, 0, 0, 0))(leaves, *sets).mean()
+    else:
+        fast = {n: v.expand(episodes.tasks, *v.shape) for n, v in leaves.items()}
+        for _ in range(STEPS):
+            inner = vmap(loss)(fast, *sets[:2]).sum()
+            fast = down(fast, dict(zip(fast, torch.autograd.grad(inner, list(fast.values()), create_graph=True))))
+        value = vmap(loss)(fast, *sets[2:]).mean()
+    return dict(zip(leaves, torch.autograd.grad(value, list(leaves.values()))))
+
+
+@pytest.mark.parametrize("route", ["inside", "outside"])
+@pytest.mark.parametrize("norm", ["batch2d untracked", "batch1d", "instance2d", "layer", "group"])
+def test_fused_norm_under_vmap(classes, norm, route):
+    """Whether this torch has the trap of fused norms under vmap: xfail with the size of the error while it has.
+
+    The fused kernels lose a second-order term where the inner gradient is taken by ``torch.func.grad`` inside vmap. The
+    package takes it by autograd outside and computes norms from primitives, so it is right either way.
+    """
+    module, episodes = made(norm), classes(tasks=2, shape=(1, 6, 6))
+    wanted = loop(module, episodes, 2, [n for n, _ in module.named_parameters()])
+    found = fused(module, episodes, route)
+    gap, size = (torch.cat([g.flatten() for g in gs]).norm() for gs in ([found[n] - wanted[n] for n in wanted], wanted.values()))
+    assert gap < 0.5 * size  # beyond that, this test's own route would be another algorithm
+    if gap > 1e-9 * size:
+        pytest.xfail(f"torch {torch.__version__}: {norm}, inner gradient {route} vmap: off by {float(gap / size):.1%}")

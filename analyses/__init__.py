@@ -1,0 +1,1 @@
+"""One thin script a published figure or table; ``python -m analyses --help`` runs them."""

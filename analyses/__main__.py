@@ -1,0 +1,80 @@
+"""Runs the analysis scripts: ``python -m analyses [NAME ...] [--preset smoke|quick|paper]``."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.gallery import build, chosen, load, redraw, summary
+from mamlprobe.stage import Stage
+from mamlprobe.train.loop import Interrupted, pick_device
+
+EXAMPLE = "example: python -m analyses raghu_fig2_layers kao_fig2_cosine --preset quick --out figures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Trains the models that the figures need, once each, and draws figures, tables, claims and a page."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Scripts to run; all where none is named."""
+    preset: Literal["smoke", "quick", "paper"] = "quick"
+    """smoke: seconds, to see that all works; quick: ten minutes on two cores; paper: the published settings."""
+    dataset: str | None = None
+    """Another data set: glyphs, omniglot, or a folder of images."""
+    data_root: str | None = None
+    """Folder of raw data; MAMLPROBE_DATA where it is not given."""
+    out: Path = Path("figures")
+    """Folder of figures, tables and the page."""
+    runs: Path = Path("runs")
+    """Folder of trained models."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:<number>."""
+    workers: int = 0
+    """Processes beside one another; 0: one a core, at most 4, and one on an accelerator."""
+    force: bool = False
+    """Run scripts that are up to date too."""
+    from_table: bool = False
+    """Only draw the figures again from their tables."""
+    list: bool = False
+    """Only list the scripts."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Exit code 0, or 2 for the user's mistake, 130 for Ctrl-C."""
+    options = tyro.cli(Options, prog="python -m analyses", args=words, description=f"{Options.__doc__}\n\n{EXAMPLE}")
+    try:
+        scripts = chosen(Path(__file__).parent, options.names)
+        if options.list:
+            print("\n".join(f"{name:24} {load(name).PAPER}: {load(name).TITLE}" for name in scripts))
+            return 0
+        stage = Stage(
+            preset=options.preset,
+            dataset=options.dataset,
+            root=options.data_root,
+            device=options.device,
+            folder=options.runs,
+            out=options.out,
+        )
+        workers = options.workers or (min(4, os.cpu_count() or 1) if pick_device(options.device).type == "cpu" else 1)
+        if options.from_table:
+            done = redraw(stage, scripts)
+        else:
+            done = build(stage, scripts, workers=workers, force=options.force)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, Interrupted):
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(summary(done))
+    print(f"page: {options.out / 'index.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

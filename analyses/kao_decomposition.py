@@ -1,0 +1,69 @@
+"""What the outer gradient of the body is made of over training: interference, noise, and a clean contrastive term.
+
+Kao et al. 2022, sections 3 and 4 (D1 to D3). First-order MAML, decomposed exactly on test tasks at saved updates, for
+three treatments of the head. A share is the part of the gradient's squared norm that a term accounts for: shares sum
+to one and may be negative. The identities are checked in float64. Cost: six first-order models and a minute.
+"""
+
+from dataclasses import replace
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import curves
+
+ORDER = 8
+TITLE = "The outer gradient, term by term"
+PAPER = "Kao et al. 2022, sections 3 and 4"
+MODELS = ("fomaml", "fomaml-zero-init", "fomaml-zeroing")
+ARMS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
+
+
+def table(stage):
+    """Shares, norms and coefficients by arm and update; and the errors of the identities."""
+    from mamlprobe.probe.shares import contrast_table
+    from mamlprobe.stage import means
+
+    episodes = stage.episodes(stage.few, query=5)
+    rows = stage.probe(MODELS, lambda net, theta, m: contrast_table(net, theta, episodes, m), lambda run: run.updates())
+    rows["arm"] = rows["method"].map(ARMS)
+    # at a gradient of zero there is nothing to share
+    shown = means(rows.dropna(subset="value"), ["arm", "update", "quantity", "part"])
+    return pd.concat([shown, identities(stage)], ignore_index=True)
+
+
+def identities(stage):
+    """Largest relative error of D1 (sum of terms = autograd) and D2 (prototype classifier); sign facts of D3."""
+    import torch
+
+    import mamlprobe as mp
+    from mamlprobe.probe.identities import identity_errors
+
+    run = stage.run(MODELS[0], stage.seeds[0])
+    episodes = stage.episodes(3, query=5).to(dtype=torch.float64)
+    theta = run.theta().to(dtype=torch.float64)
+    rows = identity_errors(run.net(), theta, episodes, replace(mp.METHODS["anil"], inner=run.config.method.inner))
+    return rows.assign(quantity="identity", run=run.path.name, interval="exact", tasks=episodes.tasks, seeds=1)
+
+
+def figure(table) -> Figure:
+    """Shares of the terms over updates, a panel an arm."""
+    shown = table[(table["quantity"] == "share") & table["part"].isin(["interference", "noise", "contrastive"])]
+    return curves(shown, x="update", hue="part", panel="arm", xlabel="updates", ylabel="share of the squared gradient
+    norm")
+
+
+def claims(table):
+    """Identities to machine precision; what zeroing removes."""
+    from mamlprobe.stage import claim, only
+
+    found = []
+    for row in table[table["quantity"] == "identity"].to_dict("records"):
+        row = pd.Series(row)
+        found.append(claim(row["part"].split(":")[0], row["part"].split(": ")[1], row, side="below", bound=1e-10,
+        unit="error")) last = table[table["update"] == table["update"].max()]
+    for arm, side, bound in (("random init", "above", 0.05), ("zeroing", "below", 1e-6)):
+        row = only(last, quantity="share", part="interference", arm=arm)
+        text = f"interference at the end of training, {arm}: share {side} {bound:g}"
+        found.append(claim("D1", text, row, side=side, bound=bound, unit="share"))
+    return found

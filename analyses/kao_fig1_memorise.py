@@ -1,0 +1,70 @@
+"""One inner step from a zeroed head with squared error stores the support features in the head.
+
+Kao et al. 2022, figure 1 (K1): after the step, row j of the head is a multiple of the support feature of class j, and
+a query's logits are its inner products with the support features. Exact identities, in float64, on a task of the data
+at hand.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.style import canvas, look, style
+
+ORDER = 5
+TITLE = "The head memorises support features"
+PAPER = "Kao et al. 2022, figure 1"
+MODELS = ()
+LR = 0.5
+PAIRS = {"head": "Head after one step", "logit": "Query logits"}
+
+
+def table(stage):
+    """Pairs of numbers that must be equal: head entries and scaled features, logits and scaled inner products."""
+    from dataclasses import replace
+
+    import torch
+
+    import mamlprobe as mp
+
+    method = replace(mp.METHODS["anil"], loss="mse", head="zero_once", inner=replace(mp.METHODS["anil"].inner, lr=LR))
+    method = replace(method, inner=replace(method.inner, steps=1, test_steps=1))
+    net = mp.conv4(image=stage.pool.image_shape, filters=8, down="stride", order="conv-relu-bn", head_bias=False)
+    theta = mp.init(net, seed=0, method=method).to(dtype=torch.float64)
+    episodes = stage.episodes(1, query=3).to(dtype=torch.float64)
+    start, end = mp.adapt_tasks(net, theta, episodes, method)
+    support, query = (net(start, x).features for x in (episodes.support_x, episodes.query_x))
+    scale = LR / support.shape[1]
+    found = {
+        "head": (scale * support, end["head.weight"]),
+        "logit": (scale * query @ support.mT, net.head(end, query)),
+    }
+    rows = [pd.DataFrame({"part": k, "expected": e.flatten(), "found": f.flatten()}) for k, (e, f) in found.items()]
+    return pd.concat(rows, ignore_index=True).assign(label=lambda t: t["part"].map(PAIRS), lr=LR, unit="float64")
+
+
+def figure(table) -> Figure:
+    """What is found against what is expected; the line is equality."""
+    drawn, axes = canvas(1, 2, ratio=0.8)
+    labels = {"head": "rate / n x support feature", "logit": "rate / n x inner product with support feature"}
+    with style():
+        for ax, (part, title) in zip(axes.flat, PAIRS.items(), strict=True):
+            mine = table[table["part"] == part]
+            span = [mine["expected"].min(), mine["expected"].max()]
+            ax.plot(span, span, color="0.6", linewidth=0.8)
+            ax.plot(mine["expected"], mine["found"], look("contrastive").marker, color=look("contrastive").colour,
+            ms=3, alpha=0.6) ax.set(title=title, xlabel=labels[part], ylabel="found")
+    return drawn
+
+
+def claims(table):
+    """The largest deviation, relative to the largest entry."""
+    from mamlprobe.stage import claim
+
+    found = []
+    for part, title in PAIRS.items():
+        mine = table[table["part"] == part]
+        worst = (mine["found"] - mine["expected"]).abs().max() / mine["expected"].abs().max()
+        row = pd.Series({"value": worst, "low": worst, "high": worst, "interval": "exact", "tasks": 1})
+        text = f"{title.lower()}: equal to the closed form to machine precision"
+        found.append(claim("K1", text, row, side="below", bound=1e-12, unit="relative error", published=0,
+        source="fig. 1")) return found

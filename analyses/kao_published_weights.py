@@ -1,0 +1,110 @@
+"""The probes on the authors' own checkpoints: published weights, classes they never saw.
+
+Three checkpoints of Kao et al. 2022 (miniImageNet, 5-way 1-shot), tested on the test classes of a few-shot cut of
+Tiny-ImageNet: accuracy with the head as saved, zeroed before adaptation, and without head. Skipped where the data are
+absent: --data-root, or MAMLPROBE_DATA, must hold kao2022/ and tinyimagenet-fs/. Cost: three minutes.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.bars import draw_grouped
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import composite
+
+ORDER = 10
+TITLE = "Probing published weights"
+PAPER = "Kao et al. 2022, released checkpoints"
+MODELS = ()
+DATASET = "tinyimagenet-fs"
+FILES = {
+    "FO, no zeroing": ("mini_maml_FO_init1_seed0__final_model_E7.pt", 0.1),
+    "SO, zeroing": ("mini_maml_SO_zero_seed0__final_model_E7.pt", 0.1),
+    "FO, zeroing, early": ("mini_5w1s15q_FO_zero1_initvar1.0_seed225__E0S200.pt", 0.01),
+}
+TASKS = {"smoke": 2, "quick": 40, "paper": 400}
+
+
+def missing(stage) -> str:
+    """Why this script cannot run here; empty where it can."""
+    from mamlprobe.data.load import data_folder
+
+    root = data_folder(stage.root)
+    wanted = [root / "kao2022" / name for name, _ in FILES.values()] + [root / "tinyimagenet-fs"]
+    absent = [path.name for path in wanted if not path.exists()]
+    return f"{', '.join(absent)} not found; set --data-root or MAMLPROBE_DATA" if absent else ""
+
+
+def table(stage):
+    """Accuracy in percent by checkpoint, head and step; and layer similarity before and after adaptation."""
+    import mamlprobe as mp
+    from mamlprobe.data.load import data_folder
+    from mamlprobe.probe.variants import nil, zero_at_test
+    from mamlprobe.runs.foreign import import_kao
+    from mamlprobe.stage import TEST_SEED, difference, means
+
+    pool = mp.load_pool(DATASET, root=stage.root, size=84, normalise="imagenet")
+    words = {"split": "test", "way": 5, "shot": 1, "query": 15, "seed": TEST_SEED}
+    episodes = mp.sample(pool, tasks=TASKS[stage.preset], **words)
+    few = mp.sample(pool, tasks=min(6, TASKS[stage.preset]), **words, index=1)
+    scores, layers = [], []
+    for label, (name, lr) in FILES.items():
+        experiment, theta = import_kao(data_folder(stage.root) / "kao2022" / name, inner_lr=lr)
+        net, method = experiment_net(experiment), experiment.method
+        variants = {"as saved": method, "zeroed": zero_at_test(method), "nil": nil(method)}
+        scores.append(mp.evaluate(net, theta, episodes, variants, chunk=4).assign(checkpoint=label, run=name))
+        kept = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"]}
+        layers.append(mp.similarity(net, theta, few, method, **kept).assign(checkpoint=label, run=name))
+    rows = pd.concat(scores, ignore_index=True).assign(seed=0, dataset=DATASET)
+    rows["value"] *= 100
+    last = rows[rows["step"] == rows.groupby("variant")["step"].transform("max")]
+    gains = [
+        difference(last[last["checkpoint"] == c], "variant", "zeroed", "as saved").assign(checkpoint=c) for c in FILES
+    ]
+    parts = [
+        means(rows, ["checkpoint", "variant", "step"]).assign(quantity="accuracy"),
+        means(pd.concat(gains), ["checkpoint"]).assign(quantity="gain"),
+        means(pd.concat(layers), ["checkpoint", "measure", "layer", "step"]).assign(quantity="similarity"),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def experiment_net(experiment):
+    """The net of an imported experiment."""
+    from mamlprobe.nets.build import build
+
+    return build(experiment.net, way=experiment.way, image=experiment.net.image)
+
+
+def figure(table) -> Figure:
+    """Accuracy over steps for the untreated checkpoint, the last step of all, and the layers' similarity."""
+    accuracy = table[table["quantity"] == "accuracy"]
+    first = accuracy[(accuracy["checkpoint"] == next(iter(FILES))) & (accuracy["variant"] != "nil")]
+    last = accuracy[accuracy["step"] == accuracy.groupby("variant")["step"].transform("max")]
+    layers = table[(table["quantity"] == "similarity") & (table["measure"] == "cca_top98")]
+    panels = [
+        (f"{next(iter(FILES))}: accuracy (%)", lambda ax: draw_curves(ax, first, x="step", hue="variant", chance=20)),
+        ("Last step: accuracy (%)", lambda ax: draw_grouped(ax, last, group="checkpoint", hue="variant", chance=20)),
+        ("CCA (top 98 %), before and after", lambda ax: draw_curves(ax, layers, x="layer", hue="checkpoint")),
+    ]
+    return composite(panels, cols=3)
+
+
+def claims(table):
+    """Far above chance; the untreated checkpoint gains by zeroing."""
+    from mamlprobe.stage import claim, only
+
+    found = []
+    accuracy = table[(table["quantity"] == "accuracy") & (table["variant"] == "as saved")]
+    for label in FILES:
+        row = accuracy[accuracy["checkpoint"] == label].iloc[-1]
+        text = f"{label}: above 25 % on unseen classes of another data set"
+        found.append(claim("weights", text, row, side="above", bound=25.0, unit="%"))
+    row = only(table, quantity="gain", checkpoint="FO, no zeroing")
+    text = "FO, no zeroing: zeroing the head at test raises accuracy"
+    return [
+        *found,
+        claim(
+            "K4", text, row, side="above", bound=0.0, unit="points", published="+5.3 (1 step)", source="result files"
+        ),
+    ]

@@ -1,0 +1,72 @@
+"""Six central results on one page, drawn from the other scripts' tables."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.bars import draw_grouped
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import composite
+
+ORDER = 11
+TITLE = "Overview"
+PAPER = "Raghu et al. 2020; Kao et al. 2022; Collins et al. 2022"
+MODELS = ()
+LAST = True
+SOURCES = (
+    "raghu_fig2_layers",
+    "raghu_table1_freezing",
+    "raghu_table2_anil_nil",
+    "kao_fig4_test_zeroing",
+    "kao_decomposition",
+    "collins_fig1_linear",
+)
+
+
+def missing(stage) -> str:
+    """Which tables are not there."""
+    absent = [name for name in SOURCES if not (stage.out / f"{name}.csv").is_file()]
+    return f"tables not there: {', '.join(absent)}" if absent else ""
+
+
+def table(stage):
+    """The drawn rows of the six tables, with the panel they belong to."""
+    tables = {name: pd.read_csv(stage.out / f"{name}.csv") for name in SOURCES}
+    layers, freezing, anil, zeroing, terms, linear = tables.values()
+    measures = {"cca_top98": "CCA", "cka_debiased": "CKA (debiased)"}
+    layers = layers[(layers["step"] == layers["step"].max()) & (layers["state"] == "trained")]
+    layers = layers[layers["measure"].isin(measures)]
+    lift = zeroing[(zeroing["quantity"] == "accuracy") & (zeroing["variant"] == "as trained")]
+    shares = terms[(terms["quantity"] == "share") & (terms["arm"] == "random init")]
+    parts = {
+        "layers": layers.assign(x=layers["layer"], hue=layers["measure"].map(measures)),
+        "freezing": freezing[freezing["quantity"] == "accuracy"].assign(x=lambda t: t["variant"], hue="maml"),
+        "anil": anil[anil["quantity"] == "accuracy"].assign(x=lambda t: t["method"].str.upper(), hue="all"),
+        "zeroing": lift.assign(x=lift["update"], hue=lift["arm"]),
+        "terms": shares[shares["part"] != "total"].assign(x=lambda t: t["update"], hue=lambda t: t["part"]),
+        "linear": linear.assign(x=linear["update"], hue=linear["method"]),
+    }
+    kept = ["panel", "x", "hue", "value", "low", "high"]
+    return pd.concat([part.assign(panel=name)[kept] for name, part in parts.items()], ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """Two rows of three."""
+    parts = dict(tuple(table.groupby("panel")))
+    for name in ("zeroing", "terms", "linear"):
+        parts[name] = parts[name].assign(x=parts[name]["x"].astype(float))
+
+    def lines(name, **options):
+        return lambda ax: draw_curves(ax, parts[name], x="x", hue="hue", **options)
+
+    def dots(name):
+        return lambda ax: draw_grouped(ax, parts[name], group="x", hue=None)
+
+    panels = [
+        ("Layers before vs after adaptation", lines("layers")),
+        ("Accuracy (%), body layers frozen", dots("freezing")),
+        ("Accuracy (%)", dots("anil")),
+        ("Accuracy (%) after 1 step, updates", lines("zeroing")),
+        ("Terms of the outer gradient, updates", lines("terms")),
+        ("Distance to the shared subspace", lines("linear", logy=True)),
+    ]
+    return composite(panels, cols=3)

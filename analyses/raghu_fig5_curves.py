@@ -1,0 +1,60 @@
+"""Learning curves of MAML and ANIL: they overlap.
+
+Raghu et al. 2020, figure 5 (R6). Training loss and accuracy are means since the last point, validation is on one
+fixed set of tasks; bands span the seeds. Cost: two MAML and two ANIL models.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import composite
+
+ORDER = 4
+TITLE = "Learning curves of MAML and ANIL"
+PAPER = "Raghu et al. 2020, figure 5"
+MODELS = ("maml", "anil")
+PANELS = {("train", "loss"): "Training loss", ("val", "accuracy"): "Validation accuracy (%)"}
+
+
+def table(stage):
+    """Mean over seeds and range, by method, split, quantity and update; and the gap over the last third."""
+    from mamlprobe.stage import difference, means
+
+    logs = [run.log.assign(method=name, seed=run.config.seed, run=run.path.name) for name, run in stage.runs(*MODELS)]
+    rows = pd.concat(logs, ignore_index=True)
+    rows["panel"] = [PANELS.get(pair) for pair in zip(rows["split"], rows["quantity"], strict=True)]
+    rows = rows.dropna(subset="panel").rename(columns={"tasks": "logged_tasks"})
+    rows.loc[rows["panel"].str.contains("%"), "value"] *= 100
+    by = ["method", "panel", "update"]
+    grouped = rows.groupby(by, sort=False)["value"]
+    shown = (
+        grouped.agg(value="mean", low="min", high="max")
+        .reset_index()
+        .assign(quantity="curve", interval="range of seeds")
+    )
+    late = rows[(rows["panel"] == PANELS["val", "accuracy"]) & (rows["update"] > rows["update"].max() * 2 / 3)]
+    gap = difference(late, "method", "anil", "maml", on=("seed", "update")).assign(panel=PANELS["val", "accuracy"])
+    return pd.concat([shown, means(gap, ["method", "panel"]).assign(quantity="gap")], ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """Left the training loss, right the validation accuracy."""
+    panels = []
+    for title in PANELS.values():
+        mine = table[(table["quantity"] == "curve") & (table["panel"] == title)]
+        panels.append((f"{title}, by update", lambda ax, mine=mine: draw_curves(ax, mine, x="update", hue="method")))
+    return composite(panels, cols=2, ratio=0.7)
+
+
+def claims(table):
+    """The gap over the last third of training."""
+    from mamlprobe.stage import claim
+
+    row = table[table["quantity"] == "gap"].iloc[0]
+    low = "ANIL's validation accuracy over the last third of training is not 3 points below MAML's"
+    high = "ANIL's validation accuracy over the last third of training is not 3 points above MAML's"
+    return [
+        claim("R6", low, row, side="above", bound=-3, unit="points", published="curves overlap", source="fig. 5"),
+        claim("R6", high, row, side="below", bound=3, unit="points", published="curves overlap", source="fig. 5"),
+    ]

@@ -1,0 +1,64 @@
+"""MAML, ANIL and NIL on the same test tasks: is the inner loop of the body needed, is the head?
+
+Raghu et al. 2020, tables 2 and 4 (R5, R9). NIL classifies by cosine attention on the features of the ANIL-trained body,
+without any adaptation. Published values are for miniImageNet, 5-way 1-shot. Cost: two MAML and two ANIL models.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.bars import grouped
+from mamlprobe.draw.sheet import caption
+
+ORDER = 3
+TITLE = "MAML, ANIL and NIL"
+PAPER = "Raghu et al. 2020, tables 2 and 4"
+MODELS = ("maml", "anil")
+PUBLISHED = {"maml": 46.9, "anil": 46.7, "nil": 48.0}
+
+
+def table(stage):
+    """Accuracy in percent and paired differences; step-0 accuracy as the check that labels do not leak."""
+    from mamlprobe.probe.variants import nil
+    from mamlprobe.stage import difference, last_step, means
+
+    rows = stage.score(MODELS, lambda net, method: {"own head": method, "nil": nil(method)})
+    start = rows[(rows["variant"] == "own head") & (rows["step"] == 0)]
+    rows = last_step(rows)
+    rows = rows[(rows["variant"] == "own head") | (rows["method"] == "anil")]
+    rows.loc[rows["variant"] == "nil", "method"] = "nil"
+    pairs = pd.concat([difference(rows, "method", a, b) for a, b in (("anil", "maml"), ("nil", "anil"))])
+    parts = {"accuracy": rows, "difference": pairs, "step-0 accuracy": start}
+    return pd.concat([means(p, ["method"]).assign(quantity=q) for q, p in parts.items()], ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """Left the accuracies, right the paired differences."""
+    names = {"accuracy": "Accuracy (%)", "difference": "Paired difference (points)"}
+    shown = table[table["quantity"].isin(names)]
+    shown = shown.assign(panel=shown["quantity"].map(names), method=shown["method"].str.upper())
+    marks = pd.DataFrame({"method": [n.upper() for n in PUBLISHED], "value": list(PUBLISHED.values())})
+    lifts = pd.DataFrame({"method": ["ANIL - MAML", "NIL - ANIL"], "value": [-0.2, 1.3]})
+    reference = pd.concat([marks.assign(panel=names["accuracy"]), lifts.assign(panel=names["difference"])])
+    drawn = grouped(shown, group="method", hue=None, panel="panel", reference=reference)
+    caption(drawn, "Diamonds: published, miniImageNet 5-way 1-shot. Chance is 20 %.")
+    return drawn
+
+
+def claims(table):
+    """ANIL and NIL are not worse; MAML and ANIL learn; labels do not leak."""
+    from mamlprobe.stage import claim, only
+
+    found = []
+    for name, pair, bound, published in (("R5", "anil - maml", -2.0, -0.2), ("R9", "nil - anil", -1.5, 1.3)):
+        text = f"{pair.upper()} is above {bound:g} points"
+        row = only(table, quantity="difference", method=pair)
+        found.append(claim(name, text, row, side="above", bound=bound, unit="points", published=published,
+        source="5w1s")) for method in MODELS:
+        row = only(table, quantity="accuracy", method=method)
+        text = f"{method.upper()} reaches 70 % on classes of scripts it never saw"
+        found.append(claim("quick", text, row, side="above", bound=70.0, unit="%"))
+        chance = only(table, quantity="step-0 accuracy", method=method)
+        text = f"{method.upper()} before adaptation is not above chance"
+        found.append(claim("chance", text, chance, side="below", bound=21.5, unit="%", published=20, source="5-way"))
+    return found

@@ -1,0 +1,118 @@
+"""The command line: ``mamlprobe train | evaluate | probe | import | report | data``."""
+
+import argparse
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import DisallowNone, subcommand
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.commands.words import Evaluate, Import, Probe, Report, Show, Train, train_words
+from mamlprobe.recipes import PRESETS, RECIPES, recipe
+from mamlprobe.runs.experiment import run_name
+from mamlprobe.train.loop import Interrupted
+
+ABOUT = "Few-shot meta-learners (MAML and its relatives), trained and then asked what they learned."
+
+COMMANDS = {"train": Train, "evaluate": Evaluate, "probe": Probe, "import": Import, "report": Report, "data": Show}
+"""Commands by name."""
+
+_RUN = f"runs/{run_name(recipe('maml'))}"
+EXAMPLES = {
+    "": "mamlprobe train maml",
+    "train": "mamlprobe train maml --preset quick --seed 0",
+    "evaluate": f"mamlprobe evaluate {_RUN} --variants keep,zero_at_test,freeze:1-4,nil --out accuracy.csv",
+    "probe": f"mamlprobe probe layers {_RUN} --out layers.csv --figure layers.png",
+    "import": "mamlprobe import kao model.pt --out runs/kao",
+    "import kao": "mamlprobe import kao model.pt --out runs/kao",
+    "import state_dict": "mamlprobe import state_dict net.pt --module my.nets:Net --head fc --out runs/net",
+    "report": f"mamlprobe report {_RUN} --out report.html",
+    "data": "mamlprobe data glyphs",
+}
+"""Command -> the example that its help ends with; they follow one another, the first makes the run of the others."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 2 the user's mistake, told in one line on stderr, 130 interrupted; else it raises."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        parse(words).run()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (Interrupted, KeyboardInterrupt) as error:
+        print(str(error) or "interrupted", file=sys.stderr)
+        return 130
+    except SystemExit as asked:  # for help
+        if asked.code:
+            raise
+        named = [word for word in words if not word.startswith("-")]
+        key = next(key for key in (" ".join(named[:2]), *named[:1], "") if key in EXAMPLES)
+        print(f"\nexample:\n  {EXAMPLES[key]}")
+    return 0
+
+
+def parse(argv: Sequence[str]) -> Any:
+    """The command that the words name, one of `COMMANDS` with its options.
+
+    Raises:
+        UserError: words that make no command.
+        SystemExit: with code 0, help was asked for and printed.
+    """
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        raise unknown("mamlprobe", "command", argv[0], COMMANDS)
+    name, preset, dataset = _train_choice(argv)
+    found = _read(argv, train_words(name, preset, dataset))
+    if isinstance(found, Train):
+        if found.recipe not in RECIPES:
+            raise unknown("recipe", "recipe", found.recipe, RECIPES)
+        if found.recipe != name:  # `name` was the value of an option
+            found = _read(argv, train_words(found.recipe, preset, dataset))
+    return found
+
+
+def _train_choice(argv: Sequence[str]) -> tuple[str, str, str | None]:
+    """Recipe, preset and data set, on which the defaults of the other options hang; the first ones where not given."""
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    reader.add_argument("--preset", nargs="?", default="quick")
+    reader.add_argument("--dataset", nargs="?")
+    found, rest = reader.parse_known_args([word for word in argv[1:] if word != "--"])
+    name = next((word for word in rest if word in RECIPES), "maml")
+    return name, found.preset if found.preset in PRESETS else "quick", found.dataset
+
+
+def _read(argv: Sequence[str], usual: Train) -> Any:
+    """The command by tyro, `usual` the defaults of training."""
+    kinds: dict[str, Any] = {name: Annotated[kind, subcommand(name)] for name, kind in COMMANDS.items()}
+    kinds["train"] = Annotated[Train, subcommand("train", default=usual)]
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            any_of: Any = reduce(or_, kinds.values())
+            return tyro.cli(any_of, prog="mamlprobe", description=ABOUT, args=list(argv), config=(DisallowNone,))
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise _mistake(stop, told.getvalue(), argv) from None
+
+
+def _mistake(stop: SystemExit, told: str, argv: Sequence[str]) -> UserError:
+    """What tyro stopped for: our own error where a setting was refused, else the first part of its box in one line."""
+    cause = stop.__context__
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return cause
+        cause = cause.__context__
+    lines = [line.strip(" │") for line in re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines() if line[:1] not in "╭╰"]
+    parts = [" ".join(part.split()) for part in re.split(r"\n─+\n", "\n".join(lines))]
+    near = [line.split()[0] for line in lines if line.startswith("--")] if "Perhaps you meant" in told else []
+    where = " ".join(["mamlprobe", *(word for word in argv[:1] if word in COMMANDS)])
+    advice = f"did you mean {', '.join(near)}?" if near else f"see {where} --help"
+    return UserError(where, "the words must make a command", parts[0][:1].lower() + parts[0][1:], advice)

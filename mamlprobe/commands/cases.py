@@ -1,0 +1,158 @@
+"""A run at one update beside the tasks it is judged by."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.streams import key
+from mamlprobe.data.episodes import Episodes, manifest, sample
+from mamlprobe.data.load import READERS
+from mamlprobe.data.pool import Pool
+from mamlprobe.learn.evaluate import chunks
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.params import Net
+from mamlprobe.runs.experiment import Data
+from mamlprobe.runs.folder import Image, Run, load_run
+from mamlprobe.train.loop import pick_device, pool_of
+from mamlprobe.train.validation import PIXELS
+
+BATCH = 25
+"""Tasks drawn at a time: task t is entry t % 25 of batch t // 25 of the stream, whatever the number of tasks."""
+
+KEYS = ("run", "method", "dataset", "split", "seed", "update", "way", "shot", "norm", "episodes", "tasks")
+"""The columns that say where a row comes from, the first of every table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What was learned, and the classes, shapes and number of the tasks."""
+
+    run: Run
+    update: int
+    theta: Theta
+    pool: Pool
+    dataset: str
+    split: str
+    shot: int
+    query: int
+    tasks: int
+
+    @cached_property
+    def net(self) -> Net:
+        """The run's net."""
+        return self.run.net()
+
+    @property
+    def method(self) -> Method:
+        """The run's method."""
+        return self.run.config.method
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder."""
+        return self.run.path.resolve().name
+
+    def batches(self) -> Iterator[Episodes]:
+        """The tasks, at most `BATCH` at a time, the same for every run on the same data."""
+        words: dict[str, Any] = {"split": self.split, "way": self.run.config.way, "shot": self.shot}
+        for index, first in enumerate(range(0, self.tasks, BATCH)):
+            count = min(BATCH, self.tasks - first)
+            yield sample(self.pool, query=self.query, tasks=count, seed=key("evaluation"), index=index, **words)
+
+    @property
+    def most(self) -> int:
+        """How many tasks are adapted at once; it bounds the memory."""
+        _, height, width = self.pool.image_shape
+        rows = self.run.config.way * (self.shot + self.query)
+        return max(1, min(BATCH, PIXELS // (rows * height * width)))
+
+    def table(self, look: Callable[[Episodes, int], pd.DataFrame]) -> pd.DataFrame:
+        """What `look(tasks, number of the first)` returns, all tasks together, with the columns `KEYS`.
+
+        The manifest in column `episodes` is that of all tasks.
+        """
+        tables, drawn, first = [], [], 0
+        with tqdm(total=self.tasks, unit="task", desc=self.name, disable=not sys.stderr.isatty(), leave=False) as bar:
+            for batch in self.batches():
+                drawn.append(_without_inputs(batch))
+                for part in chunks(batch, self.most):
+                    found = look(part, first)
+                    tables.append(found.assign(task=found["task"] + first))
+                    first += part.tasks
+                    bar.update(part.tasks)
+        config = self.run.config
+        words = {"run": self.name, "method": self.method.name, "dataset": self.dataset, "split": self.split}
+        words |= {"seed": config.seed, "update": self.update, "way": config.way, "shot": self.shot}
+        table = pd.concat(tables, ignore_index=True)
+        table = table.assign(**words, episodes=manifest(_joined(drawn)), tasks=self.tasks)
+        return table[[*KEYS, *(column for column in table.columns if column not in KEYS)]]
+
+
+def open_case(
+    path: str,
+    *,
+    update: int | None = None,
+    split: str = "test",
+    tasks: int,
+    shot: int | None = None,
+    query: int | None = None,
+    dataset: str | None = None,
+    root: str | None = None,
+    device: str = "auto",
+) -> Case:
+    """The run in this folder with the data it was trained on, or other data; shot and query None are the run's own.
+
+    Raises:
+        UserError: no such run, checkpoint, data, split or device; images of another shape; too few classes or items.
+    """
+    if tasks < 1:
+        raise UserError("evaluate", "episodes must be at least 1", tasks, "600 is usual")
+    where = pick_device(device)
+    run = load_run(path)
+    checkpoint = run.checkpoint(update)
+    data = run.config.data if dataset is None else data_for(run.config.data, dataset, run.image)
+    pool = pool_of(data, root=root)
+    if run.image is not None and pool.image_shape != run.image:
+        must = f"images of {pool.name!r} must be {list(run.image)}, as the net sees them"
+        raise UserError("evaluate", must, list(pool.image_shape), "choose other data with --dataset")
+    case = Case(
+        run=run,
+        update=checkpoint.update,
+        theta=checkpoint.theta.to(where),
+        pool=pool.to(where),
+        dataset=Path(data.dataset).name or data.dataset,
+        split=split,
+        shot=run.config.shot if shot is None else shot,
+        query=run.config.query if query is None else query,
+        tasks=tasks,
+    )
+    sample(pool, split=split, way=run.config.way, shot=case.shot, query=case.query, tasks=1, seed=0)  # can it be?
+    return case
+
+
+def data_for(known: Data, dataset: str, image: Image | None) -> Data:
+    """The data set of that name as a net sees it that was trained on `known` with images of shape `image`."""
+    if dataset == known.dataset:
+        return known
+    ink = known.ink if dataset in READERS else 1
+    return Data(dataset=dataset, size=image and image[1], ink=ink, normalise=known.normalise)
+
+
+def _without_inputs(episodes: Episodes) -> Episodes:
+    """The same labels and ids, the inputs without a channel."""
+    return replace(episodes, support_x=episodes.support_x[:, :, :0], query_x=episodes.query_x[:, :, :0])
+
+
+def _joined(parts: list[Episodes]) -> Episodes:
+    """The tasks of all parts in one batch."""
+    names = [each.name for each in fields(Episodes)]
+    return Episodes(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})

@@ -1,0 +1,139 @@
+"""The probes by name: each a tidy table of a case, its summary and its figure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.commands.cases import Case
+from mamlprobe.commands.tables import accuracies, last_steps, means, readable
+from mamlprobe.draw.bars import grouped
+from mamlprobe.draw.curves import curves
+from mamlprobe.draw.heatmaps import grid
+from mamlprobe.learn.evaluate import evaluate
+from mamlprobe.probe.cosine import cosine_classes, cosine_maps
+from mamlprobe.probe.layers import MEASURES, similarity
+from mamlprobe.probe.shares import contrast_table
+from mamlprobe.probe.variants import variants
+
+MAP = "map"
+"""The quantity of the cosine table's rows that are entries of a map, with a row and a column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A question to a run."""
+
+    about: str
+    table: Callable[[Case], pd.DataFrame]
+    """Tidy, with the columns `KEYS`."""
+    summary: Callable[[pd.DataFrame], pd.DataFrame]
+    """What is printed."""
+    figure: Callable[[pd.DataFrame], Figure]
+
+
+def accuracy_table(case: Case, words: str) -> pd.DataFrame:
+    """Accuracy of every task after every step under each variant; the words are those of `variants`.
+
+    Raises:
+        UserError: an unknown variant.
+    """
+    methods = variants(case.net, case.method, words)
+    return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods))
+
+
+def layer_table(case: Case, measures: tuple[str, ...] = tuple(MEASURES)) -> pd.DataFrame:
+    """Similarity of every layer before and after the inner loop, by the measures of `similarity`."""
+    net, method, last = case.net, case.method, case.method.inner.test_steps
+    return case.table(
+        lambda part, first: similarity(
+            net, case.theta, part, method, measures=measures, steps=(last,), seed=first
+        )  # the seed of the null floors
+    )
+
+
+def layer_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean similarity and mean null floor of every measure and layer."""
+    floors = table.groupby(["measure", "layer"])["floor"].mean()
+    found = means(table, ["measure", "layer"])
+    return found.assign(floor=[floors[pair] for pair in zip(found["measure"], found["layer"], strict=True)])
+
+
+def layer_figure(table: pd.DataFrame) -> Figure:
+    """Similarity by layer, a panel for each measure, with the null floor."""
+    found = layer_means(table)
+    found = found[found["value"].notna()]
+    return curves(found, x="layer", hue=None, panel="measure", floor="floor", ylabel="similarity", ylim=(-0.05, 1.05))
+
+
+def accuracy_figure(table: pd.DataFrame) -> Figure:
+    """Accuracy after the last step by variant."""
+    found = means(last_steps(table), ["variant"])
+    return grouped(found, group="variant", hue=None, chance=1 / int(table["way"].iloc[0]), label="accuracy")
+
+
+def _cosine_table(case: Case) -> pd.DataFrame:
+    def look(part, first):  # type: ignore[no-untyped-def]
+        case_of = (case.net, case.theta, part, case.method)
+        return pd.concat([cosine_classes(*case_of), cosine_maps(*case_of).assign(quantity=MAP)], ignore_index=True)
+
+    return case.table(look)
+
+
+def _cosine_means(table: pd.DataFrame) -> pd.DataFrame:
+    return readable(means(table[table["quantity"] != MAP], ["quantity"]))
+
+
+def _cosine_figure(table: pd.DataFrame) -> Figure:
+    maps = table[table["quantity"] == MAP]
+    found = maps.groupby(["row", "column"], sort=False)["value"].mean().reset_index()
+    return grid(found, i="row", j="column", label="cosine similarity", digits=2)
+
+
+def _contrast_table(case: Case) -> pd.DataFrame:
+    return case.table(lambda part, first: contrast_table(case.net, case.theta, part, case.method))
+
+
+def _contrast_means(table: pd.DataFrame) -> pd.DataFrame:
+    return readable(means(table, ["quantity", "part"]))
+
+
+def _contrast_figure(table: pd.DataFrame) -> Figure:
+    shares = means(table[table["quantity"] == "share"], ["part"])
+    return grouped(shares, group="part", hue=None, label="share of the body's outer gradient")
+
+
+PROBES: dict[str, Probe] = {
+    "layers": Probe(
+        about="similarity of each layer before and after the inner loop (Raghu et al. 2020, figure 2)",
+        table=layer_table,
+        summary=lambda table: readable(layer_means(table)),
+        figure=layer_figure,
+    ),
+    "freeze": Probe(
+        about="accuracy with the first layers frozen (Raghu et al. 2020, table 1)",
+        table=lambda case: accuracy_table(case, "freeze"),
+        summary=accuracies,
+        figure=accuracy_figure,
+    ),
+    "nil": Probe(
+        about="accuracy without inner loop and head (Raghu et al. 2020, table 4)",
+        table=lambda case: accuracy_table(case, "keep,nil"),
+        summary=accuracies,
+        figure=accuracy_figure,
+    ),
+    "cosine": Probe(
+        about="cosine between the classes' features (Kao et al. 2022, figure 2)",
+        table=_cosine_table,
+        summary=_cosine_means,
+        figure=_cosine_figure,
+    ),
+    "contrast": Probe(
+        about="contrastive, noise and interference terms of the outer gradient (Kao et al. 2022, sections 3 and 4)",
+        table=_contrast_table,
+        summary=_contrast_means,
+        figure=_contrast_figure,
+    ),
+}
+"""Probes by name."""

@@ -1,0 +1,101 @@
+"""Tables as they are kept (tidy CSV) and as they are read (means with intervals over tasks)."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.draw.text import cell, folded
+from mamlprobe.measure import bootstrap, paired_interval
+from mamlprobe.runs.writing import write
+
+
+def means(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Columns `by`, ``value low high tasks``: the mean over tasks and its 95 % bootstrap interval, a row a group.
+
+    Tasks whose value is not defined are left out and not counted.
+    """
+    rows = []
+    for names, group in table.groupby(by, sort=False):
+        low, high = bootstrap(group["value"].to_numpy(), seed=0)
+        words = dict(zip(by, names, strict=True))
+        rows.append(
+            {**words, "value": group["value"].mean(), "low": low, "high": high, "tasks": group["value"].count()}
+        )
+    return pd.DataFrame(rows)
+
+
+def last_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each variant's last inner step."""
+    return table[table["step"] == table.groupby("variant")["step"].transform("max")]
+
+
+def accuracies(table: pd.DataFrame) -> pd.DataFrame:
+    """Text to be read: accuracy in percent a variant after its last step, and its difference from the first variant.
+
+    The difference is taken task by task, which makes its interval narrower than those of the two accuracies.
+    """
+    last = last_steps(table)
+    found = folded(means(_percent(last), ["variant", "step"]), digits=1).rename(columns={"value": "accuracy in %"})
+    first = last[last["variant"] == found["variant"][0]]["value"].to_numpy() * 100
+    against = f"minus {found['variant'][0]}"
+    texts = []
+    for variant in found["variant"][1:]:
+        other = last[last["variant"] == variant]["value"].to_numpy() * 100
+        low, high = paired_interval(other, first, seed=0)
+        row = pd.DataFrame({"value": [(other - first).mean()], "low": [low], "high": [high]})
+        texts.append(folded(row, digits=1)["value"][0])
+    return found.assign(**{against: ["", *texts]}) if texts else found
+
+
+def readable(found: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
+    """Text to be read of what `means` returns."""
+    return folded(found, digits=digits)
+
+
+def show(table: pd.DataFrame) -> None:
+    """Prints the table in columns, words to the left."""
+    columns = [[str(name), *(cell(entry) for entry in table[name])] for name in table.columns]
+    widths = [max(len(text) for text in column) for column in columns]
+    for row in zip(*columns, strict=True):
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def headline(table: pd.DataFrame) -> str:
+    """One line that says where the numbers come from."""
+    row = table.iloc[0]
+    tasks = f"{row['tasks']} tasks {row['way']}-way {row['shot']}-shot of {row['dataset']} {row['split']}"
+    return f"{row['run']} at update {row['update']}: {tasks} (episodes {row['episodes']}, norm {row['norm']})"
+
+
+def keep(table: pd.DataFrame, out: str | None) -> None:
+    """Writes the table to the file, if one is named, all or nothing."""
+    if out is not None:
+        write(Path(out), table.to_csv(index=False, lineterminator="\n").encode())
+        print(f"table: {out}")
+
+
+def ready(out: str | None, *suffixes: str) -> None:
+    """Holds a file that is to be written at the end to what can be known at the beginning.
+
+    Raises:
+        UserError: a suffix that is not among those given, a folder in its place, a folder that cannot be written to.
+    """
+    if out is None:
+        return
+    path = Path(out)
+    if suffixes and path.suffix not in suffixes:
+        raise UserError("write", f"{path} must end in {' or '.join(suffixes)}", repr(path.suffix), "rename it")
+    if path.is_dir():
+        raise UserError("write", f"{path} must be a file", "a folder", "name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError("write", f"{path.parent} must be a folder", error.strerror, "choose another") from None
+    if not os.access(path.parent, os.W_OK):
+        raise UserError("write", f"{path.parent} must be open for writing", "no right to", "choose another")
+
+
+def _percent(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(value=table["value"] * 100)

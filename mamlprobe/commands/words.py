@@ -1,0 +1,280 @@
+"""The commands as dataclasses, a field an option; `run` does what they say."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro import MISSING
+from tyro.conf import Positional, arg, subcommand
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.commands.cases import Case, data_for, open_case
+from mamlprobe.commands.pools import download, known_pools
+from mamlprobe.commands.probes import PROBES, accuracy_table
+from mamlprobe.commands.tables import accuracies, headline, keep, ready, show
+from mamlprobe.data.load import load_pool
+from mamlprobe.draw.style import save
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.build import NetSpec
+from mamlprobe.recipes import RECIPES, recipe
+from mamlprobe.report import report
+from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.runs.foreign import import_kao, import_state_dict, write_run
+from mamlprobe.runs.writing import write
+from mamlprobe.train.loop import train
+
+FIGURES = (".png", ".pdf", ".svg")
+PAGES = (".html", ".htm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Trains a recipe into the folder OUT/<run>, or goes on where it stopped.
+
+    Every setting of the recipe can be changed; the defaults shown are those of the recipe and preset named.
+    """
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE", help=", ".join(RECIPES))]
+    preset: Literal["smoke", "quick", "paper"]
+    """Size: seconds, minutes on a CPU, as published."""
+    out: str = "runs"
+    """Folder of the runs."""
+    data_root: str | None = None
+    """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:<number>."""
+    seed: int
+    """Decides the initial parameters and the training tasks."""
+    updates: int
+    """Updates of the outer loop."""
+    way: int
+    """Classes a task."""
+    shot: int
+    """Support items a class."""
+    query: int
+    """Query items a class."""
+    tasks: int
+    """Tasks an update."""
+    validate_every: int
+    """Updates between two points of the log."""
+    validation_tasks: int
+    """0 for no validation."""
+    checkpoint_every: int
+    """Updates between two checkpoints."""
+    data: Annotated[Data, arg(name="")]
+    net: NetSpec
+    method: Annotated[Method, arg(name="")]
+
+    def run(self) -> None:
+        """Trains and says where the run is and how good it is."""
+        known = recipe(self.recipe, self.preset)
+        ours = {each.name for each in fields(Train)}
+        changed = {each.name: getattr(self, each.name) for each in fields(Experiment) if each.name in ours - {"recipe"}}
+        done = train(replace(known, **changed), self.out, device=self.device, root=self.data_root)
+        print(f"run: {done.path}")
+        log = done.log[done.log["quantity"] == "accuracy"]
+        for row in log[log["update"] == log["update"].max()].itertuples():
+            print(f"{row.split} accuracy at update {row.update}: {100 * row.value:.1f} % ({row.tasks} tasks)")
+
+
+def train_words(name: str, preset: str, dataset: str | None) -> Train:
+    """The words that stand for the recipe as it is, on its own data set or on another."""
+    known = recipe(name, preset)
+    data = known.data if dataset in (None, known.data.dataset) else Data(dataset=dataset or "")
+    numbers = {
+        each.name: getattr(known, each.name) for each in fields(Experiment) if each.type == "int" or each.type is int
+    }
+    return Train(recipe=MISSING, preset=preset, data=data, net=known.net, method=known.method, **numbers)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """Which tasks a run is judged by; what is not given is as in training."""
+
+    split: str = "test"
+    """train, val or test."""
+    update: int | None = None
+    """State after so many updates; else the last one kept."""
+    shot: int | None = None
+    """Support items a class."""
+    query: int | None = None
+    """Query items a class."""
+    dataset: str | None = None
+    """Name of a data set, or path of a folder or zip of class folders."""
+    data_root: str | None = None
+    """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:<number>."""
+
+    def case(self, run: str, episodes: int) -> Case:
+        """The run in this folder with so many of these tasks."""
+        shape = {"shot": self.shot, "query": self.query, "tasks": episodes}
+        words = {"split": self.split, "dataset": self.dataset, "root": self.data_root, "device": self.device}
+        return open_case(run, update=self.update, **shape, **words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Tasks):
+    """Accuracy of a run under variants of its method, all on the same tasks, with 95 % intervals over tasks.
+
+    Variants: keep as trained; zero_at_test; nil; head or body adapts alone; freeze:1-4 these layers; freeze every
+    prefix of the body; adapt:PATTERN.
+    """
+
+    run_folder: Annotated[Positional[str], arg(metavar="RUN", help="Folder of the run.")]
+    episodes: int = 600
+    """Number of tasks."""
+    variants: str = "keep"
+    """Variants, parted by commas."""
+    out: str | None = None
+    """CSV file for the accuracy of every task after every step."""
+
+    def run(self) -> None:
+        """Prints the means and writes the table."""
+        ready(self.out)
+        table = accuracy_table(self.case(self.run_folder, self.episodes), self.variants)
+        print(headline(table))
+        show(accuracies(table))
+        keep(table, self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(Tasks):
+    """A question to a run, answered by a table and a figure."""
+
+    probe: Annotated[
+        Positional[str], arg(metavar="PROBE", help="; ".join(f"{name}: {each.about}" for name, each in PROBES.items()))
+    ]
+    run_folder: Annotated[Positional[str], arg(metavar="RUN", help="Folder of the run.")]
+    episodes: int = 20
+    """Number of tasks."""
+    out: str | None = None
+    """CSV file for the tidy table."""
+    figure: str | None = None
+    """PNG, PDF or SVG file for the figure."""
+
+    def run(self) -> None:
+        """Prints the means, writes table and figure."""
+        if self.probe not in PROBES:
+            raise unknown("probe", "probe", self.probe, PROBES)
+        ready(self.out)
+        ready(self.figure, *FIGURES)
+        probe = PROBES[self.probe]
+        table = probe.table(self.case(self.run_folder, self.episodes))
+        print(headline(table))
+        show(probe.summary(table))
+        keep(table, self.out)
+        if self.figure is not None:
+            save(probe.figure(table), self.figure)
+            print(f"figure: {self.figure}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign:
+    """What every import has."""
+
+    file: Annotated[
+        Positional[str], arg(metavar="FILE", help="A .pt, .pth or .safetensors file; no code in it is run.")
+    ]
+    out: str
+    """Folder of the run that is made."""
+    image: tuple[int, int, int] | None = None
+    """C, H, W of the net's inputs."""
+    dataset: str | None = None
+    """Data set to judge it by; a name or a path."""
+
+    def write(self, experiment: Experiment, theta: Theta) -> None:
+        """Writes the run folder and says what is in it."""
+        if self.dataset is not None:
+            experiment = replace(experiment, data=data_for(experiment.data, self.dataset, experiment.net.image))
+        run = write_run(experiment, theta, self.out, source=self.file)
+        numbers = sum(value.numel() for value in theta.net.values())
+        print(f"run: {run.path}")
+        print(f"{experiment.way}-way, {numbers} parameters, layers {', '.join(run.net().layers)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kao(Foreign):
+    """A file of Kao et al. 2022, and others of that code's lineage, as a run; its net follows from the shapes."""
+
+    inner_lr: float = 0.01
+    """Rate of the inner loop, which is not in the file."""
+
+    def run(self) -> None:
+        """Reads and writes."""
+        self.write(*import_kao(self.file, inner_lr=self.inner_lr, image=self.image))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateDict(Foreign):
+    """The state dict of any nn.Module as a run."""
+
+    module: str
+    """package.file:Class, or a function that makes the module; called without arguments."""
+    head: str
+    """Prefix of the head's parameters."""
+    layers: tuple[str, ...] = ()
+    """Modules to record, in order; else the children that own parameters."""
+    way: int | None = None
+    """Classes a task; else as many as the head has outputs."""
+
+    def run(self) -> None:
+        """Reads and writes."""
+        words = {"module": self.module, "head": self.head, "layers": self.layers}
+        experiment, theta = import_state_dict(self.file, image=self.image, **words)  # type: ignore[arg-type]
+        if self.way is not None and self.way > experiment.way:
+            got = f"{self.way}"
+            raise UserError("import", f"way must be at most the head's {experiment.way} outputs", got, "lower way")
+        self.write(replace(experiment, way=self.way or experiment.way), theta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Weights from elsewhere as a run folder."""
+
+    kind: Annotated[Annotated[Kao, subcommand("kao")] | Annotated[StateDict, subcommand("state_dict")], arg(name="")]
+
+    def run(self) -> None:
+        """Imports."""
+        self.kind.run()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Tasks):
+    """One self-contained HTML page on runs: settings, log, accuracy under variants, layer similarity, origin."""
+
+    runs: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN", help="Folders of the runs.")]
+    out: str
+    """HTML file."""
+    episodes: int = 100
+    """Number of tasks."""
+
+    def run(self) -> None:
+        """Computes and writes the page."""
+        if not self.runs:
+            raise UserError("report", "at least one run must be named", "none", "name the folders of runs")
+        ready(self.out, *PAGES)
+        write(Path(self.out), report([self.case(run, self.episodes) for run in self.runs]).encode())
+        print(f"report: {self.out}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """Lists the data sets, or describes one."""
+
+    name: Annotated[Positional[str | None], arg(metavar="NAME", help="Name or path; none for the list.")] = None
+    fetch: bool = False
+    """Download it first (omniglot)."""
+    data_root: str | None = None
+    """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
+
+    def run(self) -> None:
+        """Prints."""
+        if self.fetch:
+            download(self.name, self.data_root)
+        if self.name is None:
+            return show(known_pools(self.data_root))
+        pool = load_pool(self.name, root=self.data_root)
+        print(f"{pool.name}: {pool.source}\ndigest {pool.digest()}")
+        show(pool.describe())

@@ -1,0 +1,233 @@
+"""All analyses: the models they need trained once, each script run or skipped, figures, tables, claims and page written."""
+
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+import mamlprobe
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.draw.page import Section, page
+from mamlprobe.draw.style import save
+from mamlprobe.runs.environment import environment
+from mamlprobe.runs.writing import write
+from mamlprobe.stage import Stage
+from mamlprobe.train.loop import pick_device
+
+CLAIM_COLUMNS = (
+    "id paper claim published published_source ours low high unit seeds tasks dataset preset device verdict
+    runs".split() )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """How one script ended: "made", "kept" (up to date) or "skipped" (with the reason)."""
+
+    name: str
+    state: str
+    reason: str = ""
+    seconds: float = 0.0
+
+
+def load(name: str) -> ModuleType:
+    """The analysis script of that name."""
+    return importlib.import_module(f"analyses.{name}")
+
+
+def names(folder: Path) -> list[str]:
+    """Names of all analysis scripts, in the order of their ORDER constants."""
+    found = [path.stem for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+    return sorted(found, key=lambda name: (load(name).ORDER, name))
+
+
+def chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
+    """The scripts that were asked for, all where none was.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    known = names(folder)
+    for name in wanted:
+        if name not in known:
+            raise unknown("analyses", "analysis", name, known)
+    return [name for name in known if not wanted or name in wanted]
+
+
+def key(script: ModuleType, stage: Stage) -> str:
+    """What a script's result depends on: its text, the package's text, the stage and the runs it stands on."""
+    sha = hashlib.sha256(inspect.getsource(script).encode())
+    for path in sorted(Path(mamlprobe.__file__).parent.rglob("*.py")):
+        sha.update(path.read_bytes())
+    sha.update(f"{stage.preset} {stage.dataset} {pick_device(stage.device).type}".encode())
+    return sha.hexdigest()[:16]
+
+
+def _limit(threads: int) -> None:
+    torch.set_num_threads(threads)
+
+
+def _train(stage: Stage, name: str, seed: int) -> float:
+    begin = time.perf_counter()
+    stage.run(name, seed)
+    return time.perf_counter() - begin
+
+
+def _make(stage: Stage, name: str) -> Done:
+    """Runs one script and writes its figure, table and claims."""
+    begin = time.perf_counter()
+    script = load(name)
+    reason = script.missing(stage) if hasattr(script, "missing") else ""
+    if reason:
+        return Done(name=name, state="skipped", reason=reason)
+    table = script.table(stage)
+    seconds = time.perf_counter() - begin
+    claims = pd.DataFrame(script.claims(table)) if hasattr(script, "claims") else pd.DataFrame()
+    device = environment(pick_device(stage.device))
+    marks = {
+        "paper": script.PAPER,
+        "dataset": getattr(script, "DATASET", stage.data.dataset),
+        "preset": stage.preset,
+        "device": device.get("device", ""),
+    }
+    facts = {
+        **{word: marks[word] for word in ("preset", "dataset")},
+        **{word: str(value) for word, value in device.items()},
+        "seconds": round(seconds, 1),
+        "command": f"python -m analyses {name} --preset {stage.preset}",
+        "key": key(script, stage),
+    }
+    save(script.figure(table), stage.out / f"{name}.png")
+    _csv(table, stage.out / f"{name}.csv")
+    record = {"provenance": facts, "claims": claims.assign(**marks).to_dict("records") if len(claims) else []}
+    write(stage.out / "provenance" / f"{name}.json", (json.dumps(record, indent=1, default=_plain) + "\n").encode())
+    return Done(name=name, state="made", seconds=seconds)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _csv(table: pd.DataFrame, path: Path) -> None:
+    write(path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode())
+
+
+def _kept(stage: Stage, name: str) -> bool:
+    """Whether figure, table and provenance are there and made from the same text, preset and data."""
+    path = stage.out / "provenance" / f"{name}.json"
+    there = all(p.is_file() for p in (path, stage.out / f"{name}.png", stage.out / f"{name}.csv"))
+    return there and json.loads(path.read_text())["provenance"]["key"] == key(load(name), stage)
+
+
+def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = False) -> list[Done]:
+    """Trains what is missing, runs the scripts that are not up to date, and writes claims and page.
+
+    With two workers or more, models and scripts run beside one another in processes of one thread each.
+    """
+    due = [name for name in scripts if force or not _kept(stage, name)]
+    done = [Done(name=name, state="kept") for name in scripts if name not in due]
+    models = list(dict.fromkeys(m for name in due if not _missing(stage, name) for m in load(name).MODELS))
+    jobs = [(name, seed) for seed in stage.seeds for name in models]
+    if jobs:
+        _ = stage.pool  # drawn or read once, before the workers ask for it
+    first = [name for name in due if not getattr(load(name), "LAST", False)]
+    last = [name for name in due if getattr(load(name), "LAST", False)]
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with (
+        tqdm(total=len(jobs) + len(due), desc="analyses", unit="job", dynamic_ncols=True) as bar,
+        ProcessPoolExecutor(workers, get_context("spawn"), _limit, (threads,)) as executor,
+    ):
+        for part, tasks in (
+            (_train, [(stage, name, seed) for name, seed in sorted(jobs, key=_cost)]),
+            (_make, [(stage, name) for name in first]),
+            (_make, [(stage, name) for name in last]),
+        ):
+            futures = {executor.submit(part, *task): task[1:] for task in tasks}
+            try:
+                for future in as_completed(futures):
+                    found = future.result()
+                    done += [found] if isinstance(found, Done) else []
+                    bar.set_postfix_str(" ".join(map(str, futures[future])), refresh=False)
+                    bar.update()
+            except BaseException:
+                executor.shutdown(wait=False, cancel_futures=True)
+                raise
+    publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
+    return done
+
+
+def _cost(job: tuple[str, int]) -> int:
+    """Longest first: second order through the whole net, then first order, then the head alone."""
+    return {"maml": 0, "boil": 0}.get(job[0], 2 if "anil" in job[0] else 1)
+
+
+def _missing(stage: Stage, name: str) -> str:
+    script = load(name)
+    return str(script.missing(stage)) if hasattr(script, "missing") else ""
+
+
+def redraw(stage: Stage, scripts: Sequence[str]) -> list[Done]:
+    """Draws the figures again from their tables."""
+    done = []
+    for name in scripts:
+        path = stage.out / f"{name}.csv"
+        if not path.is_file():
+            done.append(Done(name=name, state="skipped", reason=f"{path} is not there"))
+            continue
+        save(load(name).figure(pd.read_csv(path)), stage.out / f"{name}.png")
+        done.append(Done(name=name, state="made"))
+    publish(stage, scripts)
+    return done
+
+
+def publish(stage: Stage, scripts: Sequence[str]) -> None:
+    """Writes claims.csv and index.html from what stands in the folder of figures."""
+    sections, claims = [], []
+    for name in scripts:
+        path = stage.out / "provenance" / f"{name}.json"
+        if not path.is_file():
+            continue
+        script, record = load(name), json.loads(path.read_text())
+        claims += record["claims"]
+        facts = {word: value for word, value in record["provenance"].items() if word != "key"}
+        own = pd.DataFrame(record["claims"], columns=CLAIM_COLUMNS) if record["claims"] else None
+        table = pd.read_csv(stage.out / f"{name}.csv")
+        sections.append(
+            Section(
+                name=name,
+                title=script.TITLE,
+                source=script.PAPER,
+                about=" ".join((script.__doc__ or "").split()),
+                picture=(stage.out / f"{name}.png").read_bytes(),
+                table=table.drop(columns=[c for c in ("pixels",) if c in table]),
+                claims=own,
+                provenance=facts,
+            )
+        )
+    if not sections:
+        raise UserError("analyses", "there must be a figure to publish", "none", "run python -m analyses first")
+    _csv(pd.DataFrame(claims, columns=CLAIM_COLUMNS), stage.out / "claims.csv")
+    intro = "Figures of the papers, made again by mamlprobe, each with its table, its claims and where its numbers come from."
+    write(stage.out / "index.html", page(sections, title="mamlprobe: the gallery", intro=intro).encode())
+
+
+def summary(done: Sequence[Done]) -> str:
+    """One line a script."""
+    rows = [asdict(each) for each in done]
+    return "\n".join(
+        f"{row['state']:8} {row['name']}{'  ' + row['reason'] if row['reason'] else ''}"
+        f"{'  %.0f s' % row['seconds'] if row['seconds'] else ''}"
+        for row in rows
+    )

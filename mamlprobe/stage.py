@@ -1,0 +1,226 @@
+"""What an analysis script stands on: the preset's runs, test episodes, and tables of means with their intervals."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from mamlprobe.data.episodes import Episodes, manifest, sample
+from mamlprobe.data.load import load_pool
+from mamlprobe.data.pool import Pool
+from mamlprobe.learn.evaluate import evaluate
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.theta import Theta
+from mamlprobe.measure import bootstrap, verdict
+from mamlprobe.nets.params import Net
+from mamlprobe.recipes import recipe
+from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.runs.folder import Run
+from mamlprobe.train.loop import train
+
+SEEDS = {"smoke": (0, 1), "quick": (0, 1), "paper": (0, 1, 2)}
+TASKS = {"smoke": 4, "quick": 100, "paper": 600}
+"""Test tasks of an accuracy."""
+FEW = {"smoke": 2, "quick": 20, "paper": 50}
+"""Test tasks of a similarity or of a decomposition."""
+TEST_SEED = 2020
+"""Seed of the test episodes: the same for every method, seed and figure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Preset, data and device of one gallery; trains a run when it is first asked for."""
+
+    preset: str = "quick"
+    dataset: str | None = None
+    """None takes the preset's own."""
+    root: str | None = None
+    device: str = "auto"
+    folder: Path = Path("runs")
+    out: Path = Path("figures")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of every training."""
+        return SEEDS[self.preset]
+
+    @property
+    def tasks(self) -> int:
+        """Number of test tasks of an accuracy."""
+        return TASKS[self.preset]
+
+    @property
+    def few(self) -> int:
+        """Number of test tasks of a costlier quantity."""
+        return FEW[self.preset]
+
+    def experiment(self, name: str, seed: int = 0) -> Experiment:
+        """The recipe at this preset, on this stage's data."""
+        found = replace(recipe(name, self.preset), seed=seed)
+        return found if self.dataset is None else replace(found, data=replace(self.data, dataset=self.dataset))
+
+    @property
+    def data(self) -> Data:
+        """The preset's own data, or the ones that were asked for."""
+        return recipe("maml", self.preset).data if self.dataset is None else Data(dataset=self.dataset)
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The data."""
+        data = self.data
+        return load_pool(
+            data.dataset,
+            root=self.root,
+            size=data.size,
+            ink=data.ink,
+            split=data.split,
+            rotations=data.rotations,
+            normalise=data.normalise,
+        )
+
+    def run(self, name: str, seed: int, *, progress: bool = False) -> Run:
+        """The finished run of a recipe; trained now where it is not yet."""
+        experiment = self.experiment(name, seed)
+        return train(experiment, self.folder, device=self.device, pool=self.pool, root=self.root, progress=progress)
+
+    def runs(self, *names: str) -> list[tuple[str, Run]]:
+        """Every seed's run of these recipes, with the recipe's name."""
+        return [(name, self.run(name, seed)) for name in names for seed in self.seeds]
+
+    def episodes(self, tasks: int, *, query: int = 15, shot: int = 1, way: int = 5, index: int = 0) -> Episodes:
+        """Test episodes; the same for the same words."""
+        query = min(query, self.pool.smallest["test"][0] - shot)
+        return sample(
+            self.pool, split="test", way=way, shot=shot, query=query, tasks=tasks, seed=TEST_SEED, index=index
+        )
+
+    def score(
+        self,
+        names: Sequence[str],
+        variants: Callable[[Net, Method], Mapping[str, Method]],
+        updates: Callable[[Run], Iterable[int]] = lambda run: run.updates()[-1:],
+    ) -> pd.DataFrame:
+        """Accuracies in percent of these recipes' runs under variants of their method, a row a task and step."""
+        episodes = self.episodes(self.tasks)
+
+        def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+            table = evaluate(net, theta, episodes, variants(net, method))
+            return table.assign(value=100 * table["value"])
+
+        return self.probe(names, probe, updates)
+
+    def probe(
+        self,
+        names: Sequence[str],
+        probe: Callable[[Net, Theta, Method], pd.DataFrame],
+        updates: Callable[[Run], Iterable[int]] = lambda run: run.updates()[-1:],
+    ) -> pd.DataFrame:
+        """The table of a probe on every run of these recipes at these updates, with the key columns."""
+        tables = [
+            keyed(probe(run.net(), run.theta(update), run.config.method), run, name, update)
+            for name, run in self.runs(*names)
+            for update in updates(run)
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+
+def keyed(table: pd.DataFrame, run: Run, name: str, update: int) -> pd.DataFrame:
+    """The table with ``run method dataset seed update`` in front."""
+    keys = {
+        "run": run.path.name,
+        "method": name,
+        "dataset": run.config.data.dataset,
+        "seed": run.config.seed,
+        "update": update,
+    }
+    return table.assign(**keys)[[*keys, *table.columns]]
+
+
+def means(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Mean, interval, and what it rests on, for every group of `rows` by the columns `by`.
+
+    Adds ``value low high interval seeds tasks``, and ``episodes norm dataset run`` where `rows` has them. The
+    interval is a 95 % bootstrap over tasks, within seeds where there are several.
+    """
+    found = []
+    kept = [name for name in ("norm", "dataset", "episodes") if name in rows and name not in by]
+    for group, part in rows.groupby(list(by), sort=False, observed=True):
+        seeds = part["seed"].nunique() if "seed" in part else 1
+        low, high = bootstrap(
+            part["value"].to_numpy(float), clusters=part["seed"].to_numpy() if seeds > 1 else None, seed=0
+        )
+        row = dict(zip(by, group, strict=True))
+        row |= {"value": part["value"].mean(), "low": low, "high": high}
+        row |= {"interval": "bootstrap over seeds and tasks" if seeds > 1 else "bootstrap over tasks"}
+        row |= {"seeds": seeds, "tasks": part["task"].nunique() if "task" in part else len(part)}
+        row |= {name: ";".join(sorted({str(v) for v in part[name]})) for name in kept}
+        if "run" in part:
+            row["run"] = ";".join(sorted(part["run"].unique()))
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def difference(
+    rows: pd.DataFrame, column: str, a: str, b: str, *, on: Sequence[str] = ("seed", "task")
+) -> pd.DataFrame:
+    """Rows of a minus b, paired by the columns `on` (the same episodes): `column` reads ``a - b``."""
+    keys = list(on)
+    extra = [name for name in ("norm", "dataset", "episodes") if name in rows]
+    left = rows[rows[column] == a].set_index(keys)
+    right = rows[rows[column] == b].set_index(keys)
+    both = left[["value", *extra]].join(right[["value"]], rsuffix="_b", how="inner").reset_index()
+    runs = ";".join(sorted({*left.get("run", []), *right.get("run", [])}))
+    both["value"] = both["value"] - both.pop("value_b")
+    both[column] = f"{a} - {b}"
+    return both.assign(run=runs) if runs else both
+
+
+def claim(
+    name: str,
+    text: str,
+    row: pd.Series,
+    *,
+    side: str,
+    bound: float,
+    unit: str,
+    published: float | str = "",
+    source: str = "",
+) -> dict[str, object]:
+    """One row of the claims table: `row` is a row of `means`; it holds where its whole interval is on `side` of `bound`."""
+    low, high = float(row["low"]), float(row["high"])
+    exact = row.get("interval", "") == "exact"
+    if exact:
+        low = high = float(row["value"])
+    return {
+        "id": name,
+        "claim": text,
+        "published": published,
+        "published_source": source,
+        "ours": row["value"],
+        "low": low,
+        "high": high,
+        "unit": unit,
+        "seeds": row.get("seeds", 1),
+        "tasks": row.get("tasks", ""),
+        "verdict": verdict(low, high, bound=bound, side=side),
+        "runs": row.get("run", ""),
+    }
+
+
+def only(table: pd.DataFrame, **where: object) -> pd.Series:
+    """The one row of the table with these values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    if len(table) != 1:
+        raise LookupError(f"{len(table)} rows for {where}")
+    return table.iloc[0]
+
+
+def last_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows after the last inner step of each variant."""
+    return rows[rows["step"] == rows.groupby("variant")["step"].transform("max")]
+
+
+__all__ = ["Stage", "claim", "difference", "keyed", "last_step", "manifest", "means", "only"]

@@ -1,0 +1,122 @@
+"""The start: drawn from the seed, its head scaled or zeroed, rates and moments beside it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.learn.methods import METHODS, Inner, Method
+from mamlprobe.learn.rates import initial_rates, rate_of
+from mamlprobe.learn.theta import init, start, zeroed
+from mamlprobe.nets.conv4 import conv4
+from mamlprobe.nets.wrap import wrap
+
+NET = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
+
+
+def test_the_seed_alone_decides():
+    one, two, three = init(NET, seed=1), init(NET, seed=1, method=METHODS["anil"]), init(NET, seed=2)
+    assert all(torch.equal(v, two.net[n]) for n, v in one.net.items())
+    assert not torch.equal(one.net["head.weight"], three.net["head.weight"])
+    assert list(one.net) == list(NET.parameters)
+    torch.manual_seed(0)
+    assert torch.equal(init(NET, seed=1).net["head.weight"], one.net["head.weight"])
+
+
+@pytest.mark.parametrize(
+    ("words", "factor"),
+    [
+        ({}, 1.0),
+        ({"head_scale": 0.1}, 0.1),
+        ({"head": "zero_once"}, 0.0),
+        ({"head": "zero_each_update"}, 0.0),
+        ({"head": "zero_at_test"}, 1.0),
+        ({"head": "zero_at_test", "head_scale": 3.0}, 3.0),
+    ],
+)
+def test_the_heads_start(words, factor):
+    plain, theta = init(NET, seed=0), init(NET, seed=0, method=Method(**words))
+    for name, value in plain.net.items():
+        torch.testing.assert_close(theta.net[name], value * (factor if name.startswith("head.") else 1.0))
+
+
+@pytest.mark.parametrize("stage", ["train", "test"])
+@pytest.mark.parametrize("head", ["keep", "zero_once", "zero_each_update", "zero_at_test"])
+def test_when_the_head_is_zeroed(head, stage):
+    theta = init(NET, seed=0)
+    theta.net["head.bias"] += 1
+    begun = start(NET, theta.net, Method(head=head), stage=stage)
+    if head == "zero_each_update" or (head, stage) == ("zero_at_test", "test"):
+        assert not begun["head.weight"].any()
+        assert not begun["head.bias"].any()  # both
+    else:
+        assert begun is theta.net
+    assert theta.net["head.weight"].any()
+    assert all(torch.equal(v, theta.net[n]) for n, v in begun.items() if n.startswith("body."))
+
+
+def test_a_zeroed_head_is_zero_with_derivative_one():
+    params = {n: v.requires_grad_() for n, v in init(NET, seed=0).net.items()}
+    (slope,) = torch.autograd.grad((zeroed(NET, params)["head.weight"] * 3).sum(), [params["head.weight"]])
+    assert (slope == 3).all()
+
+
+def test_a_wrapped_module_starts_from_its_own_weights():
+    module = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, 2))
+    module[1].running_mean.fill_(2.0)
+    net = wrap(module, "3")
+    theta = init(net, seed=5, method=Method(head_scale=2.0))
+    assert torch.equal(theta.net["0.weight"], module[0].weight.detach())
+    assert torch.equal(theta.net["3.weight"], 2 * module[3].weight.detach())
+    assert torch.equal(theta.moments["1.mean"], torch.full((3,), 2.0))
+    assert torch.equal(theta.moments["1.var"], torch.ones(3))
+
+
+def test_to():
+    method = Method(inner=Inner(steps=2, test_steps=2, rates="layer_step"))
+    theta = init(NET, seed=0, method=method)
+    moved = theta.to(dtype=torch.float64)
+    for kind in ("net", "rates", "moments"):
+        assert list(getattr(moved, kind)) == list(getattr(theta, kind)) != []
+        assert {v.dtype for v in getattr(moved, kind).values()} == {torch.float64}
+        assert {v.dtype for v in getattr(theta, kind).values()} == {torch.float32}
+        assert all(torch.equal(v.float(), getattr(theta, kind)[n]) for n, v in getattr(moved, kind).items())
+
+
+def test_initial_rates():
+    params = init(NET, seed=0).net
+    inner = Inner(steps=3, test_steps=3, lr=0.2, adapts=("head.*", "body.1.conv.bias"))
+    names = ["body.1.conv.bias", "head.weight", "head.bias"]
+    assert initial_rates(NET, params, inner) == {}
+    layered = initial_rates(NET, params, replace(inner, rates="layer_step"))
+    assert {n: v.tolist() for n, v in layered.items()} == {n: pytest.approx([0.2] * 3) for n in names}
+    full = initial_rates(NET, params, replace(inner, rates="parameter"))
+    assert {n: v.shape for n, v in full.items()} == {n: params[n].shape for n in names}
+    assert all((v == torch.tensor(0.2)).all() for v in full.values())
+
+
+def test_rate_of():
+    learned = {"a": torch.tensor([0.1, 0.2]), "b": torch.tensor([0.3, 0.4])}
+    assert rate_of(Inner(lr=0.5), learned)("a", 7) == 0.5
+    layered = rate_of(Inner(lr=0.5, steps=2, test_steps=2, rates="layer_step"), learned)
+    assert [float(layered(n, s)) for n in "ab" for s in (0, 1)] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert rate_of(Inner(lr=0.5, rates="parameter"), learned)("b", 3) is learned["b"]
+
+
+@pytest.mark.parametrize("kind", ["layer_step", "parameter"])
+def test_a_rate_that_was_not_learned_is_refused(kind):
+    rate = rate_of(Inner(steps=4, test_steps=4, rates=kind), {"a": torch.tensor([0.1, 0.2])})
+    with pytest.raises(UserError) as caught:
+        rate("b", 0)
+    assert str(caught.value) == (
+        "rates: all that adapts must have a learned rate, got none for 'b'; adapt less or fix rates"
+    )
+
+
+def test_a_step_without_a_rate_is_refused():
+    rate = rate_of(Inner(steps=4, test_steps=4, rates="layer_step"), {"a": torch.tensor([0.1, 0.2])})
+    with pytest.raises(UserError) as caught:
+        rate("a", 2)
+    assert str(caught.value) == "rates: there are learned rates for 2 steps, got step 3; use fewer"

@@ -1,0 +1,71 @@
+"""Patterns on names, roles and layers; the task axis."""
+
+import pytest
+import torch
+from torch import nn
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.nets.conv4 import conv4
+from mamlprobe.nets.params import adapting, head_names, lead, mapped, spread
+from mamlprobe.nets.wrap import wrap
+
+NET = conv4(blocks=2)
+ALL = tuple(NET.parameters)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "wanted"),
+    [
+        (("*",), ALL),
+        ((), ()),
+        (("head.*",), ("head.weight", "head.bias")),
+        (("head",), ("head.weight", "head.bias")),
+        (("body.*",), ALL[:-2]),
+        (("conv2",), tuple(n for n in ALL if n.startswith("body.2."))),
+        (("*", "!conv2"), tuple(n for n in ALL if not n.startswith("body.2."))),
+        (("*", "!body.*", "conv1"), (*(n for n in ALL if n.startswith("body.1.")), "head.weight", "head.bias")),
+        (("*.norm.*",), tuple(n for n in ALL if ".norm." in n)),
+        (("body.1.conv.weight",), ("body.1.conv.weight",)),
+        (("head.bias", "body.1.conv.bias"), ("body.1.conv.bias", "head.bias")),
+        (("conv?",), ALL[:-2]),
+        (("body.[12].conv.bias",), ("body.1.conv.bias", "body.2.conv.bias")),
+    ],
+)
+def test_patterns_select_in_the_nets_order(patterns, wanted):
+    assert adapting(NET, patterns) == wanted
+
+
+def test_case_counts():
+    with pytest.raises(UserError):
+        adapting(NET, ("HEAD.*",))
+
+
+@pytest.mark.parametrize("pattern", ["conv3", "!conv3", "heads.*"])
+def test_a_pattern_that_selects_nothing_is_refused(pattern):
+    with pytest.raises(UserError) as caught:
+        adapting(NET, ("*", pattern))
+    assert str(caught.value) == (
+        f"adapts: every pattern must select a parameter, got {pattern!r}; "
+        "the layers are conv1, conv2, head, the roles body.* and head.*"
+    )
+
+
+def test_a_modules_own_names_roles_and_layers_all_select():
+    net = wrap(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), "2")
+    assert adapting(net, ("head.*",)) == head_names(net) == adapting(net, ("2",)) == ("2.weight", "2.bias")
+    assert adapting(net, ("body.*",)) == adapting(net, ("0.*",)) == ("0.weight", "0.bias")
+    assert adapting(net, ("body.0.bias",)) == ("0.bias",)
+
+
+def test_task_axis():
+    params = {"a": torch.arange(3.0), "b": torch.ones(2, 2)}
+    led = lead(params)
+    assert {n: tuple(v.shape) for n, v in led.items()} == {"a": (1, 3), "b": (1, 2, 2)}
+    wide = spread(led, 4, ["a"])
+    assert {n: tuple(v.shape) for n, v in wide.items()} == {"a": (4, 3), "b": (1, 2, 2)}
+    assert wide["a"].data_ptr() == params["a"].data_ptr()  # a view: B copies cost no memory
+    torch.testing.assert_close(wide["a"], torch.arange(3.0).expand(4, 3))
+
+
+def test_mapped():
+    assert mapped(lambda v: v + 1, {"a": torch.zeros(())}) == {"a": torch.ones(())}

@@ -1,0 +1,335 @@
+"""Any module as a net: equal to the built-in net with the same weights, and nothing of the module is touched."""
+
+import re
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.streams import generator
+from mamlprobe.learn.methods import METHODS, Norm
+from mamlprobe.learn.outer import meta_gradient
+from mamlprobe.learn.tasks import adapt_tasks, paths
+from mamlprobe.learn.theta import Theta, init
+from mamlprobe.nets.conv4 import conv4
+from mamlprobe.nets.params import head_names, lead, spread
+from mamlprobe.nets.wrap import wrap
+from tests.oracles import close
+
+WORDS = {"image": (1, 9, 8), "way": 3, "filters": 3, "blocks": 2}
+TWIN = conv4(**WORDS)
+
+
+class User(nn.Module):
+    """The two-block net as a user writes it: in-place ReLU, own names, dropout before the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        parts: list[nn.Module] = []
+        for channels in (1, 3):
+            parts += [nn.Conv2d(channels, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+        self.features = nn.Sequential(*parts)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.drop(self.features(x).flatten(1)))
+
+
+SAME = {
+    **{
+        f"features.{4 * block + place}.{end}": f"body.{block + 1}.{part}.{end}"
+        for block in range(2)
+        for place, part in ((0, "conv"), (1, "norm"))
+        for end in ("weight", "bias", "mean", "var")
+    },
+    "fc.weight": "head.weight",
+    "fc.bias": "head.bias",
+}
+
+
+@pytest.fixture
+def user() -> User:
+    torch.manual_seed(0)
+    module = User().double()
+    with torch.no_grad():
+        for name, value in [*module.named_parameters(), *module.named_buffers()]:
+            if value.is_floating_point():
+                value += 0.3 * torch.rand_like(value) if name.endswith("var") else 0.3 * torch.randn_like(value)
+        module.features[1].weight[0] = -0.5
+    return module
+
+
+def twin_of(theta: Theta) -> Theta:
+    return replace(theta, **{f: {SAME[n]: v for n, v in getattr(theta, f).items()} for f in ("net", "rates", "moments")})
+
+
+@pytest.mark.parametrize("regime", ["batch", "support", "running"])
+@pytest.mark.parametrize("name", METHODS)
+def test_equals_the_built_in_net(classes, user, name, regime):
+    """Gradients, readings and test-time paths under the mapped names, in every norm regime."""
+    base, net, episodes = METHODS[name], wrap(user, "fc"), classes(shape=(1, 9, 8))
+    inner = replace(base.inner, steps=2, test_steps=2, lr=0.2, rates="layer_step")
+    method = replace(base, inner=inner, norm=Norm(statistics=regime))
+    theta = init(net, seed=0, method=method)
+    (found, readings), (wanted, others) = (
+        meta_gradient(n, t, episodes, method) for n, t in ((net, theta), (TWIN, twin_of(theta)))
+    )
+    close({".".join([*["rates"] * n.startswith("rates."), SAME[n.removeprefix("rates.")]]): v for n, v in found.items()}, wanted)
+    torch.testing.assert_close(readings.losses, others.losses)
+    assert bool(readings.moments) == (regime == "running")
+    close({SAME[n]: v for n, v in readings.moments.items()}, others.moments)
+    path, other = adapt_tasks(net, theta, episodes, method), adapt_tasks(TWIN, twin_of(theta), episodes, method)
+    assert len(path) == len(other) == 3
+    for here, there in zip(path, other):
+        close({SAME[n]: v for n, v in here.items()}, there)
+    logits = [
+        paths(n, t, episodes, method, stage="test", track="none")[0].query_logits(p[-1])
+        for n, t, p in ((net, theta, path), (TWIN, twin_of(theta), other))
+    ]
+    torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-9)
+
+
+def test_layers_by_choice_are_the_built_in_nets(classes, user):
+    net, x = wrap(user, "fc", layers=["features.3", "features.7"]), classes(shape=(1, 9, 8)).support_x
+    theta = init(net, seed=0)
+    found, wanted = net(lead(theta.net), x), TWIN(lead(twin_of(theta).net), x)
+    assert tuple(found.layers) == ("features.3", "features.7", "fc")
+    for here, there in zip(found.layers.values(), wanted.layers.values()):
+        torch.testing.assert_close(here, there, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(found.features, wanted.features, rtol=1e-10, atol=1e-10)
+
+
+def test_names_roles_and_default_layers(user):
+    net = wrap(user, "fc")
+    assert list(net.parameters) == [n for n, _ in user.named_parameters()]
+    assert net.layers == ("features.0", "features.1", "features.4", "features.5", "fc")
+    assert net.parameters["features.5.bias"] == "features.5"
+    assert head_names(net) == ("fc.weight", "fc.bias")
+    assert net.roles("fc.weight") == "head.weight"
+    assert net.roles("features.0.bias") == "body.features.0.bias"
+    chosen = wrap(user, "fc", layers=["features"])
+    assert chosen.layers == ("features", "fc")
+    assert set(chosen.parameters.values()) == {"features", "fc"}
+    assert wrap(user, "fc", layers=["features.2"]).parameters["features.0.bias"] == "features.0"
+
+
+def test_in_place_relu_does_not_reach_what_was_recorded(user):
+    plain = deepcopy(user)
+    plain.features[2], plain.features[6] = nn.ReLU(), nn.ReLU()
+    x = torch.randn(2, 5, 1, 9, 8, generator=torch.Generator().manual_seed(0)).double()
+    layers = [f"features.{i}" for i in range(8)]
+    found, wanted = (
+        net(lead(init(net, seed=0).net), x) for net in (wrap(m, "fc", layers=layers) for m in (user, plain))
+    )
+    torch.testing.assert_close(found.layers, wanted.layers)
+    assert found.layers["features.1"].min() < 0 <= found.layers["features.2"].min()
+
+
+def test_the_module_is_untouched(classes, user):
+    user.features[0].weight.requires_grad_(False)
+    user.train()
+    before, modes = deepcopy(user.state_dict()), [m.training for m in user.modules()]
+    wishes = [p.requires_grad for p in user.parameters()]
+    net, episodes = wrap(user, "fc"), classes(shape=(1, 9, 8))
+    theta = init(net, seed=0)
+    theta.net["fc.bias"] += 1  # what init returns is a copy
+    method = replace(METHODS["maml"], norm=Norm(statistics="running"))
+    meta_gradient(net, theta, episodes, method)
+    adapt_tasks(net, theta, episodes, method)
+    after = user.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert [m.training for m in user.modules()] == modes
+    assert [p.requires_grad for p in user.parameters()] == wishes
+    assert all(p.grad is None for p in user.parameters())
+    assert hooks(user) == hooks(net.module) == 0
+    inside = net.module.state_dict()
+    assert all(torch.equal(value, inside[name]) for name, value in before.items())
+    user.fc.weight.data.zero_()
+    assert init(net, seed=0).net["fc.weight"].any()  # and the net holds a copy of the module
+
+
+def hooks(module: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules())
+
+
+def test_hooks_are_gone_after_an_exception(user):
+    net = wrap(user, "fc")
+    with pytest.raises(RuntimeError, match="channels"):
+        net(lead(init(net, seed=0).net), torch.zeros(1, 4, 2, 9, 8).double())
+    assert hooks(net.module) == 0
+
+
+def test_dropout_is_off(user):
+    net = wrap(user.train(), "fc")
+    params, x = lead(init(net, seed=0).net), torch.ones(1, 4, 1, 9, 8).double() * torch.arange(72).reshape(9, 8)
+    torch.testing.assert_close(net(params, x).logits, net(params, x).logits, rtol=0, atol=0)
+    user.drop.p = 0.0
+    torch.testing.assert_close(net(params, x).logits[0], user(x[0]))
+
+
+def test_shared_and_own_parameters_mix(user):
+    net = wrap(user, "fc")
+    params, x = lead(init(net, seed=0).net), torch.randn(3, 4, 1, 9, 8, generator=torch.Generator().manual_seed(1)).double()
+    full = net(spread(params, 3, params), x)
+    for names in ([], ["fc.weight"], ["features.1.weight", "features.4.bias"]):
+        some = net(spread(params, 3, names), x)
+        torch.testing.assert_close(some.layers, full.layers, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(net.head(params, some.features), some.logits)
+
+
+class Calls(nn.Module):
+    """A layer and a norm called twice, and a batch norm by function in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mid, self.norm, self.last = nn.Linear(4, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.batch_norm(x, torch.zeros(4).to(x), torch.full((4,), 2.0).to(x), training=self.training)
+        x = torch.tanh(self.norm(self.mid(x)))
+        x = torch.tanh(self.norm(self.mid(3 * x - 1)))
+        return self.fc(self.last(x))
+
+
+@pytest.fixture
+def calls() -> tuple[Calls, Tensor]:
+    torch.manual_seed(0)
+    module = Calls().double()
+    for norm in (module.norm, module.last):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    return module, torch.randn(2, 6, 4).double() + 1
+
+
+def test_a_module_called_twice_is_recorded_at_its_last_call(calls):
+    module, x = calls
+    net = wrap(module, "fc")
+    passed = net(lead(init(net, seed=0).net), x)
+    seen: list[Tensor] = []
+    module.train().mid.register_forward_hook(lambda part, args, output: seen.append(output))
+    wanted = module(x[1])
+    torch.testing.assert_close(passed.logits[1], wanted)
+    torch.testing.assert_close(passed.layers["mid"][1], seen[1])
+    assert tuple(passed.layers) == ("mid", "norm", "last", "fc")
+
+
+def test_every_call_of_a_norm_has_its_own_moments(calls):
+    """A set normalised by its own collected moments is what it is under its own statistics."""
+    module, x = calls
+    net = wrap(module, "fc")
+    params = lead(init(net, seed=0).net)
+    passed = net(params, x, collect=True)
+    names = ("batch_norm@1", "norm", "norm@2", "last")
+    assert sorted(passed.moments) == sorted(f"{n}.{m}" for n in names for m in ("mean", "var"))
+    torch.testing.assert_close(net(params, x, moments=passed.moments).layers, passed.layers, rtol=1e-9, atol=1e-9)
+    assert (passed.moments["norm.mean"] - passed.moments["norm@2.mean"]).abs().min() > 1e-3
+    for other in ("norm@2.mean", "batch_norm@1.var", "last.mean"):
+        moved = net(params, x, moments={**passed.moments, other: passed.moments[other] + 1}).logits
+        assert (moved - passed.logits).abs().max() > 1e-3
+
+
+def test_running_moments_are_the_modules_own(calls):
+    """One pair a norm, used by each of its calls, as the module does in evaluation mode."""
+    module, x = calls
+    net = wrap(module, "fc")
+    theta = init(net, seed=0)
+    assert sorted(theta.moments) == sorted(f"{n}.{m}" for n in ("norm", "last") for m in ("mean", "var"))
+    by_function = {"batch_norm@1.mean": torch.zeros(1, 4).double(), "batch_norm@1.var": torch.full((1, 4), 2.0).double()}
+    still = net(lead(theta.net), x, moments={**lead(theta.moments), **by_function})
+    torch.testing.assert_close(still.logits[0], module.eval()(x[0]))
+    with pytest.raises(UserError) as caught:
+        net(lead(theta.net), x, moments=lead(theta.moments))
+    assert str(caught.value) == (
+        "batch_norm@1: the norm regime needs moments of this norm, got none; use the norm regime 'batch'"
+    )
+
+
+def test_tied_weights_go_by_their_first_name(classes):
+    """A head that shares its weight with the body: one parameter, and the head alone still uses it."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)).double()
+    module[5].weight = module[3].weight
+    net = wrap(module, "5")
+    assert list(net.parameters) == ["1.weight", "1.bias", "3.weight", "3.bias", "5.bias"]
+    params = {n: v + 1 for n, v in lead(init(net, seed=0).net).items()}
+    x = classes(shape=(1, 2, 2)).support_x
+    passed = net(params, x)
+    torch.testing.assert_close(net.head(params, passed.features), passed.logits)
+    h = torch.tanh(x.flatten(2) @ params["1.weight"].mT + params["1.bias"])
+    h = torch.tanh(h @ params["3.weight"].mT + params["3.bias"])
+    torch.testing.assert_close(passed.logits, h @ params["3.weight"].mT + params["5.bias"])
+
+
+class Pair(nn.Module):
+    """A module that returns two things."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
+class Odd(nn.Module):
+    """Modules in every wrong place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.classifier, self.spare = nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(4, 3)
+        self.act, self.memory = nn.ReLU(), Pair()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.classifier(self.act(self.memory(self.encoder(x))[0]))
+
+
+def test_errors():
+    module = Odd()
+    x = torch.zeros(1, 2, 4)
+    for words, line in [
+        (("clasifier",), "wrap: the module must be a known one, got 'clasifier'; did you mean classifier?"),
+        (("fc",), "did you mean encoder, classifier, spare, act, memory?"),
+        (("act",), "wrap: the head must have parameters, got 'act'; name the last linear layer"),
+    ]:
+        with pytest.raises(UserError, match=re.escape(line) + "$"):
+            wrap(module, *words)
+    with pytest.raises(UserError, match=r"got 'encodr'; did you mean encoder"):
+        wrap(module, "classifier", layers=["encodr"])
+
+    def run(head: str, layers: list[str]) -> None:
+        net = wrap(module, head, layers=layers)
+        net(lead(net.init(generator(0))[0]), x)
+
+    with pytest.raises(UserError) as caught:
+        run("classifier", ["memory"])
+    assert str(caught.value) == "wrap: layer 'memory' must return a tensor, got tuple; name other layers"
+    with pytest.raises(UserError) as caught:
+        run("classifier", ["encoder"])
+    assert str(caught.value) == (
+        "wrap: the head must be the module's last layer, got 'classifier'; name the last linear layer"
+    )
+    with pytest.raises(UserError, match="the head must be the module's last layer, got 'spare'"):
+        run("spare", ["encoder"])
+    module.forward = lambda x: module.classifier(module.encoder(x))
+    with pytest.raises(UserError, match="the head must be the module's last layer"):
+        run("encoder", ["classifier"])
+
+
+def test_a_layer_that_never_runs_is_refused(user):
+    user.aside = nn.Linear(2, 2)
+    net = wrap(user, "fc", layers=["features.0", "aside"])
+    with pytest.raises(UserError) as caught:
+        net(lead(init(net, seed=0).net), torch.randn(1, 4, 1, 9, 8).double())
+    assert str(caught.value) == "wrap: every layer must run in the forward pass, got ['aside']; name other layers"
+
+
+def test_a_single_value_a_channel_is_refused(calls):
+    module, x = calls
+    net = wrap(module, "fc")
+    with pytest.raises(UserError) as caught:
+        net(lead(init(net, seed=0).net), x[:, :1])
+    assert str(caught.value) == (
+        "batch_norm@1: batch statistics need more than one value a channel and task, got 1; "
+        "use more rows, larger images or the norm regime 'running'"
+    )

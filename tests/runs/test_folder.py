@@ -1,0 +1,141 @@
+import json
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.learn.theta import init
+from mamlprobe.runs import tables
+from mamlprobe.runs.checkpoint import checkpoint_path
+from mamlprobe.runs.folder import load_run, make_run
+
+
+def test_a_run_opens_with_everything_it_was_made_with(run, experiment):
+    found = load_run(str(run.path))
+    assert found.config == experiment
+    assert found.image == (1, 8, 8)
+    assert found.updates() == [0, 3, 6]
+    assert not found.done
+    assert found.env == {}
+    assert list(found.log.columns) == ["update", "split", "quantity", "value", "tasks"]
+    for update, wanted in ((0, 0), (3, 3), (None, 6)):
+        weight = init(found.net(), seed=wanted, method=experiment.method).net["head.weight"]
+        assert torch.equal(found.theta(update).net["head.weight"], weight)
+    assert json.loads((run.path / "config.json").read_text())["format"] == 1
+
+
+def test_paths_that_are_no_run(run, tmp_path):
+    with pytest.raises(UserError, match=r"load_run: the run folder must exist, got .*rum; beside it there is run$"):
+        load_run(tmp_path / "rum")
+    with pytest.raises(UserError, match=r"the run folder must exist, got .*; train it first, or check the path"):
+        load_run(tmp_path / "deep" / "rum")
+    with pytest.raises(UserError, match=r"load_run: .* must hold config.json, got none; the runs in it are run$"):
+        load_run(tmp_path)
+    with pytest.raises(UserError, match=r"must hold config.json, got none; name a folder that training made"):
+        load_run(run.path / "checkpoints")
+
+
+def test_damaged_settings(run):
+    path = run.path / "config.json"
+    text = path.read_text()
+    lines = {
+        text[: len(text) // 2]: r"config.json: the file must be whole JSON, got .*; restore it or train the run again",
+        "[]": r"config.json: the file must hold a table of fields, got list; restore it",
+        "\x00\xff": r"config.json: the file must be whole JSON",
+        text.replace('"format": 1', '"format": 9'): r"the format must be 1, got 9; use the version that wrote it",
+        text.replace('"way"', '"wey"'): r"the field must be a known one, got 'wey'; did you mean way",
+        text.replace('"way": 3', '"way": "3"'): r"config.json.way: the value must be of type",
+        text.replace('"way": 3', '"way": 0'): r"experiment: way must be at least 1, got 0",
+    }
+    for broken, line in lines.items():
+        path.write_bytes(broken.encode("latin-1"))
+        with pytest.raises(UserError, match=line):
+            load_run(run.path)
+
+
+def test_no_checkpoint_and_not_that_one(run, experiment, tmp_path):
+    make_run(tmp_path / "empty", experiment, (1, 8, 8))
+    with pytest.raises(UserError, match=r"load_run: .*empty must hold a checkpoint, got none; train it again"):
+        load_run(tmp_path / "empty")
+    with pytest.raises(UserError, match=r"must have a checkpoint of the update, got 5; the nearest are 6, 3, 0"):
+        run.theta(5)
+
+
+def test_a_damaged_checkpoint_names_the_last_good_one(run):
+    for update, good in ((6, 3), (3, 0)):
+        path = checkpoint_path(run.path, update)
+        path.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(UserError) as caught:
+            run.theta(update)
+        line = str(caught.value)
+        assert line.startswith(
+            f"run: the checkpoint of update {update} must be good, got checkpoint: {path} must be whole"
+        )
+        assert line.endswith(f"; the last good one is run.theta(update={good})")
+    checkpoint_path(run.path, 0).write_bytes(b"")
+    with pytest.raises(UserError, match="no earlier one is good"):
+        run.theta(0)
+    assert run.last_good() is None
+
+
+def test_a_checkpoint_of_another_net_says_so(run, experiment, tmp_path):
+    wider = replace(experiment, net=replace(experiment.net, filters=4))
+    other = make_run(tmp_path / "other", wider, (1, 8, 8))
+    (run.path / "checkpoints").rename(other.path / "checkpoints")
+    line = r"of another architecture, net.body.1.conv.weight of shape \[3, 1, 3, 3\] instead of \[4, 1, 3, 3\]"
+    with pytest.raises(UserError, match=line):
+        load_run(other.path).theta()
+
+
+def test_a_folder_is_of_one_experiment(run, experiment):
+    assert make_run(run.path, experiment, (1, 8, 8)).config == experiment
+    with pytest.raises(
+        UserError, match=r"must hold a run of the same settings, got seed 0 instead of 1; choose another"
+    ):
+        make_run(run.path, replace(experiment, seed=1), (1, 8, 8))
+    with pytest.raises(UserError, match=r"got image \(1, 8, 8\) instead of \(1, 9, 9\); choose another folder"):
+        make_run(run.path, experiment, (1, 9, 9))
+
+
+TABLE = pd.DataFrame(
+    {
+        "update": [0, 2, 4, 4],
+        "layer": ["a,b", 'say "x"', "", "NA"],
+        "value": [0.1, 1 / 3, 1e-300, math.nan],
+        "flag": [True, False, True, True],
+    }
+)
+
+
+def test_tables_keep_every_bit_and_grow(tmp_path):
+    path = tmp_path / "t.csv"
+    tables.append(path, TABLE[:1])
+    tables.append(path, TABLE[1:])
+    assert path.read_text() == TABLE.to_csv(index=False)
+    found = tables.read(path)
+    pd.testing.assert_frame_equal(found, TABLE, check_exact=True)
+
+
+def test_cut_takes_later_rows_and_leaves_the_others_to_the_letter(tmp_path):
+    path = tmp_path / "t.csv"
+    for update in (9, 4, 3, 2, 1, 0):
+        tables.append(path, TABLE)
+        tables.cut(path, update)
+        assert path.read_text() == TABLE[TABLE["update"] <= update].to_csv(index=False)
+        path.unlink()
+    tables.append(path, TABLE)
+    tables.cut(path, -1)
+    assert not path.exists()
+    tables.cut(path, 3)
+    assert not path.exists()
+
+
+def test_other_columns_are_refused(tmp_path):
+    path = tmp_path / "norms.csv"
+    tables.append(path, TABLE)
+    line = "norms.csv: the columns must be the same at every update, got update,value after update,layer,value,flag; "
+    with pytest.raises(UserError, match=line):
+        tables.append(path, TABLE[["update", "value"]])

@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.learn.methods import Outer
+from mamlprobe.learn.outer import Readings
+from mamlprobe.runs.experiment import run_name
+from mamlprobe.runs.folder import load_run
+from mamlprobe.train import loop
+from mamlprobe.train.loop import train
+from mamlprobe.train.state import Tally
+
+
+def losing(monkeypatch, update):
+    """The loss of that update is not a number."""
+    real, calls = loop.meta_gradient, []
+
+    def meta_gradient(*words):
+        gradients, readings = real(*words)
+        calls.append(1)
+        if len(calls) == update:
+            readings = replace(readings, losses=readings.losses * torch.nan)
+        return gradients, readings
+
+    monkeypatch.setattr(loop, "meta_gradient", meta_gradient)
+
+
+@pytest.mark.parametrize("looks", [1, 3, 25])
+def test_a_loss_that_is_not_finite_ends_the_run_at_its_update(experiment, pool, tmp_path, monkeypatch, looks):
+    losing(monkeypatch, 7)
+    monkeypatch.setitem(loop.LOOKS, "cpu", looks)
+    with pytest.raises(UserError) as caught:
+        train(experiment, tmp_path, pool=pool, progress=False)
+    path = tmp_path / run_name(experiment)
+    assert str(caught.value) == (
+        "train: the training loss must be finite, got NaN or infinity at update 7; lower inner.lr or outer.lr, or set "
+        f"outer.clip; the checkpoint of update 4 in {path} is whole"
+    )
+    run = load_run(path)
+    assert run.updates() == [0, 4]
+    assert not run.done
+    assert run.theta().net["head.weight"].isfinite().all()
+
+
+def test_steps_too_large_end_the_run(experiment, pool, tmp_path):
+    wild = replace(experiment.method, outer=Outer(optimizer="sgd", lr=1e30))
+    with pytest.raises(UserError, match=r"loss must be finite, got NaN or infinity at update \d; lower inner.lr"):
+        train(replace(experiment, method=wild), tmp_path, pool=pool, progress=False)
+
+
+def test_weights_that_are_not_finite_are_never_written(experiment, pool, tmp_path, monkeypatch):
+    real = loop.meta_gradient
+
+    def meta_gradient(*words):
+        gradients, readings = real(*words)
+        return {**gradients, "head.bias": gradients["head.bias"] * torch.inf}, readings
+
+    monkeypatch.setattr(loop, "meta_gradient", meta_gradient)
+    one = replace(experiment, updates=1, validation_tasks=0)
+    match = r"checkpoint of update 1: every number must be finite, got NaN or infinity in net.head.bias; lower inner.lr"
+    with pytest.raises(UserError, match=match):
+        train(one, tmp_path, pool=pool, progress=False)
+    assert load_run(tmp_path / run_name(one)).updates() == [0]
+
+
+def test_the_tally_says_how_long_ago():
+    def readings(value):
+        return Readings(losses=torch.tensor([value]), accuracies=torch.ones(1, dtype=torch.float64))
+
+    tally = Tally()
+    assert tally.read() is None
+    for value in (0.5, torch.inf, 0.25):
+        tally.add(readings(value))
+    assert tally.read() == 2
+    assert (tally.updates, tally.loss) == (1, 0.5)
+
+
+def test_sums_go_through_words_to_the_bit():
+    tally = Tally()
+    for value in (0.1, 0.7, 1 / 3):
+        tally.add(Readings(losses=torch.tensor([value]), accuracies=torch.tensor([value], dtype=torch.float64)))
+    tally.read()
+    again = Tally(tally.words())
+    assert again.means() == tally.means()
+    assert again.means()["accuracy"] == (0.1 + 0.7 + 1 / 3) / 3
+    assert again.means()["loss"] != again.means()["accuracy"]
