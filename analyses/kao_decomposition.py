@@ -49,8 +49,7 @@ def identities(stage):
 def figure(table) -> Figure:
     """Shares of the terms over updates, a panel an arm."""
     shown = table[(table["quantity"] == "share") & table["part"].isin(["interference", "noise", "contrastive"])]
-    return curves(shown, x="update", hue="part", panel="arm", xlabel="updates", ylabel="share of the squared gradient
-    norm")
+    return curves(shown, x="update", hue="part", panel="arm", xlabel="updates", ylabel="share of |gradient|^2")
 
 
 def claims(table):
@@ -60,8 +59,10 @@ def claims(table):
     found = []
     for row in table[table["quantity"] == "identity"].to_dict("records"):
         row = pd.Series(row)
-        found.append(claim(row["part"].split(":")[0], row["part"].split(": ")[1], row, side="below", bound=1e-10,
-        unit="error")) last = table[table["update"] == table["update"].max()]
+        found.append(
+            claim(row["part"].split(":")[0], row["part"].split(": ")[1], row, side="below", bound=1e-10, unit="error")
+        )
+    last = table[table["update"] == table["update"].max()]
     for arm, side, bound in (("random init", "above", 0.05), ("zeroing", "below", 1e-6)):
         row = only(last, quantity="share", part="interference", arm=arm)
         text = f"interference at the end of training, {arm}: share {side} {bound:g}"

@@ -51,8 +51,15 @@ def figure(table) -> Figure:
             mine = table[table["part"] == part]
             span = [mine["expected"].min(), mine["expected"].max()]
             ax.plot(span, span, color="0.6", linewidth=0.8)
-            ax.plot(mine["expected"], mine["found"], look("contrastive").marker, color=look("contrastive").colour,
-            ms=3, alpha=0.6) ax.set(title=title, xlabel=labels[part], ylabel="found")
+            ax.plot(
+                mine["expected"],
+                mine["found"],
+                look("contrastive").marker,
+                color=look("contrastive").colour,
+                ms=3,
+                alpha=0.6,
+            )
+            ax.set(title=title, xlabel=labels[part], ylabel="found")
     return drawn
 
 
@@ -66,5 +73,7 @@ def claims(table):
         worst = (mine["found"] - mine["expected"]).abs().max() / mine["expected"].abs().max()
         row = pd.Series({"value": worst, "low": worst, "high": worst, "interval": "exact", "tasks": 1})
         text = f"{title.lower()}: equal to the closed form to machine precision"
-        found.append(claim("K1", text, row, side="below", bound=1e-12, unit="relative error", published=0,
-        source="fig. 1")) return found
+        found.append(
+            claim("K1", text, row, side="below", bound=1e-12, unit="relative error", published=0, source="fig. 1")
+        )
+    return found

@@ -76,7 +76,9 @@ def figure(table) -> Figure:
     """Rows: arms; columns: updates; each map has query classes against support classes, then query classes."""
     maps = table[table["quantity"] == "map"]
     block = maps["column"].str[0].map({"s": "support", "q": "query"})
-    shown = maps.assign(block=block, class_=maps["column"].str[1:].astype(int) + 1, row=maps["row"].str[1:].astype(int) + 1)
+    shown = maps.assign(
+        block=block, class_=maps["column"].str[1:].astype(int) + 1, row=maps["row"].str[1:].astype(int) + 1
+    )
     shown = shown.assign(after="after " + shown["update"].astype(int).astype(str) + " updates")
     drawn = grid(shown, row="arm", col="after", i="row", j="class_", split="block", vmin=0, vmax=0.6, label="cosine")
     caption(drawn, "Rows of a map: query classes. Columns: support classes, then query classes.")
@@ -93,5 +95,7 @@ def claims(table):
         text = f"cosine of query and support of different classes at the end: {a} below {b}"
         row = only(table, quantity="difference", arm=pair)
         published = round(PUBLISHED[a] - PUBLISHED[b], 3)
-        found.append(claim("K2", text, row, side="below", bound=0.0, unit="cosine", published=published,
-        source="result files")) return found
+        found.append(
+            claim("K2", text, row, side="below", bound=0.0, unit="cosine", published=published, source="result files")
+        )
+    return found

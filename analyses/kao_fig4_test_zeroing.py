@@ -51,10 +51,14 @@ def figure(table) -> Figure:
     panels = []
     for head in ("as trained", "zeroed"):
         mine = table[(table["quantity"] == "accuracy") & (table["variant"] == head)]
-        panels.append((f"Head {head} (%)", lambda ax, mine=mine: draw_curves(ax, mine, x="update", hue="arm",
-        chance=20))) lift = table[table["quantity"] == "lift"]
-    panels.append(("Gain by zeroing (points)", lambda ax: draw_grouped(ax, lift, group="arm", hue=None,
-    reference=marks))) return composite(panels, cols=3)
+        panels.append(
+            (f"Head {head} (%)", lambda ax, mine=mine: draw_curves(ax, mine, x="update", hue="arm", chance=20))
+        )
+    lift = table[table["quantity"] == "lift"]
+    panels.append(
+        ("Gain by zeroing (points)", lambda ax: draw_grouped(ax, lift, group="arm", hue=None, reference=marks))
+    )
+    return composite(panels, cols=3)
 
 
 def claims(table):
@@ -65,13 +69,19 @@ def claims(table):
     for arm in ("random init", "zero-init"):
         row = only(table, quantity="lift", arm=arm)
         text = f"zeroing at test raises the one-step accuracy of {arm}"
-        found.append(claim("K4", text, row, side="above", bound=0.0, unit="points", published=LIFTS[arm],
-        source="result files")) row = only(table, quantity="lift", arm="zeroing")
+        found.append(
+            claim("K4", text, row, side="above", bound=0.0, unit="points", published=LIFTS[arm], source="result files")
+        )
+    row = only(table, quantity="lift", arm="zeroing")
     exact = pd.Series({**row, "interval": "exact"}) if row["low"] == row["high"] == 0 else row
     text = "zeroing at test changes nothing for models trained with zeroing"
-    found.append(claim("K4", text, exact, side="below", bound=0.5, unit="points", published=0.04, source="result
-    files")) for pair, published in (("zero-init - random init", 0.51), ("zeroing - zero-init", 2.18)):
+    found.append(
+        claim("K4", text, exact, side="below", bound=0.5, unit="points", published=0.04, source="result files")
+    )
+    for pair, published in (("zero-init - random init", 0.51), ("zeroing - zero-init", 2.18)):
         row = only(table, quantity="difference", arm=pair)
         text = f"one-step accuracy, head as trained: {pair} is positive"
-        found.append(claim("K4", text, row, side="above", bound=0.0, unit="points", published=published,
-        source="result files")) return found
+        found.append(
+            claim("K4", text, row, side="above", bound=0.0, unit="points", published=published, source="result files")
+        )
+    return found

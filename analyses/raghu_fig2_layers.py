@@ -42,8 +42,10 @@ def figure(table) -> Figure:
     last = table[(table["step"] == table["step"].max()) & table["measure"].isin(SHOWN)]
     last = last.assign(panel=pd.Categorical(last["measure"].map(SHOWN), list(SHOWN.values())))
     drawn = curves(last, x="layer", hue="state", panel="panel", floor="floor", ylabel="similarity", ylim=(-0.05, 1.05))
-    caption(drawn, "Published (miniImageNet): CCA above 0.9 and CKA near 1 for every conv layer, CCA of the head below
-    0.5.") return drawn
+    caption(
+        drawn, "Published (miniImageNet): CCA above 0.9 and CKA near 1 for every conv layer, CCA of the head below 0.5."
+    )
+    return drawn
 
 
 def claims(table):
@@ -57,8 +59,10 @@ def claims(table):
         body = mine[mine["layer"] != "head"]
         worst = body.loc[body["value"].idxmin()]
         text = f"{SHOWN[measure]} of every conv layer is above {bound} (lowest: {worst['layer']})"
-        found.append(claim("R3", text, worst, side="above", bound=bound, unit=measure, published=f">{bound}",
-        source="fig. 2")) head = last[(last["measure"] == "cca_top98") & (last["layer"] == "head")].iloc[0]
+        found.append(
+            claim("R3", text, worst, side="above", bound=bound, unit=measure, published=f">{bound}", source="fig. 2")
+        )
+    head = last[(last["measure"] == "cca_top98") & (last["layer"] == "head")].iloc[0]
     text = "CCA (top 98 %) of the head is below 0.5"
     found.append(claim("R3", text, head, side="below", bound=0.5, unit="cca_top98", published="<0.5", source="fig. 2"))
     return found

@@ -35,11 +35,15 @@ def figure(table) -> Figure:
     """Left the accuracies, right the changes."""
     names = {"accuracy": "Accuracy (%)", "change": "Change against none frozen (points)"}
     shown = table.assign(panel=table["quantity"].map(names), variant=table["variant"].str.removesuffix(" - none"))
-    marks = pd.DataFrame({"variant": list(PUBLISHED), "value": list(PUBLISHED.values())}).assign(panel=names["accuracy"])
+    marks = pd.DataFrame({"variant": list(PUBLISHED), "value": list(PUBLISHED.values())}).assign(
+        panel=names["accuracy"]
+    )
     lift = marks[1:].assign(value=marks["value"][1:] - PUBLISHED["none"], panel=names["change"])
     drawn = grouped(shown, group="variant", hue=None, panel="panel", reference=pd.concat([marks, lift]))
-    caption(drawn, "Groups: body layers frozen in the inner loop at test. Diamonds: published, miniImageNet 5-way
-    1-shot.") return drawn
+    caption(
+        drawn, "Groups: body layers frozen in the inner loop at test. Diamonds: published, miniImageNet 5-way 1-shot."
+    )
+    return drawn
 
 
 def claims(table):

@@ -53,8 +53,10 @@ def claims(table):
     for name, pair, bound, published in (("R5", "anil - maml", -2.0, -0.2), ("R9", "nil - anil", -1.5, 1.3)):
         text = f"{pair.upper()} is above {bound:g} points"
         row = only(table, quantity="difference", method=pair)
-        found.append(claim(name, text, row, side="above", bound=bound, unit="points", published=published,
-        source="5w1s")) for method in MODELS:
+        found.append(
+            claim(name, text, row, side="above", bound=bound, unit="points", published=published, source="5w1s")
+        )
+    for method in MODELS:
         row = only(table, quantity="accuracy", method=method)
         text = f"{method.upper()} reaches 70 % on classes of scripts it never saw"
         found.append(claim("quick", text, row, side="above", bound=70.0, unit="%"))

@@ -28,8 +28,8 @@ from mamlprobe.stage import Stage
 from mamlprobe.train.loop import pick_device
 
 CLAIM_COLUMNS = (
-    "id paper claim published published_source ours low high unit seeds tasks dataset preset device verdict
-    runs".split() )
+    "id paper claim published published_source ours low high unit seeds tasks dataset preset device verdict runs"
+).split()
 
 
 @dataclass(frozen=True, kw_only=True)

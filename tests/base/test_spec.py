@@ -1,0 +1,88 @@
+"""Settings to JSON and back."""
+
+import json
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.spec import fingerprint, from_dict, to_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    size: int = 1
+    rate: float = 0.5
+    limit: float | None = None
+    names: tuple[str, ...] = ("a", "b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    title: str
+    on: bool = True
+    part: Part = field(default_factory=Part)
+    image: tuple[int, int] = (3, 4)
+    parts: tuple[Part, ...] = ()
+    other: Part | None = None
+
+
+WHOLE = Whole(
+    title="t",
+    on=False,
+    part=Part(size=3, rate=1e-3, limit=10.0, names=()),
+    image=(5, 6),
+    parts=(Part(), Part(size=2)),
+    other=Part(names=("x",)),
+)
+
+
+@pytest.mark.parametrize("value", [Whole(title=""), WHOLE])
+def test_to_json_and_back(value):
+    assert from_dict(Whole, json.loads(json.dumps(to_dict(value)))) == value
+
+
+def test_plain_values():
+    assert to_dict(Part()) == {"size": 1, "rate": 0.5, "limit": None, "names": ["a", "b"]}
+    assert to_dict(WHOLE)["parts"][1]["size"] == 2
+    number = from_dict(Part, {"rate": 2, "limit": 3})
+    assert (type(number.rate), type(number.limit)) == (float, float)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([], "config: settings must be a table of fields, got list; see config.json of a run"),
+        ({"title": "t", "tittle": 1}, "config: the field must be a known one, got 'tittle'; did you mean title?"),
+        ({"title": 3}, "config.title: the value must be of type <class 'str'>, got 3; change it"),
+        ({"title": None}, "config.title: the value must be of type <class 'str'>, got None; change it"),
+        ({"title": "t", "on": 1}, "config.on: the value must be of type <class 'bool'>, got 1; change it"),
+        ({"title": "t", "part": {"size": 1.5}}, "config.part.size: the value must be of type <class 'int'>, got 1.5"),
+        ({"title": "t", "part": {"size": True}}, "config.part.size: the value must be of type <class 'int'>, got True"),
+        ({"title": "t", "part": {"rate": True}}, "config.part.rate: the value must be of type <class 'float'>, got True"),
+        ({"title": "t", "part": {"limit": "x"}}, "config.part.limit: the value must be of type <class 'float'>, got 'x'"),
+        ({"title": "t", "part": {"names": "ab"}}, "config.part.names: the value must be of type tuple[str, ...], got 'ab'"),
+        ({"title": "t", "image": [1, 2, 3]}, "config.image: the value must be of type tuple[int, int], got [1, 2, 3]"),
+        ({"title": "t", "parts": [{"sise": 1}]}, "config.parts: the field must be a known one, got 'sise'; did you mean size"),
+        ({"title": "t", "other": 3}, "config.other: settings must be a table of fields, got int"),
+    ],
+)
+def test_strict(values, line):
+    with pytest.raises(UserError) as caught:
+        from_dict(Whole, values)
+    assert str(caught.value).startswith(line)
+
+
+def test_a_required_field_that_is_absent():
+    with pytest.raises(UserError, match=r"^run: every required field must be there, got .*'title'.*; add it$"):
+        from_dict(Whole, {"on": True}, "run")
+
+
+def test_fingerprint():
+    """Stable: run folders are named by it. Every field counts."""
+    assert fingerprint(Part()) == "1f45bb42"
+    assert len(fingerprint(WHOLE, 16)) == 16
+    assert fingerprint(WHOLE, 16).startswith(fingerprint(WHOLE))
+    others = [Part(size=2), Part(rate=0.25), Part(limit=1.0), Part(names=("b", "a"))]
+    assert len({fingerprint(p) for p in (Part(), *others)}) == 5
+    assert fingerprint(replace(Part(size=2), size=1)) == fingerprint(Part())
