@@ -1,8 +1,9 @@
 """ANIL and MAML find the shared representation of linear tasks; averaging over tasks without an inner loop does not.
 
-Collins et al. 2022, figure 1 (C1). Tasks y = <B* w, x>, learner <B w, x>, population losses: a support set of the scaled unit
-vectors makes the mean squared error the population's. Distance is the sine of the largest principal angle between the
-spans of B and B*. d = 20, k = 3, 50 fresh tasks an update, inner rate 0.5, outer rate 0.1. Cost: seconds, float64.
+Collins et al. 2022, figure 1 (C1). Tasks y = <B* w, x>, learner <B w, x>, population losses: a support set of the
+scaled unit vectors makes the mean squared error the population's. Distance is the sine of the largest principal angle
+between the spans of B and B*. d = 20, k = 3, 50 fresh tasks an update, inner rate 0.5, outer rate 0.1, float64. Cost:
+half a minute.
 """
 
 import math

@@ -48,16 +48,14 @@ def table(stage):
 def figure(table) -> Figure:
     """The two heads over training, and the lift at the end beside the published one."""
     marks = pd.DataFrame({"arm": list(LIFTS), "value": list(LIFTS.values())})
-    panels = []
-    for head in ("as trained", "zeroed"):
-        mine = table[(table["quantity"] == "accuracy") & (table["variant"] == head)]
-        panels.append(
-            (f"Head {head} (%)", lambda ax, mine=mine: draw_curves(ax, mine, x="update", hue="arm", chance=20))
-        )
+    accuracy = table[table["quantity"] == "accuracy"]
+    trained, zeroed = (accuracy[accuracy["variant"] == head] for head in ("as trained", "zeroed"))
     lift = table[table["quantity"] == "lift"]
-    panels.append(
-        ("Gain by zeroing (points)", lambda ax: draw_grouped(ax, lift, group="arm", hue=None, reference=marks))
-    )
+    panels = [
+        ("Head as trained (%)", lambda ax: draw_curves(ax, trained, x="update", hue="arm", chance=20)),
+        ("Head zeroed at test (%)", lambda ax: draw_curves(ax, zeroed, x="update", hue="arm", chance=20)),
+        ("Gain by zeroing (points)", lambda ax: draw_grouped(ax, lift, group="arm", hue=None, reference=marks)),
+    ]
     return composite(panels, cols=3)
 
 

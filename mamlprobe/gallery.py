@@ -1,4 +1,4 @@
-"""All analyses: the models they need trained once, each script run or skipped, figures, tables, claims and page written."""
+"""All analyses: models trained once, each script run or skipped, figures, tables, claims and page written."""
 
 import hashlib
 import importlib
@@ -27,9 +27,10 @@ from mamlprobe.runs.writing import write
 from mamlprobe.stage import Stage
 from mamlprobe.train.loop import pick_device
 
-CLAIM_COLUMNS = (
-    "id paper claim published published_source ours low high unit seeds tasks dataset preset device verdict runs"
-).split()
+CLAIM_COLUMNS = [
+    *("id", "paper", "claim", "published", "published_source", "ours", "low", "high", "unit", "seeds", "tasks"),
+    *("dataset", "preset", "device", "verdict", "runs"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +220,7 @@ def publish(stage: Stage, scripts: Sequence[str]) -> None:
     if not sections:
         raise UserError("analyses", "there must be a figure to publish", "none", "run python -m analyses first")
     _csv(pd.DataFrame(claims, columns=CLAIM_COLUMNS), stage.out / "claims.csv")
-    intro = "Figures of the papers, made again by mamlprobe, each with its table, its claims and where its numbers come from."
+    intro = "Figures of the papers, made again, each with its table, its claims and where its numbers come from."
     write(stage.out / "index.html", page(sections, title="mamlprobe: the gallery", intro=intro).encode())
 
 
@@ -228,6 +229,6 @@ def summary(done: Sequence[Done]) -> str:
     rows = [asdict(each) for each in done]
     return "\n".join(
         f"{row['state']:8} {row['name']}{'  ' + row['reason'] if row['reason'] else ''}"
-        f"{'  %.0f s' % row['seconds'] if row['seconds'] else ''}"
+        f"{'  ' + format(row['seconds'], '.0f') + ' s' if row['seconds'] else ''}"
         for row in rows
     )

@@ -1,4 +1,4 @@
-"""Trainings by name, at three sizes: ``smoke`` (seconds, for tests), ``quick`` (the default), ``paper`` (as published)."""
+"""Trainings by name, in three sizes: ``smoke`` (seconds), ``quick`` (the default), ``paper`` (as published)."""
 
 from dataclasses import dataclass, replace
 

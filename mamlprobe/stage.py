@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -128,7 +129,7 @@ class Stage:
 
 def keyed(table: pd.DataFrame, run: Run, name: str, update: int) -> pd.DataFrame:
     """The table with ``run method dataset seed update`` in front."""
-    keys = {
+    keys: dict[str, Any] = {
         "run": run.path.name,
         "method": name,
         "dataset": run.config.data.dataset,
@@ -188,7 +189,7 @@ def claim(
     published: float | str = "",
     source: str = "",
 ) -> dict[str, object]:
-    """One row of the claims table: `row` is a row of `means`; it holds where its whole interval is on `side` of `bound`."""
+    """A row of the claims table from a row of `means`; it holds where the whole interval is on `side` of `bound`."""
     low, high = float(row["low"]), float(row["high"])
     exact = row.get("interval", "") == "exact"
     if exact:

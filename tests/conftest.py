@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that `from tests.oracles import ...` works under every runner
+sys.path.insert(
+    0, str(Path(__file__).parent.parent)
+)  # so that `from tests.oracles import ...` works under every runner
 
 import pytest
 import torch

@@ -66,9 +66,7 @@ class TwinConv(nn.Module):
     def __init__(self, image: tuple[int, int, int], way: int, filters: int, blocks: int, order: str, down: str) -> None:
         super().__init__()
         channels = [image[0]] + [filters] * blocks
-        self.body = nn.ModuleDict(
-            {str(i + 1): TwinBlock(channels[i], filters, order, down) for i in range(blocks)}
-        )
+        self.body = nn.ModuleDict({str(i + 1): TwinBlock(channels[i], filters, order, down) for i in range(blocks)})
         height, width = image[1:]
         for _ in range(blocks):
             halve = math.floor if down == "pool" else math.ceil
@@ -89,7 +87,10 @@ class TwinMlp(nn.Module):
         super().__init__()
         widths = list(widths)
         self.activation: Callable[[Tensor], Tensor] = {
-            "relu": torch.relu, "tanh": torch.tanh, "softplus": nn.Softplus(), "none": nn.Identity()
+            "relu": torch.relu,
+            "tanh": torch.tanh,
+            "softplus": nn.Softplus(),
+            "none": nn.Identity(),
         }[activation]
         self.body = nn.ModuleDict()
         for i, (fan, width) in enumerate(zip(widths, widths[1:])):

@@ -19,10 +19,10 @@ def cosine_attention(support: Tensor, labels: Tensor, query: Tensor, way: int) -
 
 
 def prototype_logits(support: Tensor, labels: Tensor, query: Tensor, *, way: int, lr: float) -> Tensor:
-    """Logits [B, n_q, N] of the dot-product prototype classifier, lr/N <c_j, f(q)>, c_j the mean support feature of class j.
+    """Logits [B, n_q, N] of the dot-product prototype classifier, lr/N <c_j, f(q)>, c_j the mean support feature of j.
 
-    support [B, n_s, F], query [B, n_q, F]. With a balanced support set its cross-entropy equals the outer loss of one inner
-    step from a zeroed head with the body frozen, and so does its gradient; the temperature is N / lr.
+    support [B, n_s, F], query [B, n_q, F]. With a balanced support set its cross-entropy equals the outer loss of one
+    inner step from a zeroed head with the body frozen, and so does its gradient; the temperature is N / lr.
     """
     member = F.one_hot(labels, way).to(support.dtype)
     centres = member.mT @ support / member.sum(1).unsqueeze(-1)

@@ -36,10 +36,15 @@ class Pass:
 class Net(Protocol):
     """A function from parameters and inputs to named activations, for all tasks of a batch at once."""
 
-    layers: tuple[str, ...]
-    """Names of the layers in order; the last is the head."""
-    parameters: dict[str, str]
-    """Parameter name -> layer name, in order."""
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers in order; the last is the head."""
+        ...
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Parameter name -> layer name, in order."""
+        ...
 
     def roles(self, name: str) -> str:
         """The parameter's name by role: ``body.*`` or ``head.*``."""

@@ -18,21 +18,22 @@ from mamlprobe.probe.contrast import decompose
 def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
     """Errors of the identities D1, D2, D3 at this start, columns ``part value``; zero but for rounding.
 
-    D1: the sum of the terms against autograd, relative to the largest entry of the gradient, for orders 1 and 2, one and
-    three steps, cross-entropy and squared error, the body frozen in the inner loop. D2: the outer loss and gradient of one
-    step from a zeroed head against those of the prototype classifier. D3: the largest coefficient of a same-label pair and,
-    from a zeroed head after one step, the most negative one of a different-label pair, where they have the wrong sign.
+    D1: the sum of the terms against autograd, relative to the largest entry of the gradient, for orders 1 and 2, one
+    and three steps, cross-entropy and squared error, the body frozen in the inner loop. D2: the outer loss and gradient
+    of one step from a zeroed head against those of the prototype classifier. D3: the largest coefficient of a
+    same-label pair and, from a zeroed head after one step, the most negative one of a different-label pair, where they
+    have the wrong sign.
     """
     rows: list[tuple[str, float]] = []
     head_only = replace(method, inner=replace(method.inner, adapts=("head.*",)))
     for order in (1, 2):
-        for loss in ("cross_entropy", "mse"):
+        for name in ("cross_entropy", "mse"):
             for steps in (1, 3):
-                m = replace(head_only, loss=loss, inner=replace(head_only.inner, order=order, steps=steps))
+                m = replace(head_only, loss=name, inner=replace(head_only.inner, order=order, steps=steps))
                 total = decompose(net, theta, episodes, m).total
                 mean = {name: value.mean(0) for name, value in total.items()}
                 error = _relative(mean, meta_gradient(net, theta, episodes, m)[0])
-                words = f"order {order}, {steps} step{'s' * (steps > 1)}, {loss.replace('_', '-')}"
+                words = f"order {order}, {steps} step{'s' * (steps > 1)}, {name.replace('_', '-')}"
                 rows.append((f"D1: sum of the terms equals autograd, {words}", error))
     one = replace(head_only, head="zero_each_update", inner=replace(head_only.inner, steps=1, order=2))
     gradients, readings = meta_gradient(net, theta, episodes, one)

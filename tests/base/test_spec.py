@@ -59,11 +59,23 @@ def test_plain_values():
         ({"title": "t", "on": 1}, "config.on: the value must be of type <class 'bool'>, got 1; change it"),
         ({"title": "t", "part": {"size": 1.5}}, "config.part.size: the value must be of type <class 'int'>, got 1.5"),
         ({"title": "t", "part": {"size": True}}, "config.part.size: the value must be of type <class 'int'>, got True"),
-        ({"title": "t", "part": {"rate": True}}, "config.part.rate: the value must be of type <class 'float'>, got True"),
-        ({"title": "t", "part": {"limit": "x"}}, "config.part.limit: the value must be of type <class 'float'>, got 'x'"),
-        ({"title": "t", "part": {"names": "ab"}}, "config.part.names: the value must be of type tuple[str, ...], got 'ab'"),
+        (
+            {"title": "t", "part": {"rate": True}},
+            "config.part.rate: the value must be of type <class 'float'>, got True",
+        ),
+        (
+            {"title": "t", "part": {"limit": "x"}},
+            "config.part.limit: the value must be of type <class 'float'>, got 'x'",
+        ),
+        (
+            {"title": "t", "part": {"names": "ab"}},
+            "config.part.names: the value must be of type tuple[str, ...], got 'ab'",
+        ),
         ({"title": "t", "image": [1, 2, 3]}, "config.image: the value must be of type tuple[int, int], got [1, 2, 3]"),
-        ({"title": "t", "parts": [{"sise": 1}]}, "config.parts: the field must be a known one, got 'sise'; did you mean size"),
+        (
+            {"title": "t", "parts": [{"sise": 1}]},
+            "config.parts: the field must be a known one, got 'sise'; did you mean size",
+        ),
         ({"title": "t", "other": 3}, "config.other: settings must be a table of fields, got int"),
     ],
 )

@@ -86,9 +86,7 @@ def test_the_head_after_one_step_from_zero(classes, regime):
         tasks, path = paths(CONV, theta, episodes, method, stage="test", track="none")
         features = tasks.support(path[0]).features
         weights = torch.eye(3, dtype=torch.float64)[episodes.support_y] - share
-        torch.testing.assert_close(
-            path[1]["head.weight"], lr / 9 * weights.mT @ features, rtol=1e-13, atol=1e-15
-        )
+        torch.testing.assert_close(path[1]["head.weight"], lr / 9 * weights.mT @ features, rtol=1e-13, atol=1e-15)
         torch.testing.assert_close(path[1]["head.bias"], lr / 9 * weights.sum(1), rtol=1e-13, atol=1e-15)
 
 
@@ -125,9 +123,7 @@ def test_only_the_batch_regime_looks_at_the_other_queries(classes, net, name):
     theta = start(net)
 
     def logits(of: Episodes, regime: str) -> torch.Tensor:
-        tasks, path = paths(
-            net, theta, of, configured(name, steps=2, regime=regime), stage="test", track="none"
-        )
+        tasks, path = paths(net, theta, of, configured(name, steps=2, regime=regime), stage="test", track="none")
         return tasks.query_logits(path[-1]).detach()
 
     for regime in ("batch", "support", "running"):

@@ -103,7 +103,9 @@ def test_ties_in_the_pool_go_to_the_same_pixel(classes, order, name):
     agree(net, twin, replace(theta, net=weights), classes(shape=net.image, binary=True), method, name)
 
 
-@pytest.mark.parametrize(("name", "rates"), list(itertools.product(("maml", "fomaml", "anil"), ("layer_step", "parameter"))))
+@pytest.mark.parametrize(
+    ("name", "rates"), list(itertools.product(("maml", "fomaml", "anil"), ("layer_step", "parameter")))
+)
 def test_learned_rates(classes, name, rates):
     net, twin = NETS["mlp-norm"]
     method = configured(name, steps=3, regime="support")

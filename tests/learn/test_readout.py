@@ -79,7 +79,8 @@ def test_the_order_of_the_support_rows_is_of_no_account(classes):
 
 
 @pytest.mark.parametrize(
-    ("keep", "order", "steps"), [([0, 1, 2, 4], 2, 1), (range(6), 1, 1), (range(6), 2, 2)],
+    ("keep", "order", "steps"),
+    [([0, 1, 2, 4], 2, 1), (range(6), 1, 1), (range(6), 2, 2)],
     ids=["unbalanced", "first order", "two steps"],
 )
 def test_it_is_not_the_prototype_classifier_otherwise(classes, keep, order, steps):
@@ -101,7 +102,9 @@ def test_unbalanced_the_frequencies_come_in(classes):
         support, query = (forward(TWIN, weights, x[b]) for x in (episodes.support_x, episodes.query_x))
         plain = prototype_logits(support[None], episodes.support_y[b : b + 1], query[None], way=3, lr=LR)[0]
         logits = plain * 3 * share + LR * (share - 1 / 3)
-        assert float(readings.losses[b]) == pytest.approx(float(F.cross_entropy(logits, episodes.query_y[b])), abs=1e-12)
+        assert float(readings.losses[b]) == pytest.approx(
+            float(F.cross_entropy(logits, episodes.query_y[b])), abs=1e-12
+        )
 
 
 def test_prototypes_by_loops():

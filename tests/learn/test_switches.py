@@ -22,7 +22,10 @@ SWITCHES: dict[str, list[tuple[dict[str, Any], Any, set[str]]]] = {
     # field: (other fields, the field's other value, where a number changes)
     "inner.steps": [({}, 3, {"train"}), ({"inner.rates": "layer_step"}, 3, {"start", "train"})],
     "inner.test_steps": [({}, 1, {"path", "test"})],
-    "inner.lr": [({}, 0.125, {"train", "path", "test"}), ({"inner.rates": "parameter"}, 0.125, {"start", "train", "path", "test"})],
+    "inner.lr": [
+        ({}, 0.125, {"train", "path", "test"}),
+        ({"inner.rates": "parameter"}, 0.125, {"start", "train", "path", "test"}),
+    ],
     "inner.adapts": [
         ({}, ("head.*",), {"train", "path", "test"}),
         ({}, ("*", "!conv1"), {"train", "path", "test"}),
@@ -145,7 +148,10 @@ def test_absent_fields_keep_their_defaults():
         ({"iner": {}}, "config: the field must be a known one, got 'iner'; did you mean inner"),
         ({"inner": {"step": 3}}, "config.inner: the field must be a known one, got 'step'; did you mean steps"),
         ({"inner": {"steps": 3.0}}, "config.inner.steps: the value must be of type <class 'int'>, got 3.0; change it"),
-        ({"inner": {"steps": True}}, "config.inner.steps: the value must be of type <class 'int'>, got True; change it"),
+        (
+            {"inner": {"steps": True}},
+            "config.inner.steps: the value must be of type <class 'int'>, got True; change it",
+        ),
         ({"inner": {"lr": "0.1"}}, "config.inner.lr: the value must be of type <class 'float'>, got '0.1'; change it"),
         ({"inner": {"lr": None}}, "config.inner.lr: the value must be of type <class 'float'>, got None; change it"),
         (

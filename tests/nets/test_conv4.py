@@ -127,8 +127,6 @@ def test_other_images_are_refused():
     net = conv4(image=(1, 28, 28))
     with pytest.raises(UserError) as caught:
         net(lead(net.init(generator(0))[0]), torch.zeros(1, 5, 3, 28, 28))
-    assert str(caught.value) == (
-        "conv4: x [B R C H W] must have C = 1, got [1, 5, 3, 28, 28]; align the two inputs"
-    )
+    assert str(caught.value) == ("conv4: x [B R C H W] must have C = 1, got [1, 5, 3, 28, 28]; align the two inputs")
     with pytest.raises(UserError, match=r"^conv4: x must have axes \[B R C H W\], got \[5, 1, 28, 28\]; reshape it$"):
         net(lead(net.init(generator(0))[0]), torch.zeros(5, 1, 28, 28))

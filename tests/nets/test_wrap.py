@@ -64,7 +64,9 @@ def user() -> User:
 
 
 def twin_of(theta: Theta) -> Theta:
-    return replace(theta, **{f: {SAME[n]: v for n, v in getattr(theta, f).items()} for f in ("net", "rates", "moments")})
+    return replace(
+        theta, **{f: {SAME[n]: v for n, v in getattr(theta, f).items()} for f in ("net", "rates", "moments")}
+    )
 
 
 @pytest.mark.parametrize("regime", ["batch", "support", "running"])
@@ -78,7 +80,10 @@ def test_equals_the_built_in_net(classes, user, name, regime):
     (found, readings), (wanted, others) = (
         meta_gradient(n, t, episodes, method) for n, t in ((net, theta), (TWIN, twin_of(theta)))
     )
-    close({".".join([*["rates"] * n.startswith("rates."), SAME[n.removeprefix("rates.")]]): v for n, v in found.items()}, wanted)
+    close(
+        {".".join([*["rates"] * n.startswith("rates."), SAME[n.removeprefix("rates.")]]): v for n, v in found.items()},
+        wanted,
+    )
     torch.testing.assert_close(readings.losses, others.losses)
     assert bool(readings.moments) == (regime == "running")
     close({SAME[n]: v for n, v in readings.moments.items()}, others.moments)
@@ -173,7 +178,10 @@ def test_dropout_is_off(user):
 
 def test_shared_and_own_parameters_mix(user):
     net = wrap(user, "fc")
-    params, x = lead(init(net, seed=0).net), torch.randn(3, 4, 1, 9, 8, generator=torch.Generator().manual_seed(1)).double()
+    params, x = (
+        lead(init(net, seed=0).net),
+        torch.randn(3, 4, 1, 9, 8, generator=torch.Generator().manual_seed(1)).double(),
+    )
     full = net(spread(params, 3, params), x)
     for names in ([], ["fc.weight"], ["features.1.weight", "features.4.bias"]):
         some = net(spread(params, 3, names), x)
@@ -239,7 +247,10 @@ def test_running_moments_are_the_modules_own(calls):
     net = wrap(module, "fc")
     theta = init(net, seed=0)
     assert sorted(theta.moments) == sorted(f"{n}.{m}" for n in ("norm", "last") for m in ("mean", "var"))
-    by_function = {"batch_norm@1.mean": torch.zeros(1, 4).double(), "batch_norm@1.var": torch.full((1, 4), 2.0).double()}
+    by_function = {
+        "batch_norm@1.mean": torch.zeros(1, 4).double(),
+        "batch_norm@1.var": torch.full((1, 4), 2.0).double(),
+    }
     still = net(lead(theta.net), x, moments={**lead(theta.moments), **by_function})
     torch.testing.assert_close(still.logits[0], module.eval()(x[0]))
     with pytest.raises(UserError) as caught:
@@ -252,7 +263,9 @@ def test_running_moments_are_the_modules_own(calls):
 def test_tied_weights_go_by_their_first_name(classes):
     """A head that shares its weight with the body: one parameter, and the head alone still uses it."""
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)).double()
+    module = nn.Sequential(
+        nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)
+    ).double()
     module[5].weight = module[3].weight
     net = wrap(module, "5")
     assert list(net.parameters) == ["1.weight", "1.bias", "3.weight", "3.bias", "5.bias"]

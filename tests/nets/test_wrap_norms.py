@@ -164,7 +164,9 @@ def test_fused_norm_under_vmap(classes, norm, route):
     module, episodes = made(norm), classes(tasks=2, shape=(1, 6, 6))
     wanted = loop(module, episodes, 2, [n for n, _ in module.named_parameters()])
     found = fused(module, episodes, route)
-    gap, size = (torch.cat([g.flatten() for g in gs]).norm() for gs in ([found[n] - wanted[n] for n in wanted], wanted.values()))
+    gap, size = (
+        torch.cat([g.flatten() for g in gs]).norm() for gs in ([found[n] - wanted[n] for n in wanted], wanted.values())
+    )
     assert gap < 0.5 * size  # beyond that, this test's own route would be another algorithm
     if gap > 1e-9 * size:
         pytest.xfail(f"torch {torch.__version__}: {norm}, inner gradient {route} vmap: off by {float(gap / size):.1%}")

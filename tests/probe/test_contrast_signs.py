@@ -94,7 +94,7 @@ def test_noise_is_back_from_the_second_step(classes, steps):
 
 
 def test_one_step_memorises_the_support_features(classes):
-    """K1: with half the squared error and one shot, row j of the head becomes lr/n_s f(s_j): logits are inner products."""
+    """K1: by half the squared error and one shot, row j of the head is lr/n_s f(s_j), and logits are inner products."""
     net = mlp(inputs=64, way=3, hidden=(6,), activation="tanh", bias=False)
     theta, episodes = start(net), classes(shot=1)
     chosen = method("head.*", loss="mse", head="zero_each_update")

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest

@@ -132,8 +132,7 @@ def test_parameters_of_another_net(classes):
     with pytest.raises(UserError) as error:
         record(NET, given, classes().query_x)
     assert str(error.value) == (
-        "record: the parameters must be the net's, got ['head.bias', 'head.scale']; "
-        "use the net they were trained with"
+        "record: the parameters must be the net's, got ['head.bias', 'head.scale']; use the net they were trained with"
     )
 
 
@@ -177,6 +176,5 @@ def test_unknown_way_to_make_rows():
     with pytest.raises(UserError) as error:
         as_rows(torch.zeros(1, 2, 3), "pixels")
     assert str(error.value) == (
-        "record: the way to make features must be a known one, got 'pixels'; "
-        "did you mean positions, pooled, flattened?"
+        "record: the way to make features must be a known one, got 'pixels'; did you mean positions, pooled, flattened?"
     )

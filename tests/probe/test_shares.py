@@ -13,7 +13,7 @@ from mamlprobe.probe.contrast import decompose
 from mamlprobe.probe.shares import contrast_table
 from tests.probe.cases import NETS, body_of, method, start
 
-COLUMNS = "task quantity part value order loss steps norm episodes".split()
+COLUMNS = ["task", "quantity", "part", "value", "order", "loss", "steps", "norm", "episodes"]
 
 
 def value(table, task, quantity, part):
