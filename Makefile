@@ -14,10 +14,10 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 reproduce: $(READY)
-	$(BIN)/python -m analyses --preset $(PRESET)
+	$(BIN)/python -m analyses --preset $(PRESET) --readme README.md
 
 figures: $(READY)
-	$(BIN)/python -m analyses --from-table
+	$(BIN)/python -m analyses --from-table --readme README.md
 
 test: $(READY)
 	$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ import tyro
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.gallery import build, chosen, load, redraw, summary
+from mamlprobe.readme import update
 from mamlprobe.stage import Stage
 from mamlprobe.train.loop import Interrupted, pick_device
 
@@ -40,6 +41,8 @@ class Options:
     """Run scripts that are up to date too."""
     from_table: bool = False
     """Only draw the figures again from their tables."""
+    readme: Path | None = None
+    """Also write the table of results into this README, between its marks."""
     list: bool = False
     """Only list the scripts."""
 
@@ -65,6 +68,8 @@ def main(words: list[str] | None = None) -> int:
             done = redraw(stage, scripts)
         else:
             done = build(stage, scripts, workers=workers, force=options.force)
+        if options.readme is not None:
+            update(options.readme, options.out)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -10,8 +10,9 @@ from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.readout import prototype_logits
+from mamlprobe.learn.tasks import tasks_at
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params, lead
+from mamlprobe.nets.params import Net, Params
 from mamlprobe.probe.contrast import decompose
 
 
@@ -35,11 +36,16 @@ def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) 
                 error = _relative(mean, meta_gradient(net, theta, episodes, m)[0])
                 words = f"order {order}, {steps} step{'s' * (steps > 1)}, {name.replace('_', '-')}"
                 rows.append((f"D1: sum of the terms equals autograd, {words}", error))
-    one = replace(head_only, head="zero_each_update", inner=replace(head_only.inner, steps=1, order=2))
+    one = replace(
+        head_only,
+        loss="cross_entropy",
+        head="zero_each_update",
+        inner=replace(head_only.inner, steps=1, order=2),
+    )
     gradients, readings = meta_gradient(net, theta, episodes, one)
     leaves = {name: value.detach().requires_grad_() for name, value in theta.net.items()}
-    params = lead(leaves)
-    support, query = (net(params, x).features for x in (episodes.support_x, episodes.query_x))
+    tasks, params, _ = tasks_at(net, replace(theta, net=leaves), episodes, one, stage="train")
+    support, query = tasks.support(params).features, tasks.query(params).features
     logits = prototype_logits(support, episodes.support_y, query, way=episodes.way, lr=one.inner.lr)
     loss = task_losses(logits, episodes.query_y, "cross_entropy").mean()
     body = [name for name in leaves if net.roles(name).startswith("body.")]
