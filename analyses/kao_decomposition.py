@@ -57,11 +57,9 @@ def claims(table):
     from mamlprobe.stage import claim, only
 
     found = []
-    for row in table[table["quantity"] == "identity"].to_dict("records"):
-        row = pd.Series(row)
-        found.append(
-            claim(row["part"].split(":")[0], row["part"].split(": ")[1], row, side="below", bound=1e-10, unit="error")
-        )
+    for _, row in table[table["quantity"] == "identity"].iterrows():
+        name, _, text = row["part"].partition(": ")
+        found.append(claim(name, text, row, side="below", bound=1e-10, unit="error"))
     last = table[table["update"] == table["update"].max()]
     for arm, side, bound in (("random init", "above", 0.05), ("zeroing", "below", 1e-6)):
         row = only(last, quantity="share", part="interference", arm=arm)

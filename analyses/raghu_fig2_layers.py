@@ -16,7 +16,7 @@ ORDER = 2
 TITLE = "Layers before and after the inner loop"
 PAPER = "Raghu et al. 2020, figure 2"
 MODELS = ("maml",)
-SHOWN = {"cca_top98": "CCA (top 98 %)", "cca_mean": "CCA (mean)", "pwcca": "PWCCA", "cka_debiased": "CKA (debiased)"}
+SHOWN = {"cca_top98": "CCA (top 98 %)", "pwcca": "PWCCA", "cka_debiased": "CKA (debiased)"}
 STATES = {True: "trained", False: "before training"}
 
 

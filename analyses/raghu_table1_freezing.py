@@ -39,7 +39,7 @@ def figure(table) -> Figure:
         panel=names["accuracy"]
     )
     lift = marks[1:].assign(value=marks["value"][1:] - PUBLISHED["none"], panel=names["change"])
-    drawn = grouped(shown, group="variant", hue=None, panel="panel", reference=pd.concat([marks, lift]))
+    drawn = grouped(shown, group="variant", hue=None, panel="panel", reference=pd.concat([marks, lift]), label="")
     caption(
         drawn, "Groups: body layers frozen in the inner loop at test. Diamonds: published, miniImageNet 5-way 1-shot."
     )

@@ -40,7 +40,7 @@ def figure(table) -> Figure:
     marks = pd.DataFrame({"method": [n.upper() for n in PUBLISHED], "value": list(PUBLISHED.values())})
     lifts = pd.DataFrame({"method": ["ANIL - MAML", "NIL - ANIL"], "value": [-0.2, 1.3]})
     reference = pd.concat([marks.assign(panel=names["accuracy"]), lifts.assign(panel=names["difference"])])
-    drawn = grouped(shown, group="method", hue=None, panel="panel", reference=reference)
+    drawn = grouped(shown, group="method", hue=None, panel="panel", reference=reference, label="")
     caption(drawn, "Diamonds: published, miniImageNet 5-way 1-shot. Chance is 20 %.")
     return drawn
 
