@@ -111,8 +111,9 @@ def _mistake(stop: SystemExit, told: str, argv: Sequence[str]) -> UserError:
             return cause
         cause = cause.__context__
     lines = [line.strip(" │") for line in re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines() if line[:1] not in "╭╰"]
-    parts = [" ".join(part.split()) for part in re.split(r"\n─+\n", "\n".join(lines))]
-    near = [line.split()[0] for line in lines if line.startswith("--")] if "Perhaps you meant" in told else []
+    told = re.sub(r" \(applied to [^)]*\)|Arguments are applied to the directly[^.]*\.", "", "\n".join(lines))
+    parts = [" ".join(part.split()) for part in re.split(r"\n─+\n", told)]
+    near = list(dict.fromkeys(line.split()[0] for line in lines if line.startswith("--"))) if "meant:" in told else []
     where = " ".join(["mamlprobe", *(word for word in argv[:1] if word in COMMANDS)])
     advice = f"did you mean {', '.join(near)}?" if near else f"see {where} --help"
     return UserError(where, "the words must make a command", parts[0][:1].lower() + parts[0][1:], advice)

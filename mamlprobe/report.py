@@ -30,7 +30,10 @@ def report(cases: Sequence[Case]) -> str:
     for number, (case, accuracy) in enumerate(zip(cases, accuracies, strict=True), start=1):
         sections += _of_run(case, accuracy, f"run{number}")
     names = ", ".join(case.name for case in cases)
-    intro = "Intervals are 95 % bootstrap intervals of means over tasks. Variants and runs on the same data see the same tasks."
+    intro = (
+        "Intervals are 95 % bootstrap intervals of means over tasks. "
+        "Variants, and runs on the same data, see the same tasks."
+    )
     return page(sections, title=f"Report on {names}", intro=intro)
 
 
@@ -62,7 +65,7 @@ def _of_run(case: Case, accuracy: pd.DataFrame, name: str) -> Iterator[Section]:
         name=f"{name}-accuracy",
         title=f"{case.name}: accuracy",
         source="Raghu et al. 2020, tables 1 and 4; Kao et al. 2022, section 5",
-        about=f"{headline(accuracy)}. Accuracy on query items after the last inner step, as trained and changed at test.",
+        about=f"{headline(accuracy)}. Accuracy after the last inner step, as trained and changed at test.",
         picture=encode(picture),
         table=found,
     )

@@ -5,6 +5,7 @@ Nothing here imports the package: settings come as plain words and numbers, task
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Protocol
 
 import torch
@@ -93,7 +94,7 @@ class TwinMlp(nn.Module):
             "none": nn.Identity(),
         }[activation]
         self.body = nn.ModuleDict()
-        for i, (fan, width) in enumerate(zip(widths, widths[1:])):
+        for i, (fan, width) in enumerate(pairwise(widths)):
             layer = nn.ModuleDict({"linear": nn.Linear(fan, width)})
             if norm:
                 layer["norm"] = TwinNorm(width)
@@ -199,7 +200,7 @@ def slow_outer(
         leaves = {name: v.detach().clone().requires_grad_() for name, v in weights.items()}
         scales = {name: v.detach().clone().requires_grad_() for name, v in rates.items()}
 
-        def rate(name: str, step: int) -> Tensor | float:
+        def rate(name: str, step: int, scales: Weights = scales) -> Tensor | float:
             if name not in scales:
                 return lr
             return scales[name][step] if per_step else scales[name]

@@ -90,7 +90,12 @@ class Case:
                     first += part.tasks
                     bar.update(part.tasks)
         config = self.run.config
-        words = {"run": self.name, "method": self.method.name, "dataset": self.dataset, "split": self.split}
+        words: dict[str, Any] = {
+            "run": self.name,
+            "method": self.method.name,
+            "dataset": self.dataset,
+            "split": self.split,
+        }
         words |= {"seed": config.seed, "update": self.update, "way": config.way, "shot": self.shot}
         table = pd.concat(tables, ignore_index=True)
         table = table.assign(**words, episodes=manifest(_joined(drawn)), tasks=self.tasks)

@@ -64,7 +64,7 @@ def layer_figure(table: pd.DataFrame) -> Figure:
     """Similarity by layer, a panel for each measure, with the null floor."""
     found = layer_means(table)
     found = found[found["value"].notna()]
-    return curves(found, x="layer", hue=None, panel="measure", floor="floor", ylabel="similarity", ylim=(-0.05, 1.05))
+    return curves(found, x="layer", hue=None, panel="measure", floor="floor", ylabel="similarity")
 
 
 def accuracy_figure(table: pd.DataFrame) -> Figure:
@@ -74,7 +74,7 @@ def accuracy_figure(table: pd.DataFrame) -> Figure:
 
 
 def _cosine_table(case: Case) -> pd.DataFrame:
-    def look(part, first):  # type: ignore[no-untyped-def]
+    def look(part, first):
         case_of = (case.net, case.theta, part, case.method)
         return pd.concat([cosine_classes(*case_of), cosine_maps(*case_of).assign(quantity=MAP)], ignore_index=True)
 

@@ -30,10 +30,7 @@ PAGES = (".html", ".htm")
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Trains a recipe into the folder OUT/<run>, or goes on where it stopped.
-
-    Every setting of the recipe can be changed; the defaults shown are those of the recipe and preset named.
-    """
+    """Trains a recipe into the folder OUT/<run>, or goes on where it stopped; defaults are the recipe's."""
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE", help=", ".join(RECIPES))]
     preset: Literal["smoke", "quick", "paper"]
@@ -109,24 +106,29 @@ class Tasks:
 
     def case(self, run: str, episodes: int) -> Case:
         """The run in this folder with so many of these tasks."""
-        shape = {"shot": self.shot, "query": self.query, "tasks": episodes}
-        words = {"split": self.split, "dataset": self.dataset, "root": self.data_root, "device": self.device}
-        return open_case(run, update=self.update, **shape, **words)
+        return open_case(
+            run,
+            update=self.update,
+            split=self.split,
+            tasks=episodes,
+            shot=self.shot,
+            query=self.query,
+            dataset=self.dataset,
+            root=self.data_root,
+            device=self.device,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Tasks):
-    """Accuracy of a run under variants of its method, all on the same tasks, with 95 % intervals over tasks.
-
-    Variants: keep as trained; zero_at_test; nil; head or body adapts alone; freeze:1-4 these layers; freeze every
-    prefix of the body; adapt:PATTERN.
-    """
+    """Accuracy of a run under variants of its method, all on the same tasks, with 95 % intervals over tasks."""
 
     run_folder: Annotated[Positional[str], arg(metavar="RUN", help="Folder of the run.")]
     episodes: int = 600
     """Number of tasks."""
     variants: str = "keep"
-    """Variants, parted by commas."""
+    """Parted by commas: keep as trained; zero_at_test; nil: no inner loop and no head; head or body adapts alone;
+    freeze:1-4 these layers; freeze every prefix of the body; adapt:PATTERN."""
     out: str | None = None
     """CSV file for the accuracy of every task after every step."""
 

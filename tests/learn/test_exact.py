@@ -118,7 +118,7 @@ def subset(episodes: Episodes, rows: list[int]) -> Episodes:
 @pytest.mark.parametrize("name", ["maml", "anil"])
 @pytest.mark.parametrize("net", NETS)
 def test_only_the_batch_regime_looks_at_the_other_queries(classes, net, name):
-    """Permuting the query set permutes predictions in all regimes; a subset keeps its own but under batch statistics."""
+    """Permuting the query set permutes predictions in all regimes; a subset keeps its own but under regime batch."""
     net, episodes = NETS[net], classes()
     theta = start(net)
 

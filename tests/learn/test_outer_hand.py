@@ -43,7 +43,7 @@ def quotients(net, theta: Theta, episodes: Episodes, method: Method) -> dict[str
     for name, gradient in gradients.items():
         way = torch.randn(gradient.shape, generator=source, dtype=torch.float64)
 
-        def loss(size: float) -> float:
+        def loss(size: float, name: str = name, way: Tensor = way) -> float:
             kind, key = ("rates", name[6:]) if name.startswith("rates.") else ("net", name)
             moved = {**getattr(theta, kind), key: getattr(theta, kind)[key] + size * way}
             return float(meta_gradient(net, replace(theta, **{kind: moved}), episodes, method)[1].loss)
@@ -144,7 +144,7 @@ def test_quadratic_by_hand(steps):
 
 
 def test_learned_rates_by_hand():
-    """One step: dL/d rate of a weight is - (query slope at the end) * (support slope at the start), a mean over tasks."""
+    """One step: dL/d rate of a weight is -(query slope at the end) * (support slope at the start), averaged."""
     episodes, matrices = quadratic()
     net = mlp(inputs=4, way=1, hidden=(), bias=False)
     w = torch.tensor([0.5, -1.0, 2.0, 0.3], dtype=torch.float64)

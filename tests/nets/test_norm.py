@@ -17,7 +17,7 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("own", [True, False])
 def test_each_task_by_its_own_statistics(shape, own):
-    rows, tasks, channels = shape[:3]
+    tasks = shape[1]
     z, weight, bias = draw(*shape), draw(tasks if own else 1, 2, seed=1), draw(tasks if own else 1, 2, seed=2)
     found = batch_norm(z, weight, bias, name="n", moments=None, collected=None)
     for task in range(tasks):
@@ -29,7 +29,7 @@ def test_each_task_by_its_own_statistics(shape, own):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("own", [True, False])
 def test_given_moments(shape, own):
-    rows, tasks, channels = shape[:3]
+    tasks = shape[1]
     z, weight, bias = draw(*shape), draw(1, 2, seed=1), draw(tasks, 2, seed=2)
     mean, var = draw(tasks if own else 1, 2, seed=3), draw(tasks if own else 1, 2, seed=4) ** 2 + 0.1
     found = batch_norm(z, weight, bias, name="n", moments={"n.mean": mean, "n.var": var}, collected=None)

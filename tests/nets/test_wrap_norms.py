@@ -123,7 +123,7 @@ def test_batched_tasks_equal_the_loop(classes, norm, order, what):
 
 
 def fused(module, episodes, route: str) -> dict[str, Tensor]:
-    """The second-order outer gradient through vmap and torch's fused norms; the inner gradient inside vmap or outside."""
+    """Outer gradient of order 2 through vmap and torch's fused norms; the inner gradient is taken in vmap or out."""
     still = deepcopy(module)
     for part in still.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):

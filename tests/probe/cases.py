@@ -22,6 +22,8 @@ NETS = {
 }
 
 LR = 0.3
+LR_MSE = 0.05
+"""Small enough that five steps on squared errors do not diverge."""
 
 
 def start(net: Net, method: Method | None = None, *, seed: int = 0, head: float = 1.0) -> Theta:
@@ -40,9 +42,10 @@ def method(
     loss: str = "cross_entropy",
     head: str = "keep",
     norm: str = "batch",
-    lr: float = LR,
+    lr: float | None = None,
 ) -> Method:
     """A method by its axes; as many steps in the test stage as in training."""
+    lr = lr if lr is not None else LR_MSE if loss == "mse" else LR
     inner = Inner(steps=steps, test_steps=steps, lr=lr, adapts=adapts or ("*",), order=order)
     return Method(inner=inner, loss=loss, head=head, norm=Norm(statistics=norm))
 

@@ -97,7 +97,7 @@ def test_one_step_memorises_the_support_features(classes):
     """K1: by half the squared error and one shot, row j of the head is lr/n_s f(s_j), and logits are inner products."""
     net = mlp(inputs=64, way=3, hidden=(6,), activation="tanh", bias=False)
     theta, episodes = start(net), classes(shot=1)
-    chosen = method("head.*", loss="mse", head="zero_each_update")
+    chosen = method("head.*", loss="mse", lr=LR, head="zero_each_update")
     end = adapt_tasks(net, theta, episodes, chosen)[-1]
     support = record(net, theta, episodes.support_x, layers=["fc1"])["fc1"]
     query = record(net, theta, episodes.query_x, layers=["fc1"])["fc1"]

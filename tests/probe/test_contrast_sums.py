@@ -27,6 +27,7 @@ def agree(net, theta, episodes, chosen, tolerance=1e-10):
     found = decompose(net, theta, episodes, chosen)
     head = head_names(net)
     assert set(found.terms) <= set(TERMS)
+    assert size(found.total) < 1e3  # an inner loop that diverges shows nothing
     for b in range(episodes.tasks):
         wanted, _ = meta_gradient(net, theta, episodes.task(b), chosen)
         close({n: v[b] for n, v in found.total.items()}, {n: v for n, v in wanted.items() if n not in head}, tolerance)
@@ -39,16 +40,19 @@ def size(gradient):
     return max((float(v.abs().max()) for v in gradient.values()), default=0.0)
 
 
-@pytest.mark.parametrize("name", NETS)
+GRID = list(itertools.product((0, 1, 2, 3, 5), (FROZEN, FULL), LOSSES, HEADS, REGIMES))
+EITHER = [list(NETS)[sum(places) % 2] for places in itertools.product(range(5), *[range(2)] * 4)]
+"""The net of each case: both meet every value of every axis."""
+
+
 @pytest.mark.parametrize(
-    ("steps", "adapts", "loss", "head", "norm"),
-    list(itertools.product((0, 1, 2, 3, 5), (FROZEN, FULL), LOSSES, HEADS, REGIMES)),
+    ("steps", "adapts", "loss", "head", "norm", "name"), [(*case, name) for case, name in zip(GRID, EITHER)]
 )
 def test_first_order_sum(classes, name, steps, adapts, loss, head, norm):
     """D1, first order: any number of steps, whether or not the body adapts."""
     net, _ = NETS[name]
     chosen = method(*adapts, steps=steps, loss=loss, head=head, norm=norm)
-    found = agree(net, start(net), classes(), chosen)
+    found = agree(net, start(net), classes(tasks=2), chosen)
     assert set(found.terms) == {"interference", "noise", "contrastive"}
     assert set(found.head) == set(head_names(net))
     assert (size(found.total) > 1e-3) == (steps > 0 or head == "keep")
@@ -61,7 +65,9 @@ def test_first_order_sum(classes, name, steps, adapts, loss, head, norm):
 def test_second_order_sum_with_the_body_frozen(classes, name, steps, loss, head, norm):
     """D1, second order: both sides move, and curvature closes the sum."""
     net, _ = NETS[name]
-    found = agree(net, start(net), classes(), method("head.*", order=2, steps=steps, loss=loss, head=head, norm=norm))
+    found = agree(
+        net, start(net), classes(tasks=2), method("head.*", order=2, steps=steps, loss=loss, head=head, norm=norm)
+    )
     assert set(found.terms) == {"interference", "noise", "contrastive", "curvature"}
     assert set(found.head) == set(head_names(net))
     vanishes = steps == 1 and head == "zero_each_update"

@@ -194,7 +194,7 @@ def test_squared_error_surrogates_of_one_step(classes, order, head):
         TwinMlp((64, 4), 3, "tanh", False).double(),
     )
     theta, episodes = start(net), classes(tasks=2)
-    chosen = method("head.*", order=order, loss="mse", head=head)
+    chosen = method("head.*", order=order, loss="mse", lr=LR, head=head)
     found = decompose(net, theta, episodes, chosen)
     zeros = {"body.1.linear.bias": torch.zeros(4).double(), "head.bias": torch.zeros(3).double()}
     for b in range(2):
