@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.gallery import build, chosen, load, redraw, summary
 from mamlprobe.readme import update
 from mamlprobe.stage import Stage
-from mamlprobe.train.loop import Interrupted, pick_device
+from mamlprobe.training.loop import Interrupted, pick_device
 
 EXAMPLE = "example: python -m analyses raghu_fig2_layers kao_fig2_cosine --preset quick --out figures"
 

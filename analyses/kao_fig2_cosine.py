@@ -27,7 +27,7 @@ def table(stage):
     """Mean cosine by arm, update, query class and block; and the means over same and different classes."""
     import mamlprobe as mp
     from mamlprobe.stage import means
-    from mamlprobe.train.state import Learner
+    from mamlprobe.training.state import Learner
 
     base = stage.experiment("fomaml")
     items = min(20, stage.pool.smallest["test"][0] // 2)

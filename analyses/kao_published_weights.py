@@ -22,7 +22,7 @@ FILES = {
     "SO, zeroing": ("mini_maml_SO_zero_seed0__final_model_E7.pt", 0.1),
     "FO, zeroing, early": ("mini_5w1s15q_FO_zero1_initvar1.0_seed225__E0S200.pt", 0.01),
 }
-TASKS = {"smoke": 2, "quick": 40, "paper": 400}
+TASKS = {"smoke": 2, "quick": 30, "paper": 400}
 
 
 def missing(stage) -> str:
@@ -46,7 +46,7 @@ def table(stage):
     pool = mp.load_pool(DATASET, root=stage.root, size=84, normalise="imagenet")
     words = {"split": "test", "way": 5, "shot": 1, "query": 15, "seed": TEST_SEED}
     episodes = mp.sample(pool, tasks=TASKS[stage.preset], **words)
-    few = mp.sample(pool, tasks=min(6, TASKS[stage.preset]), **words, index=1)
+    few = mp.sample(pool, tasks=min(4, TASKS[stage.preset]), **words, index=1)
     scores, layers = [], []
     for label, (name, lr) in FILES.items():
         experiment, theta = import_kao(data_folder(stage.root) / "kao2022" / name, inner_lr=lr)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mamlprobe.recipes import RECIPES, recipe
     from mamlprobe.runs.experiment import Data, Experiment
     from mamlprobe.runs.folder import Run, load_run
-    from mamlprobe.train.loop import train
+    from mamlprobe.training.loop import train
 
 __version__ = "0.1.0"
 
@@ -58,7 +58,7 @@ _HOMES = {
     "recipes": "RECIPES recipe",
     "runs.experiment": "Data Experiment",
     "runs.folder": "Run load_run",
-    "train.loop": "train",
+    "training.loop": "train",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -17,7 +17,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.commands.words import Evaluate, Import, Probe, Report, Show, Train, train_words
 from mamlprobe.recipes import PRESETS, RECIPES, recipe
 from mamlprobe.runs.experiment import run_name
-from mamlprobe.train.loop import Interrupted
+from mamlprobe.training.loop import Interrupted
 
 ABOUT = "Few-shot meta-learners (MAML and its relatives), trained and then asked what they learned."
 

@@ -25,7 +25,7 @@ from mamlprobe.draw.style import save
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
 from mamlprobe.stage import Stage
-from mamlprobe.train.loop import pick_device
+from mamlprobe.training.loop import pick_device
 
 CLAIM_COLUMNS = [
     *("id", "paper", "claim", "published", "published_source", "ours", "low", "high", "unit", "seeds", "tasks"),

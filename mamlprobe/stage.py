@@ -19,7 +19,7 @@ from mamlprobe.nets.params import Net
 from mamlprobe.recipes import recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import Run
-from mamlprobe.train.loop import train
+from mamlprobe.training.loop import train
 
 SEEDS = {"smoke": (0, 1), "quick": (0, 1), "paper": (0, 1, 2)}
 TASKS = {"smoke": 4, "quick": 100, "paper": 600}

@@ -23,7 +23,7 @@ FLOORS = {  # folder: what it may import of the package beside itself
     "probe": ("base", "data", "nets", "measure", "learn"),
     "rl": ("base", "data", "nets", "measure", "learn"),
     "runs": ("base", "data", "nets", "learn"),
-    "train": ("base", "data", "nets", "learn", "runs"),
+    "training": ("base", "data", "nets", "learn", "runs"),
 }
 """Folders and modules that are not named stand on the top floor and may import everything but an analysis."""
 
@@ -188,9 +188,9 @@ def test_every_folder_is_there():
         ("mamlprobe/probe/x.py", "from mamlprobe.draw.curves import curves", ["mamlprobe.draw.curves"]),
         ("mamlprobe/probe/x.py", "from mamlprobe.measure.cka import cka", []),
         ("mamlprobe/rl/x.py", "from mamlprobe.probe.record import record", ["mamlprobe.probe.record"]),
-        ("mamlprobe/runs/x.py", "from mamlprobe.train.loop import train", ["mamlprobe.train.loop"]),
-        ("mamlprobe/train/x.py", "from mamlprobe.probe.record import record", ["mamlprobe.probe.record"]),
-        ("mamlprobe/cli.py", "from mamlprobe.train.loop import train", []),
+        ("mamlprobe/runs/x.py", "from mamlprobe.training.loop import train", ["mamlprobe.training.loop"]),
+        ("mamlprobe/training/x.py", "from mamlprobe.probe.record import record", ["mamlprobe.probe.record"]),
+        ("mamlprobe/cli.py", "from mamlprobe.training.loop import train", []),
         ("mamlprobe/cli.py", "import analyses.overview", ["analyses.overview"]),
         ("analyses/x.py", "from analyses import overview", ["analyses.overview"]),
         ("analyses/x.py", "import mamlprobe as mp", []),
@@ -206,7 +206,7 @@ def test_a_breach_is_seen(name, source, wanted):
     ("name", "source", "wanted"),
     [
         ("mamlprobe/learn/x.py", "print(1)", ["print, line 1"]),
-        ("mamlprobe/train/x.py", "def f():\n    print(1)", ["print, line 2"]),
+        ("mamlprobe/training/x.py", "def f():\n    print(1)", ["print, line 2"]),
         ("mamlprobe/cli.py", "print(open('x'))", []),
         ("mamlprobe/learn/x.py", "open('x')", ["open, line 1"]),
         ("mamlprobe/probe/x.py", "table.to_csv(p)", ["to_csv, line 1"]),

@@ -22,8 +22,8 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 from mamlprobe.runs.experiment import Data
 from mamlprobe.runs.folder import Image, Run, load_run
-from mamlprobe.train.loop import pick_device, pool_of
-from mamlprobe.train.validation import PIXELS
+from mamlprobe.training.loop import pick_device, pool_of
+from mamlprobe.training.validation import PIXELS
 
 BATCH = 25
 """Tasks drawn at a time: task t is entry t % 25 of batch t // 25 of the stream, whatever the number of tasks."""

@@ -22,7 +22,7 @@ from mamlprobe.report import report
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.foreign import import_kao, import_state_dict, write_run
 from mamlprobe.runs.writing import write
-from mamlprobe.train.loop import train
+from mamlprobe.training.loop import train
 
 FIGURES = (".png", ".pdf", ".svg")
 PAGES = (".html", ".htm")

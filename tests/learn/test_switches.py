@@ -69,7 +69,7 @@ def changed(method: Method, values: dict[str, Any]) -> Method:
 
 def numbers(method: Method, base: Method, episodes) -> dict[str, list[torch.Tensor]]:
     """All that a method's numbers are: where it starts and, from one start for both methods, what it does there."""
-    from mamlprobe.train.state import Learner
+    from mamlprobe.training.state import Learner
 
     own = init(NET, seed=0, method=method).to(dtype=torch.float64)
     theta = init(NET, seed=0, method=base).to(dtype=torch.float64)

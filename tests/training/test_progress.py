@@ -4,7 +4,7 @@ import pytest
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.runs.experiment import Data
-from mamlprobe.train.loop import train
+from mamlprobe.training.loop import train
 
 
 def test_the_bar_shows_name_loss_and_accuracy(experiment, pool, tmp_path, capsys):

@@ -13,8 +13,8 @@ from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.runs.writing import locked
-from mamlprobe.train.progress import bar, show, stopping
-from mamlprobe.train.session import Hook, Session
+from mamlprobe.training.progress import bar, show, stopping
+from mamlprobe.training.session import Hook, Session
 
 LOOKS = {"cpu": 1, "cuda": 25}
 """Updates between two looks at the losses, by kind of device; a look waits for the device."""

@@ -17,8 +17,8 @@ from mamlprobe.runs.checkpoint import checkpoint_path
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.runs.writing import locked
-from mamlprobe.train import loop
-from mamlprobe.train.loop import Interrupted, train
+from mamlprobe.training import loop
+from mamlprobe.training.loop import Interrupted, train
 
 
 def heads(update, net, theta):
@@ -183,7 +183,7 @@ sys.path.insert(0, sys.argv[1])
 from test_resume import heads
 from conftest import blobs, twelve_updates
 from mamlprobe.runs import writing
-from mamlprobe.train.loop import train
+from mamlprobe.training.loop import train
 
 pool, experiment = blobs(), twelve_updates()
 torch.optim.Adam([torch.zeros(1)])  # what it imports at its first use need not be imported in every child

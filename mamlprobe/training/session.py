@@ -16,9 +16,9 @@ from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoi
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.folder import LOG_COLUMNS, Run, write_json
 from mamlprobe.runs.writing import write
-from mamlprobe.train.progress import say
-from mamlprobe.train.state import Learner, Tally
-from mamlprobe.train.validation import SPLIT, validate
+from mamlprobe.training.progress import say
+from mamlprobe.training.state import Learner, Tally
+from mamlprobe.training.validation import SPLIT, validate
 
 Hook = Callable[[int, Net, Theta], pd.DataFrame | None]
 """(update, net, theta) -> a tidy table, or None; called at every checkpoint."""

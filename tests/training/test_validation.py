@@ -11,9 +11,9 @@ from mamlprobe.learn.losses import task_accuracies
 from mamlprobe.learn.tasks import adapt_tasks
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.build import build
-from mamlprobe.train import validation
-from mamlprobe.train.loop import train
-from mamlprobe.train.validation import validate, validation_episodes
+from mamlprobe.training import validation
+from mamlprobe.training.loop import train
+from mamlprobe.training.validation import validate, validation_episodes
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from mamlprobe.learn.theta import Theta, init, zeroed
 from mamlprobe.nets.build import NetSpec, build
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
-from mamlprobe.train import loop
-from mamlprobe.train.loop import pick_device, train
+from mamlprobe.training import loop
+from mamlprobe.training.loop import pick_device, train
 
 
 def method_of(experiment, **words):

@@ -8,9 +8,9 @@ from mamlprobe.learn.methods import Outer
 from mamlprobe.learn.outer import Readings
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
-from mamlprobe.train import loop
-from mamlprobe.train.loop import train
-from mamlprobe.train.state import Tally
+from mamlprobe.training import loop
+from mamlprobe.training.loop import train
+from mamlprobe.training.state import Tally
 
 
 def losing(monkeypatch, update):
