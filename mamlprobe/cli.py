@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -44,12 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         parse(words).run()
+        sys.stdout.flush()
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
     except (Interrupted, KeyboardInterrupt) as error:
         print(str(error) or "interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who was reading the output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except SystemExit as asked:  # for help
         if asked.code:
             raise
@@ -111,8 +116,9 @@ def _mistake(stop: SystemExit, told: str, argv: Sequence[str]) -> UserError:
             return cause
         cause = cause.__context__
     lines = [line.strip(" │") for line in re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines() if line[:1] not in "╭╰"]
-    told = re.sub(r" \(applied to [^)]*\)|Arguments are applied to the directly[^.]*\.", "", "\n".join(lines))
-    parts = [" ".join(part.split()) for part in re.split(r"\n─+\n", told)]
+    noise = r" \(applied to [^)]*\)| \(required\)|Arguments are applied to the directly.*|Got errors:.*"
+    told = re.sub(noise, "", "\n".join(lines))
+    parts = [" ".join(part.split()).rstrip(".") for part in re.split(r"\n─+\n", told)]
     near = list(dict.fromkeys(line.split()[0] for line in lines if line.startswith("--"))) if "meant:" in told else []
     where = " ".join(["mamlprobe", *(word for word in argv[:1] if word in COMMANDS)])
     advice = f"did you mean {', '.join(near)}?" if near else f"see {where} --help"

@@ -26,11 +26,11 @@ def images(tmp_path_factory):
     for split, classes in (("train", 8), ("val", 6), ("test", 6)):
         for label in range(classes):
             shape = rng.random((7, 7)) > 0.6
-            place = folder / split / f"class{label}"
+            place = folder / split / f"{split}{label}"
             place.mkdir(parents=True)
             for item in range(20):
                 pixels = np.kron(shape ^ (rng.random((7, 7)) > 0.95), np.ones((4, 4))) * 255
-                Image.fromarray(pixels.astype(np.uint8), "L").save(place / f"{item}.png")
+                Image.fromarray(pixels.astype(np.uint8)).save(place / f"{item}.png")
     return folder
 
 

@@ -12,6 +12,7 @@ from mamlprobe.commands.cases import Case, data_for, open_case
 from mamlprobe.commands.pools import download, known_pools
 from mamlprobe.commands.probes import PROBES, accuracy_table
 from mamlprobe.commands.tables import accuracies, headline, keep, ready, show
+from mamlprobe.data.episodes import sample
 from mamlprobe.data.load import load_pool
 from mamlprobe.draw.style import save
 from mamlprobe.learn.methods import Method
@@ -22,7 +23,7 @@ from mamlprobe.report import report
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.foreign import import_kao, import_state_dict, write_run
 from mamlprobe.runs.writing import write
-from mamlprobe.training.loop import train
+from mamlprobe.training.loop import pick_device, pool_of, train
 
 FIGURES = (".png", ".pdf", ".svg")
 PAGES = (".html", ".htm")
@@ -68,7 +69,12 @@ class Train:
         known = recipe(self.recipe, self.preset)
         ours = {each.name for each in fields(Train)}
         changed = {each.name: getattr(self, each.name) for each in fields(Experiment) if each.name in ours - {"recipe"}}
-        done = train(replace(known, **changed), self.out, device=self.device, root=self.data_root)
+        experiment = replace(known, **changed)
+        pick_device(self.device)
+        pool = pool_of(experiment.data, root=self.data_root)
+        for split in ("train", *(["val"] if "val" in pool.splits and experiment.validation_tasks else [])):
+            sample(pool, split=split, way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)  # can it be?
+        done = train(experiment, self.out, device=self.device, pool=pool)
         print(f"run: {done.path}")
         log = done.log[done.log["quantity"] == "accuracy"]
         for row in log[log["update"] == log["update"].max()].itertuples():

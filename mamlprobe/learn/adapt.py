@@ -12,6 +12,7 @@ from mamlprobe.nets.params import Params
 Track = Literal["second", "first", "none"]
 
 
+@torch.enable_grad()
 def adapt(
     loss_at: Callable[[Params, int], Tensor],
     params: Params,

@@ -32,4 +32,4 @@ def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
         return logits.new_full((logits.shape[0],), float("nan"))
     best = logits == logits.amax(-1, keepdim=True)
     hit = best.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    return (hit / best.sum(-1)).to(torch.float64).mean(-1)
+    return (hit.to(torch.float64) / best.sum(-1)).mean(-1)

@@ -48,14 +48,14 @@ def similarity(
 
     Columns ``task layer step measure features inputs rows width ratio value floor norm episodes``: `features` says
     how maps became rows, `ratio` is rows over width (under 10 a CCA is inflated), `floor` the same measure with whole
-    images of "after" permuted. Inputs are the query or the support set, the same before and after, each task's own
-    statistics. Where a measure is not defined its value is NaN: CCA needs R - 1 > F, debiased CKA 4 rows, both finite
-    activations, a floor two images.
+    images of "after" permuted, `norm` the regime of the inner loop. Inputs are the query or the support set, the same
+    before and after, each task's own statistics. Where a measure is not defined its value is NaN: CCA needs R - 1 > F,
+    debiased CKA 4 rows, both finite activations, a floor two images.
 
     Raises:
         UserError: unknown measure, layer or inputs; a step the method does not take, or none at all.
     """
-    for name in measures:
+    for name in measures or ("",):
         if name not in MEASURES:
             raise unknown("layers", "measure", name, MEASURES)
     if inputs not in ("query", "support"):
