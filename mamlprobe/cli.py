@@ -43,6 +43,8 @@ EXAMPLES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0 done, 2 the user's mistake, told in one line on stderr, 130 interrupted; else it raises."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # modules beside the user are found, as under `python -m`
     try:
         parse(words).run()
         sys.stdout.flush()
@@ -116,10 +118,12 @@ def _mistake(stop: SystemExit, told: str, argv: Sequence[str]) -> UserError:
             return cause
         cause = cause.__context__
     lines = [line.strip(" │") for line in re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines() if line[:1] not in "╭╰"]
-    noise = r" \(applied to [^)]*\)| \(required\)|Arguments are applied to the directly.*|Got errors:.*"
-    told = re.sub(noise, "", "\n".join(lines))
-    parts = [" ".join(part.split()).rstrip(".") for part in re.split(r"\n─+\n", told)]
-    near = list(dict.fromkeys(line.split()[0] for line in lines if line.startswith("--"))) if "meant:" in told else []
+    parts = re.split(r"\n[─-]+\n", "\n".join(lines))
+    if "╭" not in told:  # where boxes cannot be drawn, their titles are parts too
+        parts = parts[1:]
+    noise = r" \(applied to [^)]*\)| \(required\)| Arguments are applied to .*| Got errors: .*"
+    got = re.sub(noise, "", " ".join(parts[0].split())).rstrip(".")
+    near = dict.fromkeys(re.findall(r"^--\S*\w\S*", "\n".join(parts[1:]), re.MULTILINE)) if "meant:" in told else {}
     where = " ".join(["mamlprobe", *(word for word in argv[:1] if word in COMMANDS)])
     advice = f"did you mean {', '.join(near)}?" if near else f"see {where} --help"
-    return UserError(where, "the words must make a command", parts[0][:1].lower() + parts[0][1:], advice)
+    return UserError(where, "the words must make a command", got[:1].lower() + got[1:], advice)

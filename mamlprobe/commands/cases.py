@@ -124,7 +124,7 @@ def open_case(
     where = pick_device(device)
     run = load_run(path)
     checkpoint = run.checkpoint(update)
-    data = run.config.data if dataset is None else data_for(run.config.data, dataset, run.image)
+    data = run.config.data if dataset is None else _data_for(run.config.data, dataset, run.image)
     pool = pool_of(data, root=root)
     if run.image is not None and pool.image_shape != run.image:
         must = f"images of {pool.name!r} must be {list(run.image)}, as the net sees them"
@@ -144,7 +144,7 @@ def open_case(
     return case
 
 
-def data_for(known: Data, dataset: str, image: Image | None) -> Data:
+def _data_for(known: Data, dataset: str, image: Image | None) -> Data:
     """The data set of that name as a net sees it that was trained on `known` with images of shape `image`."""
     if dataset == known.dataset:
         return known

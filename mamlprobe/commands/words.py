@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro import MISSING
 from tyro.conf import Positional, arg, subcommand
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.commands.cases import Case, data_for, open_case
+from mamlprobe.commands.cases import Case, open_case
 from mamlprobe.commands.pools import download, known_pools
 from mamlprobe.commands.probes import PROBES, accuracy_table
 from mamlprobe.commands.tables import accuracies, headline, keep, ready, show
@@ -64,12 +64,14 @@ class Train:
     net: NetSpec
     method: Annotated[Method, arg(name="")]
 
+    @property
+    def experiment(self) -> Experiment:
+        """The recipe with what was changed in it."""
+        return replace(recipe(self.recipe, self.preset), **{name: getattr(self, name) for name in _settings()})
+
     def run(self) -> None:
         """Trains and says where the run is and how good it is."""
-        known = recipe(self.recipe, self.preset)
-        ours = {each.name for each in fields(Train)}
-        changed = {each.name: getattr(self, each.name) for each in fields(Experiment) if each.name in ours - {"recipe"}}
-        experiment = replace(known, **changed)
+        experiment = self.experiment
         pick_device(self.device)
         pool = pool_of(experiment.data, root=self.data_root)
         for split in ("train", *(["val"] if "val" in pool.splits and experiment.validation_tasks else [])):
@@ -81,14 +83,20 @@ class Train:
             print(f"{row.split} accuracy at update {row.update}: {100 * row.value:.1f} % ({row.tasks} tasks)")
 
 
+def _settings() -> list[str]:
+    """The settings of an experiment that are words of `Train` too."""
+    ours = {each.name for each in fields(Train)} - {"recipe"}
+    return [each.name for each in fields(Experiment) if each.name in ours]
+
+
 def train_words(name: str, preset: str, dataset: str | None) -> Train:
     """The words that stand for the recipe as it is, on its own data set or on another."""
     known = recipe(name, preset)
-    data = known.data if dataset in (None, known.data.dataset) else Data(dataset=dataset or "")
-    numbers = {
-        each.name: getattr(known, each.name) for each in fields(Experiment) if each.type == "int" or each.type is int
-    }
-    return Train(recipe=MISSING, preset=preset, data=data, net=known.net, method=known.method, **numbers)  # type: ignore[arg-type]
+    if dataset not in (None, "", known.data.dataset):
+        known = replace(known, data=Data(dataset=str(dataset)))
+    settings: dict[str, Any] = {each: getattr(known, each) for each in _settings()}
+    words: dict[str, Any] = {"recipe": MISSING, "preset": preset}
+    return Train(**words, **settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +203,8 @@ class Foreign:
     def write(self, experiment: Experiment, theta: Theta) -> None:
         """Writes the run folder and says what is in it."""
         if self.dataset is not None:
-            experiment = replace(experiment, data=data_for(experiment.data, self.dataset, experiment.net.image))
+            image = experiment.net.image
+            experiment = replace(experiment, data=Data(dataset=self.dataset, size=image and image[1]))
         run = write_run(experiment, theta, self.out, source=self.file)
         numbers = sum(value.numel() for value in theta.net.values())
         print(f"run: {run.path}")

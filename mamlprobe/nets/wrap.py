@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from mamlprobe.base.errors import UserError, unknown
@@ -184,7 +185,8 @@ class Wrapped:
         inputs: list[Tensor] = []
         buffers = {name: value.clone() for name, value in self.module.named_buffers()}
         mode = PlainNorms(moments)
-        with self._hooks(caught, inputs, mode), mode:
+        # attention from primitives too: its fused kernels have no second derivative
+        with self._hooks(caught, inputs, mode), mode, sdpa_kernel(SDPBackend.MATH):
             output = functional_call(self.module, {**params, **buffers}, (x,))
         if not inputs or caught.get(self.layers[-1]) is not output:
             raise UserError(
@@ -193,25 +195,27 @@ class Wrapped:
         missing = [name for name in self.layers if name not in caught]
         if missing:
             raise UserError("wrap", "every layer must run in the forward pass", missing, "name other layers")
-        # a later in-place operation may write into what a hook caught, so a copy is what was caught
         return caught, inputs[0], mode.collected
 
     @contextmanager
     def _hooks(self, caught: Catch, inputs: list[Tensor], mode: PlainNorms) -> Iterator[None]:
-        """Catches the layers' outputs, the head's input and the names of the running norms; removes every hook."""
+        """Catches the layers' outputs, the head's input and the names of the running norms; removes every hook.
+
+        A later in-place operation may write into what a hook is given, so what is caught is a copy.
+        """
         handles = []
+
+        def take(part: nn.Module, args: tuple[Tensor, ...]) -> None:
+            inputs[:] = [args[0].flatten(1).clone()]
 
         def catch(name: str) -> Any:
             def hook(part: nn.Module, args: tuple[Tensor, ...], output: object) -> None:
-                last = name == self.layers[-1]
                 if not isinstance(output, Tensor):
                     raise UserError(
                         "wrap", f"layer {name!r} must return a tensor", type(output).__name__, "name other layers"
                     )
-                if last:
-                    inputs[:] = [args[0].flatten(1)]
                 caught.pop(name, None)
-                caught[name] = output if last else output.clone()
+                caught[name] = output if name == self.head_name else output.clone()
 
             return hook
 
@@ -225,6 +229,8 @@ class Wrapped:
             for name, part in self.module.named_modules():
                 if name in self.layers:
                     handles.append(part.register_forward_hook(catch(name)))
+                if name == self.head_name:
+                    handles.append(part.register_forward_pre_hook(take))
                 if name in self.norms:
                     handles.append(part.register_forward_pre_hook(announce(name)))
                     handles.append(part.register_forward_hook(announce(None)))
@@ -239,7 +245,7 @@ class Wrapped:
         names = {value: name for name, value in self.module.named_parameters()}  # a tied weight goes by its first name
         own = {name: params[names[value]] for name, value in part.named_parameters()}
         own = {name: value.expand(features.shape[0], *value.shape[1:]) for name, value in own.items()}
-        logits: Tensor = vmap(lambda p, f: functional_call(part, p, (f,)))(own, features)
+        logits: Tensor = vmap(lambda p, f: functional_call(part, p, (f.clone(),)))(own, features)
         return logits
 
 

@@ -27,9 +27,10 @@ def configured(name: str, *, steps: int = 1, lr: float = 0.5, regime: str = "bat
 
 
 def start(net, seed: int = 0) -> Theta:
-    """Running moments off their start, weights in float64."""
+    """Running moments and the head's bias off their start, weights in float64."""
     theta = init(net, seed=seed).to(dtype=torch.float64)
-    return replace(theta, moments={n: v + 0.3 for n, v in theta.moments.items()})
+    weights = {**theta.net, "head.bias": torch.tensor([0.3, -0.1, 0.2], dtype=torch.float64)}
+    return replace(theta, net=weights, moments={n: v + 0.3 for n, v in theta.moments.items()})
 
 
 def body(params):

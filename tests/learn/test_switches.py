@@ -14,6 +14,7 @@ from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.tasks import adapt_tasks, paths
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.conv4 import conv4
+from mamlprobe.training.state import Learner
 
 NET = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
 BASE = Method(inner=Inner(steps=2, test_steps=2, lr=0.25))
@@ -69,8 +70,6 @@ def changed(method: Method, values: dict[str, Any]) -> Method:
 
 def numbers(method: Method, base: Method, episodes) -> dict[str, list[torch.Tensor]]:
     """All that a method's numbers are: where it starts and, from one start for both methods, what it does there."""
-    from mamlprobe.training.state import Learner
-
     own = init(NET, seed=0, method=method).to(dtype=torch.float64)
     theta = init(NET, seed=0, method=base).to(dtype=torch.float64)
     theta = replace(theta, rates=own.rates, moments={n: v + 0.3 for n, v in theta.moments.items()})
