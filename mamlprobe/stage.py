@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from mamlprobe.data.episodes import Episodes, manifest, sample
-from mamlprobe.data.load import load_pool
 from mamlprobe.data.pool import Pool
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.methods import Method
@@ -19,7 +18,7 @@ from mamlprobe.nets.params import Net
 from mamlprobe.recipes import recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import Run
-from mamlprobe.training.loop import train
+from mamlprobe.training.loop import pool_of, train
 
 SEEDS = {"smoke": (0, 1), "quick": (0, 1), "paper": (0, 1, 2)}
 TASKS = {"smoke": 4, "quick": 100, "paper": 600}
@@ -70,16 +69,7 @@ class Stage:
     @cached_property
     def pool(self) -> Pool:
         """The data."""
-        data = self.data
-        return load_pool(
-            data.dataset,
-            root=self.root,
-            size=data.size,
-            ink=data.ink,
-            split=data.split,
-            rotations=data.rotations,
-            normalise=data.normalise,
-        )
+        return pool_of(self.data, root=self.root)
 
     def run(self, name: str, seed: int, *, progress: bool = False) -> Run:
         """The finished run of a recipe; trained now where it is not yet."""
@@ -206,7 +196,7 @@ def claim(
         "seeds": row.get("seeds", 1),
         "tasks": row.get("tasks", ""),
         "verdict": verdict(low, high, bound=bound, side=side),
-        "runs": row.get("run", ""),
+        "runs": row.get("run") or "made by the script itself",
     }
 
 
