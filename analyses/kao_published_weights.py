@@ -24,9 +24,15 @@ FILES = {
     "SO, zeroing": ("mini_maml_SO_zero_seed0__final_model_E7.pt", 0.1),
     "FO, zeroing, early": ("mini_5w1s15q_FO_zero1_initvar1.0_seed225__E0S200.pt", 0.01),
 }
-STEPS = 5
-"""Inner steps; accuracies are flat from the first on."""
-TASKS = {"smoke": 2, "quick": 30, "paper": 400}
+STEPS = 3
+"""Inner steps; accuracies are nearly flat from the first on."""
+PUBLISHED = {
+    ("FO, no zeroing", "as saved"): 42.6,
+    ("FO, no zeroing", "zeroed"): 46.9,
+    ("SO, zeroing", "as saved"): 48.3,
+}
+"""The authors' own curves of these runs on miniImageNet after one step, mean of the last ten evaluations."""
+TASKS = {"smoke": 2, "quick": 80, "paper": 400}
 
 
 def missing(stage) -> str:
@@ -62,9 +68,9 @@ def table(stage):
         layers.append(mp.similarity(net, theta, few, method, **kept).assign(checkpoint=label, run=name))
     rows = pd.concat(scores, ignore_index=True).assign(seed=0, dataset=DATASET)
     rows["value"] *= 100
-    last = rows[rows["step"] == rows.groupby("variant")["step"].transform("max")]
+    one = rows[rows["step"] == 1]
     gains = [
-        difference(last[last["checkpoint"] == c], "variant", "zeroed", "as saved").assign(checkpoint=c) for c in FILES
+        difference(one[one["checkpoint"] == c], "variant", "zeroed", "as saved").assign(checkpoint=c) for c in FILES
     ]
     parts = [
         means(rows, ["checkpoint", "variant", "step"]).assign(quantity="accuracy"),
@@ -82,15 +88,19 @@ def experiment_net(experiment):
 
 
 def figure(table) -> Figure:
-    """Accuracy over steps for the untreated checkpoint, the last step of all, and the layers' similarity."""
+    """Accuracy over steps for the untreated checkpoint, after one step for all, and the layers' similarity."""
     accuracy = table[table["quantity"] == "accuracy"]
     first = accuracy[(accuracy["checkpoint"] == next(iter(FILES))) & (accuracy["variant"] != "nil")]
-    last = accuracy[accuracy["step"] == accuracy.groupby("variant")["step"].transform("max")]
+    one = accuracy[(accuracy["step"] == 1) | (accuracy["variant"] == "nil")]
+    marks = pd.DataFrame([{"checkpoint": c, "variant": v, "value": x} for (c, v), x in PUBLISHED.items()])
     layers = table[(table["quantity"] == "similarity") & (table["measure"] == "cca_top98")]
     panels = [
         (f"{next(iter(FILES))}: accuracy (%)", lambda ax: draw_curves(ax, first, x="step", hue="variant", chance=20)),
-        ("Last step: accuracy (%)", lambda ax: draw_grouped(ax, last, group="checkpoint", hue="variant", chance=20)),
-        ("CCA (top 98 %), before and after", lambda ax: draw_curves(ax, layers, x="layer", hue="checkpoint")),
+        (
+            "One step: accuracy (%)",
+            lambda ax: draw_grouped(ax, one, group="checkpoint", hue="variant", reference=marks),
+        ),
+        ("CCA before and after", lambda ax: draw_curves(ax, layers, x="layer", hue="checkpoint")),
     ]
     return composite(panels, cols=3)
 
@@ -102,14 +112,15 @@ def claims(table):
     found = []
     accuracy = table[(table["quantity"] == "accuracy") & (table["variant"] == "as saved")]
     for label in FILES:
-        row = accuracy[accuracy["checkpoint"] == label].iloc[-1]
+        row = accuracy[(accuracy["checkpoint"] == label) & (accuracy["step"] == 1)].iloc[0]
         text = f"{label}: above 25 % on unseen classes of another data set"
-        found.append(claim("weights", text, row, side="above", bound=25.0, unit="%"))
+        shown = PUBLISHED.get((label, "as saved"), "")
+        found.append(
+            claim("weights", text, row, side="above", bound=25.0, unit="%", published=shown, source="result files")
+        )
     row = only(table, quantity="gain", checkpoint="FO, no zeroing")
-    text = "FO, no zeroing: zeroing the head at test raises accuracy"
+    text = "FO, no zeroing: zeroing the head at test raises one-step accuracy"
     return [
         *found,
-        claim(
-            "K4", text, row, side="above", bound=0.0, unit="points", published="+5.3 (1 step)", source="result files"
-        ),
+        claim("K4", text, row, side="above", bound=0.0, unit="points", published=4.3, source="result files"),
     ]

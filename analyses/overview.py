@@ -62,11 +62,11 @@ def figure(table) -> Figure:
         return lambda ax: draw_grouped(ax, parts[name], group="x", hue=None)
 
     panels = [
-        ("Layers before vs after adaptation", lines("layers")),
-        ("Accuracy (%), body layers frozen", dots("freezing")),
+        ("Before vs after adapting", lines("layers")),
+        ("Accuracy (%), frozen layers", dots("freezing")),
         ("Accuracy (%)", dots("anil")),
-        ("Accuracy (%) after 1 step, updates", lines("zeroing")),
-        ("Terms of the outer gradient, updates", lines("terms")),
-        ("Distance to the shared subspace", lines("linear", logy=True)),
+        ("1-step accuracy (%)", lines("zeroing")),
+        ("Outer gradient: shares", lines("terms")),
+        ("Distance to shared B*", lines("linear", logy=True)),
     ]
     return composite(panels, cols=3)

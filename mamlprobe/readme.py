@@ -1,7 +1,9 @@
 """The README's table of results, written from the tables of the figures."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,28 +15,40 @@ BEGIN, END = "<!-- results: written by python -m analyses --readme README.md -->
 
 
 def results(out: Path) -> str:
-    """A Markdown table: script, the figure it answers, claim, published, ours with interval, verdict, seconds."""
-    rows = []
+    """Markdown: a row a script, its first claim and the count of verdicts; below, every claim that does not hold."""
+    rows, others = [], []
     for path in sorted((out / "provenance").glob("*.json")):
         record = json.loads(path.read_text())
-        seconds = record["provenance"]["seconds"]
+        if not record["claims"]:
+            continue
+        first, link = record["claims"][0], f"[{path.stem}]({out.name}/{path.stem}.png)"
+        verdicts = [row["verdict"] for row in record["claims"]]
+        counts = [f"{verdicts.count(word)} {word}" for word in ("holds", "fails", "undecided") if word in verdicts]
+        rows.append(
+            {
+                "script": link,
+                "paper figure": first["paper"],
+                "first claim": f"{first['id']}: {first['claim']}",
+                "published": str(first["published"]),
+                "ours": ours(first),
+                "claims": ", ".join(counts),
+                "time": f"{record['provenance']['seconds']:.0f} s",
+            }
+        )
         for row in record["claims"]:
-            digits = 1 if row["unit"] in ("%", "points") else 3
-            exact = row["unit"] in ("error", "relative error", "sine")
-            low, high = (float("nan") if row[end] is None else float(row[end]) for end in ("low", "high"))
-            ours = f"{row['ours']:.1e}" if exact else interval(row["ours"], low, high, digits=digits)
-            rows.append(
-                {
-                    "script": f"[{path.stem}]({out.name}/{path.stem}.png)",
-                    "paper": row["paper"],
-                    "claim": f"{row['id']}: {row['claim']}",
-                    "published": row["published"],
-                    "ours": f"{ours} {row['unit']}",
-                    "verdict": row["verdict"],
-                    "time": f"{seconds:.0f} s",
-                }
-            )
-    return markdown(pd.DataFrame(rows))
+            if row["verdict"] != "holds":
+                told = f"published {row['published'] or 'none'}, ours {ours(row)}"
+                others.append(f"* **{row['verdict']}** {link} {row['id']}: {row['claim']}; {told}")
+    listed = "\n\nNot held at this preset:\n\n" + "\n".join(others) if others else ""
+    return markdown(pd.DataFrame(rows)).strip() + listed
+
+
+def ours(row: Mapping[str, Any]) -> str:
+    """The measured value with its interval and unit."""
+    if row["unit"] in ("error", "relative error", "sine"):
+        return f"{row['ours']:.1e} {row['unit']}"
+    low, high = (float("nan") if row[end] is None else float(row[end]) for end in ("low", "high"))
+    return f"{interval(row['ours'], low, high, digits=1 if row['unit'] in ('%', 'points') else 3)} {row['unit']}"
 
 
 def update(readme: Path, out: Path) -> None:
