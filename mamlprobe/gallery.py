@@ -110,8 +110,8 @@ def _make(stage: Stage, name: str) -> Done:
         "command": f"python -m analyses {name} --preset {stage.preset}",
         "key": key(script, stage),
     }
-    save(script.figure(table), stage.out / f"{name}.png")
     _csv(table, stage.out / f"{name}.csv")
+    save(script.figure(pd.read_csv(stage.out / f"{name}.csv")), stage.out / f"{name}.png")
     record = {"provenance": facts, "claims": claims.assign(**marks).to_dict("records") if len(claims) else []}
     write(stage.out / "provenance" / f"{name}.json", (json.dumps(record, indent=1, default=_plain) + "\n").encode())
     return Done(name=name, state="made", seconds=seconds)

