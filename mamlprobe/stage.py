@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mamlprobe.data.episodes import Episodes, manifest, sample
+from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.data.pool import Pool
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.methods import Method
@@ -161,9 +161,9 @@ def difference(
     extra = [name for name in ("norm", "dataset", "episodes") if name in rows]
     left = rows[rows[column] == a].set_index(keys)
     right = rows[rows[column] == b].set_index(keys)
-    both = left[["value", *extra]].join(right[["value"]], rsuffix="_b", how="inner").reset_index()
+    both = left[["value", *extra]].join(right["value"].rename("other"), how="inner").reset_index()
     runs = ";".join(sorted({*left.get("run", []), *right.get("run", [])}))
-    both["value"] = both["value"] - both.pop("value_b")
+    both["value"] = both["value"] - both.pop("other")
     both[column] = f"{a} - {b}"
     return both.assign(run=runs) if runs else both
 
@@ -212,6 +212,3 @@ def only(table: pd.DataFrame, **where: object) -> pd.Series:
 def last_step(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows after the last inner step of each variant."""
     return rows[rows["step"] == rows.groupby("variant")["step"].transform("max")]
-
-
-__all__ = ["Stage", "claim", "difference", "keyed", "last_step", "manifest", "means", "only"]

@@ -1,0 +1,57 @@
+"""Tables of means, paired differences and claims, against numbers worked by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mamlprobe.stage import claim, difference, last_step, means, only
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    grid = pd.MultiIndex.from_product([["a", "b"], [0, 1], range(30)], names=["method", "seed", "task"]).to_frame(False)
+    hard = rng.normal(size=60)
+    return grid.assign(value=np.where(grid["method"] == "a", 2.0, 1.0) + np.tile(hard, 2), run=grid["method"] + "-run")
+
+
+def test_means_and_what_they_rest_on(rows):
+    row = only(means(rows, ["method"]), method="a")
+    assert row["value"] == pytest.approx(rows[rows["method"] == "a"]["value"].mean())
+    assert row["low"] < row["value"] < row["high"]
+    assert (row["seeds"], row["tasks"], row["run"]) == (2, 30, "a-run")
+    assert row["interval"] == "bootstrap over seeds and tasks"
+    assert only(means(rows[rows["seed"] == 0], ["method"]), method="a")["interval"] == "bootstrap over tasks"
+
+
+def test_differences_are_paired_by_seed_and_task(rows):
+    shuffled = rows.sample(frac=1.0, random_state=1)
+    row = only(means(difference(shuffled, "method", "a", "b"), ["method"]), method="a - b")
+    assert [row["value"], row["low"], row["high"]] == pytest.approx([1.0, 1.0, 1.0])
+    assert row["run"] == "a-run;b-run"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "side", "verdict"),
+    [(1, 3, "above", "holds"), (-1, 3, "above", "undecided"), (-3, -1, "above", "fails"), (-3, -1, "below", "holds")],
+)
+def test_a_claim_goes_by_its_whole_interval(low, high, side, verdict):
+    row = pd.Series({"value": (low + high) / 2, "low": low, "high": high, "run": "r-s0-1", "seeds": 2, "tasks": 30})
+    found = claim("X", "text", row, side=side, bound=0.0, unit="points")
+    assert found["verdict"] == verdict
+    assert (found["runs"], found["seeds"], found["tasks"]) == ("r-s0-1", 2, 30)
+
+
+def test_an_exact_number_needs_no_interval():
+    row = pd.Series({"value": 1e-15, "low": np.nan, "high": np.nan, "interval": "exact"})
+    assert claim("D1", "text", row, side="below", bound=1e-10, unit="error")["verdict"] == "holds"
+
+
+def test_last_step_of_each_variant():
+    table = pd.DataFrame({"variant": ["k", "k", "nil"], "step": [0, 5, 0], "value": [1.0, 2.0, 3.0]})
+    assert last_step(table)["value"].tolist() == [2.0, 3.0]
+
+
+def test_only_refuses_none_and_many(rows):
+    with pytest.raises(LookupError, match="60 rows"):
+        only(rows, method="a")
