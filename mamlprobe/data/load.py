@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from mamlprobe.base.cache import cache_folder
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data import glyphs, omniglot
 from mamlprobe.data.archives import stamps
 from mamlprobe.data.folder import read_folder
-from mamlprobe.data.pool import Pool, cache_folder, load_saved, save_pool
+from mamlprobe.data.pool import Pool, load_saved, save_pool
 
 READING = 1
 """Number of the way files are read; a change makes pools in the cache folder be parsed anew."""

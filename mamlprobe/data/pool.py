@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import pooch
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -230,8 +229,3 @@ def load_saved(path: str | Path) -> Pool:
         got = f"digest {pool.digest()} instead of {words['digest']}"
         raise UserError("load_saved", f"{path} must be undamaged", got, "delete it and load again")
     return pool
-
-
-def cache_folder() -> Path:
-    """The folder of pools drawn or parsed before: the environment's MAMLPROBE_CACHE, else the user's cache folder."""
-    return Path(os.environ.get("MAMLPROBE_CACHE") or pooch.os_cache("mamlprobe"))

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.shapes import check
+from mamlprobe.nets.block import block, fast
+from mamlprobe.nets.cells import Kind
 from mamlprobe.nets.norm import batch_norm
 from mamlprobe.nets.params import Moments, Params, Pass
 
@@ -86,16 +88,16 @@ class Conv4:
         """Weights normal with variance 2 / fan-in (He et al. 2015), biases 0, norms 1 and 0; moments 0 and 1."""
         params: Params = {}
         channels, moments = self.image[0], {}
-        for block in range(1, self.blocks + 1):
+        for number in range(1, self.blocks + 1):
             shape = (self.filters, channels, 3, 3)
-            params[f"body.{block}.conv.weight"] = torch.randn(shape, generator=generator) * math.sqrt(
+            params[f"body.{number}.conv.weight"] = torch.randn(shape, generator=generator) * math.sqrt(
                 2 / (channels * 9)
             )
-            params[f"body.{block}.conv.bias"] = torch.zeros(self.filters)
-            params[f"body.{block}.norm.weight"] = torch.ones(self.filters)
-            params[f"body.{block}.norm.bias"] = torch.zeros(self.filters)
-            moments[f"body.{block}.norm.mean"] = torch.zeros(self.filters)
-            moments[f"body.{block}.norm.var"] = torch.ones(self.filters)
+            params[f"body.{number}.conv.bias"] = torch.zeros(self.filters)
+            params[f"body.{number}.norm.weight"] = torch.ones(self.filters)
+            params[f"body.{number}.norm.bias"] = torch.zeros(self.filters)
+            moments[f"body.{number}.norm.mean"] = torch.zeros(self.filters)
+            moments[f"body.{number}.norm.var"] = torch.ones(self.filters)
             channels = self.filters
         params["head.weight"] = torch.randn(self.way, self.features, generator=generator) * math.sqrt(2 / self.features)
         if self.head_bias:
@@ -105,11 +107,13 @@ class Conv4:
     def __call__(self, params: Params, x: Tensor, *, moments: Moments | None = None, collect: bool = False) -> Pass:
         """Named activations of images x [B, R, C, H, W]: ``conv1`` ... [B, R, C, h, w] and the logits."""
         check("conv4", "x", x, "B R C H W", C=self.image[0], H=self.image[1], W=self.image[2])
+        if moments is None and not (collect and torch.is_grad_enabled()) and fast(x):
+            return self._fast(params, x)
         z = x.transpose(0, 1)  # rows lead: tasks side by side in the channels cost no copy, be they grouped or shared
         layers: dict[str, Tensor] = {}
         collected: Moments | None = {} if collect else None
-        for block in range(1, self.blocks + 1):
-            name = f"body.{block}."
+        for number in range(1, self.blocks + 1):
+            name = f"body.{number}."
             z = self._convolve(z, params[name + "conv.weight"], params[name + "conv.bias"])
             if self.order == "conv-relu-bn":
                 z = F.relu(z)
@@ -126,10 +130,26 @@ class Conv4:
             if self.down == "pool":
                 pooled = F.max_pool2d(z.flatten(0, 1), 2)
                 z = pooled.reshape(*z.shape[:2], *pooled.shape[1:])
-            layers[f"conv{block}"] = z.transpose(0, 1)
+            layers[f"conv{number}"] = z.transpose(0, 1)
         features = z.transpose(0, 1).flatten(2)
         layers["head"] = self.head(params, features)
         return Pass(layers=layers, features=features, moments=collected or {})
+
+    def _fast(self, params: Params, x: Tensor) -> Pass:
+        """The same by the blocks that have their own derivatives."""
+        kind = Kind(2 if self.down == "pool" else 1, self.order == "conv-relu-bn")
+        step = 2 if self.down == "stride" else 1
+        z, layers = x, {}
+        moments: Moments = {}
+        for number in range(1, self.blocks + 1):
+            name = f"body.{number}."
+            own = [params[name + part] for part in ("conv.weight", "conv.bias", "norm.weight", "norm.bias")]
+            z, mean, var = block(z, *own, step=step, kind=kind, images=number == 1, name=name + "norm")
+            moments |= {f"{name}norm.mean": mean, f"{name}norm.var": var}
+            layers[f"conv{number}"] = z.movedim(-1, 2)
+        features = layers[f"conv{self.blocks}"].flatten(2)
+        layers["head"] = self.head(params, features)
+        return Pass(layers=layers, features=features, moments=moments)
 
     def _convolve(self, z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Convolution of z [R, B, C, H, W] by weights [B or 1, C', C, 3, 3]: one group a task, or one for all."""
