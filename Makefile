@@ -1,11 +1,13 @@
 # make reproduce   trains on the built-in data and draws every figure, table and claim (about ten minutes on two cores)
 # make test        format, lint, types and tests
+# make bench       times the core against plain code: make bench BENCH="--works B --learn2learn FOLDER"; see benchmarks/
 PYTHON ?= python3
 PRESET ?= quick
+BENCH ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: reproduce test figures clean
+.PHONY: reproduce test figures bench clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -24,6 +26,9 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf .venv runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,7 +15,8 @@ import tyro
 from tyro.conf import DisallowNone, subcommand
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.commands.words import Evaluate, Import, Probe, Report, Show, Train, train_words
+from mamlprobe.commands.training import Train, train_words
+from mamlprobe.commands.words import Evaluate, Import, Probe, Report, Show
 from mamlprobe.recipes import PRESETS, RECIPES, recipe
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.training.loop import Interrupted

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.nets import kernels
+from mamlprobe.nets import compiled
 
 torch.set_num_threads(1)
 
@@ -27,7 +27,7 @@ def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("MAMLPROBE_CACHE", str(folder))
         patch.delenv("MAMLPROBE_KERNELS", raising=False)
-        kernels.prepare()  # everything below runs on the fast route where there is a compiler
+        compiled.prepare()  # everything below runs on the fast route where there is a compiler
         yield folder
 
 

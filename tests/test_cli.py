@@ -80,6 +80,41 @@ def test_train_makes_the_run_and_says_where(run, images, capsys):
     assert loaded.image == (1, 10, 10)
 
 
+def test_chunks_and_recomputation_are_options_of_the_call(run, images, tmp_path, capsys):
+    """They make the same run, in a folder of the same name, from the same numbers but for rounding."""
+    words = ["train", "maml", *shlex.split(SMALL), "--dataset", str(images), "--out", str(tmp_path)]
+    assert main([*words, "--chunk", "1", "--recompute"]) == 0
+    told = capsys.readouterr()
+    assert f"run: {tmp_path / Path(run).name}" in told.out
+    assert re.match(r"about \d+\.\d MB at 1 task at a time; \d+\.\d [GM]B free\n", told.err)
+    one, two = (load_run(path).log["value"] for path in (run, tmp_path / Path(run).name))
+    np.testing.assert_allclose(two, one, rtol=1e-3)
+    assert main([*words, "--chunk", "0"]) == 2
+    line = "chunk: at least 1 task must be held at a time, got 0; leave it out for all at once\n"
+    assert capsys.readouterr().err == line
+
+
+def test_several_seeds_are_trained_together(run, images, tmp_path, capsys):
+    words = ["train", "maml", *shlex.split(SMALL), "--dataset", str(images), "--out", str(tmp_path)]
+    assert main([*words, "--seeds", "0, 3"]) == 0
+    told = capsys.readouterr()
+    assert "about " in told.err
+    assert " at 4 tasks at a time; " in told.err
+    paths = [Path(each.removeprefix("run: ")) for each in told.out.splitlines() if each.startswith("run: ")]
+    assert sorted(paths) == sorted(tmp_path.iterdir())
+    assert [load_run(path).config.seed for path in paths] == [0, 3]
+    assert paths[0].name == Path(run).name
+    np.testing.assert_allclose(load_run(paths[0]).log["value"], load_run(run).log["value"], rtol=1e-3)
+    assert len([each for each in told.out.splitlines() if each.startswith("val accuracy at update 2")]) == 2
+    for seeds, line in [
+        ("0,x", "train: seeds must be whole numbers parted by commas, got '0,x'; write 0,1,2\n"),
+        ("", "train: seeds must be whole numbers parted by commas, got ''; write 0,1,2\n"),
+        ("1,2,1", "train_together: every run must have a seed of its own, got 1 twice; name it once\n"),
+    ]:
+        assert main([*words, "--seeds", seeds]) == 2
+        assert capsys.readouterr().err == line
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_words_alone_are_the_recipe(name, preset):

@@ -1,10 +1,9 @@
-"""The commands as dataclasses, a field an option; `run` does what they say."""
+"""The commands but training as dataclasses, a field an option; `run` does what they say."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from tyro import MISSING
 from tyro.conf import Positional, arg, subcommand
 
 from mamlprobe.base.errors import UserError, unknown
@@ -12,91 +11,16 @@ from mamlprobe.commands.cases import Case, open_case
 from mamlprobe.commands.pools import download, known_pools
 from mamlprobe.commands.probes import PROBES, accuracy_table
 from mamlprobe.commands.tables import accuracies, headline, keep, ready, show
-from mamlprobe.data.episodes import sample
 from mamlprobe.data.load import load_pool
 from mamlprobe.draw.style import save
-from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.build import NetSpec
-from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.report import report
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.foreign import import_kao, import_state_dict, write_run
 from mamlprobe.runs.writing import write
-from mamlprobe.training.loop import pick_device, pool_of, train
 
 FIGURES = (".png", ".pdf", ".svg")
 PAGES = (".html", ".htm")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Train:
-    """Trains a recipe into the folder OUT/<run>, or goes on where it stopped; defaults are the recipe's."""
-
-    recipe: Annotated[Positional[str], arg(metavar="RECIPE", help=", ".join(RECIPES))]
-    preset: Literal["smoke", "quick", "paper"]
-    """Size: seconds, minutes on a CPU, as published."""
-    out: str = "runs"
-    """Folder of the runs."""
-    data_root: str | None = None
-    """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:<number>."""
-    seed: int
-    """Decides the initial parameters and the training tasks."""
-    updates: int
-    """Updates of the outer loop."""
-    way: int
-    """Classes a task."""
-    shot: int
-    """Support items a class."""
-    query: int
-    """Query items a class."""
-    tasks: int
-    """Tasks an update."""
-    validate_every: int
-    """Updates between two points of the log."""
-    validation_tasks: int
-    """0 for no validation."""
-    checkpoint_every: int
-    """Updates between two checkpoints."""
-    data: Annotated[Data, arg(name="")]
-    net: NetSpec
-    method: Annotated[Method, arg(name="")]
-
-    @property
-    def experiment(self) -> Experiment:
-        """The recipe with what was changed in it."""
-        return replace(recipe(self.recipe, self.preset), **{name: getattr(self, name) for name in _settings()})
-
-    def run(self) -> None:
-        """Trains and says where the run is and how good it is."""
-        experiment = self.experiment
-        pick_device(self.device)
-        pool = pool_of(experiment.data, root=self.data_root)
-        for split in ("train", *(["val"] if "val" in pool.splits and experiment.validation_tasks else [])):
-            sample(pool, split=split, way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)  # can it be?
-        done = train(experiment, self.out, device=self.device, pool=pool)
-        print(f"run: {done.path}")
-        log = done.log[done.log["quantity"] == "accuracy"]
-        for row in log[log["update"] == log["update"].max()].itertuples():
-            print(f"{row.split} accuracy at update {row.update}: {100 * row.value:.1f} % ({row.tasks} tasks)")
-
-
-def _settings() -> list[str]:
-    """The settings of an experiment that are words of `Train` too."""
-    ours = {each.name for each in fields(Train)} - {"recipe"}
-    return [each.name for each in fields(Experiment) if each.name in ours]
-
-
-def train_words(name: str, preset: str, dataset: str | None) -> Train:
-    """The words that stand for the recipe as it is, on its own data set or on another."""
-    known = recipe(name, preset)
-    if dataset not in (None, "", known.data.dataset):
-        known = replace(known, data=Data(dataset=str(dataset)))
-    settings: dict[str, Any] = {each: getattr(known, each) for each in _settings()}
-    words: dict[str, Any] = {"recipe": MISSING, "preset": preset}
-    return Train(**words, **settings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
@@ -9,10 +10,10 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track, adapt
 from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.rates import rate_of
+from mamlprobe.learn.rates import Rates, rate_of
 from mamlprobe.learn.readout import cosine_attention
 from mamlprobe.learn.theta import Theta, start
-from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, spread
+from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,32 +83,56 @@ class HeadTasks(Tasks):
 
 
 def tasks_at(
-    net: Net, theta: Theta, episodes: Episodes, method: Method, *, stage: str
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, stage: str, owner: Tensor | None = None
 ) -> tuple[Tasks, Params, tuple[str, ...]]:
-    """The tasks, the parameters they start from (task axis B where they adapt, else 1) and the names that adapt."""
+    """The tasks, the parameters they start from (task axis B where they adapt, else 1) and the names that adapt.
+
+    With `owner` [B], theta's tensors have a leading axis of runs, and each task starts from those of its own run.
+    """
     names = adapting(net, method.inner.adapts)
-    params = spread(lead(start(net, theta.net, method, stage=stage)), episodes.tasks, names)
-    tasks = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=lead(theta.moments))
+    params = spread(_seated(start(net, theta.net, method, stage=stage), owner), episodes.tasks, names)
+    running = _seated(theta.moments, owner)
+    tasks = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=running)
     if set(names) <= set(head_names(net)):
         tasks = HeadTasks(
             net=net,
             method=method,
             episodes=episodes,
             stage=stage,
-            running=tasks.running,
+            running=running,
             support_features=tasks.support(params).features,
             query_features=tasks.query(params).features,
         )
     return tasks, params, names
 
 
+def _seated(params: Params, owner: Tensor | None) -> Params:
+    """The same with a task axis: one for all, or each task's own run's."""
+    return lead(params) if owner is None else mapped(lambda value: value[owner], params)
+
+
+def rates_at(theta: Theta, method: Method, *, owner: Tensor | None = None) -> Rates:
+    """The rule that gives each parameter and step its rate; with `owner` [B], each task that of its own run."""
+    rate = rate_of(method.inner, theta.rates)
+    if owner is None or method.inner.rates == "fixed":
+        return rate
+    return lambda name, step: torch.as_tensor(rate(name, step))[owner]
+
+
 def paths(
-    net: Net, theta: Theta, episodes: Episodes, method: Method, *, stage: str, track: Track
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    stage: str,
+    track: Track,
+    owner: Tensor | None = None,
 ) -> tuple[Tasks, list[Params]]:
     """The tasks and their inner path, S+1 dicts with the stage's number of steps."""
-    tasks, params, names = tasks_at(net, theta, episodes, method, stage=stage)
+    tasks, params, names = tasks_at(net, theta, episodes, method, stage=stage, owner=owner)
     steps = method.inner.steps if stage == "train" else method.inner.test_steps
-    rates = rate_of(method.inner, theta.rates)
+    rates = rates_at(theta, method, owner=owner)
     return tasks, adapt(tasks.support_losses, params, names, steps=steps, rates=rates, track=track)
 
 

@@ -23,7 +23,9 @@ d scale q, nothing for the shift, and for s
         - (r / n) (hscale d shift - scale r (d shift q + d scale mean h))
         - (r / n) u (hscale d scale - 2 scale r d scale q + scale r E).
 
-`kernels.cpp` is the same for a CPU, in fewer passes over the memory. Sums over groups are left to the caller.
+``cpp/cells.h`` is the same for a CPU, in fewer passes over the memory; there activities within 256 roundings of the
+channel's deviation count as equal, since equal sums of products come out rounded otherwise at another place. Sums over
+groups are left to the caller.
 """
 
 from typing import NamedTuple

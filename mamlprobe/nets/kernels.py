@@ -1,102 +1,14 @@
-"""`cells` and the first convolution compiled for this CPU: built once a machine, kept in the cache folder."""
+"""`cells`, the convolutions and the first block by the compiled kernels; see ``cpp``."""
 
 import ctypes
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mamlprobe.base.cache import cache_folder
 from mamlprobe.nets.cells import EPS, Kind
-
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.cpp", "winograd.h"))
-FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-std=c++17", "-shared", "-fPIC")
-ENDS = {torch.float32: "f32", torch.float64: "f64"}
-
-
-def compiler() -> str | None:
-    """The C++ compiler: the environment's CXX, else c++, g++ or clang++; None where there is none."""
-    return next(
-        (found for word in (os.environ.get("CXX"), "c++", "g++", "clang++") if word and (found := shutil.which(word))),
-        None,
-    )
-
-
-@lru_cache
-def library_path() -> Path | None:
-    """Where the compiled kernels of this source, compiler and processor lie, or would lie; None without compiler.
-
-    ``MAMLPROBE_KERNELS=off`` in the environment turns them off.
-    """
-    tool = compiler()
-    if tool is None or os.environ.get("MAMLPROBE_KERNELS") == "off":
-        return None
-    version = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=60, check=False).stdout
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-    words = (*(source.read_text() for source in SOURCES), version, " ".join(FLAGS), platform.machine(), flags)
-    return cache_folder() / f"kernels-{hashlib.sha256(repr(words).encode()).hexdigest()[:16]}.so"
-
-
-def prepare() -> bool:
-    """Compile the kernels unless that was done before (some seconds); whether they are there now.
-
-    Until then, and where there is no compiler, nets take the general route.
-    """
-    path, tool = library_path(), compiler()
-    if path is None or tool is None:
-        return False
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            made = Path(folder) / path.name
-            done = subprocess.run([tool, *FLAGS, str(SOURCES[0]), "-o", str(made)], capture_output=True, check=False)
-            if done.returncode != 0:
-                return False
-            made.replace(path)
-    kernels.cache_clear()
-    return kernels() is not None
-
-
-@lru_cache
-def kernels() -> ctypes.CDLL | None:
-    """The compiled kernels, if they were compiled before."""
-    path = library_path()
-    if path is None or not path.is_file():
-        return None
-    try:
-        found = ctypes.CDLL(str(path))
-    except OSError:
-        return None
-    keep_memory()
-    return found
-
-
-def keep_memory() -> None:
-    """Let glibc keep freed blocks for the next use: a fresh one costs a page fault every 4 KB, often more than its use.
-
-    Blocks above 1 GiB still go back at once. ``MAMLPROBE_MALLOC=default`` in the environment leaves the allocator be.
-    """
-    if os.environ.get("MAMLPROBE_MALLOC") == "default" or platform.libc_ver()[0] != "glibc":
-        return
-    mmap_threshold, trim_threshold = -3, -1
-    system = ctypes.CDLL(None)
-    system.mallopt(mmap_threshold, 1 << 30)
-    system.mallopt(trim_threshold, 1 << 30)
-
-
-def ready(x: Tensor) -> bool:
-    """Whether the compiled kernels can take tensors like `x`."""
-    return x.device.type == "cpu" and x.dtype in ENDS and kernels() is not None
+from mamlprobe.nets.compiled import ENDS, kernels
 
 
 def _call(name: str, tensors: Sequence[Tensor | None], numbers: Sequence[object]) -> None:
@@ -197,6 +109,94 @@ def first_conv_weight(x: Tensor, gy: Tensor, weights: int, step: int, grouped: b
     _call("first_conv_weight", [x, gy, found], numbers)
     found = found if weights > 1 or tasks == 1 else found.sum(0, keepdim=True)
     return found.movedim(-1, 1)
+
+
+class First(NamedTuple):
+    """What the first block keeps of a forward pass for its derivatives."""
+
+    picked: Tensor
+    """The convolution's output at each cell's winner, as p."""
+    which: Tensor
+    """The winners' positions, uint8."""
+    mean: Tensor
+    rstd: Tensor
+    """[B, K]."""
+    patch_mean: Tensor
+    """Of the images' patches [B, 9 C], float64."""
+
+
+def _first_tail(x: Tensor, p: Tensor, w: Tensor, scale: Tensor, kind: Kind, step: int) -> list[object]:
+    grouped = p.shape[0] == 1 and len(x) > 1
+    stride = scale.shape[-1] if len(scale) > 1 else 0
+    numbers = (x.shape[2], kind.pool, stride, torch.get_num_threads())
+    return [_images(x, p, len(w), step, grouped), *(ctypes.c_int64(int(n)) for n in numbers)]
+
+
+def first_forward(
+    x: Tensor, taps: Tensor, scale: Tensor, shift: Tensor, kind: Kind, step: int, grouped: bool
+) -> tuple[Tensor, Tensor, First]:
+    """p, variance [B, K] and what the derivatives need, of images x [B, R, C, H, W], C 1 or 3; the norm comes first.
+
+    taps [B or 1, C, 3, 3, K]; scale, shift [B or 1, K]; p is [1, R, h, w, B*K] where grouped, else [B, R, h, w, K].
+    """
+    tasks, rows, colours, height, width = x.shape
+    tall, wide = (((size - 1) // step + 1) // kind.pool for size in (height, width))
+    channels, size = taps.shape[-1], 9 * colours
+    p = x.new_empty((1, rows, tall, wide, tasks * channels) if grouped else (tasks, rows, tall, wide, channels))
+    kept = First(
+        picked=torch.empty_like(p),
+        which=torch.empty_like(p, dtype=torch.uint8),
+        mean=x.new_empty(tasks, channels),
+        rstd=x.new_empty(tasks, channels),
+        patch_mean=torch.empty(tasks, size, dtype=torch.float64),
+    )
+    var = torch.empty(tasks, channels, dtype=torch.float64)
+    tensors = [x, taps, scale, shift, p, kept.picked, kept.which, kept.mean, kept.rstd, var, kept.patch_mean]
+    _call("first_forward", tensors, [ctypes.c_double(EPS), *_first_tail(x, p, taps, scale, kind, step)])
+    return p, var.to(x.dtype), kept
+
+
+def first_backward(
+    gp: Tensor, x: Tensor, taps: Tensor, scale: Tensor, shift: Tensor, kept: First, kind: Kind, step: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of taps [B, C, 3, 3, K], scale and shift [B, K], a task each.
+
+    And for the second derivative the winners' part of the first, and the covariance of the patches.
+    """
+    won, gw = (x.new_empty(len(x), *taps.shape[1:]) for _ in range(2))
+    gscale, gshift = torch.empty_like(kept.mean), torch.empty_like(kept.mean)
+    size = kept.patch_mean.shape[1]
+    covariance = kept.patch_mean.new_empty(len(x), size, size)
+    tensors = [gp, x, taps, scale, shift, *kept, covariance, won, gw, gscale, gshift]
+    _call("first_backward", tensors, _first_tail(x, gp, taps, scale, kind, step))
+    return gw, gscale, gshift, won, covariance
+
+
+def first_twice(
+    gp: Tensor,
+    x: Tensor,
+    taps: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    kept: First,
+    covariance: Tensor,
+    won: Tensor,
+    gscale: Tensor,
+    gshift: Tensor,
+    htaps: Tensor,
+    hscale: Tensor,
+    hshift: Tensor,
+    kind: Kind,
+    step: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Derivatives of <(htaps, hscale, hshift), first_backward> for gp, taps and scale; that for shift is 0.
+
+    htaps has as many tasks as taps; hscale, hshift, gscale and gshift are [B, K].
+    """
+    made = [torch.empty_like(gp), torch.empty_like(won), torch.empty_like(gscale)]
+    given = [gp, x, taps, scale, shift, *kept, covariance, won, gscale, gshift, htaps, hscale, hshift]
+    _call("first_twice", [*given, *made], _first_tail(x, gp, taps, scale, kind, step))
+    return made[0], made[1], made[2]
 
 
 def _maps(x: Tensor, tasks: int, into: int, out: int) -> ctypes.Array[ctypes.c_int64]:

@@ -1,7 +1,9 @@
 """The outer loop: episodes, outer gradient, optimizer, and at fixed updates the log and a checkpoint."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,11 +11,14 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import sample
 from mamlprobe.data.load import load_pool
 from mamlprobe.data.pool import Pool
-from mamlprobe.learn.outer import meta_gradient
+from mamlprobe.learn.joint import meta_gradients
+from mamlprobe.learn.outer import chunk_size
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.runs.writing import locked
-from mamlprobe.training.progress import bar, show, stopping
+from mamlprobe.training.alike import only_seeds_differ, same_buffers
+from mamlprobe.training.progress import Bar, bar, say, show, stopping
+from mamlprobe.training.room import enough, look
 from mamlprobe.training.session import Hook, Session
 
 LOOKS = {"cpu": 1, "cuda": 25}
@@ -23,9 +28,10 @@ LOOKS = {"cpu": 1, "cuda": 25}
 class Interrupted(Exception):
     """The user stopped a training; its state is kept and the same call goes on from it."""
 
-    def __init__(self, run: Run, update: int) -> None:
+    def __init__(self, run: Run, update: int, *others: Run) -> None:
         self.run, self.update = run, update
-        line = f"interrupted: {update} of {run.config.updates} updates are kept in {run.path}; the same command goes on"
+        folders = ", ".join(str(each.path) for each in (run, *others))
+        line = f"interrupted: {update} of {run.config.updates} updates are kept in {folders}; the same command goes on"
         super().__init__(line)
 
 
@@ -38,6 +44,8 @@ def train(
     root: str | Path | None = None,
     progress: bool = True,
     hooks: Sequence[Hook] = (),
+    chunk: int | None = None,
+    recompute: bool = False,
 ) -> Run:
     """The finished run of this experiment, in the folder ``out/<run name>``.
 
@@ -45,52 +53,138 @@ def train(
     stopped; a finished one is returned as it is. `pool` replaces the data that the experiment names, `root` is where
     raw files lie. What a hook returns at a checkpoint is appended to ``tables/<name of the hook>.csv``.
 
+    `chunk` tasks are held in memory at a time, and `recompute` computes inner steps anew instead of keeping them (see
+    `meta_gradient`): memory for time, with the same result but for rounding. They are no settings of the experiment; a
+    run that was stopped goes on to the same bits only under the same two.
+
     Raises:
-        UserError: an impossible setting, device or folder; a loss that is not finite; data other
-            than the run began with.
+        UserError: an impossible setting, device or folder; an update that does not fit into the memory; a loss that is
+            not finite; data other than the run began with.
+        Interrupted: Ctrl-C; the state after the last whole update is kept.
+    """
+    words: dict[str, Any] = {"device": device, "pool": pool, "root": root, "progress": progress, "hooks": hooks}
+    return train_together([experiment], out, chunk=chunk, recompute=recompute, **words)[0]
+
+
+def train_together(
+    experiments: Sequence[Experiment],
+    out: str | Path = "runs",
+    *,
+    device: str = "auto",
+    pool: Pool | None = None,
+    root: str | Path | None = None,
+    progress: bool = True,
+    hooks: Sequence[Hook] = (),
+    chunk: int | None = None,
+    recompute: bool = False,
+) -> list[Run]:
+    """The finished runs of experiments that differ in their seeds alone, computed as one batch of tasks.
+
+    Every run has the folder and the contents that `train` gives it, but for rounding, which depends on the runs beside
+    it. Finished runs are left alone, and those that are behind catch up first. `chunk` counts the tasks of all runs. A
+    run that fails stops alone: its error is raised when the others have come to their end.
+
+    Raises:
+        UserError: as `train`; experiments that differ in another field, or share a seed.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
     """
     where = pick_device(device)
+    only_seeds_differ(experiments)
+    chunk_size(chunk, experiments[0].tasks)
     _check_hooks(hooks)
-    path = Path(out) / run_name(experiment)
-    there = open_run(path) if path.is_dir() else None
-    if there is not None and there.done:
-        return load_run(make_run(path, experiment, there.image).path)
-    pool = pool or pool_of(experiment.data, root=root)
-    with locked(path):
-        run = make_run(path, experiment, pool.image_shape)
-        session = Session(run, pool, where, progress=progress, hooks=hooks)
+    paths = {Path(out) / run_name(each): each for each in experiments}
+    left = {path: each for path, each in paths.items() if not _finished(path, each)}
+    pool = (pool or pool_of(experiments[0].data, root=root)) if left else None
+    with ExitStack() as stack:
+        sessions: list[Session] = []
+        for path, experiment in left.items():
+            assert pool is not None
+            stack.enter_context(locked(path))
+            run = make_run(path, experiment, pool.image_shape)
+            sessions.append(Session(run, pool, where, progress=progress, hooks=hooks))
+            pool = sessions[0].pool
         try:
-            _to_the_end(session)
+            if sessions:
+                _to_the_end(sessions, {"chunk": chunk, "recompute": recompute})
         except KeyboardInterrupt:
-            raise Interrupted(run, max(session.saved, 0)) from None
-    return load_run(path)
+            kept = max(min(each.saved for each in sessions), 0)
+            raise Interrupted(sessions[0].run, kept, *(each.run for each in sessions[1:])) from None
+    return [load_run(path) for path in paths]
 
 
-def _to_the_end(session: Session) -> None:
+def _finished(path: Path, experiment: Experiment) -> bool:
+    """Whether the folder holds the finished run of the experiment.
+
+    Raises:
+        UserError: it holds one of other settings.
+    """
+    there = open_run(path) if path.is_dir() else None
+    return there is not None and there.done and make_run(path, experiment, there.image).done
+
+
+def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
     """All updates that are left."""
-    experiment, net, pool, learner = session.experiment, session.net, session.pool, session.learner
-    shape = {"way": experiment.way, "shot": experiment.shot, "query": experiment.query, "tasks": experiment.tasks}
-    name, updates, on = session.run.path.name, experiment.updates, session.progress
-    with bar(name, start=max(session.update, 0), updates=updates, on=on) as drawn, stopping(on=on) as stop:
-        if session.update < 0:
-            session.update = 0
-            session.mark()
-        while session.update < updates:
+    same_buffers([each.net for each in sessions])
+    updates, on = sessions[0].experiment.updates, sessions[0].progress
+    if _behind(sessions):
+        look([each for each in sessions if each.update < updates], **how)
+    start = max(min(each.update for each in sessions), 0)
+    with bar(_name(sessions), start=start, updates=updates, on=on) as drawn, stopping(on=on) as stop:
+        for session in sessions:
+            if session.update < 0:
+                session.update = 0
+                session.mark()
+        while group := _behind(sessions):
             if stop.asked:
-                session.save()
+                for session in sessions:
+                    session.save()
                 raise KeyboardInterrupt
-            episodes = sample(pool, split="train", seed=experiment.seed, index=session.update, **shape)
-            gradients, readings = meta_gradient(net, learner.theta, episodes, experiment.method)
-            learner.step(gradients, readings.moments)
-            session.tally.add(readings)
-            session.update += 1
-            if session.update % LOOKS[pool.device.type] == 0:
+            _update(group, drawn, how)
+        for session in sessions:
+            session.finish()
+    for session in sessions:
+        if session.fault is not None:
+            raise session.fault
+
+
+def _behind(sessions: Sequence[Session]) -> list[Session]:
+    """Those that have done the fewest updates, of all that have some left; they take the next one together."""
+    left = [each for each in sessions if each.update < each.experiment.updates and each.fault is None]
+    return [each for each in left if each.update == min(other.update for other in left)]
+
+
+def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any]) -> None:
+    """One update of each."""
+    first, experiment = group[0], group[0].experiment
+    shape = {"way": experiment.way, "shot": experiment.shot, "query": experiment.query, "tasks": experiment.tasks}
+    index, pool = first.update, first.pool
+    episodes = [sample(pool, split="train", seed=each.experiment.seed, index=index, **shape) for each in group]
+    thetas = [each.learner.theta for each in group]
+    with enough(chunk_size(how["chunk"], experiment.tasks * len(group)), recompute=how["recompute"]):
+        found = meta_gradients(first.net, thetas, episodes, experiment.method, **how)
+    looks = (index + 1) % LOOKS[pool.device.type] == 0
+    for session, (gradients, readings) in zip(group, found, strict=True):
+        session.take(gradients, readings)
+        if looks:
+            with session.failing():
                 session.check()
-                show(drawn, session.tally)
-            drawn.update()
+    well = [each for each in group if each.fault is None]
+    if looks and well:
+        show(drawn, well[0].tally)
+    drawn.update()
+    for session in well:
+        with session.failing():
             session.mark()
-        session.finish()
+    for session in group:
+        if session.fault is not None:
+            say(str(session.fault), on=session.progress and len(group) > 1)
+
+
+def _name(sessions: Sequence[Session]) -> str:
+    """The run's name; of several, the recipe and the seeds."""
+    first = sessions[0]
+    seeds = ",".join(str(each.experiment.seed) for each in sessions)
+    return first.run.path.name if len(sessions) == 1 else f"{first.experiment.recipe}-s{seeds}"
 
 
 def pool_of(data: Data, *, root: str | Path | None = None) -> Pool:

@@ -1,7 +1,8 @@
 """One process's part of a training: where it begins, and what it leaves on the disk at each update."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -9,8 +10,9 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.pool import Pool
+from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta, init
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.params import Net, Params
 from mamlprobe.runs import tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mamlprobe.runs.environment import environment
@@ -44,6 +46,8 @@ class Session:
         self.tally = Tally(None if saved is None else saved.words["tally"])
         self.update = -1 if saved is None else saved.update
         self.saved = self.update
+        self.fault: UserError | None = None
+        """Why this run cannot go on, where it cannot."""
         self.validates = SPLIT in pool.splits and self.experiment.validation_tasks > 0
         if not self.validates and self.experiment.validation_tasks:
             say(f"no validation: {pool.name!r} has no split {SPLIT!r}", on=progress)
@@ -53,6 +57,20 @@ class Session:
     def due(self, every: int) -> bool:
         """Whether this update is one of every so many, or the last."""
         return self.update % every == 0 or self.update == self.experiment.updates
+
+    def take(self, gradients: Params, readings: Readings) -> None:
+        """One update."""
+        self.learner.step(gradients, readings.moments)
+        self.tally.add(readings)
+        self.update += 1
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Inside, a user's error is kept as the `fault` of this run."""
+        try:
+            yield
+        except UserError as error:
+            self.fault = error
 
     def check(self) -> None:
         """Reads the losses since the last look.
@@ -104,8 +122,8 @@ class Session:
             tables.append(self.run.path / "tables" / f"{hook.__name__}.csv", table)
 
     def save(self) -> None:
-        """Writes the checkpoint of this update, if it is not there yet, and the time spent."""
-        if self.saved == self.update:
+        """Writes the checkpoint of this update, if it is not there yet, and the time spent; nothing after a fault."""
+        if self.saved == self.update or self.fault is not None:
             return
         self.check()
         checkpoint = Checkpoint(
@@ -120,8 +138,9 @@ class Session:
         self.saved = self.update
 
     def finish(self) -> None:
-        """Writes the mark of a finished run."""
-        write(self.run.path / "done", f"{self.experiment.updates} updates\n".encode())
+        """Writes the mark of a finished run, if it is one."""
+        if self.fault is None:
+            write(self.run.path / "done", f"{self.experiment.updates} updates\n".encode())
 
 
 def _newest(run: Run, progress: bool) -> Checkpoint | None:

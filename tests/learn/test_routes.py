@@ -8,14 +8,15 @@ import torch
 from mamlprobe.learn.methods import METHODS, STATISTICS, Norm
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import Theta, init
-from mamlprobe.nets import conv4, kernels
+from mamlprobe.nets import block, compiled, conv4, convolution
 
 
 def route(monkeypatch, name: str) -> None:
-    if name == "compiled" and kernels.kernels() is None:
+    if name == "compiled" and compiled.kernels() is None:
         pytest.skip("no C++ compiler")
     monkeypatch.setattr(conv4, "fast", lambda x: name != "general")
-    monkeypatch.setattr(kernels, "ready", lambda x: name == "compiled")
+    for module in (block, convolution):
+        monkeypatch.setattr(module, "ready", lambda x: name == "compiled")
 
 
 @pytest.mark.parametrize("fast", ["compiled", "torch"])

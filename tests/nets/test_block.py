@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets import block as blocks
-from mamlprobe.nets import cells, conv4, kernels
+from mamlprobe.nets import cells, compiled, conv4, convolution, kernels
 from mamlprobe.nets.conv4 import ORDERS, Conv4
 
 ROUTES = ["compiled", "torch"]
@@ -20,11 +20,12 @@ def take(monkeypatch):
     """Choose the route: general, torch or compiled."""
 
     def choose(route: str) -> None:
-        ready = kernels.kernels() is not None
+        ready = compiled.kernels() is not None
         if route == "compiled" and not ready:
             pytest.skip("no C++ compiler")
         monkeypatch.setattr(conv4, "fast", lambda x: route != "general")
-        monkeypatch.setattr(kernels, "ready", lambda x: route == "compiled")
+        for module in (blocks, convolution):
+            monkeypatch.setattr(module, "ready", lambda x: route == "compiled")
 
     return choose
 
@@ -208,23 +209,23 @@ def test_values_that_are_not_finite_stay_so(take):
 
 
 def test_compiling_once_is_enough(tmp_path, monkeypatch):
-    if kernels.compiler() is None:
+    if compiled.compiler() is None:
         pytest.skip("no C++ compiler")
-    path = kernels.library_path()
+    path = compiled.library_path()
     assert path is not None
     before = path.stat().st_mtime_ns
-    assert kernels.prepare()
+    assert compiled.prepare()
     assert path.stat().st_mtime_ns == before
     monkeypatch.setenv("MAMLPROBE_KERNELS", "off")
-    kernels.library_path.cache_clear()
-    kernels.kernels.cache_clear()
+    compiled.library_path.cache_clear()
+    compiled.kernels.cache_clear()
     try:
-        assert not kernels.prepare()
-        assert kernels.kernels() is None
+        assert not compiled.prepare()
+        assert compiled.kernels() is None
     finally:
         monkeypatch.undo()
-        kernels.library_path.cache_clear()
-        kernels.kernels.cache_clear()
+        compiled.library_path.cache_clear()
+        compiled.kernels.cache_clear()
 
 
 def test_a_compiler_that_fails_leaves_the_general_route(tmp_path, monkeypatch):
@@ -233,12 +234,12 @@ def test_a_compiler_that_fails_leaves_the_general_route(tmp_path, monkeypatch):
     tool.chmod(0o755)
     monkeypatch.setenv("CXX", str(tool))
     monkeypatch.setenv("MAMLPROBE_CACHE", str(tmp_path / "cache"))
-    kernels.library_path.cache_clear()
-    kernels.kernels.cache_clear()
+    compiled.library_path.cache_clear()
+    compiled.kernels.cache_clear()
     try:
-        assert not kernels.prepare()
+        assert not compiled.prepare()
         assert list((tmp_path / "cache").iterdir()) == []
     finally:
         monkeypatch.undo()
-        kernels.library_path.cache_clear()
-        kernels.kernels.cache_clear()
+        compiled.library_path.cache_clear()
+        compiled.kernels.cache_clear()

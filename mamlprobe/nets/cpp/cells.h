@@ -1,61 +1,10 @@
-// The dense passes of the convolutional block on a CPU; block.py has the formulas and the same in torch.
+// Norm, ReLU and pooling of a block; cells.py has the formulas and the same in torch.
 //
 // Maps are y [groups, rows, height, width, channels], channels innermost. A group and channel is normalised together:
 // count = rows * height * width values. A cell is what one output value sees: P x P positions (P = 2 pools, 1 does
 // not); positions that no cell covers (odd sizes) count for the statistics alone. With FIRST the ReLU, of y + bias,
 // comes before the norm. Sums are taken along rows of cells in T and carried on in double, in an order that does not
 // depend on the number of threads.
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <vector>
-
-typedef int64_t Int;
-
-namespace {
-
-#if defined(__AVX512F__)
-constexpr int WIDE = 64;
-#elif defined(__AVX__)
-constexpr int WIDE = 32;
-#else
-constexpr int WIDE = 16;
-#endif
-template <class T>
-struct Vector;
-template <>
-struct Vector<float> {
-  typedef float type __attribute__((vector_size(WIDE)));
-  static constexpr int lanes = WIDE / 4;
-};
-template <>
-struct Vector<double> {
-  typedef double type __attribute__((vector_size(WIDE)));
-  static constexpr int lanes = WIDE / 8;
-};
-
-template <class V, class T>
-inline V load(const T* from) {
-  V v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-
-template <class V, class T>
-inline void store(T* to, const V& v) {
-  std::memcpy(to, &v, sizeof v);
-}
-
-// Calls body(V, channel) for whole vectors of channels, then for the rest one by one.
-template <class T, class Body>
-inline void lanes(Int channels, const Body& body) {
-  typedef T One __attribute__((vector_size(sizeof(T))));
-  constexpr int L = Vector<T>::lanes;
-  Int c = 0;
-  for (; c + L <= channels; c += L) body(typename Vector<T>::type{}, c);
-  for (; c < channels; c++) body(One{}, c);
-}
 
 struct Shape {
   Int groups, rows, height, width, channels;
@@ -99,11 +48,12 @@ void visit(const Shape& s, Int image, Int first, Int end, const Cell& cell, cons
     }
 }
 
+// y, or relu(y + bias); what is no further above 0 than `margin` is 0: see `winner`.
 template <class V, bool FIRST>
-inline V activity(V y, V bias) {
+inline V activity(V y, V bias, V margin = V{}) {
   if (!FIRST) return y;
   const V v = y + bias;
-  return v < V{} ? V{} : v;
+  return v <= margin ? V{} : v;
 }
 
 template <class V>
@@ -111,14 +61,15 @@ inline V constant(int k) {
   return V{} + decltype(V{}[0] + V{}[0])(k);
 }
 
-// The position among the P x P whose signed activity is largest, the first of equals, and that activity.
+// The position among the P x P whose signed activity is largest, the first of equals, and that activity. Values no
+// further apart than `margin` are equals: the same sum of products, rounded otherwise at another place.
 template <class V, int P>
-inline V winner(const V* s, V sign, V& which) {
+inline V winner(const V* s, V sign, V& which, V margin = V{}) {
   V best = s[0], key = sign * s[0];
   which = V{};
   for (int k = 1; k < P * P; k++) {
     const V other = sign * s[k];
-    const auto more = other > key;
+    const auto more = other > key + margin;
     key = more ? other : key;
     best = more ? s[k] : best;
     which = more ? constant<V>(k) : which;
@@ -128,8 +79,8 @@ inline V winner(const V* s, V sign, V& which) {
 
 // The same, and the gradient that the ReLU after the norm lets through there.
 template <class V, int P, bool FIRST>
-inline V chosen(const V* v, V sign, V gain, V mu, V offset, V gradient, V& best, V& which) {
-  best = winner<V, P>(v, sign, which);
+inline V chosen(const V* v, V sign, V margin, V gain, V mu, V offset, V gradient, V& best, V& which) {
+  best = winner<V, P>(v, sign, which, margin);
   const V z = gain * (best - mu) + offset;
   return FIRST ? gradient : z > V{} ? gradient : V{};
 }
@@ -158,22 +109,21 @@ struct Line {  // running sums of one row of cells, flushed into doubles
   }
 };
 
-// Signs of the scales and scale * r, by group and channel.
+// Signs of the scales, scale * r, and how far apart equals may be, by group and channel.
 template <class T>
 struct Gains {
-  std::vector<T> sign, gain;
+  std::vector<T> sign, gain, margin;
   Gains(const T* scale, const T* rstd, const Shape& s, Int stride)
-      : sign(s.groups * s.channels), gain(s.groups * s.channels) {
+      : sign(s.groups * s.channels), gain(sign.size()), margin(sign.size()) {
     for (Int n = 0; n < s.groups * s.channels; n++) {
       const T v = scale[n / s.channels * stride + n % s.channels];
       sign[n] = v > T(0) ? T(1) : v < T(0) ? T(-1) : T(0);
       gain[n] = rstd ? v * rstd[n] : T(0);
+      margin[n] = rstd ? 256 * std::numeric_limits<T>::epsilon() / rstd[n] : T(0);
     }
   }
 };
 
-#define HERE(pointer) load<V>((pointer) + c)
-#define EACH [&](auto zero, Int c) { typedef decltype(zero) V;
 
 template <class T, int P, bool FIRST>
 void forward(const T* y, const T* bias, const T* scale, const T* shift, T* out, T* mean, T* rstd, double* variance,
@@ -248,13 +198,13 @@ void backward(const T* gp, const T* y, const T* bias, const T* scale, const T* s
   bands<P>(s, threads, each, [&](Int n, Int g, Int image, Int first, Int end) {
     Line<T> line(2 * C, &parts[n * 2 * C]);
     T *one = line.at(0), *two = line.at(C);
-    const T *sign = &k.sign[g * C], *gain = &k.gain[g * C], *mu = mean + g * C, *bs = bias + g * stride,
+    const T *sign = &k.sign[g * C], *margin = &k.margin[g * C], *gain = &k.gain[g * C], *mu = mean + g * C, *bs = bias + g * stride,
             *sh = shift + g * stride;
     const auto cell = [=](const Int* at, Int to) {
       lanes<T>(C, EACH
         V v[P * P], best, which;
-        for (int p = 0; p < P * P; p++) v[p] = activity<V, FIRST>(HERE(y + at[p]), HERE(bs));
-        const V gz = chosen<V, P, FIRST>(v, HERE(sign), HERE(gain), HERE(mu), HERE(sh), HERE(gp + to), best, which);
+        for (int p = 0; p < P * P; p++) v[p] = activity<V, FIRST>(HERE(y + at[p]), HERE(bs), HERE(margin));
+        const V gz = chosen<V, P, FIRST>(v, HERE(sign), HERE(margin), HERE(gain), HERE(mu), HERE(sh), HERE(gp + to), best, which);
         store(one + c, HERE(one) + gz);
         store(two + c, HERE(two) + gz * (best - HERE(mu)));
       });
@@ -276,14 +226,14 @@ void backward(const T* gp, const T* y, const T* bias, const T* scale, const T* s
   bands<P>(s, threads, each, [&](Int n, Int g, Int image, Int first, Int end) {
     Line<T> line(FIRST ? C : 0, FIRST ? &parts[n * C] : nullptr);
     T* total = line.at(0);
-    const T *sign = &k.sign[g * C], *gain = &k.gain[g * C], *mu = mean + g * C, *bs = bias + g * stride,
+    const T *sign = &k.sign[g * C], *margin = &k.margin[g * C], *gain = &k.gain[g * C], *mu = mean + g * C, *bs = bias + g * stride,
             *sh = shift + g * stride, *a0 = &c0[g * C], *a1 = &c1[g * C];
     const auto cell = [=](const Int* at, Int to) {
       lanes<T>(C, EACH
         V v[P * P], best, which;
-        for (int p = 0; p < P * P; p++) v[p] = activity<V, FIRST>(HERE(y + at[p]), HERE(bs));
+        for (int p = 0; p < P * P; p++) v[p] = activity<V, FIRST>(HERE(y + at[p]), HERE(bs), HERE(margin));
         const V gz = HERE(gain) *
-            chosen<V, P, FIRST>(v, HERE(sign), HERE(gain), HERE(mu), HERE(sh), HERE(gp + to), best, which);
+            chosen<V, P, FIRST>(v, HERE(sign), HERE(margin), HERE(gain), HERE(mu), HERE(sh), HERE(gp + to), best, which);
         for (int p = 0; p < P * P; p++) {
           V x = HERE(a1) * (v[p] - HERE(mu)) + HERE(a0) + (which == constant<V>(p) ? gz : V{});
           if (FIRST) {
@@ -296,7 +246,7 @@ void backward(const T* gp, const T* y, const T* bias, const T* scale, const T* s
     };
     const auto rest = [=](Int at) {
       lanes<T>(C, EACH
-        const V v = activity<V, FIRST>(HERE(y + at), HERE(bs));
+        const V v = activity<V, FIRST>(HERE(y + at), HERE(bs), HERE(margin));
         V x = HERE(a1) * (v - HERE(mu)) + HERE(a0);
         if (FIRST) {
           x = v > V{} ? x : V{};
@@ -324,13 +274,13 @@ void twice(const T* gp, const T* y, const T* bias, const T* scale, const T* shif
   bands<P>(s, threads, each, [&](Int n, Int g, Int image, Int first, Int end) {
     Line<T> line(3 * C, &parts[n * 3 * C]);
     T *one = line.at(0), *two = line.at(C), *three = line.at(2 * C);
-    const T *sign = &k.sign[g * C], *gain = &k.gain[g * C], *mu = mean + g * C, *bs = bias + g * stride,
+    const T *sign = &k.sign[g * C], *margin = &k.margin[g * C], *gain = &k.gain[g * C], *mu = mean + g * C, *bs = bias + g * stride,
             *sh = shift + g * stride, *hb = hbias + g * C;
     const auto cell = [=](const Int* at, Int to) {
       lanes<T>(C, EACH
         V v[P * P], best, which, picked{}, d1{}, d2{};
-        for (int p = 0; p < P * P; p++) v[p] = activity<V, FIRST>(HERE(y + at[p]), HERE(bs));
-        const V gz = chosen<V, P, FIRST>(v, HERE(sign), HERE(gain), HERE(mu), HERE(sh), HERE(gp + to), best, which);
+        for (int p = 0; p < P * P; p++) v[p] = activity<V, FIRST>(HERE(y + at[p]), HERE(bs), HERE(margin));
+        const V gz = chosen<V, P, FIRST>(v, HERE(sign), HERE(margin), HERE(gain), HERE(mu), HERE(sh), HERE(gp + to), best, which);
         for (int p = 0; p < P * P; p++) {
           V h = HERE(hy + at[p]);
           if (FIRST) h = v[p] > V{} ? h + HERE(hb) : V{};
@@ -345,7 +295,7 @@ void twice(const T* gp, const T* y, const T* bias, const T* scale, const T* shif
     };
     const auto rest = [=](Int at) {
       lanes<T>(C, EACH
-        const V v = activity<V, FIRST>(HERE(y + at), HERE(bs));
+        const V v = activity<V, FIRST>(HERE(y + at), HERE(bs), HERE(margin));
         V h = HERE(hy + at);
         if (FIRST) h = v > V{} ? h + HERE(hb) : V{};
         store(one + c, HERE(one) + h);
@@ -373,15 +323,15 @@ void twice(const T* gp, const T* y, const T* bias, const T* scale, const T* shif
   bands<P>(s, threads, each, [&](Int n, Int g, Int image, Int first, Int end) {
     Line<T> line(FIRST ? C : 0, FIRST ? &parts[n * C] : nullptr);
     T* total = line.at(0);
-    const T *sign = &k.sign[g * C], *gain = &k.gain[g * C], *mu = mean + g * C, *bs = bias + g * stride,
+    const T *sign = &k.sign[g * C], *margin = &k.margin[g * C], *gain = &k.gain[g * C], *mu = mean + g * C, *bs = bias + g * stride,
             *sh = shift + g * stride, *hb = hbias + g * C, *d0 = &c0[g * C], *d1 = &c1[g * C], *d2 = &c2[g * C],
             *e0 = &h0[g * C], *e1 = &h1[g * C];
     const auto cell = [=](const Int* at, Int to) {
       lanes<T>(C, EACH
         V v[P * P], best, which, picked{};
-        for (int p = 0; p < P * P; p++) v[p] = activity<V, FIRST>(HERE(y + at[p]), HERE(bs));
+        for (int p = 0; p < P * P; p++) v[p] = activity<V, FIRST>(HERE(y + at[p]), HERE(bs), HERE(margin));
         const V gz = HERE(e1) *
-            chosen<V, P, FIRST>(v, HERE(sign), HERE(gain), HERE(mu), HERE(sh), HERE(gp + to), best, which);
+            chosen<V, P, FIRST>(v, HERE(sign), HERE(margin), HERE(gain), HERE(mu), HERE(sh), HERE(gp + to), best, which);
         for (int p = 0; p < P * P; p++) {
           V h = HERE(hy + at[p]);
           if (FIRST) h = v[p] > V{} ? h + HERE(hb) : V{};
@@ -400,7 +350,7 @@ void twice(const T* gp, const T* y, const T* bias, const T* scale, const T* shif
     };
     const auto rest = [=](Int at) {
       lanes<T>(C, EACH
-        const V v = activity<V, FIRST>(HERE(y + at), HERE(bs));
+        const V v = activity<V, FIRST>(HERE(y + at), HERE(bs), HERE(margin));
         V h = HERE(hy + at);
         if (FIRST) h = v > V{} ? h + HERE(hb) : V{};
         V x = HERE(d2) * h + HERE(d1) * (v - HERE(mu)) + HERE(d0);
@@ -418,162 +368,3 @@ void twice(const T* gp, const T* y, const T* bias, const T* scale, const T* shif
     for (Int n = 0; n < s.groups * C; n++) xbias[n] = T(sums[n]);
   }
 }
-
-// ---- the first convolution: few input channels, whose own gradient nobody asks for ----
-
-struct Images {  // x [tasks, rows, CIN, height, width]; y [..., tall, wide, channels] with these strides
-  Int tasks, rows, height, width, step, tall, wide, channels, by_task, by_row, by_pixel, weight_stride;
-};
-
-template <class T, int CIN>
-void padded(const T* x, const Images& s, std::vector<T>& into) {
-  const Int W = s.width + 2;
-  into.assign(CIN * (s.height + 2) * W, T(0));
-  for (int c = 0; c < CIN; c++)
-    for (Int i = 0; i < s.height; i++)
-      std::memcpy(&into[(c * (s.height + 2) + i + 1) * W + 1], x + (c * s.height + i) * s.width, s.width * sizeof(T));
-}
-
-template <class T, class V, int CIN, int PIXELS>
-inline void taps(const T* x, const Images& s, Int i, Int j, const T* w, Int C, T* y) {
-  const Int W = s.width + 2, plane = (s.height + 2) * W;
-  V sum[PIXELS];
-  for (int p = 0; p < PIXELS; p++) sum[p] = V{} ;
-  for (int c = 0; c < CIN; c++)
-    for (int a = 0; a < 3; a++)
-      for (int b = 0; b < 3; b++) {
-        const V weight = load<V>(w + ((c * 3 + a) * 3 + b) * C);
-        const T* from = x + c * plane + (i * s.step + a) * W + j * s.step + b;
-        for (int p = 0; p < PIXELS; p++) sum[p] += from[p * s.step] * weight;
-      }
-  for (int p = 0; p < PIXELS; p++) store(y + p * s.by_pixel, sum[p]);
-}
-
-template <class T, int CIN>
-void first_conv(const T* x, const T* w, T* y, const Images& s, int threads) {
-  typedef typename Vector<T>::type V;
-  constexpr int L = Vector<T>::lanes;
-  typedef T One __attribute__((vector_size(sizeof(T))));
-  const Int C = s.channels;
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (Int n = 0; n < s.tasks * s.rows; n++) {
-    std::vector<T> image;
-    padded<T, CIN>(x + n * CIN * s.height * s.width, s, image);
-    const T* weights = w + n / s.rows * s.weight_stride;
-    T* out = y + n / s.rows * s.by_task + n % s.rows * s.by_row;
-    for (Int i = 0; i < s.tall; i++)
-      for (Int c = 0; c < C;) {
-        const bool whole = c + L <= C;
-        Int j = 0;
-        T* line = out + i * s.wide * s.by_pixel + c;
-        for (; j + 8 <= s.wide; j += 8)
-          whole ? taps<T, V, CIN, 8>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel)
-                : taps<T, One, CIN, 8>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel);
-        for (; j < s.wide; j++)
-          whole ? taps<T, V, CIN, 1>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel)
-                : taps<T, One, CIN, 1>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel);
-        c += whole ? L : 1;
-      }
-  }
-}
-
-template <class T, class V, int CIN>
-inline void correlate(const T* x, const Images& s, Int i, const T* gy, T* gw) {
-  const Int W = s.width + 2, plane = (s.height + 2) * W, C = s.channels;
-  V sum[9 * CIN];
-#pragma GCC unroll 27
-  for (int t = 0; t < 9 * CIN; t++) sum[t] = load<V>(gw + t * C);
-  for (Int j = 0; j < s.wide; j++) {
-    const V g = load<V>(gy + j * s.by_pixel);
-#pragma GCC unroll 27
-    for (int t = 0; t < 9 * CIN; t++)
-      sum[t] += x[t / 9 * plane + (i * s.step + t / 3 % 3) * W + j * s.step + t % 3] * g;
-  }
-#pragma GCC unroll 27
-  for (int t = 0; t < 9 * CIN; t++) store(gw + t * C, sum[t]);
-}
-
-template <class T, int CIN>
-void first_conv_weight(const T* x, const T* gy, T* gw, const Images& s, int threads) {
-  typedef typename Vector<T>::type V;
-  constexpr int L = Vector<T>::lanes;
-  typedef T One __attribute__((vector_size(sizeof(T))));
-  const Int C = s.channels, size = 9 * CIN * C;
-  std::vector<T> parts(s.tasks * s.rows * size, T(0));
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (Int n = 0; n < s.tasks * s.rows; n++) {
-    std::vector<T> image;
-    padded<T, CIN>(x + n * CIN * s.height * s.width, s, image);
-    const T* from = gy + n / s.rows * s.by_task + n % s.rows * s.by_row;
-    for (Int i = 0; i < s.tall; i++)
-      for (Int c = 0; c < C;) {
-        const bool whole = c + L <= C;
-        const T* line = from + i * s.wide * s.by_pixel + c;
-        whole ? correlate<T, V, CIN>(image.data(), s, i, line, &parts[n * size + c])
-              : correlate<T, One, CIN>(image.data(), s, i, line, &parts[n * size + c]);
-        c += whole ? L : 1;
-      }
-  }
-  std::vector<double> sum(size);
-  for (Int b = 0; b < s.tasks; b++) {
-    std::fill(sum.begin(), sum.end(), 0.0);
-    for (Int r = 0; r < s.rows; r++)
-      for (Int t = 0; t < size; t++) sum[t] += parts[(b * s.rows + r) * size + t];
-    for (Int t = 0; t < size; t++) gw[b * size + t] = T(sum[t]);
-  }
-}
-
-#include "winograd.h"
-
-}  // namespace
-
-// One entry a pass and precision. `kind` is 2 * (pooling) + (ReLU first).
-#define BLOCK(NAME, T, PARAMETERS, ARGUMENTS, INNER)                                  \
-  extern "C" void NAME PARAMETERS {                                                   \
-    const Shape s{groups, rows, height, width, channels};                            \
-    if (kind == 0) INNER<T, 1, false> ARGUMENTS;                                      \
-    if (kind == 1) INNER<T, 1, true> ARGUMENTS;                                       \
-    if (kind == 2) INNER<T, 2, false> ARGUMENTS;                                      \
-    if (kind == 3) INNER<T, 2, true> ARGUMENTS;                                       \
-  }
-#define TAIL Int groups, Int rows, Int height, Int width, Int channels, Int stride, Int kind, Int threads
-#define EVERY(T, END)                                                                                              \
-  BLOCK(forward_##END, T,                                                                                          \
-        (const T* y, const T* bias, const T* scale, const T* shift, T* out, T* mean, T* rstd, double* variance,    \
-         double eps, TAIL),                                                                                        \
-        (y, bias, scale, shift, out, mean, rstd, variance, s, stride, eps, threads), forward)                      \
-  BLOCK(backward_##END, T,                                                                                         \
-        (const T* gp, const T* y, const T* bias, const T* scale, const T* shift, const T* mean, const T* rstd,     \
-         T* gy, T* gbias, T* gscale, T* gshift, TAIL),                                                             \
-        (gp, y, bias, scale, shift, mean, rstd, gy, gbias, gscale, gshift, s, stride, threads), backward)          \
-  BLOCK(twice_##END, T,                                                                                            \
-        (const T* gp, const T* y, const T* bias, const T* scale, const T* shift, const T* mean, const T* rstd,     \
-         const T* gscale, const T* gshift, const T* hy, const T* hbias, const T* hscale, const T* hshift, T* xgp,  \
-         T* xy, T* xbias, T* xscale, TAIL),                                                                        \
-        (gp, y, bias, scale, shift, mean, rstd, gscale, gshift, hy, hbias, hscale, hshift, xgp, xy, xbias, xscale, \
-         s, stride, threads),                                                                                      \
-        twice)                                                                                                     \
-  extern "C" void first_conv_##END(const T* x, const T* w, T* y, const Int* n, Int colours, Int threads) {         \
-    const Images s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11]};                      \
-    colours == 1 ? first_conv<T, 1>(x, w, y, s, threads) : first_conv<T, 3>(x, w, y, s, threads);                  \
-  }                                                                                                                \
-  extern "C" void first_conv_weight_##END(const T* x, const T* gy, T* gw, const Int* n, Int colours,               \
-                                          Int threads) {                                                           \
-    const Images s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11]};                      \
-    colours == 1 ? first_conv_weight<T, 1>(x, gy, gw, s, threads)                                                  \
-                 : first_conv_weight<T, 3>(x, gy, gw, s, threads);                                                 \
-  }
-#define WINOGRAD(T, END)                                                                                             \
-  extern "C" void conv_##END(const T* x, const T* w, const T* x2, const T* w2, T* y, const Int* n, Int pairs,        \
-                             Int turned, Int threads) {                                                              \
-    const T *maps[2] = {x, x2}, *by[2] = {w, w2};                                                                    \
-    winograd<T>(maps, by, int(pairs), y, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]}, turned,       \
-                int(threads));                                                                                       \
-  }                                                                                                                  \
-  extern "C" void conv_weight_##END(const T* x, const T* gy, T* gw, const Int* n, Int threads) {                     \
-    winograd_weight<T>(x, gy, gw, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]}, int(threads));       \
-  }
-WINOGRAD(float, f32)
-WINOGRAD(double, f64)
-EVERY(float, f32)
-EVERY(double, f64)

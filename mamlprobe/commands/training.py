@@ -1,0 +1,107 @@
+"""The command `train` as a dataclass, a field an option; `run` does what it says."""
+
+import re
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, Literal
+
+from tyro import MISSING
+from tyro.conf import Positional, arg
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import sample
+from mamlprobe.learn.methods import Method
+from mamlprobe.nets.build import NetSpec
+from mamlprobe.recipes import RECIPES, recipe
+from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.training.loop import pick_device, pool_of, train_together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Trains a recipe into the folder OUT/<run>, or goes on where it stopped; defaults are the recipe's."""
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE", help=", ".join(RECIPES))]
+    preset: Literal["smoke", "quick", "paper"]
+    """Size: seconds, minutes on a CPU, as published."""
+    out: str = "runs"
+    """Folder of the runs."""
+    data_root: str | None = None
+    """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:<number>."""
+    chunk: int | None = None
+    """Tasks held in memory at a time; all of an update where not given. Fewer need less memory, for the same result."""
+    recompute: bool = False
+    """Compute inner steps a second time instead of keeping them: memory does not grow with their number."""
+    seed: int
+    """Decides the initial parameters and the training tasks."""
+    seeds: str | None = None
+    """Several seeds parted by commas, instead of one: their runs are trained together as one batch of tasks."""
+    updates: int
+    """Updates of the outer loop."""
+    way: int
+    """Classes a task."""
+    shot: int
+    """Support items a class."""
+    query: int
+    """Query items a class."""
+    tasks: int
+    """Tasks an update."""
+    validate_every: int
+    """Updates between two points of the log."""
+    validation_tasks: int
+    """0 for no validation."""
+    checkpoint_every: int
+    """Updates between two checkpoints."""
+    data: Annotated[Data, arg(name="")]
+    net: NetSpec
+    method: Annotated[Method, arg(name="")]
+
+    @property
+    def experiment(self) -> Experiment:
+        """The recipe with what was changed in it."""
+        return replace(recipe(self.recipe, self.preset), **{name: getattr(self, name) for name in _settings()})
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """One for each of the seeds.
+
+        Raises:
+            UserError: seeds that are no whole numbers.
+        """
+        if self.seeds is None:
+            return [self.experiment]
+        words = self.seeds.split(",")
+        if not all(re.fullmatch(r" *-?\d+ *", word) for word in words):
+            raise UserError("train", "seeds must be whole numbers parted by commas", repr(self.seeds), "write 0,1,2")
+        return [replace(self.experiment, seed=int(word)) for word in words]
+
+    def run(self) -> None:
+        """Trains and says where the runs are and how good they are."""
+        experiments, data = self.experiments, self.experiment.data
+        pick_device(self.device)
+        pool = pool_of(data, root=self.data_root)
+        for split in ("train", *(["val"] if "val" in pool.splits and self.validation_tasks else [])):
+            sample(pool, split=split, way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)  # can it be?
+        how: dict[str, Any] = {"device": self.device, "chunk": self.chunk, "recompute": self.recompute}
+        for done in train_together(experiments, self.out, pool=pool, **how):
+            print(f"run: {done.path}")
+            log = done.log[done.log["quantity"] == "accuracy"]
+            for row in log[log["update"] == log["update"].max()].itertuples():
+                print(f"{row.split} accuracy at update {row.update}: {100 * row.value:.1f} % ({row.tasks} tasks)")
+
+
+def _settings() -> list[str]:
+    """The settings of an experiment that are words of `Train` too."""
+    ours = {each.name for each in fields(Train)} - {"recipe"}
+    return [each.name for each in fields(Experiment) if each.name in ours]
+
+
+def train_words(name: str, preset: str, dataset: str | None) -> Train:
+    """The words that stand for the recipe as it is, on its own data set or on another."""
+    known = recipe(name, preset)
+    if dataset not in (None, "", known.data.dataset):
+        known = replace(known, data=Data(dataset=str(dataset)))
+    settings: dict[str, Any] = {each: getattr(known, each) for each in _settings()}
+    words: dict[str, Any] = {"recipe": MISSING, "preset": preset}
+    return Train(**words, **settings)

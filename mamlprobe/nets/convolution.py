@@ -1,0 +1,156 @@
+"""3x3 convolutions of maps [G, R, H, W, B*K] with their own first and second derivative."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.nets import kernels
+from mamlprobe.nets.compiled import ready
+
+Gradients = tuple[Tensor | None, ...]
+
+
+def last(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
+    """The backward without graph, refused where a graph is asked for: torch's own mark lets gradients get lost."""
+
+    @wraps(backward)
+    def wrapper(ctx: Any, *along: Tensor | None) -> Gradients:
+        if torch.is_grad_enabled() and any(h is not None and h.requires_grad for h in along):
+            raise UserError(
+                "conv4",
+                "the fast blocks can be differentiated twice",
+                "a third derivative",
+                "set MAMLPROBE_KERNELS=off (on the CPU), or leave out create_graph in the second",
+            )
+        with torch.no_grad():
+            return backward(ctx, *along)
+
+    return wrapper
+
+
+def compiled_images(x: Tensor) -> bool:
+    """Whether the images [B, R, C, H, W] can take the compiled first convolution."""
+    return x.shape[2] in (1, 3) and not x.requires_grad and ready(x)
+
+
+def _compiled(x: Tensor, step: int) -> bool:
+    """Whether our own convolution is the faster one: not on the smallest maps."""
+    return step == 1 and x.shape[2] * x.shape[3] > 16 and ready(x)
+
+
+def _conv(x: Tensor, w: Tensor, step: int, *more: Tensor) -> Tensor:
+    """3x3 convolution, padding 1, of maps x [G, R, H, W, B*C] by w [B, K, C, 3, 3]; plus that of a second x and w."""
+    if _compiled(x, step):
+        return kernels.conv(x, w, *more)
+    y = F.conv2d(_planes(x), _filters(w), None, step, 1, 1, len(w)).movedim(1, -1)
+    if more:
+        y = y + F.conv2d(_planes(more[0]), _filters(more[1]), None, step, 1, 1, len(w)).movedim(1, -1)
+    return y.contiguous().unflatten(0, x.shape[:2])
+
+
+def _planes(x: Tensor) -> Tensor:
+    """Maps as torch's convolutions take them: [G R, K, H, W], channels last in memory."""
+    return x.flatten(0, 1).movedim(-1, 1)
+
+
+def _filters(w: Tensor) -> Tensor:
+    return w.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _conv_backward(
+    gy: Tensor, x: Tensor, w: Tensor, step: int, mask: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of the input and of the weight, those that the mask asks for."""
+    if _compiled(x, step):
+        gx = kernels.conv(gy, w, turned=True) if mask[0] else None
+        return gx, kernels.conv_weight(x, gy, len(w)) if mask[1] else None
+    if not any(mask):
+        return None, None
+    ones, twos = [1, 1], [step, step]
+    flags = [*mask, False]
+    gx, gw, _ = torch.ops.aten.convolution_backward(
+        _planes(gy), _planes(x), _filters(w), None, twos, ones, ones, False, [0, 0], len(w), flags
+    )
+    gx = gx.movedim(1, -1).contiguous().unflatten(0, x.shape[:2]) if mask[0] else None
+    return gx, gw.reshape(w.shape) if mask[1] else None
+
+
+class Conv(Function):
+    """`_conv`; the shared weights of B tasks whose maps lie behind each other are B = 1."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, step: int) -> Tensor:
+        """Maps of the convolution."""
+        ctx.save_for_backward(x, w)
+        ctx.step = step
+        return _conv(x, w, step)
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> Gradients:
+        """Gradients, themselves differentiable once."""
+        x, w = ctx.saved_tensors
+        gx, gw = _ConvGradient.apply(gy.contiguous(), x, w, ctx.step, ctx.needs_input_grad[:2])
+        return gx, gw, None
+
+
+class _ConvGradient(Function):
+    """The first derivative of `Conv`: bilinear in gy and (w, x), so its own derivative is four convolutions."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, gy: Tensor, x: Tensor, w: Tensor, step: int, mask: tuple[bool, bool]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        ctx.save_for_backward(gy, x, w)
+        ctx.step = step
+        ctx.set_materialize_grads(False)
+        return _conv_backward(gy, x, w, step, mask)
+
+    @staticmethod
+    @last
+    def backward(ctx: Any, hx: Tensor | None, hw: Tensor | None) -> Gradients:
+        gy, x, w = ctx.saved_tensors
+        step = ctx.step
+        need_gy, need_x, need_w = ctx.needs_input_grad[:3]
+        pairs = [] if hx is None else [hx.contiguous(), w]
+        pairs += [] if hw is None else [x, hw.contiguous()]
+        ggy = _conv(pairs[0], pairs[1], step, *pairs[2:]) if need_gy and pairs else None
+        gw = None if hx is None else _conv_backward(gy, hx.contiguous(), w, step, (False, need_w))[1]
+        gx = None if hw is None else _conv_backward(gy, x, hw.contiguous(), step, (need_x, False))[0]
+        return ggy, gx, gw, None, None
+
+
+class FirstConv(Function):
+    """The convolution of images that need no gradient, compiled."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, step: int, grouped: bool) -> Tensor:
+        """Maps of the convolution."""
+        ctx.save_for_backward(x)
+        ctx.weights, ctx.step, ctx.grouped = len(w), step, grouped
+        return kernels.first_conv(x, w, step, grouped)
+
+    @staticmethod
+    def backward(ctx: Any, gy: Tensor) -> Gradients:
+        """Gradients, themselves differentiable once."""
+        (x,) = ctx.saved_tensors
+        return None, _FirstConvGradient.apply(gy.contiguous(), x, ctx.weights, ctx.step, ctx.grouped), None, None
+
+
+class _FirstConvGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, gy: Tensor, x: Tensor, weights: int, step: int, grouped: bool) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.step, ctx.grouped = step, grouped
+        return kernels.first_conv_weight(x, gy, weights, step, grouped)
+
+    @staticmethod
+    @last
+    def backward(ctx: Any, hw: Tensor) -> Gradients:
+        (x,) = ctx.saved_tensors
+        return kernels.first_conv(x, hw, ctx.step, ctx.grouped), None, None, None, None

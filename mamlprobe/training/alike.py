@@ -1,0 +1,54 @@
+"""Whether runs can be trained together: of the same shape and settings, each with a seed of its own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.spec import to_dict
+from mamlprobe.nets.params import Net
+from mamlprobe.runs.experiment import Experiment
+
+
+def only_seeds_differ(experiments: Sequence[Experiment]) -> None:
+    """Refuses experiments that differ in anything but the seed, or that share one.
+
+    Raises:
+        UserError: the message names the field.
+    """
+    if not experiments:
+        raise UserError("train_together", "there must be at least one experiment", "none", "give a list of them")
+    flat = [_flat(to_dict(each)) for each in experiments]
+    for other in flat[1:]:
+        for name, value in flat[0].items():
+            if name != "seed" and other[name] != value:
+                got = f"{name} {value} and {other[name]}"
+                raise UserError("train_together", "runs must differ in their seeds alone", got, "train them apart")
+    seeds = [each.seed for each in experiments]
+    for seed in seeds:
+        if seeds.count(seed) > 1:
+            raise UserError("train_together", "every run must have a seed of its own", f"{seed} twice", "name it once")
+
+
+def same_buffers(nets: Sequence[Net]) -> None:
+    """Refuses modules whose tensors beside the parameters depend on the seed: one net computes for all runs.
+
+    Raises:
+        UserError: the message names the tensor.
+    """
+    modules = [net.module for net in nets if isinstance(getattr(net, "module", None), torch.nn.Module)]  # type: ignore[attr-defined]
+    for module in modules[1:]:
+        others = dict(module.named_buffers())
+        for name, value in modules[0].named_buffers():
+            if not torch.equal(value, others[name]):
+                must = "runs trained together must share the module's buffers"
+                raise UserError("train_together", must, f"another {name!r} for every seed", "train them apart")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
