@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from mamlprobe.data.load import load_pool
     from mamlprobe.data.pool import Pool
     from mamlprobe.learn.evaluate import evaluate
+    from mamlprobe.learn.joint import meta_gradients
+    from mamlprobe.learn.memory import memory_needed
     from mamlprobe.learn.methods import METHODS, Inner, Method, Norm, Outer
     from mamlprobe.learn.outer import Readings, meta_gradient
     from mamlprobe.learn.tasks import adapt_tasks
     from mamlprobe.learn.theta import Theta, init
     from mamlprobe.measure import cca, cka, pwcca, svcca
     from mamlprobe.nets.build import NetSpec
+    from mamlprobe.nets.compiled import prepare
     from mamlprobe.nets.conv4 import conv4
     from mamlprobe.nets.mlp import mlp
     from mamlprobe.nets.wrap import wrap
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from mamlprobe.recipes import RECIPES, recipe
     from mamlprobe.runs.experiment import Data, Experiment
     from mamlprobe.runs.folder import Run, load_run
-    from mamlprobe.training.loop import train
+    from mamlprobe.training.loop import train, train_together
 
 __version__ = "0.1.0"
 
@@ -40,12 +43,15 @@ _HOMES = {
     "data.load": "load_pool",
     "data.pool": "Pool",
     "learn.evaluate": "evaluate",
+    "learn.joint": "meta_gradients",
+    "learn.memory": "memory_needed",
     "learn.methods": "METHODS Inner Method Norm Outer",
     "learn.outer": "Readings meta_gradient",
     "learn.tasks": "adapt_tasks",
     "learn.theta": "Theta init",
     "measure": "cca cka pwcca svcca",
     "nets.build": "NetSpec",
+    "nets.compiled": "prepare",
     "nets.conv4": "conv4",
     "nets.mlp": "mlp",
     "nets.wrap": "wrap",
@@ -58,7 +64,7 @@ _HOMES = {
     "recipes": "RECIPES recipe",
     "runs.experiment": "Data Experiment",
     "runs.folder": "Run load_run",
-    "training.loop": "train",
+    "training.loop": "train train_together",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -93,8 +99,11 @@ __all__ = [
     "load_run",
     "manifest",
     "manifest_table",
+    "memory_needed",
     "meta_gradient",
+    "meta_gradients",
     "mlp",
+    "prepare",
     "pwcca",
     "recipe",
     "record",
@@ -102,6 +111,7 @@ __all__ = [
     "similarity",
     "svcca",
     "train",
+    "train_together",
     "variants",
     "wrap",
 ]

@@ -14,6 +14,7 @@ from mamlprobe.commands.tables import accuracies, headline, keep, ready, show
 from mamlprobe.data.load import load_pool
 from mamlprobe.draw.style import save
 from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.compiled import prepare
 from mamlprobe.report import report
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.foreign import import_kao, import_state_dict, write_run
@@ -21,6 +22,10 @@ from mamlprobe.runs.writing import write
 
 FIGURES = (".png", ".pdf", ".svg")
 PAGES = (".html", ".htm")
+
+
+ENOUGH = 300
+"""Tasks to be judged by that are worth compiling the kernels for, once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +78,8 @@ class Evaluate(Tasks):
     def run(self) -> None:
         """Prints the means and writes the table."""
         ready(self.out)
+        if self.episodes >= ENOUGH:
+            prepare()
         table = accuracy_table(self.case(self.run_folder, self.episodes), self.variants)
         print(headline(table))
         show(accuracies(table))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy
 import torch
 
+from mamlprobe.nets.compiled import kernels
+
 
 def environment(device: torch.device) -> dict[str, str | int | None]:
     """Versions, machine and commit, as plain values."""
@@ -20,6 +22,7 @@ def environment(device: torch.device) -> dict[str, str | int | None]:
         "platform": platform.platform(),
         "device": _device_name(device),
         "threads": torch.get_num_threads(),
+        "kernels": "compiled" if device.type == "cpu" and kernels() is not None else "torch",
     }
 
 

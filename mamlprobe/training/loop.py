@@ -13,6 +13,7 @@ from mamlprobe.data.load import load_pool
 from mamlprobe.data.pool import Pool
 from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.outer import chunk_size
+from mamlprobe.nets.compiled import compiler, kernels, prepare
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.runs.writing import locked
@@ -23,6 +24,9 @@ from mamlprobe.training.session import Hook, Session
 
 LOOKS = {"cpu": 1, "cuda": 25}
 """Updates between two looks at the losses, by kind of device; a look waits for the device."""
+
+EARNED = 100
+"""Updates on a CPU that are worth compiling the kernels for, which takes as long as some tens of them, once."""
 
 
 class Interrupted(Exception):
@@ -95,6 +99,7 @@ def train_together(
     paths = {Path(out) / run_name(each): each for each in experiments}
     left = {path: each for path, each in paths.items() if not _finished(path, each)}
     pool = (pool or pool_of(experiments[0].data, root=root)) if left else None
+    _compile(list(left.values()), where, on=progress)
     with ExitStack() as stack:
         sessions: list[Session] = []
         for path, experiment in left.items():
@@ -145,6 +150,15 @@ def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
     for session in sessions:
         if session.fault is not None:
             raise session.fault
+
+
+def _compile(experiments: Sequence[Experiment], device: torch.device, *, on: bool) -> None:
+    """Makes the compiled kernels where they are not there yet and these trainings are long enough to earn it."""
+    updates = sum(each.updates for each in experiments if each.net.kind == "conv4")
+    if device.type == "cpu" and updates >= EARNED and compiler() and not kernels():
+        say("compiling the kernels for this processor, once", on=on)
+        if not prepare():
+            say("they could not be compiled: the general route, about three times slower, is taken", on=on)
 
 
 def _behind(sessions: Sequence[Session]) -> list[Session]:

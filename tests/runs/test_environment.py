@@ -4,6 +4,7 @@ import subprocess
 import numpy
 import torch
 
+from mamlprobe.nets.compiled import kernels
 from mamlprobe.runs.environment import _commit, environment
 
 
@@ -16,7 +17,8 @@ def test_versions_and_machine():
     )
     assert found["threads"] == torch.get_num_threads()
     assert found["device"]
-    assert set(found) == {"mamlprobe", "commit", "python", "torch", "numpy", "platform", "device", "threads"}
+    assert found["kernels"] == ("compiled" if kernels() is not None else "torch")
+    assert set(found) == {"mamlprobe", "commit", "python", "torch", "numpy", "platform", "device", "threads", "kernels"}
 
 
 def test_the_commit_is_that_of_the_checkout_and_says_of_changes(tmp_path):
