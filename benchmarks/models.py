@@ -1,26 +1,27 @@
 """Throughput of several models trained together, against the same models one after the other."""
 
-import importlib.util
 from collections.abc import Callable, Iterator
 
 from benchmarks.arms import ours
-from benchmarks.cases import Case, Missing, Row
+from benchmarks.cases import Case, Row
 from benchmarks.options import Options
 from benchmarks.timing import interleaved, summary
-
-HOME = "mamlprobe.learn.joint"
-"""Where training several models together will stand."""
+from mamlprobe.learn.joint import meta_gradients
+from mamlprobe.training.state import Learner
 
 
 def together(case: Case, count: int) -> Callable[[], object]:
-    """One meta-iteration of `count` models in one call.
+    """One meta-iteration of `count` models in one call."""
+    learners = [Learner(case.net, case.theta, case.rule) for _ in range(count)]
 
-    Raises:
-        Missing: the package cannot do that.
-    """
-    if importlib.util.find_spec(HOME) is None:
-        raise Missing(f"there is no {HOME}")
-    raise Missing(f"{HOME} is there, but this arm has not been written")
+    def call() -> None:
+        thetas, episodes = [each.theta for each in learners], [case.episodes] * count
+        for learner, (gradients, _) in zip(
+            learners, meta_gradients(case.net, thetas, episodes, case.rule), strict=True
+        ):
+            learner.step(gradients, {})
+
+    return call
 
 
 def rows(options: Options) -> Iterator[Row]:
@@ -35,12 +36,8 @@ def block(case: Case, options: Options) -> list[Row]:
     count = options.models
     keys: Row = {"part": "models", "work": case.work.name, "method": case.method}
     keys |= {"tasks": case.work.tasks * count, "steps": case.work.steps}
-    try:
-        joint = together(case, count)
-    except Missing as reason:
-        return [keys | {"arm": "together", "note": str(reason)}]
     models = [ours(case) for _ in range(count)]
-    calls = {"together": joint, "one by one": lambda: [model() for model in models]}
+    calls = {"together": together(case, count), "one by one": lambda: [model() for model in models]}
     label = f"{case.work.name} {case.method} {count} models"
     times = interleaved(calls, rounds=options.rounds, warmup=options.warmup, device=case.device, label=label)
     return [keys | {"arm": name} | summary(times, name, ("one by one",)) for name in calls]

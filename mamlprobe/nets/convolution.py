@@ -39,15 +39,15 @@ def compiled_images(x: Tensor) -> bool:
     return x.shape[2] in (1, 3) and not x.requires_grad and ready(x)
 
 
-def _compiled(x: Tensor, step: int) -> bool:
-    """Whether our own convolution is the faster one: not on the smallest maps."""
-    return step == 1 and x.shape[2] * x.shape[3] > 16 and ready(x)
+def _filtered(x: Tensor, step: int) -> bool:
+    """Whether minimal filtering is faster than the product of patches and weights: not strided, not the smallest."""
+    return step == 1 and x.shape[2] * x.shape[3] > 16
 
 
 def _conv(x: Tensor, w: Tensor, step: int, *more: Tensor) -> Tensor:
     """3x3 convolution, padding 1, of maps x [G, R, H, W, B*C] by w [B, K, C, 3, 3]; plus that of a second x and w."""
-    if _compiled(x, step):
-        return kernels.conv(x, w, *more)
+    if ready(x):
+        return kernels.conv(x, w, *more) if _filtered(x, step) else kernels.direct(x, w, *more, step=step)
     y = F.conv2d(_planes(x), _filters(w), None, step, 1, 1, len(w)).movedim(1, -1)
     if more:
         y = y + F.conv2d(_planes(more[0]), _filters(more[1]), None, step, 1, 1, len(w)).movedim(1, -1)
@@ -67,9 +67,12 @@ def _conv_backward(
     gy: Tensor, x: Tensor, w: Tensor, step: int, mask: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of the input and of the weight, those that the mask asks for."""
-    if _compiled(x, step):
+    if ready(x) and _filtered(x, step):
         gx = kernels.conv(gy, w, turned=True) if mask[0] else None
         return gx, kernels.conv_weight(x, gy, len(w)) if mask[1] else None
+    if ready(x):
+        gx = kernels.direct_input(gy, w, x, step=step) if mask[0] else None
+        return gx, kernels.direct_weight(x, gy, len(w), step=step) if mask[1] else None
     if not any(mask):
         return None, None
     ones, twos = [1, 1], [step, step]

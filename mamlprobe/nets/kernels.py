@@ -225,3 +225,31 @@ def conv_weight(x: Tensor, gy: Tensor, tasks: int) -> Tensor:
     found = x.new_empty(tasks, out, into, 3, 3)
     _call("conv_weight", [x, gy, found], [_maps(x, tasks, into, out), ctypes.c_int64(torch.get_num_threads())])
     return found
+
+
+def direct(x: Tensor, w: Tensor, *more: Tensor, step: int) -> Tensor:
+    """`conv` with any stride, as a product of patches and weights."""
+    tasks, out, into = w.shape[:3]
+    tall, wide = ((size - 1) // step + 1 for size in x.shape[2:4])
+    y = x.new_empty(*x.shape[:2], tall, wide, tasks * out)
+    numbers = [ctypes.c_int64(n) for n in (1 + len(more) // 2, step, torch.get_num_threads())]
+    _call("direct", [x, w, *(more or (None, None)), y], [_maps(x, tasks, into, out), *numbers])
+    return y
+
+
+def direct_input(gy: Tensor, w: Tensor, x: Tensor, *, step: int) -> Tensor:
+    """Gradient of the maps x of `direct`."""
+    tasks, out, into = w.shape[:3]
+    gx = torch.empty_like(x)
+    numbers = [_maps(x, tasks, into, out), ctypes.c_int64(step), ctypes.c_int64(torch.get_num_threads())]
+    _call("direct_input", [gy, w, gx], numbers)
+    return gx
+
+
+def direct_weight(x: Tensor, gy: Tensor, tasks: int, *, step: int) -> Tensor:
+    """Gradient [B, K, C, 3, 3] of the weights of `direct`."""
+    into, out = x.shape[-1] // tasks, gy.shape[-1] // tasks
+    found = x.new_empty(tasks, out, into, 3, 3)
+    numbers = [_maps(x, tasks, into, out), ctypes.c_int64(step), ctypes.c_int64(torch.get_num_threads())]
+    _call("direct_weight", [x, gy, found], numbers)
+    return found

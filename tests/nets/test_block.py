@@ -148,6 +148,35 @@ def test_convolution_by_minimal_filtering(take, tasks, rows, into, out, height, 
     torch.testing.assert_close(kernels.conv_weight(x, gy, tasks), gw)
 
 
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize(
+    ("rows", "into", "out", "height", "width"), [(2, 4, 5, 6, 4), (5, 19, 32, 7, 5), (1, 33, 7, 1, 2)]
+)
+def test_convolution_by_patches(take, step, tasks, rows, into, out, height, width):
+    """The same with any stride."""
+    take("compiled")
+    source = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=source, dtype=torch.float64)
+
+    x, other = draw(1, rows, height, width, tasks * into), draw(1, rows, height, width, tasks * into)
+    w, twin = draw(tasks, out, into, 3, 3), draw(tasks, out, into, 3, 3)
+
+    def plain(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        maps = F.conv2d(x[0].movedim(-1, 1), w.flatten(0, 1), padding=1, stride=step, groups=tasks)
+        return maps.movedim(1, -1)[None]
+
+    gy = draw(*plain(x, w).shape)
+    torch.testing.assert_close(kernels.direct(x, w, step=step), plain(x, w))
+    torch.testing.assert_close(kernels.direct(x, w, other, twin, step=step), plain(x, w) + plain(other, twin))
+    a, b = x.clone().requires_grad_(), w.clone().requires_grad_()
+    gx, gw = torch.autograd.grad((plain(a, b) * gy).sum(), (a, b))
+    torch.testing.assert_close(kernels.direct_input(gy, w, x, step=step), gx)
+    torch.testing.assert_close(kernels.direct_weight(x, gy, tasks, step=step), gw)
+
+
 @pytest.mark.parametrize("step", [1, 2])
 @pytest.mark.parametrize("colours", [1, 3])
 @pytest.mark.parametrize("channels", [3, 19])

@@ -6,6 +6,7 @@ namespace {
 #include "cells.h"
 #include "images.h"
 #include "winograd.h"
+#include "direct.h"
 #include "first.h"
 
 }  // namespace
@@ -46,15 +47,26 @@ namespace {
     colours == 1 ? first_conv_weight<T, 1>(x, gy, gw, s, threads)                                                  \
                  : first_conv_weight<T, 3>(x, gy, gw, s, threads);                                                 \
   }
-#define WINOGRAD(T, END)                                                                                             \
+#define MAPS {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]}
+#define CONVOLUTION(T, END)                                                                                          \
   extern "C" void conv_##END(const T* x, const T* w, const T* x2, const T* w2, T* y, const Int* n, Int pairs,        \
                              Int turned, Int threads) {                                                              \
     const T *maps[2] = {x, x2}, *by[2] = {w, w2};                                                                    \
-    winograd<T>(maps, by, int(pairs), y, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]}, turned,       \
-                int(threads));                                                                                       \
+    winograd<T>(maps, by, int(pairs), y, MAPS, turned, int(threads));                                                \
   }                                                                                                                  \
   extern "C" void conv_weight_##END(const T* x, const T* gy, T* gw, const Int* n, Int threads) {                     \
-    winograd_weight<T>(x, gy, gw, {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]}, int(threads));       \
+    winograd_weight<T>(x, gy, gw, MAPS, int(threads));                                                               \
+  }                                                                                                                  \
+  extern "C" void direct_##END(const T* x, const T* w, const T* x2, const T* w2, T* y, const Int* n, Int pairs,      \
+                               Int step, Int threads) {                                                              \
+    const T *maps[2] = {x, x2}, *by[2] = {w, w2};                                                                    \
+    direct<T>(maps, by, int(pairs), y, {MAPS, step}, int(threads));                                                  \
+  }                                                                                                                  \
+  extern "C" void direct_input_##END(const T* gy, const T* w, T* gx, const Int* n, Int step, Int threads) {          \
+    direct_input<T>(gy, w, gx, {MAPS, step}, int(threads));                                                          \
+  }                                                                                                                  \
+  extern "C" void direct_weight_##END(const T* x, const T* gy, T* gw, const Int* n, Int step, Int threads) {         \
+    direct_weight<T>(x, gy, gw, {MAPS, step}, int(threads));                                                         \
   }
 #define PICK(INNER, T, ARGUMENTS)                                    \
   if (colours == 1 && pool == 1) INNER<T, 1, 1> ARGUMENTS;           \
@@ -93,7 +105,7 @@ namespace {
   }
 FIRST_BLOCK(float, f32)
 FIRST_BLOCK(double, f64)
-WINOGRAD(float, f32)
-WINOGRAD(double, f64)
+CONVOLUTION(float, f32)
+CONVOLUTION(double, f64)
 EVERY(float, f32)
 EVERY(double, f64)
