@@ -90,7 +90,7 @@ def test_chunks_and_recomputation_are_options_of_the_call(run, images, tmp_path,
     one, two = (load_run(path).log["value"] for path in (run, tmp_path / Path(run).name))
     np.testing.assert_allclose(two, one, rtol=1e-3)
     assert main([*words, "--chunk", "0"]) == 2
-    line = "chunk: at least 1 task must be held at a time, got 0; leave it out for all at once\n"
+    line = "chunk: at least 1 task must be held at a time, got 0; leave it out\n"
     assert capsys.readouterr().err == line
 
 

@@ -30,9 +30,13 @@ class Train:
     device: str = "auto"
     """auto, cpu, cuda or cuda:<number>."""
     chunk: int | None = None
-    """Tasks held in memory at a time; all of an update where not given. Fewer need less memory, for the same result."""
+    """Tasks held in memory at a time; what suits the device where not given. Fewer need less, for the same result."""
     recompute: bool = False
     """Compute inner steps a second time instead of keeping them: memory does not grow with their number."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """What products are computed in; a run keeps to one. tf32 and bfloat16 are for GPUs, and change results."""
+    graph: bool = False
+    """Replay every update as one CUDA graph: the same result, with less time between operations."""
     seed: int
     """Decides the initial parameters and the training tasks."""
     seeds: str | None = None
@@ -84,6 +88,7 @@ class Train:
         for split in ("train", *(["val"] if "val" in pool.splits and self.validation_tasks else [])):
             sample(pool, split=split, way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)  # can it be?
         how: dict[str, Any] = {"device": self.device, "chunk": self.chunk, "recompute": self.recompute}
+        how |= {"precision": self.precision, "graph": self.graph}
         for done in train_together(experiments, self.out, pool=pool, **how):
             print(f"run: {done.path}")
             log = done.log[done.log["quantity"] == "accuracy"]

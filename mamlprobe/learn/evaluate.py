@@ -1,27 +1,41 @@
 """Accuracy of a start under several methods, on the same episodes."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.tasks import paths
+from mamlprobe.learn.tasks import Known, paths, tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 
-CHUNK = 25
+NUMBERS = 2**17
+"""Input numbers of the tasks held at a time; more of them do not make a CPU faster."""
+
+LEAST = 25
+"""Tasks held at a time, at least, on any other device."""
+
 QUANTITIES = ("accuracy", "loss")
+
+
+def tasks_at_a_time(episodes: Episodes) -> int:
+    """How many of the tasks to hold at a time on their device, by how much they would fill."""
+    x = episodes.support_x
+    most = max(1, NUMBERS // (x[0].numel() + episodes.query_x[0].numel()))
+    return most if x.device.type == "cpu" else max(most, LEAST)
 
 
 def chunks(episodes: Episodes, size: int) -> list[Episodes]:
     """The same tasks in batches of at most `size`."""
     if size < 1:
-        raise UserError("evaluate", "chunk must be at least 1 task", size, "25 is the default")
+        raise UserError("evaluate", "chunk must be at least 1 task", size, "leave it out")
     parts = {name: value for name, value in vars(episodes).items() if isinstance(value, torch.Tensor)}
     return [
         Episodes(**{name: value[at : at + size] for name, value in parts.items()})
@@ -35,14 +49,15 @@ def evaluate(
     episodes: Episodes,
     variants: Mapping[str, Method],
     *,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     advance: Callable[[int], object] = lambda tasks: None,
 ) -> pd.DataFrame:
     """Query accuracy (a fraction) of every task after every test step under every variant: one row each.
 
     Columns ``variant task step quantity value norm episodes``; `norm` is the regime, `episodes` the manifest. Variants
-    see the same episodes, so their rows pair by task. `chunk` tasks are held in memory at a time; `advance` is called
-    with the number of tasks done since its last call.
+    see the same episodes, so their rows pair by task. `chunk` tasks are held in memory at a time, None for what
+    suits the device; what variants share is computed once for them. `advance` is called with the number of tasks done
+    since its last call, for every variant.
 
     Raises:
         UserError: no variants, a chunk below 1.
@@ -57,7 +72,7 @@ def query_table(
     variants: Mapping[str, Method],
     *,
     quantity: str,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     advance: Callable[[int], object] = lambda tasks: None,
 ) -> pd.DataFrame:
     """As `evaluate`, for the quantity "accuracy" or "loss".
@@ -67,30 +82,39 @@ def query_table(
     """
     if quantity not in QUANTITIES:
         raise unknown("evaluate", "quantity", quantity, QUANTITIES)
-    tables = []
-    digest = manifest(episodes)
-    for label, method in variants.items():
-        columns = []
-        for batch in chunks(episodes, chunk):
-            tasks, path = paths(net, theta, batch, method, stage="test", track="none")
-            with torch.no_grad():
-                values = []
-                for params in path:
-                    logits = tasks.query_logits(params)
-                    if quantity == "accuracy":
-                        values.append(task_accuracies(logits, batch.query_y))
-                    else:
-                        values.append(task_losses(logits, batch.query_y, method.loss))
-            columns.append(torch.stack(values, dim=1).cpu().double().numpy())
+    if not variants:
+        raise UserError("evaluate", "there must be at least one variant", 0, 'give {"keep": method}')
+    parts: dict[str, list[Tensor]] = {label: [] for label in variants}
+    for batch in chunks(episodes, tasks_at_a_time(episodes) if chunk is None else chunk):
+        known: Known = {}
+        for label, method in variants.items():
+            values = _values(net, theta, batch, method, quantity=quantity, known=known)
+            parts[label].append(values.cpu())
             advance(batch.tasks)
-        grid = np.concatenate(columns)
+    tables, digest = [], manifest(episodes)
+    for label, method in variants.items():
+        grid = torch.cat(parts[label]).double().numpy()
         task, step = np.indices(grid.shape)
         tables.append(
             pd.DataFrame({"variant": label, "task": task.ravel(), "step": step.ravel(), "value": grid.ravel()}).assign(
                 quantity=quantity, norm=method.norm.statistics, episodes=digest
             )
         )
-    if not tables:
-        raise UserError("evaluate", "there must be at least one variant", 0, 'give {"keep": method}')
     table = pd.concat(tables, ignore_index=True)
     return table[["variant", "task", "step", "quantity", "value", "norm", "episodes"]]
+
+
+@torch.no_grad()
+def _values(net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, known: Known) -> Tensor:
+    """The quantity of every task after every test step [B, S+1]."""
+    frozen = replace(method, inner=replace(method.inner, adapts=()))
+    first, _, _ = tasks_at(net, theta, episodes, frozen, stage="test", known=known)  # at step 0 nothing has moved
+    tasks, path = paths(net, theta, episodes, method, stage="test", track="none", known=known)
+    values = []
+    for step, params in enumerate(path):
+        logits = (tasks if step else first).query_logits(params)
+        if quantity == "accuracy":
+            values.append(task_accuracies(logits, episodes.query_y))
+        else:
+            values.append(task_losses(logits, episodes.query_y, method.loss))
+    return torch.stack(values, dim=1)

@@ -111,7 +111,7 @@ def memory_needed(
     Raises:
         UserError: a chunk below 1.
     """
-    size = chunk_size(chunk, episodes.tasks)
+    size = chunk_size(chunk, episodes.tasks, episodes)
     return gradient_need(net, [theta], [episodes], method, tasks=episodes.tasks, recompute=recompute).at(size)
 
 

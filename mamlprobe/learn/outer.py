@@ -9,7 +9,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
-from mamlprobe.learn.evaluate import chunks
+from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.recompute import pulled, recomputed
@@ -55,7 +55,8 @@ def meta_gradient(
     FOMAML). Every parameter of the net has an entry; learned rates stand under ``rates.<name>``. With the head zeroed
     at each update, the gradient is taken at the zeroed head.
 
-    `chunk` tasks are held in memory at a time, None for all; `recompute` computes every inner step a second time
+    `chunk` tasks are held in memory at a time, None for what suits the device: all on a GPU, and on a CPU no more than
+    make it faster (`tasks_at_a_time`); `recompute` computes every inner step a second time
     instead of keeping its graph: memory does not grow with the number of steps. Both change the last digits only.
 
     Raises:
@@ -86,7 +87,7 @@ def summed(
 
     With `owner` [B], theta's tensors have a leading axis of runs, and each task is one of its own run's.
     """
-    size = chunk_size(chunk, episodes.tasks)
+    size = chunk_size(chunk, episodes.tasks, episodes)
     live = Theta(net=_leaves(theta.net), rates=_leaves(theta.rates), moments=theta.moments)
     route = ROUTES["recomputed" if recompute else "unrolled"]
     gradients: Params = {}
@@ -104,14 +105,16 @@ def _leaves(params: Params) -> Params:
     return {name: value.detach().requires_grad_() for name, value in params.items()}
 
 
-def chunk_size(chunk: int | None, tasks: int) -> int:
-    """The number of tasks held at a time.
+def chunk_size(chunk: int | None, tasks: int, episodes: Episodes | None = None) -> int:
+    """The number of tasks held at a time; where it is not given, what suits the device of tasks like these.
 
     Raises:
         UserError: a chunk below 1.
     """
     if chunk is not None and chunk < 1:
-        raise UserError("chunk", "at least 1 task must be held at a time", chunk, "leave it out for all at once")
+        raise UserError("chunk", "at least 1 task must be held at a time", chunk, "leave it out")
+    if chunk is None and episodes is not None and episodes.support_x.device.type == "cpu":
+        chunk = tasks_at_a_time(episodes)
     return min(chunk or tasks, tasks)
 
 

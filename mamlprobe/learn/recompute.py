@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from mamlprobe.learn.adapt import Track, adapt
 from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.rates import Rates
-from mamlprobe.learn.tasks import HeadTasks, Tasks, rates_at, tasks_at
+from mamlprobe.learn.tasks import Inputs, Tasks, rates_at, tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params, mapped
 
@@ -29,8 +28,8 @@ def recomputed(
     tasks, start, names = tasks_at(net, live, episodes, method, stage="train", owner=owner)
     learned = {f"rates.{name}": value for name, value in live.rates.items()}
     held = _held(tasks)
-    features: dict[str, Any] = mapped(_leaf, held)
-    alone = replace(tasks, **features)
+    leaves = mapped(_leaf, held)
+    alone = _holding(tasks, leaves)
     rates = rates_at(live, method, owner=owner)
     steps = method.inner.steps if names else 0
     path = adapt(alone.support_losses, start, names, steps=steps, rates=rates, track="none")
@@ -38,7 +37,7 @@ def recomputed(
     end = mapped(_leaf, path[-1])
     logits = alone.query_logits(end)
     loss = task_losses(logits, episodes.query_y, method.loss).sum() / mean_over
-    beside: Params = {**features, **learned}
+    beside: Params = {**leaves, **learned}
     zeros = mapped(torch.zeros_like, beside)
     slopes = pulled({**beside, "loss": loss}, {**zeros, "loss": torch.ones_like(loss)}, {**end, **beside})
 
@@ -90,9 +89,15 @@ def _step_back(
 
 def _held(tasks: Tasks) -> Params:
     """What was computed once for all steps and hangs on parameters that do not adapt."""
-    if not isinstance(tasks, HeadTasks):
-        return {}
-    return {"support_features": tasks.support_features, "query_features": tasks.query_features}
+    return {} if tasks.held is None else {"held.support": tasks.held.support, "held.query": tasks.held.query}
+
+
+def _holding(tasks: Tasks, held: Params) -> Tasks:
+    """The tasks with these instead of what `_held` names."""
+    if tasks.held is None:
+        return tasks
+    inputs = Inputs(layer=tasks.held.layer, support=held["held.support"], query=held["held.query"])
+    return replace(tasks, held=inputs)
 
 
 def _leaf(value: Tensor) -> Tensor:

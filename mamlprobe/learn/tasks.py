@@ -1,6 +1,6 @@
 """A batch of tasks as losses of parameters: what the inner and the outer loop see of nets, norms and readouts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +13,16 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.rates import Rates, rate_of
 from mamlprobe.learn.readout import cosine_attention
 from mamlprobe.learn.theta import Theta, start
-from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread
+from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, lead, mapped, spread, still_entries
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What passes begin with: the inputs of the layer [B, R, ...], or of the net where none is named."""
+
+    layer: str | None = None
+    support: Tensor
+    query: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +35,8 @@ class Tasks:
     stage: str
     running: Moments
     """Running moments [1, C], used where the norm regime and the stage say so."""
+    held: Inputs | None = None
+    """What the first layers make of the episodes, where their parameters stay; None: every layer runs in every pass."""
 
     @property
     def still(self) -> Moments | None:
@@ -35,16 +46,29 @@ class Tasks:
             raise UserError("norm", "regime 'running' needs running moments", "none", "use 'batch' or 'support'")
         return self.running if use else None
 
-    def support(self, params: Params, *, collect: bool = False) -> Pass:
-        """Forward pass of the support set."""
-        return self.net(params, self.episodes.support_x, moments=self.still, collect=collect)
+    @property
+    def inputs(self) -> Inputs:
+        """What passes begin with."""
+        return self.held or Inputs(support=self.episodes.support_x, query=self.episodes.query_x)
 
-    def query(self, params: Params, *, collect: bool = False) -> Pass:
-        """Forward pass of the query set, normalised as the norm regime says."""
-        moments = self.still
+    def support(self, params: Params, *, collect: bool = False, end: str | None = None) -> Pass:
+        """Forward pass of the support set, up to the layer `end` where one is named."""
+        inputs = self.inputs
+        return self.net(params, inputs.support, moments=self.still, collect=collect, begin=inputs.layer, end=end)
+
+    def query(self, params: Params, *, collect: bool = False, end: str | None = None) -> Pass:
+        """Forward pass of the query set, normalised as the norm regime says; to `collect`, every layer runs."""
+        if collect and self.held is not None:
+            return replace(self, held=None).query(params, collect=True, end=end)
+        inputs, moments = self.inputs, self.still
         if self.method.norm.statistics == "support":
-            moments = self.support(params, collect=True).moments
-        return self.net(params, self.episodes.query_x, moments=moments, collect=collect)
+            moments = self.support(params, collect=True, end=end).moments
+        return self.net(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
+
+    def inputs_of(self, layer: str, params: Params) -> Inputs:
+        """The inputs of the layer at these parameters."""
+        support, query = self.support(params, end=layer), self.query(params, end=layer)
+        return Inputs(layer=layer, support=support.features, query=query.features)
 
     def query_logits(self, params: Params) -> Tensor:
         """Logits of the query rows [B, N*Q, N] by the method's readout."""
@@ -63,46 +87,36 @@ class Tasks:
         return task_losses(self.query_logits(params), self.episodes.query_y, self.method.loss)
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeadTasks(Tasks):
-    """The same where only the head adapts: features are computed once, and every step sees the head alone."""
-
-    support_features: Tensor
-    query_features: Tensor
-
-    def support_losses(self, params: Params, step: int) -> Tensor:
-        """The inner loop's loss of each task [B]."""
-        logits = self.net.head(params, self.support_features)
-        return task_losses(logits, self.episodes.support_y, self.method.loss)
-
-    def query_logits(self, params: Params) -> Tensor:
-        """Logits of the query rows [B, N*Q, N] by the method's readout."""
-        if self.method.readout == "head":
-            return self.net.head(params, self.query_features)
-        return cosine_attention(self.support_features, self.episodes.support_y, self.query_features, self.episodes.way)
+Known = dict[tuple[str, str], Inputs]
+"""(norm regime, layer) -> inputs of the layer at the start of some tasks, as far as computed."""
 
 
 def tasks_at(
-    net: Net, theta: Theta, episodes: Episodes, method: Method, *, stage: str, owner: Tensor | None = None
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    stage: str,
+    owner: Tensor | None = None,
+    known: Known | None = None,
 ) -> tuple[Tasks, Params, tuple[str, ...]]:
     """The tasks, the parameters they start from (task axis B where they adapt, else 1) and the names that adapt.
 
-    With `owner` [B], theta's tensors have a leading axis of runs, and each task starts from those of its own run.
+    Passes of the tasks begin with the first layer that adapts: those before it run once, here. Methods under which the
+    same episodes start from the same theta in the same stage can share what these layers give: `known` tells it, and
+    is told what was missing. With `owner` [B], theta's tensors have a leading axis of runs, and each task starts from
+    those of its own run.
     """
     names = adapting(net, method.inner.adapts)
     params = spread(_seated(start(net, theta.net, method, stage=stage), owner), episodes.tasks, names)
     running = _seated(theta.moments, owner)
     tasks = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=running)
-    if set(names) <= set(head_names(net)):
-        tasks = HeadTasks(
-            net=net,
-            method=method,
-            episodes=episodes,
-            stage=stage,
-            running=running,
-            support_features=tasks.support(params).features,
-            query_features=tasks.query(params).features,
-        )
+    known = {} if known is None else known
+    for layer in still_entries(net, names):
+        key = (method.norm.statistics, layer)
+        known[key] = known[key] if key in known else tasks.inputs_of(layer, params)
+        tasks = replace(tasks, held=known[key])
     return tasks, params, names
 
 
@@ -128,9 +142,10 @@ def paths(
     stage: str,
     track: Track,
     owner: Tensor | None = None,
+    known: Known | None = None,
 ) -> tuple[Tasks, list[Params]]:
-    """The tasks and their inner path, S+1 dicts with the stage's number of steps."""
-    tasks, params, names = tasks_at(net, theta, episodes, method, stage=stage, owner=owner)
+    """The tasks and their inner path, S+1 dicts with the stage's number of steps; `known` as in `tasks_at`."""
+    tasks, params, names = tasks_at(net, theta, episodes, method, stage=stage, owner=owner, known=known)
     steps = method.inner.steps if stage == "train" else method.inner.test_steps
     rates = rates_at(theta, method, owner=owner)
     return tasks, adapt(tasks.support_losses, params, names, steps=steps, rates=rates, track=track)

@@ -16,10 +16,12 @@ from mamlprobe.measure.cka import cka, cka_batches, hsic
 from mamlprobe.measure.cosine import block_cosine, class_similarity, cosine_map
 from mamlprobe.measure.null import bootstrap, gaussian_floor, null_floor, paired_interval, t_interval, verdict
 from mamlprobe.measure.spectrum import Spectrum, spectrum
+from mamlprobe.measure.stream import Covariances, stream
 
 __all__ = [
     "ENOUGH_ROWS",
     "SUMMARIES",
+    "Covariances",
     "Spectrum",
     "block_cosine",
     "bootstrap",
@@ -36,6 +38,7 @@ __all__ = [
     "pwcca",
     "row_ratio",
     "spectrum",
+    "stream",
     "subspace_distance",
     "summarise",
     "svcca",

@@ -8,6 +8,12 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.spectrum import Rows, centred, inner, same_rows
 
+Norms = tuple[float, float, float, float, float]
+"""Sums over rows of k_x k_y, k_x^2, k_y^2, k_x and k_y, where k is the squared norm of a centred row."""
+
+Terms = tuple[float, float, float, float, float]
+"""HSIC of (x, y), (x, x), (y, y), and what the last two must exceed to count as positive."""
+
 _ROUNDING = 1e-12
 """A debiased self term below this part of its leading term is zero up to rounding (rows all equally far apart)."""
 
@@ -53,31 +59,53 @@ def cka_batches(batches: Iterable[tuple[Rows, Rows]]) -> float:
     return _ratio((sums[0], sums[1], sums[2], sums[3], sums[4]))
 
 
-def _terms(where: str, x: Rows, y: Rows, debiased: bool) -> tuple[float, float, float, float, float]:
-    """HSIC of (x, y), (x, x), (y, y), and what the last two must exceed to count as positive."""
+def _terms(where: str, x: Rows, y: Rows, debiased: bool) -> Terms:
     rows, _, _ = same_rows(where, x, y)
-    if debiased and rows < 4:
-        raise UserError(where, "debiased HSIC needs at least 4 rows", rows, "pool more samples, or set debiased=False")
+    _enough(where, rows, debiased)
     cx, cy = centred(where, "x", x), centred(where, "y", y)
     cy = cy.to(cx.device)
-    xy, xx, yy = squared_products(cx, cy)
-    if not debiased:
+    return _scaled(rows, squared_products(cx, cy), _norms(cx, cy) if debiased else None)
+
+
+def alignment(rows: int, products: tuple[Tensor, Tensor, Tensor], norms: Norms | None) -> float:
+    """`cka` from sums over the centred rows: X^T Y [F, G], X^T X, Y^T Y, and `norms` if debiased.
+
+    Raises:
+        UserError: fewer than 4 rows when debiased.
+    """
+    _enough("cka", rows, norms is not None)
+    xy, xx, yy = products
+    return _ratio(_scaled(rows, (_energy(xy), _energy(xx), _energy(yy)), norms))
+
+
+def _enough(where: str, rows: int, debiased: bool) -> None:
+    if debiased and rows < 4:
+        raise UserError(where, "debiased HSIC needs at least 4 rows", rows, "pool more samples, or set debiased=False")
+
+
+def _norms(x: Tensor, y: Tensor) -> Norms:
+    kx, ky = x.square().sum(1), y.square().sum(1)
+    return float(kx @ ky), float(kx @ kx), float(ky @ ky), float(kx.sum()), float(ky.sum())
+
+
+def _scaled(rows: int, products: tuple[float, float, float], norms: Norms | None) -> Terms:
+    """The terms from the squared norms of X^T Y, X^T X, Y^T Y; debiased where there are `norms`."""
+    xy, xx, yy = products
+    if norms is None:
         scale = 1 / max(rows - 1, 1) ** 2
         return xy * scale, xx * scale, yy * scale, 0.0, 0.0
-    kx, ky = cx.square().sum(1), cy.square().sum(1)
+    kxy, kxx, kyy, kx, ky = norms
     floor = _ROUNDING / (rows * (rows - 3))
-    return _u(xy, kx, ky), _u(xx, kx, kx), _u(yy, ky, ky), xx * floor, yy * floor
+    u = (_u(rows, xy, kxy, kx * ky), _u(rows, xx, kxx, kx * kx), _u(rows, yy, kyy, ky * ky))
+    return *u, xx * floor, yy * floor
 
 
-def _u(product: float, kx: Tensor, ky: Tensor) -> float:
-    """The U-statistic from ||X^T Y||_F^2 and the squared row norms of centred rows.
+def _u(n: int, product: float, shared: float, totals: float) -> float:
+    """The U-statistic of n centred rows from ||X^T Y||_F^2, the sum of k_x k_y and (sum of k_x) (sum of k_y).
 
     Song's estimator needs the Gram matrices with their diagonals k set to zero. The full Gram matrix of centred rows
     has row sums 0, hence the emptied one has row sums -k and total -sum(k): nothing of size R x R is left.
     """
-    n = len(kx)
-    shared = float(kx @ ky)
-    totals = float(kx.sum() * ky.sum())
     return (product - shared + totals / ((n - 1) * (n - 2)) - 2 * shared / (n - 2)) / (n * (n - 3))
 
 
@@ -101,6 +129,6 @@ def _energy(matrix: Tensor) -> float:
     return float(matrix.square().sum())
 
 
-def _ratio(terms: tuple[float, float, float, float, float]) -> float:
+def _ratio(terms: Terms) -> float:
     xy, xx, yy, above_x, above_y = terms
     return xy / (math.sqrt(xx) * math.sqrt(yy)) if xx > above_x and yy > above_y else math.nan

@@ -83,14 +83,25 @@ def spectrum_of(where: str, name: str, x: Rows, tolerance: float = TOLERANCE) ->
 
 def by_covariance(rows: Tensor, tolerance: float) -> Spectrum | None:
     """The spectrum of centred `rows` [R, F] from X^T X, or None where squaring the condition number would show."""
-    values, vectors = torch.linalg.eigh(inner(rows, rows))
+    found = eigen(inner(rows, rows), tolerance, _SOUND)
+    if found is None:
+        return None
+    s, V, energy = found
+    return Spectrum(base=rows, mix=V / s, s=s, V=V, energy=energy)
+
+
+def eigen(products: Tensor, tolerance: float, sound: float) -> tuple[Tensor, Tensor, float] | None:
+    """s, V and energy of a `Spectrum` from X^T X [F, F].
+
+    None where an eigenvalue is neither `sound`, at least this part of the largest, nor below what `tolerance` drops.
+    """
+    values, vectors = torch.linalg.eigh(products)
     values, vectors = values.flip(0), vectors.flip(1)
     ratio = values / values[0].clamp_min(torch.finfo(values.dtype).tiny)
-    keep = ratio >= _SOUND
-    if not bool((keep | (ratio < tolerance**2 / 2)).all()):
+    keep = ratio >= sound
+    if not bool((keep | (ratio.abs() < tolerance**2 / 2)).all()):
         return None
-    s, V = values[keep].sqrt(), vectors[:, keep]
-    return Spectrum(base=rows, mix=V / s, s=s, V=V, energy=float(values.sum()))
+    return values[keep].sqrt(), vectors[:, keep], float(values.sum())
 
 
 def by_svd(rows: Tensor, tolerance: float) -> Spectrum:

@@ -13,7 +13,7 @@ from mamlprobe.base.shapes import check
 from mamlprobe.nets.block import block, fast
 from mamlprobe.nets.cells import Kind
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import Moments, Params, Pass
+from mamlprobe.nets.params import Moments, Params, Pass, span
 
 ORDERS = ("conv-bn-relu", "conv-relu-bn")
 DOWNS = ("pool", "stride")
@@ -74,6 +74,11 @@ class Conv4:
         return (*(f"conv{block + 1}" for block in range(self.blocks)), "head")
 
     @cached_property
+    def entries(self) -> tuple[str, ...]:
+        """Every layer but the first."""
+        return self.layers[1:]
+
+    @cached_property
     def parameters(self) -> dict[str, str]:
         """Parameter name -> layer name."""
         parts = ("conv.weight", "conv.bias", "norm.weight", "norm.bias")
@@ -104,15 +109,42 @@ class Conv4:
             params["head.bias"] = torch.zeros(self.way)
         return params, moments
 
-    def __call__(self, params: Params, x: Tensor, *, moments: Moments | None = None, collect: bool = False) -> Pass:
-        """Named activations of images x [B, R, C, H, W]: ``conv1`` ... [B, R, C, h, w] and the logits."""
-        check("conv4", "x", x, "B R C H W", C=self.image[0], H=self.image[1], W=self.image[2])
+    def __call__(
+        self,
+        params: Params,
+        x: Tensor,
+        *,
+        moments: Moments | None = None,
+        collect: bool = False,
+        begin: str | None = None,
+        end: str | None = None,
+    ) -> Pass:
+        """Named activations of images x [B, R, C, H, W]: ``conv1`` ... [B, R, C, h, w] and the logits.
+
+        The input of ``conv2`` is the map of ``conv1``, and so on.
+        """
+        if begin is None:
+            check("conv4", "x", x, "B R C H W", C=self.image[0], H=self.image[1], W=self.image[2])
+        first, last = span(self, begin, end)
+        numbers = range(first + 1, min(last, self.blocks) + 1)
         if moments is None and not (collect and torch.is_grad_enabled()) and fast(x):
-            return self._fast(params, x)
+            layers, seen = self._fast(params, x, numbers)
+        else:
+            layers, seen = self._general(params, x, numbers, moments, collect)
+        z = next(reversed(layers.values()), x)
+        features = z.flatten(2) if last >= self.blocks else z
+        if last > self.blocks:
+            layers["head"] = self.head(params, features)
+        return Pass(layers=layers, features=features, moments=seen)
+
+    def _general(
+        self, params: Params, x: Tensor, numbers: range, moments: Moments | None, collect: bool
+    ) -> tuple[dict[str, Tensor], Moments]:
+        """Maps and moments of the blocks with these numbers."""
         z = x.transpose(0, 1)  # rows lead: tasks side by side in the channels cost no copy, be they grouped or shared
         layers: dict[str, Tensor] = {}
         collected: Moments | None = {} if collect else None
-        for number in range(1, self.blocks + 1):
+        for number in numbers:
             name = f"body.{number}."
             z = self._convolve(z, params[name + "conv.weight"], params[name + "conv.bias"])
             if self.order == "conv-relu-bn":
@@ -131,25 +163,22 @@ class Conv4:
                 pooled = F.max_pool2d(z.flatten(0, 1), 2)
                 z = pooled.reshape(*z.shape[:2], *pooled.shape[1:])
             layers[f"conv{number}"] = z.transpose(0, 1)
-        features = z.transpose(0, 1).flatten(2)
-        layers["head"] = self.head(params, features)
-        return Pass(layers=layers, features=features, moments=collected or {})
+        return layers, collected or {}
 
-    def _fast(self, params: Params, x: Tensor) -> Pass:
+    def _fast(self, params: Params, x: Tensor, numbers: range) -> tuple[dict[str, Tensor], Moments]:
         """The same by the blocks that have their own derivatives."""
         kind = Kind(2 if self.down == "pool" else 1, self.order == "conv-relu-bn")
         step = 2 if self.down == "stride" else 1
-        z, layers = x, {}
+        z = x if 1 in numbers else x.movedim(2, -1)
+        layers: dict[str, Tensor] = {}
         moments: Moments = {}
-        for number in range(1, self.blocks + 1):
+        for number in numbers:
             name = f"body.{number}."
             own = [params[name + part] for part in ("conv.weight", "conv.bias", "norm.weight", "norm.bias")]
             z, mean, var = block(z, *own, step=step, kind=kind, images=number == 1, name=name + "norm")
             moments |= {f"{name}norm.mean": mean, f"{name}norm.var": var}
             layers[f"conv{number}"] = z.movedim(-1, 2)
-        features = layers[f"conv{self.blocks}"].flatten(2)
-        layers["head"] = self.head(params, features)
-        return Pass(layers=layers, features=features, moments=moments)
+        return layers, moments
 
     def _convolve(self, z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Convolution of z [R, B, C, H, W] by weights [B or 1, C', C, 3, 3]: one group a task, or one for all."""

@@ -48,7 +48,7 @@ def _conv(x: Tensor, w: Tensor, step: int, *more: Tensor) -> Tensor:
     """3x3 convolution, padding 1, of maps x [G, R, H, W, B*C] by w [B, K, C, 3, 3]; plus that of a second x and w."""
     if ready(x):
         return kernels.conv(x, w, *more) if _filtered(x, step) else kernels.direct(x, w, *more, step=step)
-    y = F.conv2d(_planes(x), _filters(w), None, step, 1, 1, len(w)).movedim(1, -1)
+    y = F.conv2d(_planes(x), _filters(w), None, step, 1, 1, len(w)).movedim(1, -1).to(x.dtype)
     if more:
         y = y + F.conv2d(_planes(more[0]), _filters(more[1]), None, step, 1, 1, len(w)).movedim(1, -1)
     return y.contiguous().unflatten(0, x.shape[:2])
@@ -77,11 +77,17 @@ def _conv_backward(
         return None, None
     ones, twos = [1, 1], [step, step]
     flags = [*mask, False]
-    gx, gw, _ = torch.ops.aten.convolution_backward(
-        _planes(gy), _planes(x), _filters(w), None, twos, ones, ones, False, [0, 0], len(w), flags
-    )
-    gx = gx.movedim(1, -1).contiguous().unflatten(0, x.shape[:2]) if mask[0] else None
-    return gx, gw.reshape(w.shape) if mask[1] else None
+    low = [each.to(_factors(x)) for each in (_planes(gy), _planes(x), _filters(w))]
+    gx, gw, _ = torch.ops.aten.convolution_backward(*low, None, twos, ones, ones, False, [0, 0], len(w), flags)
+    gx = gx.to(x.dtype).movedim(1, -1).contiguous().unflatten(0, x.shape[:2]) if mask[0] else None
+    return gx, gw.to(w.dtype).reshape(w.shape) if mask[1] else None
+
+
+def _factors(x: Tensor) -> torch.dtype:
+    """What torch's own convolution multiplies x in: under autocast that precision, which its backward knows not of."""
+    kind = x.device.type
+    low = torch.is_autocast_enabled(kind) and x.dtype == torch.float32
+    return torch.get_autocast_dtype(kind) if low else x.dtype
 
 
 class Conv(Function):

@@ -13,7 +13,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.conv4 import linear
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import Moments, Params, Pass
+from mamlprobe.nets.params import Moments, Params, Pass, span
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -53,6 +53,11 @@ class Mlp:
         return (*(f"fc{i + 1}" for i in range(len(self.hidden))), "head")
 
     @cached_property
+    def entries(self) -> tuple[str, ...]:
+        """Every layer but the first."""
+        return self.layers[1:]
+
+    @cached_property
     def parameters(self) -> dict[str, str]:
         """Parameter name -> layer name."""
         parts = ["linear.weight"] + ["linear.bias"] * self.bias
@@ -81,14 +86,24 @@ class Mlp:
             params["head.bias"] = torch.zeros(self.way)
         return params, moments
 
-    def __call__(self, params: Params, x: Tensor, *, moments: Moments | None = None, collect: bool = False) -> Pass:
+    def __call__(
+        self,
+        params: Params,
+        x: Tensor,
+        *,
+        moments: Moments | None = None,
+        collect: bool = False,
+        begin: str | None = None,
+        end: str | None = None,
+    ) -> Pass:
         """Named activations [B, R, width] of x [B, R, ...]."""
         z = x.flatten(2)
-        if z.shape[2] != self.inputs:
+        if begin is None and z.shape[2] != self.inputs:
             raise UserError("mlp", f"a row must have {self.inputs} numbers", z.shape[2], "set inputs")
         layers: dict[str, Tensor] = {}
         collected: Moments | None = {} if collect else None
-        for i in range(1, len(self.hidden) + 1):
+        first, last = span(self, begin, end)
+        for i in range(first + 1, min(last, len(self.hidden)) + 1):
             name = f"body.{i}."
             z = linear(z, params[name + "linear.weight"], params.get(name + "linear.bias"))
             if self.norm == "batch":
@@ -102,7 +117,8 @@ class Mlp:
                 ).transpose(0, 1)
             z = ACTIVATIONS[self.activation](z)
             layers[f"fc{i}"] = z
-        layers["head"] = self.head(params, z)
+        if last == len(self.layers):
+            layers["head"] = self.head(params, z)
         return Pass(layers=layers, features=z, moments=collected or {})
 
     def head(self, params: Params, features: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, unknown
 
 Params = dict[str, Tensor]
 """Tensors by parameter name. Inside a net each has a leading task axis, of size B, or 1 where all tasks share it."""
@@ -19,17 +19,17 @@ Moments = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """What one forward pass returns: every named layer [B, R, ...] in order, the last being the logits [B, R, N]."""
+    """What one forward pass returns: every named layer that ran [B, R, ...] in order, the last being the logits."""
 
     layers: dict[str, Tensor]
     features: Tensor
-    """Input of the head [B, R, F]."""
+    """Input of the head [B, R, F], or of the layer before which the pass ended."""
     moments: Moments = field(default_factory=dict)
     """Moments of the inputs of every batch norm, filled when asked for."""
 
     @property
     def logits(self) -> Tensor:
-        """Output of the last layer [B, R, N]."""
+        """Output of the last layer [B, R, N], where the pass did not end before it."""
         return next(reversed(self.layers.values()))
 
 
@@ -39,6 +39,14 @@ class Net(Protocol):
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers in order; the last is the head."""
+        ...
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Those layers before which a pass can end and with whose input another can begin, in order.
+
+        No layer before an entry gives anything to those from there on but that input.
+        """
         ...
 
     @property
@@ -54,10 +62,24 @@ class Net(Protocol):
         """Fresh parameters and moments, without task axis."""
         ...
 
-    def __call__(self, params: Params, x: Tensor, *, moments: Moments | None = None, collect: bool = False) -> Pass:
+    def __call__(
+        self,
+        params: Params,
+        x: Tensor,
+        *,
+        moments: Moments | None = None,
+        collect: bool = False,
+        begin: str | None = None,
+        end: str | None = None,
+    ) -> Pass:
         """Named activations of inputs x [B, R, ...].
 
-        Batch norms use the statistics of x per task, or `moments` where given; `collect` fills ``Pass.moments``.
+        Batch norms use the statistics of x per task, or `moments` where given; `collect` fills ``Pass.moments``. With
+        the entry `begin`, x is the input of that layer; with the entry `end`, that layer and those behind it do not
+        run, and its input is ``Pass.features``.
+
+        Raises:
+            UserError: a layer that is no entry.
         """
         ...
 
@@ -97,6 +119,26 @@ def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
 def head_names(net: Net) -> tuple[str, ...]:
     """Names of the head's parameters."""
     return tuple(name for name in net.parameters if net.roles(name).startswith("head."))
+
+
+def still_entries(net: Net, names: Iterable[str]) -> tuple[str, ...]:
+    """The entries whose input no change of the named parameters moves: those up to the first layer that owns one."""
+    place = {layer: number for number, layer in enumerate(net.layers)}
+    first = min((place.get(net.parameters[name], -1) for name in names), default=len(place))
+    return tuple(entry for entry in net.entries if place[entry] <= first)
+
+
+def span(net: Net, begin: str | None, end: str | None) -> tuple[int, int]:
+    """Numbers, counted from 0, of the first layer of a pass and of the first one behind it.
+
+    Raises:
+        UserError: a layer that is no entry.
+    """
+    for layer in (begin, end):
+        if layer is not None and layer not in net.entries:
+            raise unknown("pass", "entry", layer, net.entries)
+    layers = net.layers
+    return 0 if begin is None else layers.index(begin), len(layers) if end is None else layers.index(end)
 
 
 def lead(params: Mapping[str, Tensor]) -> Params:

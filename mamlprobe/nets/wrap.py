@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.nets.params import Moments, Params, Pass
+from mamlprobe.nets.params import Moments, Params, Pass, span
 
 Catch = dict[str, Tensor]
 
@@ -139,6 +139,7 @@ class Wrapped:
             parameter.requires_grad_(False)
         self.head_name = head
         self.layers = layers
+        self.entries = layers[-1:]  # what other layers give each other is the module's own affair
         self.parameters = {name: _owner(name, layers) for name, _ in self.module.named_parameters()}
         self.norms = [
             name for name, part in self.module.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)
@@ -161,8 +162,20 @@ class Wrapped:
         }
         return params, moments
 
-    def __call__(self, params: Params, x: Tensor, *, moments: Moments | None = None, collect: bool = False) -> Pass:
+    def __call__(
+        self,
+        params: Params,
+        x: Tensor,
+        *,
+        moments: Moments | None = None,
+        collect: bool = False,
+        begin: str | None = None,
+        end: str | None = None,
+    ) -> Pass:
         """Named activations [B, R, ...] of inputs x [B, R, ...]; the module runs in evaluation mode (no dropout)."""
+        span(self, begin, end)
+        if begin is not None:
+            return Pass(layers={self.layers[-1]: self.head(params, x)}, features=x)
         shared = {name for name, value in params.items() if value.shape[0] == 1 and x.shape[0] > 1}
         mine = {name: value[0] if name in shared else value for name, value in params.items()}
         axes = {name: None if name in shared else 0 for name in params}
@@ -176,7 +189,7 @@ class Wrapped:
             return caught, features, collected
 
         layers, features, collected = vmap(one, in_dims=(axes, 0, still_axes))(mine, x, still)
-        layers = {name: layers[name] for name in order}
+        layers = {name: layers[name] for name in order if name != end}
         return Pass(layers=layers, features=features, moments=collected if collect else {})
 
     def _run(self, params: Params, x: Tensor, moments: Moments | None) -> tuple[Catch, Tensor, Moments]:

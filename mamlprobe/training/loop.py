@@ -18,6 +18,8 @@ from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.runs.writing import locked
 from mamlprobe.training.alike import only_seeds_differ, same_buffers
+from mamlprobe.training.graphs import Replays
+from mamlprobe.training.precision import bearing, check, same
 from mamlprobe.training.progress import Bar, bar, say, show, stopping
 from mamlprobe.training.room import enough, look
 from mamlprobe.training.session import Hook, Session
@@ -50,6 +52,8 @@ def train(
     hooks: Sequence[Hook] = (),
     chunk: int | None = None,
     recompute: bool = False,
+    precision: str = "float32",
+    graph: bool = False,
 ) -> Run:
     """The finished run of this experiment, in the folder ``out/<run name>``.
 
@@ -61,13 +65,18 @@ def train(
     `meta_gradient`): memory for time, with the same result but for rounding. They are no settings of the experiment; a
     run that was stopped goes on to the same bits only under the same two.
 
+    `precision` is what the products of outer gradients are computed in: float32, tf32 (on a GPU) or bfloat16. It
+    changes results, so a run keeps to one; validation is in float32 whatever it is. With `graph`, a GPU replays each
+    update as one CUDA graph, for the same result but for rounding.
+
     Raises:
         UserError: an impossible setting, device or folder; an update that does not fit into the memory; a loss that is
-            not finite; data other than the run began with.
+            not finite; data or a precision other than the run began with; a precision without effect.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
     """
     words: dict[str, Any] = {"device": device, "pool": pool, "root": root, "progress": progress, "hooks": hooks}
-    return train_together([experiment], out, chunk=chunk, recompute=recompute, **words)[0]
+    words |= {"chunk": chunk, "recompute": recompute, "precision": precision, "graph": graph}
+    return train_together([experiment], out, **words)[0]
 
 
 def train_together(
@@ -81,6 +90,8 @@ def train_together(
     hooks: Sequence[Hook] = (),
     chunk: int | None = None,
     recompute: bool = False,
+    precision: str = "float32",
+    graph: bool = False,
 ) -> list[Run]:
     """The finished runs of experiments that differ in their seeds alone, computed as one batch of tasks.
 
@@ -95,9 +106,10 @@ def train_together(
     where = pick_device(device)
     only_seeds_differ(experiments)
     chunk_size(chunk, experiments[0].tasks)
+    check(precision, where, experiments[0].net.kind)
     _check_hooks(hooks)
     paths = {Path(out) / run_name(each): each for each in experiments}
-    left = {path: each for path, each in paths.items() if not _finished(path, each)}
+    left = {path: each for path, each in paths.items() if not _finished(path, each, precision)}
     pool = (pool or pool_of(experiments[0].data, root=root)) if left else None
     _compile(list(left.values()), where, on=progress)
     with ExitStack() as stack:
@@ -106,7 +118,8 @@ def train_together(
             assert pool is not None
             stack.enter_context(locked(path))
             run = make_run(path, experiment, pool.image_shape)
-            sessions.append(Session(run, pool, where, progress=progress, hooks=hooks))
+            how: dict[str, Any] = {"progress": progress, "hooks": hooks, "precision": precision, "graph": graph}
+            sessions.append(Session(run, pool, where, **how))
             pool = sessions[0].pool
         try:
             if sessions:
@@ -117,13 +130,15 @@ def train_together(
     return [load_run(path) for path in paths]
 
 
-def _finished(path: Path, experiment: Experiment) -> bool:
+def _finished(path: Path, experiment: Experiment, precision: str) -> bool:
     """Whether the folder holds the finished run of the experiment.
 
     Raises:
-        UserError: it holds one of other settings.
+        UserError: it holds one of other settings, or one computed in another precision.
     """
     there = open_run(path) if path.is_dir() else None
+    if there is not None:
+        same(there, precision)
     return there is not None and there.done and make_run(path, experiment, there.image).done
 
 
@@ -132,8 +147,10 @@ def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
     same_buffers([each.net for each in sessions])
     updates, on = sessions[0].experiment.updates, sessions[0].progress
     if _behind(sessions):
-        look([each for each in sessions if each.update < updates], **how)
+        with sessions[0].precise(), bearing(sessions[0].precision):
+            look([each for each in sessions if each.update < updates], **how)
     start = max(min(each.update for each in sessions), 0)
+    replays = Replays(**how) if sessions[0].graph else None
     with bar(_name(sessions), start=start, updates=updates, on=on) as drawn, stopping(on=on) as stop:
         for session in sessions:
             if session.update < 0:
@@ -144,7 +161,7 @@ def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
                 for session in sessions:
                     session.save()
                 raise KeyboardInterrupt
-            _update(group, drawn, how)
+            _update(group, drawn, how, replays)
         for session in sessions:
             session.finish()
     for session in sessions:
@@ -167,21 +184,25 @@ def _behind(sessions: Sequence[Session]) -> list[Session]:
     return [each for each in left if each.update == min(other.update for other in left)]
 
 
-def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any]) -> None:
+def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: Replays | None) -> None:
     """One update of each."""
     first, experiment = group[0], group[0].experiment
     shape = {"way": experiment.way, "shot": experiment.shot, "query": experiment.query, "tasks": experiment.tasks}
     index, pool = first.update, first.pool
     episodes = [sample(pool, split="train", seed=each.experiment.seed, index=index, **shape) for each in group]
     thetas = [each.learner.theta for each in group]
-    with enough(chunk_size(how["chunk"], experiment.tasks * len(group)), recompute=how["recompute"]):
-        found = meta_gradients(first.net, thetas, episodes, experiment.method, **how)
+    size = chunk_size(how["chunk"], experiment.tasks * len(group), episodes[0])
+    with enough(size, recompute=how["recompute"]), first.precise():
+        if replays is not None:
+            replays.take(group, episodes)
+        else:
+            found = meta_gradients(first.net, thetas, episodes, experiment.method, **how)
+            for session, (gradients, readings) in zip(group, found, strict=True):
+                session.take(gradients, readings)
     looks = (index + 1) % LOOKS[pool.device.type] == 0
-    for session, (gradients, readings) in zip(group, found, strict=True):
-        session.take(gradients, readings)
-        if looks:
-            with session.failing():
-                session.check()
+    for session in group if looks else ():
+        with session.failing():
+            session.check()
     well = [each for each in group if each.fault is None]
     if looks and well:
         show(drawn, well[0].tally)

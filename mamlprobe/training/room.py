@@ -53,9 +53,10 @@ def look(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> 
     """
     first, experiment, free = sessions[0], sessions[0].experiment, free_memory(sessions[0].pool.device)
     tasks = experiment.tasks * len(sessions)
-    size, few = chunk_size(chunk, tasks), min(experiment.tasks, 2)
+    few = min(experiment.tasks, 2)
     shape = {"way": experiment.way, "shot": experiment.shot, "query": experiment.query, "tasks": few}
     episodes = [sample(each.pool, split="train", seed=each.experiment.seed, **shape) for each in sessions[:2]]
+    size = chunk_size(chunk, tasks, episodes[0])
     thetas = [each.learner.theta for each in sessions]
 
     def need(again: bool) -> Need:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pandas as pd
@@ -18,6 +18,7 @@ from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoi
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.folder import LOG_COLUMNS, Run, write_json
 from mamlprobe.runs.writing import write
+from mamlprobe.training.precision import precision
 from mamlprobe.training.progress import say
 from mamlprobe.training.state import Learner, Tally
 from mamlprobe.training.validation import SPLIT, validate
@@ -33,14 +34,26 @@ class Session:
     stands in the files beyond the newest checkpoint is cut off and made again when a later session takes over.
     """
 
-    def __init__(self, run: Run, pool: Pool, device: torch.device, *, progress: bool, hooks: Sequence[Hook]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        pool: Pool,
+        device: torch.device,
+        *,
+        progress: bool,
+        hooks: Sequence[Hook],
+        precision: str = "float32",
+        graph: bool = False,
+    ) -> None:
         self.run, self.experiment, self.hooks, self.progress = run, run.config, hooks, progress
+        self.precision, self.graph = precision, graph
         self.began = time.perf_counter()
-        self.env = _environment(run, pool, device)
+        self.env = {**_environment(run, pool, device), "precision": precision}
         self.pool, self.net = pool.to(device), run.net()
         saved = _newest(run, progress)
         theta = init(self.net, seed=run.config.seed, method=run.config.method) if saved is None else saved.theta
-        self.learner = Learner(self.net, theta.to(device), run.config.method)
+        capturable = graph and device.type == "cuda"
+        self.learner = Learner(self.net, theta.to(device), run.config.method, capturable=capturable)
         if saved is not None:
             self.learner.restore(saved.optimizer)
         self.tally = Tally(None if saved is None else saved.words["tally"])
@@ -61,8 +74,16 @@ class Session:
     def take(self, gradients: Params, readings: Readings) -> None:
         """One update."""
         self.learner.step(gradients, readings.moments)
+        self.count(readings)
+
+    def count(self, readings: Readings) -> None:
+        """Notes an update that the learner has taken."""
         self.tally.add(readings)
         self.update += 1
+
+    def precise(self) -> AbstractContextManager[None]:
+        """Inside, products have the precision of this run."""
+        return precision(self.precision, self.pool.device)
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -100,7 +121,8 @@ class Session:
         if self.tally.updates:
             points.append(("train", self.tally.means(), self.tally.updates * self.experiment.tasks))
         if self.validates:
-            found = validate(self.net, self.learner.theta, self.pool, self.experiment)
+            with precision("float32", self.pool.device):  # in whatever the training is: it is the measure of it
+                found = validate(self.net, self.learner.theta, self.pool, self.experiment)
             points.append(("val", found, self.experiment.validation_tasks))
         rows = [
             (self.update, split, quantity, value, tasks)
@@ -172,7 +194,7 @@ def _environment(run: Run, pool: Pool, device: torch.device) -> dict[str, Any]:
             got = f"{word} {data[word]} instead of {before['data'][word]}"
             raise UserError("train", f"{run.path} must go on with the data it began with", got, "give the same data")
     here = environment(device)
-    earlier = [*before["earlier"], {word: before[word] for word in here}] if before else []
+    earlier = [*before["earlier"], {word: before.get(word) for word in here}] if before else []
     if earlier and earlier[-1] == here:
         earlier.pop()
     return {"format": 1, **here, "data": data, "seconds": before.get("seconds", 0.0), "earlier": earlier}

@@ -20,7 +20,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, 
 class Learner:
     """Theta in the hands of an optimizer, which writes into the learner's own copies of the tensors."""
 
-    def __init__(self, net: Net, theta: Theta, method: Method) -> None:
+    def __init__(self, net: Net, theta: Theta, method: Method, *, capturable: bool = False) -> None:
         copy = Theta(net=_copies(theta.net), rates=_copies(theta.rates), moments=_copies(theta.moments))
         self.theta = copy
         """The live tensors: they change with the next step."""
@@ -28,6 +28,9 @@ class Learner:
         self.zeroed = head_names(net) if method.head == "zero_each_update" else ()
         self.leaves: Params = {**copy.net, **{f"rates.{name}": value for name, value in copy.rates.items()}}
         self.optimizer = OPTIMIZERS[method.outer.optimizer](list(self.leaves.values()), lr=method.outer.lr)  # type: ignore[call-arg]
+        for group in self.optimizer.param_groups:
+            if "capturable" in group:  # then what counts the steps lies on the device, where a CUDA graph can change it
+                group["capturable"] = capturable
 
     def step(self, gradients: Params, moments: Moments) -> None:
         """One update: gradients clamped, optimizer stepped, head zeroed where the method says so, moments averaged."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.evaluate import chunks, evaluate, query_table
+from mamlprobe.learn.evaluate import chunks, evaluate, query_table, tasks_at_a_time
 from mamlprobe.learn.methods import METHODS, Inner, Method, Norm
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.conv4 import conv4
@@ -130,6 +130,34 @@ def test_the_size_of_a_chunk_is_of_no_account(classes, adapts, norm):
             assert found.drop(columns="value").equals(want.drop(columns="value"))
 
 
+@pytest.mark.parametrize(
+    ("device", "shape", "wanted"),
+    [
+        ("cpu", (3, 84, 84), 1),
+        ("cpu", (1, 28, 28), 41),
+        ("cpu", (1,), 2**15),
+        ("cpu", (2**16,), 1),
+        ("meta", (3, 84, 84), 25),
+        ("meta", (1, 28, 28), 41),
+        ("meta", (1,), 2**15),
+    ],
+)
+def test_tasks_at_a_time(monkeypatch, device, shape, wanted):
+    """Eight rows a task: tasks of 2^18 numbers together, one at least, and 25 at least where it is not a CPU."""
+    monkeypatch.setattr("mamlprobe.learn.evaluate.NUMBERS", 2**18)
+    x, y = torch.empty(2, 8, *shape, device=device), torch.empty(2, 8, dtype=torch.int64, device=device)
+    episodes = Episodes(support_x=x[:, :3], support_y=y[:, :3], query_x=x[:, 3:], query_y=y[:, 3:])
+    assert tasks_at_a_time(episodes) == wanted
+
+
+@pytest.mark.parametrize(("numbers", "sizes"), [(4 * 768, [4, 3]), (100, [1] * 7), (2**17, [7])])
+def test_without_a_chunk_what_suits_the_device(classes, monkeypatch, numbers, sizes):
+    monkeypatch.setattr("mamlprobe.learn.evaluate.NUMBERS", numbers)
+    done = []
+    evaluate(NET, start(), classes(tasks=7), {"a": method()}, advance=done.append)  # 12 rows of 64 numbers a task
+    assert done == sizes
+
+
 def test_chunks_are_the_tasks_in_order(classes):
     episodes = classes(tasks=7)
     named = Episodes(**pieces(episodes), class_ids=torch.arange(21).reshape(7, 3))
@@ -239,7 +267,7 @@ def test_whether_query_rows_see_each_other(classes, norm, alone):
 def test_progress_is_told_the_tasks_done(classes):
     done = []
     evaluate(NET, start(), classes(tasks=7), {"a": method(), "b": method("head.*")}, chunk=3, advance=done.append)
-    assert done == [3, 3, 1, 3, 3, 1]
+    assert done == [3, 3, 3, 3, 1, 1]  # every variant's
 
 
 def test_real_targets_have_losses_and_no_accuracies(waves):
@@ -259,7 +287,7 @@ def test_real_targets_have_losses_and_no_accuracies(waves):
         (
             {"keep": METHODS["maml"]},
             {"chunk": 0},
-            "evaluate: chunk must be at least 1 task, got 0; 25 is the default",
+            "evaluate: chunk must be at least 1 task, got 0; leave it out",
         ),
         (
             {"running": method(norm="running")},

@@ -121,7 +121,7 @@ def test_the_need_of_several_runs(classes, name):
 
 def test_chunks_have_tasks(classes):
     net = NETS["mlp"]
-    line = "chunk: at least 1 task must be held at a time, got 0; leave it out for all at once"
+    line = "chunk: at least 1 task must be held at a time, got 0; leave it out"
     with pytest.raises(UserError) as caught:
         memory_needed(net, init(net, seed=0), classes(shape=(1, 12, 12)), METHODS["maml"], chunk=0)
     assert str(caught.value) == line

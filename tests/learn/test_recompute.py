@@ -185,7 +185,7 @@ def test_a_chunk_larger_than_the_batch_is_the_batch(classes):
 def test_chunks_have_tasks(classes, chunk):
     net = NETS["mlp"]
     method, theta = case_of(net, {"name": "maml"})
-    line = f"chunk: at least 1 task must be held at a time, got {chunk}; leave it out for all at once"
+    line = f"chunk: at least 1 task must be held at a time, got {chunk}; leave it out"
     with pytest.raises(UserError) as caught:
         meta_gradient(net, theta, classes(), method, chunk=chunk)
     assert str(caught.value) == line

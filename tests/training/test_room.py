@@ -219,5 +219,5 @@ def test_under_the_same_options_a_stopped_run_keeps_its_bits(experiment, pool, t
 def test_a_chunk_without_tasks_leaves_no_folder(experiment, pool, tmp_path):
     with pytest.raises(UserError) as caught:
         train(experiment, tmp_path / "runs", pool=pool, progress=False, chunk=0)
-    assert str(caught.value) == "chunk: at least 1 task must be held at a time, got 0; leave it out for all at once"
+    assert str(caught.value) == "chunk: at least 1 task must be held at a time, got 0; leave it out"
     assert not (tmp_path / "runs").exists()
