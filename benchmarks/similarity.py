@@ -26,7 +26,7 @@ SHAPES = ((100_000, 64), (10_000, 64))
 ROUNDS, WARMUP = 9, 2
 
 REST = 0.1
-"""Seconds before every call: threads of NumPy's products spin for a while after their work, on the cores of the next."""
+"""Seconds before every call: NumPy's threads spin for a while after their work, on the cores of the next."""
 
 OURS, PEER = "mamlprobe", "google/svcca"
 REFERENCE = f"{PEER}, float32 views"
@@ -68,8 +68,8 @@ def arms(x: Tensor, y: Tensor) -> dict[str, Callable[[], Values]]:
     """Arm and route -> the call; x [R, F], y [R, F] in float32."""
     doubled = x.double(), y.double()
     views = x.numpy().T, y.numpy().T
-    turned = [np.ascontiguousarray(side) for side in views]
-    turned64 = [side.astype(np.float64) for side in turned]
+    turned = np.ascontiguousarray(views[0]), np.ascontiguousarray(views[1])
+    turned64 = turned[0].astype(np.float64), turned[1].astype(np.float64)
     return {
         f"{OURS}, streamed float32": lambda: streamed(x, y),
         f"{OURS}, streamed float64": lambda: streamed(*doubled),

@@ -16,7 +16,7 @@ from mamlprobe.learn.tasks import Known, paths, tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 
-NUMBERS = 2**17
+NUMBERS = 2**18
 """Input numbers of the tasks held at a time; more of them do not make a CPU faster."""
 
 LEAST = 25

@@ -13,7 +13,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.evaluate import chunks
 from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.outer import chunk_size
+from mamlprobe.learn.outer import chunk_size, only_head
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 
@@ -111,7 +111,7 @@ def memory_needed(
     Raises:
         UserError: a chunk below 1.
     """
-    size = chunk_size(chunk, episodes.tasks, episodes)
+    size = chunk_size(chunk, episodes.tasks, episodes, light=only_head(net, method))
     return gradient_need(net, [theta], [episodes], method, tasks=episodes.tasks, recompute=recompute).at(size)
 
 

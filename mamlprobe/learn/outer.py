@@ -15,7 +15,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.recompute import pulled, recomputed
 from mamlprobe.learn.tasks import Tasks, paths
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Moments, Net, Params
+from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def summed(
 
     With `owner` [B], theta's tensors have a leading axis of runs, and each task is one of its own run's.
     """
-    size = chunk_size(chunk, episodes.tasks, episodes)
+    size = chunk_size(chunk, episodes.tasks, episodes, light=only_head(net, method))
     live = Theta(net=_leaves(theta.net), rates=_leaves(theta.rates), moments=theta.moments)
     route = ROUTES["recomputed" if recompute else "unrolled"]
     gradients: Params = {}
@@ -105,8 +105,10 @@ def _leaves(params: Params) -> Params:
     return {name: value.detach().requires_grad_() for name, value in params.items()}
 
 
-def chunk_size(chunk: int | None, tasks: int, episodes: Episodes | None = None) -> int:
+def chunk_size(chunk: int | None, tasks: int, episodes: Episodes | None = None, *, light: bool = False) -> int:
     """The number of tasks held at a time; where it is not given, what suits the device of tasks like these.
+
+    Light tasks are held four times as many: those whose inner loop does not reach into the body.
 
     Raises:
         UserError: a chunk below 1.
@@ -114,8 +116,13 @@ def chunk_size(chunk: int | None, tasks: int, episodes: Episodes | None = None) 
     if chunk is not None and chunk < 1:
         raise UserError("chunk", "at least 1 task must be held at a time", chunk, "leave it out")
     if chunk is None and episodes is not None and episodes.support_x.device.type == "cpu":
-        chunk = tasks_at_a_time(episodes)
+        chunk = tasks_at_a_time(episodes) * (4 if light else 1)
     return min(chunk or tasks, tasks)
+
+
+def only_head(net: Net, method: Method) -> bool:
+    """Whether nothing but the head adapts."""
+    return set(adapting(net, method.inner.adapts)) <= set(head_names(net))
 
 
 def unrolled(

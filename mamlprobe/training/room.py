@@ -11,7 +11,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import sample
 from mamlprobe.learn.memory import Need, gradient_need
-from mamlprobe.learn.outer import chunk_size
+from mamlprobe.learn.outer import chunk_size, only_head
 from mamlprobe.training.progress import say
 from mamlprobe.training.session import Session
 
@@ -56,7 +56,7 @@ def look(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> 
     few = min(experiment.tasks, 2)
     shape = {"way": experiment.way, "shot": experiment.shot, "query": experiment.query, "tasks": few}
     episodes = [sample(each.pool, split="train", seed=each.experiment.seed, **shape) for each in sessions[:2]]
-    size = chunk_size(chunk, tasks, episodes[0])
+    size = chunk_size(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method))
     thetas = [each.learner.theta for each in sessions]
 
     def need(again: bool) -> Need:
