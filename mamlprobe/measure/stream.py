@@ -3,8 +3,8 @@
 Every row becomes [x, y, |x|^2, |y|^2, 1] of the shifted x and y, and the inner products of these columns are summed.
 They hold all that is needed, since to move the origin from the shift to the mean is a linear map of them.
 
-Products are taken in float32 over 512 rows, 16 of them summed, and the sums added in float64. As every step of a sum
-rounds by u / 3 or so of what it has (u = 2^-24), this is off by u / 3 sqrt((512 + 16^2) 512 / R) where the steps err
+Products are taken in float32 over 512 rows, 8 of them summed, and the sums added in float64. As every step of a sum
+rounds by u / 3 or so of what it has (u = 2^-24), this is off by u / 3 sqrt((512 + 8^2) 512 / R) where the steps err
 independently, and by some u / 2 more where rows come again and again (blank inputs). Squares of few digits would all
 round one way: they are summed apart, in short sums. An error of channel i is magnified by its variance inflation
 v_i = S_ii (C^+)_ii, S taken about the shift and C about the mean: the scales of channels have no part in it, collinear
@@ -27,8 +27,8 @@ from mamlprobe.measure.spectrum import TOLERANCE, Rows, Spectrum, eigen, own, sa
 Pair = tuple[Rows, Rows]
 Batches = Callable[[], Iterable[Pair]]
 
-_PIECE, _PIECES, _STRIP, _SHORT = 512, 16, 32, 32
-"""Rows of a product; products at a time (8,192 rows stay in a cache); columns of a block of it; rows of a short sum."""
+_PIECE, _PIECES, _STRIP, _SHORT = 512, 8, 64, 32
+"""Rows of a product; products at a time (4,096 rows stay in a cache); columns of a block of it; rows of a short sum."""
 
 _ERROR, _SMALLEST, _RANGE = 1e-6, 1e-9, 2.0**40
 """Largest error of a mean correlation to be expected of rounding; smallest eigenvalue ratio whose direction is sound in
