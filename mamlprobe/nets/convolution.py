@@ -86,7 +86,7 @@ def _conv_backward(
 def _factors(x: Tensor) -> torch.dtype:
     """What torch's own convolution multiplies x in: under autocast that precision, which its backward knows not of."""
     kind = x.device.type
-    low = torch.is_autocast_enabled(kind) and x.dtype == torch.float32
+    low = kind in ("cpu", "cuda") and x.dtype == torch.float32 and torch.is_autocast_enabled(kind)
     return torch.get_autocast_dtype(kind) if low else x.dtype
 
 
