@@ -22,9 +22,9 @@ def generator(*words: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(key(*words))
 
 
-def _shift(bits: Tensor, count: int) -> Tensor:
-    """Logical (unsigned) right shift of int64 bits."""
-    return (bits >> count) & ((1 << (64 - count)) - 1)
+def _fold(bits: Tensor, count: int) -> None:
+    """Writes bits xor (bits >> count, unsigned) into the int64 `bits`."""
+    bits ^= (bits >> count).bitwise_and_((1 << (64 - count)) - 1)
 
 
 def random_keys(*words: int | str, shape: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
@@ -33,9 +33,11 @@ def random_keys(*words: int | str, shape: tuple[int, ...], device: torch.device 
     The counter-based generator SplitMix64 (Steele, Lea, Flood 2014): entry i is a bijective mix of key + i * gamma,
     so the numbers are the same on every device and nothing is carried from call to call.
     """
-    count = torch.arange(1, math.prod(shape) + 1, dtype=torch.int64, device=device)
-    z = count * _GAMMA + key(*words)
-    z = (z ^ _shift(z, 30)) * _MIX1
-    z = (z ^ _shift(z, 27)) * _MIX2
-    z = z ^ _shift(z, 31)
-    return _shift(z, 1).reshape(shape)
+    z = torch.arange(1, math.prod(shape) + 1, dtype=torch.int64, device=device)
+    z.mul_(_GAMMA).add_(key(*words))
+    _fold(z, 30)
+    z.mul_(_MIX1)
+    _fold(z, 27)
+    z.mul_(_MIX2)
+    _fold(z, 31)
+    return (z >> 1).bitwise_and_((1 << 63) - 1).reshape(shape)

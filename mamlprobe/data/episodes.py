@@ -166,22 +166,29 @@ def sample(
         must = f"shot + query must be at most the {fewest} items of class {scarce!r}"
         raise UserError("sample", must, shot + query, "lower shot or query")
 
-    items = pool.images.shape[1]
+    items, each = pool.images.shape[1], shot + query
     words, device = (seed, "episodes", split, index), pool.device
-    order = random_keys(*words, "classes", shape=(tasks, len(ids)), device=device).argsort(dim=1, stable=True)
-    classes = ids[order[:, :way]]
+    classes = ids[_smallest(random_keys(*words, "classes", shape=(tasks, len(ids)), device=device), way)]
     keys = random_keys(*words, "items", shape=(tasks, way, items), device=device)
-    absent = torch.arange(items, device=device) >= pool.counts[classes][:, :, None]
-    keys = keys.masked_fill(absent, torch.iinfo(torch.int64).max)
-    chosen = keys.argsort(dim=2, stable=True)[:, :, : shot + query]
+    if fewest < items:
+        absent = torch.arange(items, device=device) >= pool.counts[classes][:, :, None]
+        keys = keys.masked_fill(absent, torch.iinfo(torch.int64).max)
+    chosen = _smallest(keys, each)
 
+    places = chosen + items * classes[:, :, None]
     flat = pool.images.flatten(0, 1)
+    labels = torch.arange(way, device=device)[:, None]
     parts: dict[str, Tensor] = {"class_ids": classes}
-    for name, drawn in (("support", chosen[:, :, :shot]), ("query", chosen[:, :, shot:])):
-        places = (classes[:, :, None] * items + drawn).flatten()
-        rows = drawn.shape[1] * drawn.shape[2]
-        inputs = pool.floats(flat.index_select(0, places))
-        parts[f"{name}_x"] = inputs.reshape(tasks, rows, *pool.image_shape)
-        parts[f"{name}_y"] = torch.arange(way, device=device).repeat_interleave(drawn.shape[2]).repeat(tasks, 1)
-        parts[f"{name}_items"] = drawn.flatten(1)
+    for name, part in (("support", slice(shot)), ("query", slice(shot, each))):
+        rows = places[:, :, part].flatten()
+        count = len(rows) // tasks
+        inputs = pool.floats(flat.index_select(0, rows))
+        parts[f"{name}_x"] = inputs.reshape(tasks, count, *pool.image_shape)
+        parts[f"{name}_y"] = labels.expand(way, count // way).flatten().repeat(tasks, 1)
+        parts[f"{name}_items"] = chosen[:, :, part].flatten(1)
     return Episodes(**parts)
+
+
+def _smallest(keys: Tensor, count: int) -> Tensor:
+    """Places along the last axis of the `count` smallest keys, in the order of the keys."""
+    return keys.topk(count, dim=-1, largest=False).indices

@@ -72,7 +72,7 @@ class Pool:
 
         images: ``[..., C, H, W]`` uint8.
         """
-        scaled = images.to(torch.float32) / 255
+        scaled = images.to(torch.float32).div_(255)
         if all(value == 0 for value in self.mean) and all(value == 1 for value in self.std):
             return scaled
         mean, std = self._levels

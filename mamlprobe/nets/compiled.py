@@ -70,25 +70,17 @@ def prepare() -> bool:
     return kernels() is not None
 
 
-def _compile(tool: str, into: Path, without: tuple[str, ...]) -> bool:
-    """Whether the compiler made the library; flags it does not know are left out by trying again."""
-    flags = [flag for flag in FLAGS if flag not in without]
-    command = [tool, *flags, str(SOURCES[0].with_name("kernels.cpp")), "-o", str(into)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 @lru_cache
 def kernels() -> ctypes.CDLL | None:
-    """The compiled kernels, if they were compiled before."""
+    """The compiled kernels, if they were compiled before; the first look sets the allocator, with or without them."""
+    keep_memory()
     path = library_path()
     if path is None or not path.is_file():
         return None
     try:
-        found = ctypes.CDLL(str(path))
+        return ctypes.CDLL(str(path))
     except OSError:
         return None
-    keep_memory()
-    return found
 
 
 def keep_memory() -> None:
