@@ -8,6 +8,7 @@ Two differentiable functions make a block: the convolution, whose second derivat
 cells of norm, ReLU and pooling (`cells`). A third derivative is refused.
 """
 
+import os
 from typing import Any
 
 import torch
@@ -16,15 +17,24 @@ from torch.autograd import Function
 
 from mamlprobe.nets import cells, kernels
 from mamlprobe.nets.cells import Kind
-from mamlprobe.nets.compiled import ready
+from mamlprobe.nets.compiled import ENDS, ready
 from mamlprobe.nets.convolution import Conv, FirstConv, Gradients, compiled_images, last
 from mamlprobe.nets.kernels import First
 from mamlprobe.nets.norm import enough
 
+LEAST = 2**13
+"""Input numbers from which on a CPU these blocks are the faster route without compiled kernels too."""
+
 
 def fast(x: Tensor) -> bool:
-    """Whether this route is the faster one for inputs like `x`: on a GPU, and on a CPU with compiled kernels."""
-    return x.device.type == "cuda" or ready(x)
+    """Whether this route is to be taken for inputs like `x`: where it is the faster one.
+
+    ``MAMLPROBE_BLOCKS=off`` in the environment turns it off.
+    """
+    if os.environ.get("MAMLPROBE_BLOCKS") == "off":
+        return False
+    known = x.device.type == "cpu" and x.dtype in ENDS
+    return x.device.type == "cuda" or ready(x) or (known and x.numel() >= LEAST)
 
 
 def grouped_maps(z: Tensor) -> Tensor:
@@ -157,16 +167,16 @@ class _Cells(Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         y = y.contiguous()
         route = kernels if ready(y) else cells
-        p, mean, rstd, var = route.forward(y, bias, scale, shift, kind)
-        ctx.save_for_backward(y, bias, scale, shift, mean, rstd)
+        p, mean, rstd, var, *kept = route.forward(y, bias, scale, shift, kind)
+        ctx.save_for_backward(y, bias, scale, shift, mean, rstd, *kept)
         ctx.kind = kind
         ctx.mark_non_differentiable(mean, var)
         return p, mean, var
 
     @staticmethod
     def backward(ctx: Any, gp: Tensor, *_: Tensor) -> Gradients:
-        y, bias, scale, shift, mean, rstd = ctx.saved_tensors
-        found = _CellsGradient.apply(gp.contiguous(), y, bias, scale, shift, mean, rstd, ctx.kind)
+        y, bias, scale, shift, mean, rstd, *kept = ctx.saved_tensors
+        found = _CellsGradient.apply(gp.contiguous(), y, bias, scale, shift, mean, rstd, ctx.kind, *kept)
         return *found, None
 
 
@@ -182,19 +192,20 @@ class _CellsGradient(Function):
         mean: Tensor,
         rstd: Tensor,
         kind: Kind,
+        *kept: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         route = kernels if ready(y) else cells
-        gy, gbias, gscale, gshift = route.backward(gp, y, bias, scale, shift, mean, rstd, kind)
-        ctx.save_for_backward(gp, y, bias, scale, shift, mean, rstd, gscale, gshift)
+        gy, gbias, gscale, gshift = route.backward(gp, y, bias, scale, shift, mean, rstd, kind, *kept)
+        ctx.save_for_backward(gp, y, bias, scale, shift, mean, rstd, gscale, gshift, *kept)
         ctx.kind = kind
         return gy, _shared(gbias, bias), _shared(gscale, scale), _shared(gshift, shift)
 
     @staticmethod
     @last
     def backward(ctx: Any, hy: Tensor, *vectors: Tensor) -> Gradients:
-        saved = ctx.saved_tensors
+        saved, kept = ctx.saved_tensors[:9], ctx.saved_tensors[9:]
         y, bias, scale = saved[1:4]
         route = kernels if ready(y) else cells
         along = [v.expand_as(saved[5]).contiguous() for v in vectors]
-        xgp, xy, xbias, xscale = route.twice(*saved, hy.contiguous(), *along, ctx.kind)
-        return xgp, xy, _shared(xbias, bias), _shared(xscale, scale), None, None, None, None
+        xgp, xy, xbias, xscale = route.twice(*saved, hy.contiguous(), *along, ctx.kind, *kept)
+        return xgp, xy, _shared(xbias, bias), _shared(xscale, scale), *[None] * (4 + len(kept))

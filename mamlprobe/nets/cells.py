@@ -23,14 +23,15 @@ d scale q, nothing for the shift, and for s
         - (r / n) (hscale d shift - scale r (d shift q + d scale mean h))
         - (r / n) u (hscale d scale - 2 scale r d scale q + scale r E).
 
-``cpp/cells.h`` is the same for a CPU, in fewer passes over the memory; there activities within 256 roundings of the
-channel's deviation count as equal, since equal sums of products come out rounded otherwise at another place. Sums over
-groups are left to the caller.
+Each pass over the maps is one operation that torch has for channels innermost, on a CPU as on a GPU. ``cpp/cells.h`` is
+the same for a CPU, in fewer passes; there activities within 256 roundings of the channel's deviation count as equal,
+since equal sums of products come out rounded otherwise at another place. Sums over groups are left to the caller.
 """
 
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 EPS = 1e-5
@@ -43,6 +44,18 @@ class Kind(NamedTuple):
     """2: 2x2 max-pool with stride 2, leftovers of odd sizes dropped; 1: none."""
     relu_first: bool
     """ReLU before the norm (and nothing after it)."""
+
+
+def planes(maps: Tensor) -> Tensor:
+    """Maps as torch's convolutions, norms and pools take them: [G R, K, H, W], channels last in memory."""
+    _, _, height, width, channels = maps.shape
+    strides = (height * width * channels, 1, width * channels, channels)  # those of one channel could be of any layout
+    return maps.contiguous().as_strided((maps.shape[0] * maps.shape[1], channels, height, width), strides)
+
+
+def _maps(planes: Tensor, groups: int) -> Tensor:
+    """The inverse of `planes`."""
+    return planes.movedim(1, -1).unflatten(0, (groups, -1))
 
 
 def _wide(per_channel: Tensor) -> Tensor:
@@ -58,75 +71,88 @@ def _activity(y: Tensor, bias: Tensor, kind: Kind) -> Tensor:
     return torch.relu(y + _wide(bias)) if kind.relu_first else y
 
 
-def _split(maps: Tensor, pool: int) -> list[Tensor]:
-    """The pool * pool positions of every cell, in reading order, each [G, R, h, w, K]."""
-    height, width = maps.shape[2] // pool * pool, maps.shape[3] // pool * pool
-    return [maps[:, :, i:height:pool, j:width:pool] for i in range(pool) for j in range(pool)]
+def _moments(s: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [G, K]."""
+    if s.device.type != "cpu":
+        var, mean = torch.var_mean(s, (1, 2, 3), correction=0)
+        return mean, var
+    each = [torch.batch_norm_update_stats(planes(group.unsqueeze(0)), None, None, 0.0) for group in s]
+    return torch.stack([mean for mean, _ in each]), torch.stack([var for _, var in each])
 
 
-def _winners(s: Tensor, scale: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
-    """Number of the winning position of every cell, and its value."""
+def _winners(s: Tensor, scale: Tensor, kind: Kind) -> tuple[Tensor, Tensor | None]:
+    """The value of every cell's winner, and its position."""
+    if kind.pool == 1:
+        return s, None
     sign = _wide(scale.sign())
-    first, *others = _split(s, kind.pool)
-    best, which = first, torch.zeros_like(first, dtype=torch.uint8)
-    for number, other in enumerate(others, 1):
-        more = sign * other > sign * best
-        best, which = torch.where(more, other, best), torch.where(more, number, which)
-    return which, best
+    top, which = F.max_pool2d(planes(sign * s), kind.pool, return_indices=True)
+    height, width = (size // kind.pool * kind.pool for size in s.shape[2:4])
+    first = s[:, :, : height : kind.pool, : width : kind.pool]  # wins where the scale is 0
+    return torch.addcmul(sign * _maps(top, len(s)), first, 1 - sign.abs()), _maps(which, len(s))
 
 
-def _place(values: Tensor, which: Tensor, like: Tensor, pool: int) -> Tensor:
+def _place(values: Tensor, which: Tensor | None, like: Tensor, kind: Kind) -> Tensor:
     """Maps like `like` with a cell's value at its winner, 0 elsewhere."""
-    maps = torch.zeros_like(like)
-    for number, part in enumerate(_split(maps, pool)):
-        part.copy_(torch.where(which == number, values, 0))
-    return maps
+    if which is None:
+        return values
+    sizes = [kind.pool] * 2, [kind.pool] * 2, [0, 0], [1, 1], False
+    placed = torch.ops.aten.max_pool2d_with_indices_backward(planes(values), planes(like), *sizes, planes(which))
+    return _maps(placed, len(like))
 
 
-def _pick(maps: Tensor, which: Tensor, pool: int) -> Tensor:
+def _pick(maps: Tensor, which: Tensor | None) -> Tensor:
     """The maps' value at each cell's winner."""
-    parts = _split(maps, pool)
-    found = parts[0]
-    for number, part in enumerate(parts[1:], 1):
-        found = torch.where(which == number, part, found)
-    return found
+    if which is None:
+        return maps
+    return maps.flatten(2, 3).gather(2, which.flatten(2, 3)).view(which.shape)
 
 
-def forward(y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Outputs p [G, R, h, w, K], and mean, r and biased variance [G, K]."""
+def _gated(gradient: Tensor, activity: Tensor) -> Tensor:
+    """The gradient where the activity is above 0, else 0."""
+    return torch.ops.aten.threshold_backward(gradient, activity, 0)
+
+
+def forward(
+    y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """Outputs p [G, R, h, w, K], and mean, r and biased variance [G, K].
+
+    And for the derivatives p again, s - mean at the winners, and their positions, counted over H * W, where it pools.
+    """
     s = _activity(y, bias, kind)
-    var, mean = torch.var_mean(s, (1, 2, 3), correction=0)
+    mean, var = _moments(s)
     rstd = torch.rsqrt(var + EPS)
-    _, best = _winners(s, scale, kind)
-    z = _wide(scale * rstd) * (best - _wide(mean)) + _wide(shift)
-    return (z if kind.relu_first else torch.relu(z)), mean, rstd, var
-
-
-def _open(
-    gp: Tensor, best: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, rstd: Tensor, kind: Kind
-) -> tuple[Tensor, Tensor]:
-    """Where the ReLU after the norm lets gradient through, and the gradient it lets through."""
-    if kind.relu_first:
-        return torch.ones_like(gp), gp
-    z = _wide(scale * rstd) * (best - _wide(mean)) + _wide(shift)
-    gate = (z > 0).to(gp.dtype)
-    return gate, gp * gate
+    best, which = _winners(s, scale, kind)
+    off = best - _wide(mean)
+    z = torch.addcmul(_wide(shift), off, _wide(scale * rstd))
+    p = z if kind.relu_first else torch.relu_(z)
+    return p, mean, rstd, var, p.detach(), off, which
 
 
 def backward(
-    gp: Tensor, y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, rstd: Tensor, kind: Kind
+    gp: Tensor,
+    y: Tensor,
+    bias: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    kind: Kind,
+    p: Tensor,
+    off: Tensor,
+    which: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of y, and of bias, scale and shift, a group each [G, K]."""
     count = y[0, ..., 0].numel()
     s = _activity(y, bias, kind)
-    which, best = _winners(s, scale, kind)
-    _, g = _open(gp, best, scale, shift, mean, rstd, kind)
-    gshift, gscale = _total(g), _total(g * (best - _wide(mean))) * rstd
+    g = gp if kind.relu_first else _gated(gp, p)
+    gshift, gscale = _total(g), _total(g * off) * rstd
     gain = scale * rstd
-    gy = _place(_wide(gain) * g, which, y, kind.pool)
-    gy = gy - _wide(gain * gshift / count) - _wide(gain * rstd * gscale / count) * (s - _wide(mean))
+    slope = gain * rstd * gscale / count
+    gy = _place(_wide(gain) * g, which, y, kind)
+    gy = gy.addcmul_(s, _wide(-slope)).add_(_wide(slope * mean - gain * gshift / count))
     if kind.relu_first:
-        gy = gy * (s > 0)
+        gy = _gated(gy, s)
         return gy, _total(gy), gscale, gshift
     return gy, torch.zeros_like(gshift), gscale, gshift
 
@@ -146,6 +172,9 @@ def twice(
     hscale: Tensor,
     hshift: Tensor,
     kind: Kind,
+    p: Tensor,
+    off: Tensor,
+    which: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Derivatives of <(hy, hbias, hscale, hshift), backward> for gp, y, bias and scale; that for shift is 0.
 
@@ -153,21 +182,19 @@ def twice(
     """
     count = y[0, ..., 0].numel()
     s = _activity(y, bias, kind)
-    h = (hy + _wide(hbias)) * (s > 0) if kind.relu_first else hy
-    which, best = _winners(s, scale, kind)
-    gate, g = _open(gp, best, scale, shift, mean, rstd, kind)
-    off = s - _wide(mean)
-    picked = _pick(h, which, kind.pool)
-    hmean, q = _total(h) / count, rstd * _total(h * off) / count
+    h = _gated(hy + _wide(hbias), s) if kind.relu_first else hy
+    g = gp if kind.relu_first else _gated(gp, p)
+    picked = _pick(h, which)
+    hmean, q = _total(h) / count, rstd * _total((s - _wide(mean)).mul_(h)) / count
     inside = _total(g * picked) - gshift * hmean - gscale * q
     gain = scale * rstd
     along = rstd * (hscale - gain * q)
-    xgp = gate * (_wide(gain) * picked + _wide(along) * (best - _wide(mean)) + _wide(hshift - gain * hmean))
-    xs = _place(_wide(along) * g, which, y, kind.pool)
-    xs = xs - _wide(gain * rstd * gscale / count) * h
-    xs = xs - _wide(rstd / count * (hscale * gshift - gain * (gshift * q + gscale * hmean)))
-    xs = xs - _wide(rstd.square() / count * (hscale * gscale - 2 * gain * gscale * q + gain * inside)) * off
+    xgp = torch.addcmul(_wide(hshift - gain * hmean), picked, _wide(gain)).addcmul_(off, _wide(along))
+    slope = rstd.square() / count * (hscale * gscale - 2 * gain * gscale * q + gain * inside)
+    level = rstd / count * (hscale * gshift - gain * (gshift * q + gscale * hmean))
+    xs = _place(_wide(along) * g, which, y, kind).addcmul_(h, _wide(-gain * rstd * gscale / count))
+    xs = xs.addcmul_(s, _wide(-slope)).add_(_wide(slope * mean - level))
     if kind.relu_first:
-        xs = xs * (s > 0)
+        xs = _gated(xs, s)
         return xgp, xs, _total(xs), rstd * inside
-    return xgp, xs, torch.zeros_like(hmean), rstd * inside
+    return _gated(xgp, p), xs, torch.zeros_like(hmean), rstd * inside

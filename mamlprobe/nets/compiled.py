@@ -49,7 +49,7 @@ def library_path() -> Path | None:
 def prepare() -> bool:
     """Compile the kernels unless that was done before (some seconds); whether they are there now.
 
-    Until then, and where there is no compiler, nets take the general route.
+    Until then, and where there is no compiler, nets compute with torch's own operations.
     """
     path, tool = library_path(), compiler()
     if path is None or tool is None:

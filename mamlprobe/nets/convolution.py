@@ -11,6 +11,7 @@ from torch.autograd import Function
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets import kernels
+from mamlprobe.nets.cells import planes
 from mamlprobe.nets.compiled import ready
 
 Gradients = tuple[Tensor | None, ...]
@@ -26,7 +27,7 @@ def last(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
                 "conv4",
                 "the fast blocks can be differentiated twice",
                 "a third derivative",
-                "set MAMLPROBE_KERNELS=off (on the CPU), or leave out create_graph in the second",
+                "set MAMLPROBE_BLOCKS=off in the environment, or leave out create_graph in the second",
             )
         with torch.no_grad():
             return backward(ctx, *along)
@@ -48,15 +49,10 @@ def _conv(x: Tensor, w: Tensor, step: int, *more: Tensor) -> Tensor:
     """3x3 convolution, padding 1, of maps x [G, R, H, W, B*C] by w [B, K, C, 3, 3]; plus that of a second x and w."""
     if ready(x):
         return kernels.conv(x, w, *more) if _filtered(x, step) else kernels.direct(x, w, *more, step=step)
-    y = F.conv2d(_planes(x), _filters(w), None, step, 1, 1, len(w)).movedim(1, -1).to(x.dtype)
+    y = F.conv2d(planes(x), _filters(w), None, step, 1, 1, len(w)).movedim(1, -1).to(x.dtype)
     if more:
-        y = y + F.conv2d(_planes(more[0]), _filters(more[1]), None, step, 1, 1, len(w)).movedim(1, -1)
+        y = y + F.conv2d(planes(more[0]), _filters(more[1]), None, step, 1, 1, len(w)).movedim(1, -1)
     return y.contiguous().unflatten(0, x.shape[:2])
-
-
-def _planes(x: Tensor) -> Tensor:
-    """Maps as torch's convolutions take them: [G R, K, H, W], channels last in memory."""
-    return x.flatten(0, 1).movedim(-1, 1)
 
 
 def _filters(w: Tensor) -> Tensor:
@@ -77,7 +73,7 @@ def _conv_backward(
         return None, None
     ones, twos = [1, 1], [step, step]
     flags = [*mask, False]
-    low = [each.to(_factors(x)) for each in (_planes(gy), _planes(x), _filters(w))]
+    low = [each.to(_factors(x)) for each in (planes(gy), planes(x), _filters(w))]
     gx, gw, _ = torch.ops.aten.convolution_backward(*low, None, twos, ones, ones, False, [0, 0], len(w), flags)
     gx = gx.to(x.dtype).movedim(1, -1).contiguous().unflatten(0, x.shape[:2]) if mask[0] else None
     return gx, gw.to(w.dtype).reshape(w.shape) if mask[1] else None

@@ -87,16 +87,15 @@ def test_compiled_cells_are_those_in_torch(take, kind):
     for groups, leads, channels in itertools.product((1, 3), (1, 3), (5, 24)):
         lead = min(groups, leads)
         y, vectors = draw(groups, 3, 7, 5, channels), [draw(lead, channels) for _ in range(3)]
-        wanted = cells.forward(y, *vectors, kind)
+        p, mean, rstd, var, *kept = cells.forward(y, *vectors, kind)
         found = kernels.forward(y, *vectors, kind)
-        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
-        p, mean, rstd, _ = wanted
+        torch.testing.assert_close(found, (p, mean, rstd, var), rtol=1e-10, atol=1e-10)
         saved = (torch.randn(p.shape, generator=source, dtype=p.dtype), y, *vectors, mean, rstd)
-        back = cells.backward(*saved, kind)
+        back = cells.backward(*saved, kind, *kept)
         torch.testing.assert_close(kernels.backward(*saved, kind), back, rtol=1e-10, atol=1e-10)
         along = [torch.randn(v.shape, generator=source, dtype=v.dtype) for v in (y, mean, mean, mean)]
         more = (*saved, back[2], back[3], *along, kind)
-        torch.testing.assert_close(kernels.twice(*more), cells.twice(*more), rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(kernels.twice(*more), cells.twice(*more, *kept), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -215,8 +214,12 @@ def test_moments_without_graph_and_no_third_derivative(take, route, order):
     first = torch.autograd.grad(net(params, x).logits.square().sum(), values, create_graph=True)
     whole = sum(g.square().sum() for g in first)
     torch.autograd.grad(whole, values, retain_graph=True)
-    with pytest.raises(UserError, match="fast blocks can be differentiated twice, got a third derivative"):
+    with pytest.raises(UserError) as caught:
         torch.autograd.grad(whole, values, create_graph=True)
+    assert str(caught.value) == (
+        "conv4: the fast blocks can be differentiated twice, got a third derivative; "
+        "set MAMLPROBE_BLOCKS=off in the environment, or leave out create_graph in the second"
+    )
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -226,6 +229,19 @@ def test_statistics_of_one_value_are_refused(take, route):
     params = {n: v.unsqueeze(0) for n, v in net.init(torch.Generator().manual_seed(0))[0].items()}
     with pytest.raises(UserError, match="batch statistics need more than one value"):
         net(params, torch.zeros(2, 1, 1, 2, 2))
+
+
+def test_where_the_blocks_are_taken(monkeypatch):
+    """With compiled kernels always; without from 2^13 numbers on, and never in a precision they do not know."""
+    few, many = torch.empty(1, 5, 1, 28, 28), torch.empty(1, 11, 1, 28, 28)
+    for there in (False, True):
+        monkeypatch.setattr(blocks, "ready", lambda x, there=there: there)
+        assert (blocks.fast(few), blocks.fast(many)) == (there, True)
+    monkeypatch.setattr(blocks, "ready", lambda x: False)
+    assert not any(blocks.fast(x) for x in (many.to("meta"), many.half()))
+    monkeypatch.setattr(blocks, "ready", lambda x: True)
+    monkeypatch.setenv("MAMLPROBE_BLOCKS", "off")
+    assert not blocks.fast(many)
 
 
 def test_values_that_are_not_finite_stay_so(take):
