@@ -1,4 +1,5 @@
 # make reproduce   trains on the built-in data and draws every figure, table and claim (about ten minutes on two cores)
+# make gallery     the same for every script in analyses/ (about twenty-five minutes)
 # make test        format, lint, types and tests
 # make bench       times the core against plain code: make bench BENCH="--works B --learn2learn FOLDER"; see benchmarks/
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BENCH ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: reproduce test figures bench clean
+.PHONY: reproduce gallery test figures bench clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -16,6 +17,9 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 reproduce: $(READY)
+	$(BIN)/python -m analyses --core --preset $(PRESET) --readme README.md
+
+gallery: $(READY)
 	$(BIN)/python -m analyses --preset $(PRESET) --readme README.md
 
 figures: $(READY)

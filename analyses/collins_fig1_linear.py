@@ -22,7 +22,7 @@ DATASET = "linear tasks"
 D, K, TASKS, INNER_LR, OUTER_LR = 20, 3, 50, 0.5, 0.1
 ARMS = ("anil", "fo_anil", "maml", "fomaml", "no inner loop")
 UPDATES = {"smoke": 20, "quick": 600, "paper": 800}
-SEEDS = {"smoke": 1, "quick": 3, "paper": 10}
+REPEATS = {"smoke": 1, "quick": 3, "paper": 10}
 
 
 def table(stage):
@@ -30,7 +30,7 @@ def table(stage):
     rows = [
         {"method": arm, "seed": seed, "task": 0, "update": update, "value": distance}
         for arm in ARMS
-        for seed in range(SEEDS[stage.preset])
+        for seed in range(REPEATS[stage.preset])
         for update, distance in learn(arm, seed, UPDATES[stage.preset])
     ]
     logs = pd.DataFrame(rows)

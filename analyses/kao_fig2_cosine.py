@@ -19,7 +19,7 @@ PAPER = "Kao et al. 2022, figure 2"
 MODELS = ()
 ARMS = {"random init": "keep", "zero-init": "zero_once", "zeroing": "zero_each_update"}
 UPDATES = {"smoke": (1, 2, 3), "quick": (1, 11, 101), "paper": (1, 11, 101)}
-SEEDS = {"smoke": 2, "quick": 3, "paper": 10}
+REPEATS = {"smoke": 2, "quick": 3, "paper": 10}
 PUBLISHED = {"random init": 0.146, "zero-init": 0.095, "zeroing": 0.056}
 
 
@@ -34,7 +34,7 @@ def table(stage):
     net = mp.conv4(image=stage.pool.image_shape, filters=base.net.filters, down=base.net.down, order="conv-relu-bn")
     inner = mp.Inner(steps=5, lr=0.01, order=1)
     maps, classes = [], []
-    for seed in range(SEEDS[stage.preset]):
+    for seed in range(REPEATS[stage.preset]):
         episodes = stage.episodes(1, shot=items, query=items, index=seed)
         for arm, head in ARMS.items():
             method = mp.Method(name="fomaml", inner=inner, head=head)

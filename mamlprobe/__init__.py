@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from mamlprobe.data.episodes import Episodes, manifest, manifest_table, sample
     from mamlprobe.data.load import load_pool
     from mamlprobe.data.pool import Pool
+    from mamlprobe.learn.axes import Inner, Norm, Outer
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.learn.joint import meta_gradients
     from mamlprobe.learn.memory import memory_needed
-    from mamlprobe.learn.methods import METHODS, Inner, Method, Norm, Outer
+    from mamlprobe.learn.methods import MAMLPP, METHODS, Method
     from mamlprobe.learn.outer import Readings, meta_gradient
     from mamlprobe.learn.tasks import adapt_tasks
     from mamlprobe.learn.theta import Theta, init
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mamlprobe.nets.conv4 import conv4
     from mamlprobe.nets.mlp import mlp
     from mamlprobe.nets.wrap import wrap
+    from mamlprobe.probe.certify import certify
     from mamlprobe.probe.contrast import Decomposition, decompose
     from mamlprobe.probe.cosine import cosine_classes, cosine_maps
     from mamlprobe.probe.layers import similarity
@@ -42,10 +44,11 @@ _HOMES = {
     "data.episodes": "Episodes manifest manifest_table sample",
     "data.load": "load_pool",
     "data.pool": "Pool",
+    "learn.axes": "Inner Norm Outer",
     "learn.evaluate": "evaluate",
     "learn.joint": "meta_gradients",
     "learn.memory": "memory_needed",
-    "learn.methods": "METHODS Inner Method Norm Outer",
+    "learn.methods": "MAMLPP METHODS Method",
     "learn.outer": "Readings meta_gradient",
     "learn.tasks": "adapt_tasks",
     "learn.theta": "Theta init",
@@ -55,6 +58,7 @@ _HOMES = {
     "nets.conv4": "conv4",
     "nets.mlp": "mlp",
     "nets.wrap": "wrap",
+    "probe.certify": "certify",
     "probe.contrast": "Decomposition decompose",
     "probe.cosine": "cosine_classes cosine_maps",
     "probe.layers": "similarity",
@@ -69,6 +73,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "MAMLPP",
     "METHODS",
     "RECIPES",
     "Data",
@@ -87,6 +92,7 @@ __all__ = [
     "UserError",
     "adapt_tasks",
     "cca",
+    "certify",
     "cka",
     "contrast_table",
     "conv4",

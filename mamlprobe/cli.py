@@ -1,4 +1,4 @@
-"""The command line: ``mamlprobe train | evaluate | probe | import | report | data``."""
+"""The command line: ``mamlprobe train | evaluate | probe | certify | import | report | data``."""
 
 import argparse
 import contextlib
@@ -11,19 +11,30 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any
 
+import torch
 import tyro
 from tyro.conf import DisallowNone, subcommand
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.commands.training import Train, train_words
+from mamlprobe.commands.certify import Certify
+from mamlprobe.commands.training import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Import, Probe, Report, Show
 from mamlprobe.recipes import PRESETS, RECIPES, recipe
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.training.loop import Interrupted
+from mamlprobe.training.precision import precision
 
 ABOUT = "Few-shot meta-learners (MAML and its relatives), trained and then asked what they learned."
 
-COMMANDS = {"train": Train, "evaluate": Evaluate, "probe": Probe, "import": Import, "report": Report, "data": Show}
+COMMANDS = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "probe": Probe,
+    "certify": Certify,
+    "import": Import,
+    "report": Report,
+    "data": Show,
+}
 """Commands by name."""
 
 _RUN = f"runs/{run_name(recipe('maml'))}"
@@ -32,6 +43,7 @@ EXAMPLES = {
     "train": "mamlprobe train maml --preset quick --seed 0",
     "evaluate": f"mamlprobe evaluate {_RUN} --variants keep,zero_at_test,freeze:1-4,nil --out accuracy.csv",
     "probe": f"mamlprobe probe layers {_RUN} --out layers.csv --figure layers.png",
+    "certify": "mamlprobe certify maml",
     "import": "mamlprobe import kao model.pt --out runs/kao",
     "import kao": "mamlprobe import kao model.pt --out runs/kao",
     "import state_dict": "mamlprobe import state_dict net.pt --module my.nets:Net --head fc --out runs/net",
@@ -42,12 +54,17 @@ EXAMPLES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 2 the user's mistake, told in one line on stderr, 130 interrupted; else it raises."""
+    """The exit code: 0 done, 1 a check failed, 2 the user's mistake, in one line on stderr, 130 interrupted.
+
+    Other errors are raised.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     if argv is None and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # modules beside the user are found, as under `python -m`
     try:
-        parse(words).run()
+        command = parse(words)
+        with precision("float32", torch.device("cpu")):  # on a GPU too, where torch would round factors
+            code = int(command.run() or 0)
         sys.stdout.flush()
     except UserError as error:
         print(error, file=sys.stderr)
@@ -63,8 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         named = [word for word in words if not word.startswith("-")]
         key = next(key for key in (" ".join(named[:2]), *named[:1], "") if key in EXAMPLES)
+        if key == "train":
+            print(f"\n{listed()}")
         print(f"\nexample:\n  {EXAMPLES[key]}")
-    return 0
+        return 0
+    return code
 
 
 def parse(argv: Sequence[str]) -> Any:

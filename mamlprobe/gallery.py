@@ -55,8 +55,8 @@ def names(folder: Path) -> list[str]:
     return sorted(found, key=lambda name: (load(name).ORDER, name))
 
 
-def chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
-    """The scripts that were asked for, all where none was.
+def chosen(folder: Path, wanted: Sequence[str], *, core: bool = False) -> list[str]:
+    """The scripts that were asked for, all where none was; of these the `core` ones alone where so asked.
 
     Raises:
         UserError: an unknown name.
@@ -65,7 +65,8 @@ def chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
     for name in wanted:
         if name not in known:
             raise unknown("analyses", "analysis", name, known)
-    return [name for name in known if not wanted or name in wanted]
+    found = [name for name in known if not wanted or name in wanted]
+    return [name for name in found if not core or getattr(load(name), "CORE", True)]
 
 
 def key(script: ModuleType, stage: Stage) -> str:
@@ -140,8 +141,7 @@ def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = F
     """
     due = [name for name in scripts if force or not _kept(stage, name)]
     done = [Done(name=name, state="kept") for name in scripts if name not in due]
-    models = list(dict.fromkeys(m for name in due if not _missing(stage, name) for m in load(name).MODELS))
-    jobs = [(name, seed) for seed in stage.seeds for name in models]
+    jobs = list(dict.fromkeys(job for name in due if not _missing(stage, name) for job in _models(stage, name)))
     if jobs:
         _ = stage.pool  # drawn or read once, before the workers ask for it
     if due and stage.preset != "smoke" and pick_device(stage.device).type == "cpu":
@@ -172,9 +172,17 @@ def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = F
     return done
 
 
+def _models(stage: Stage, name: str) -> list[tuple[str, int]]:
+    """Recipe and seed of every run that the script stands on; SEEDS, by preset, where it has other ones than usual."""
+    script = load(name)
+    seeds = getattr(script, "SEEDS", {}).get(stage.preset, stage.seeds)
+    return [(model, seed) for seed in seeds for model in script.MODELS]
+
+
 def _cost(job: tuple[str, int]) -> int:
     """Longest first: second order through the whole net, then first order, then the head alone."""
-    return {"maml": 0, "boil": 0}.get(job[0], 2 if "anil" in job[0] else 1)
+    heavy = ("maml", "boil", "mamlpp", "imaml", "maml-zeroing", "proto-maml")
+    return 0 if job[0] in heavy else 2 if "anil" in job[0] else 1
 
 
 def _missing(stage: Stage, name: str) -> str:

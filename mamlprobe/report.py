@@ -38,7 +38,9 @@ def report(cases: Sequence[Case]) -> str:
 
 
 def _words(case: Case) -> str:
-    """The variants that the run's loss admits."""
+    """The variants that the run's labels and loss admit."""
+    if case.run.config.labels == "class":
+        return "nil"
     return "keep,zero_at_test,freeze" if case.method.loss == "mse" else "keep,zero_at_test,nil,freeze"
 
 

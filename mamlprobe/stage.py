@@ -10,6 +10,8 @@ import pandas as pd
 
 from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sinusoids import FORMULAS
+from mamlprobe.data.sources import Source
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
@@ -18,7 +20,7 @@ from mamlprobe.nets.params import Net
 from mamlprobe.recipes import recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import Run
-from mamlprobe.training.loop import pool_of, train
+from mamlprobe.training.loop import pool_of, source_of, train
 
 SEEDS = {"smoke": (0, 1), "quick": (0, 1), "paper": (0, 1, 2)}
 TASKS = {"smoke": 4, "quick": 100, "paper": 600}
@@ -57,9 +59,11 @@ class Stage:
         return FEW[self.preset]
 
     def experiment(self, name: str, seed: int = 0) -> Experiment:
-        """The recipe at this preset, on this stage's data."""
+        """The recipe at this preset, on this stage's data; a recipe of a formula keeps that."""
         found = replace(recipe(name, self.preset), seed=seed)
-        return found if self.dataset is None else replace(found, data=replace(self.data, dataset=self.dataset))
+        if self.dataset is None or found.data.dataset in FORMULAS:
+            return found
+        return replace(found, data=replace(self.data, dataset=self.dataset))
 
     @property
     def data(self) -> Data:
@@ -71,10 +75,16 @@ class Stage:
         """The data."""
         return pool_of(self.data, root=self.root)
 
+    def source(self, name: str) -> Source:
+        """What the tasks of a recipe are drawn from."""
+        data = self.experiment(name).data
+        return source_of(data) if data.dataset in FORMULAS else self.pool
+
     def run(self, name: str, seed: int, *, progress: bool = False) -> Run:
         """The finished run of a recipe; trained now where it is not yet."""
         experiment = self.experiment(name, seed)
-        return train(experiment, self.folder, device=self.device, pool=self.pool, root=self.root, progress=progress)
+        source = self.source(name)
+        return train(experiment, self.folder, device=self.device, pool=source, root=self.root, progress=progress)
 
     def runs(self, *names: str) -> list[tuple[str, Run]]:
         """Every seed's run of these recipes, with the recipe's name."""

@@ -15,6 +15,9 @@ from torch.func import functional_call
 
 Weights = dict[str, Tensor]
 
+PLAIN = ("maml", "fomaml", "anil", "fo_anil", "boil")
+"""Names of the methods that differ from MAML in what adapts and in the order alone."""
+
 
 class Batch(Protocol):
     """Four tensors with a leading task axis."""

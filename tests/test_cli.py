@@ -25,7 +25,7 @@ from mamlprobe.data.episodes import manifest, sample
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.measure import bootstrap
 from mamlprobe.probe.variants import variants
-from mamlprobe.recipes import PRESETS, RECIPES, recipe
+from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training.loop import Interrupted
 
@@ -115,8 +115,7 @@ def test_several_seeds_are_trained_together(run, images, tmp_path, capsys):
         assert capsys.readouterr().err == line
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(("name", "preset"), [(name, preset) for name in RECIPES for preset in RECIPES[name].sizes])
 def test_the_words_alone_are_the_recipe(name, preset):
     assert parse(["train", name, "--preset", preset]).experiment == recipe(name, preset)
 
@@ -341,7 +340,7 @@ def test_data_lists_and_describes(images, capsys, monkeypatch):
     monkeypatch.delenv("MAMLPROBE_DATA", raising=False)
     assert main(["data", "--data-root", str(images.parent)]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["dataset", "glyphs", "omniglot", "tiny"]
+    assert names == ["dataset", "glyphs", "omniglot", "sinusoids", "sinusoids-2pi", "tiny"]
     assert main(["data", "tiny", "--data-root", str(images.parent)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[-3:] == [

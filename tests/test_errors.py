@@ -77,7 +77,7 @@ def last(run):
     ("words", "told"),
     [
         ("trian maml", "mamlprobe: the command must be a known one, got 'trian'; did you mean train?"),
-        ("train mmal", "recipe: the recipe must be a known one, got 'mmal'; did you mean maml, fomaml, anil?"),
+        ("train mmal", "recipe: the recipe must be a known one, got 'mmal'; did you mean maml, imaml, mamlpp?"),
         (
             "train maml --head zero",
             "method: the head must be a known one, got 'zero'; did you mean zero_once, zero_at_test?",
@@ -112,7 +112,7 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "got"),
     [
-        ("", "got expected one of {train, evaluate, probe, import, report, data}; see mamlprobe --help"),
+        ("", "got expected one of {train, evaluate, probe, certify, import, report, data}; see mamlprobe --help"),
         ("train", "got missing from mamlprobe train: RECIPE maml, anil,"),
         ("train maml --inner.stps 3", "got unrecognized options: --inner.stps, 3; did you mean --inner.steps,"),
         ("train maml --inner.steps x", "got error parsing --inner.steps: invalid literal for int() with base 10: 'x'"),

@@ -149,7 +149,8 @@ def _data_for(known: Data, dataset: str, image: Image | None) -> Data:
     if dataset == known.dataset:
         return known
     ink = known.ink if dataset in READERS else 1
-    return Data(dataset=dataset, size=image and image[1], ink=ink, normalise=known.normalise)
+    size = image[1] if image and len(image) == 3 else None
+    return Data(dataset=dataset, size=size, ink=ink, normalise=known.normalise)
 
 
 def _without_inputs(episodes: Episodes) -> Episodes:

@@ -7,6 +7,7 @@ import pandas as pd
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.load import READERS, data_folder
 from mamlprobe.data.omniglot import fetch, find
+from mamlprobe.data.sinusoids import FORMULAS
 
 FETCHED = {"omniglot": fetch}
 """Name -> what downloads it into a folder."""
@@ -16,6 +17,7 @@ def known_pools(root: str | None) -> pd.DataFrame:
     """One row a data set that `load_pool` finds by name: ``dataset about``."""
     folder = data_folder(root)
     rows = [("glyphs", "built in: characters of many scripts, drawn from fonts"), ("omniglot", _omniglot(folder))]
+    rows += [(name, f"built in: {each.source}") for name, each in FORMULAS.items()]
     there = sorted(folder.iterdir()) if folder.is_dir() else []
     for path in there:
         name = path.name

@@ -16,6 +16,7 @@ from mamlprobe.probe.cosine import cosine_classes, cosine_maps
 from mamlprobe.probe.layers import MEASURES, similarity
 from mamlprobe.probe.shares import contrast_table
 from mamlprobe.probe.variants import variants
+from mamlprobe.runs.experiment import few_shot
 
 MAP = "map"
 """The quantity of the cosine table's rows that are entries of a map, with a row and a column."""
@@ -37,9 +38,10 @@ def accuracy_table(case: Case, words: str) -> pd.DataFrame:
     """Accuracy of every task after every step under each variant; the words are those of `variants`.
 
     Raises:
-        UserError: an unknown variant.
+        UserError: an unknown variant, or one that reads the head of a run with labels by class.
     """
-    methods = variants(case.net, case.method, words)
+    found = variants(case.net, case.method, words)
+    methods = {label: few_shot(case.run.config, method) for label, method in found.items()}
     return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods))
 
 

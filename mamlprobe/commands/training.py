@@ -8,21 +8,23 @@ from tyro import MISSING
 from tyro.conf import Positional, arg
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import sample
+from mamlprobe.data.sources import draw
 from mamlprobe.learn.methods import Method
 from mamlprobe.nets.build import NetSpec
-from mamlprobe.recipes import RECIPES, recipe
+from mamlprobe.published import PUBLISHED
+from mamlprobe.recipes import CURVES, LEARNERS, RECIPES, recipe
 from mamlprobe.runs.experiment import Data, Experiment
-from mamlprobe.training.loop import pick_device, pool_of, train_together
+from mamlprobe.training.labels import training_tasks
+from mamlprobe.training.loop import pick_device, source_of, train_together
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """Trains a recipe into the folder OUT/<run>, or goes on where it stopped; defaults are the recipe's."""
 
-    recipe: Annotated[Positional[str], arg(metavar="RECIPE", help=", ".join(RECIPES))]
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE", help="maml, anil, or another of those below")]
     preset: Literal["smoke", "quick", "paper"]
-    """Size: seconds, minutes on a CPU, as published."""
+    """Size: seconds, minutes on a CPU, as published; published settings come in the last alone."""
     out: str = "runs"
     """Folder of the runs."""
     data_root: str | None = None
@@ -47,8 +49,12 @@ class Train:
     """Classes a task."""
     shot: int
     """Support items a class."""
+    train_shot: int | None
+    """Support items a class in training, where others."""
     query: int
     """Query items a class."""
+    labels: str
+    """episode: a class has the number of its place in the task; class: that among all training classes."""
     tasks: int
     """Tasks an update."""
     validate_every: int
@@ -84,16 +90,34 @@ class Train:
         """Trains and says where the runs are and how good they are."""
         experiments, data = self.experiments, self.experiment.data
         pick_device(self.device)
-        pool = pool_of(data, root=self.data_root)
-        for split in ("train", *(["val"] if "val" in pool.splits and self.validation_tasks else [])):
-            sample(pool, split=split, way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)  # can it be?
+        pool = source_of(data, root=self.data_root)
+        training_tasks(pool, self.experiment, tasks=1)  # can it be?
+        if "val" in pool.splits and self.validation_tasks:
+            draw(pool, split="val", way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)
         how: dict[str, Any] = {"device": self.device, "chunk": self.chunk, "recompute": self.recompute}
         how |= {"precision": self.precision, "graph": self.graph}
         for done in train_together(experiments, self.out, pool=pool, **how):
             print(f"run: {done.path}")
-            log = done.log[done.log["quantity"] == "accuracy"]
-            for row in log[log["update"] == log["update"].max()].itertuples():
-                print(f"{row.split} accuracy at update {row.update}: {100 * row.value:.1f} % ({row.tasks} tasks)")
+            last = done.log[done.log["update"] == done.log["update"].max()]
+            for row in last[
+                last["quantity"] == ("accuracy" if "accuracy" in set(last["quantity"]) else "loss")
+            ].itertuples():
+                shown = f"{100 * row.value:.1f} %" if row.quantity == "accuracy" else f"{row.value:.4g}"
+                print(f"{row.split} {row.quantity} at update {row.update}: {shown} ({row.tasks} tasks)")
+
+
+def listed() -> str:
+    """All recipes as text: a line for each learner, and the published settings by what they have in common."""
+    lines = []
+    for title, part in (("learners, in every preset:", LEARNERS), ("learners on sine curves, likewise:", CURVES)):
+        lines += [title, *(f"  {name:18} {each.about} ({each.source})" for name, each in part.items()), ""]
+    lines.append("published settings, in preset paper alone:")
+    kinds: dict[str, list[str]] = {}
+    for name in PUBLISHED:
+        kind, way, shot = name.rsplit("-", 2)
+        kinds.setdefault(kind, []).append(f"-{way}-{shot}")
+    lines += [f"  {kind:25} {' '.join(ends)}" for kind, ends in kinds.items()]
+    return "\n".join(lines)
 
 
 def _settings() -> list[str]:
@@ -104,6 +128,7 @@ def _settings() -> list[str]:
 
 def train_words(name: str, preset: str, dataset: str | None) -> Train:
     """The words that stand for the recipe as it is, on its own data set or on another."""
+    preset = preset if preset in RECIPES[name].sizes else next(iter(RECIPES[name].sizes))
     known = recipe(name, preset)
     if dataset not in (None, "", known.data.dataset):
         known = replace(known, data=Data(dataset=str(dataset)))

@@ -11,7 +11,7 @@ from mamlprobe.commands.cases import Case, open_case
 from mamlprobe.commands.pools import download, known_pools
 from mamlprobe.commands.probes import PROBES, accuracy_table
 from mamlprobe.commands.tables import accuracies, headline, keep, ready, show
-from mamlprobe.data.load import load_pool
+from mamlprobe.data.sources import load_source
 from mamlprobe.draw.style import save
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.compiled import prepare
@@ -223,6 +223,6 @@ class Show:
             download(self.name, self.data_root)
         if self.name is None:
             return show(known_pools(self.data_root))
-        pool = load_pool(self.name, root=self.data_root)
+        pool = load_source(self.name, root=self.data_root)
         print(f"{pool.name}: {pool.source}\ndigest {pool.digest()}")
         show(pool.describe())

@@ -14,6 +14,7 @@ from mamlprobe.data import glyphs, omniglot
 from mamlprobe.data.archives import stamps
 from mamlprobe.data.folder import read_folder
 from mamlprobe.data.pool import Pool, load_saved, save_pool
+from mamlprobe.data.sinusoids import FORMULAS
 
 READING = 1
 """Number of the way files are read; a change makes pools in the cache folder be parsed anew."""
@@ -30,7 +31,7 @@ ROTATIONS: dict[str, Callable[[Pool], Pool]] = {"none": lambda pool: pool, "clas
 
 
 def _glyphs(root: Path, size: int | None, ink: int, split: str | None) -> Pool:
-    _only("glyphs", "split", split, None)
+    only("glyphs", "split", split, None)
     size = size or 28
     return _kept("glyphs", [glyphs.table_digest(), size, ink], lambda: glyphs.glyphs(size=size, ink=ink))
 
@@ -44,8 +45,8 @@ def _omniglot(root: Path, size: int | None, ink: int, split: str | None) -> Pool
 
 
 def _folder(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
-    _only(path.name, "split", split, None)
-    _only(path.name, "ink", ink, 1)
+    only(path.name, "split", split, None)
+    only(path.name, "ink", ink, 1)
     return _kept(path.stem, [stamps(path), size], lambda: read_folder(path, size=size))
 
 
@@ -89,6 +90,9 @@ def load_pool(
     if size is not None and size < 1:
         raise UserError("load_pool", "size must be at least 1", size, "give the side of the images in pixels")
     folder, name = data_folder(root), str(name_or_path)
+    if name in FORMULAS:
+        advice = "train on them with data.dataset, or take load_source, and losses in place of accuracies"
+        raise UserError("load_pool", "a pool must hold images of classes", f"the curves {name!r}", advice)
     if name in READERS:
         pool = READERS[name](folder, size, ink, split)
     else:
@@ -121,7 +125,8 @@ def _levelled(pool: Pool, normalise: str | None) -> Pool:
     return replace(pool, mean=mean * spread, std=std * spread, source=f"{pool.source}; levels {word}")
 
 
-def _only(name: str, option: str, value: object, default: object) -> None:
+def only(name: str, option: str, value: object, default: object) -> None:
+    """Refuses an option that this data set does not have."""
     if value != default:
         raise UserError("load_pool", f"{name} has no choice of {option}", repr(value), f"leave {option} out")
 

@@ -56,6 +56,8 @@ PALETTE: dict[str, Look] = {
     "imaml": Look("#882255", "h", "--"),
     "meta_sgd": Look("#5C4A00", "<", "-."),
     "mamlpp": Look("#3B1F8F", ">", ":"),
+    "maml_zeroing": Look("#9933FF", "d", "--"),
+    "proto_maml": Look("#EE1155", "8", ":"),
     "random init": Look("#D55E00", "o", "-"),
     "x0.7": Look("#E69F00", "v", "-."),
     "x0.5": Look("#CC79A7", "p", ":"),
@@ -66,12 +68,17 @@ PALETTE: dict[str, Look] = {
     "interference": Look("#D55E00", "o", "--"),
     "noise": Look("#E69F00", "v", "-."),
     "contrastive": Look("#0072B2", "^", "-"),
+    "same class, before": Look("#E69F00", "o", "-"),
+    "different classes, before": Look("#E69F00", "v", ":"),
+    "same class, after": Look("#0072B2", "s", "-"),
+    "different classes, after": Look("#0072B2", "^", ":"),
 } | {f"step {k}": Look(_ramp(k / 10), _STEP_MARKERS[k], ("-", "--", "-.", ":")[k % 4]) for k in range(11)}
 """The look of every method, arm, term and inner step; a name looks the same in every figure."""
 
 LABELS = {
     "maml": "MAML", "fomaml": "FOMAML", "anil": "ANIL", "fo_anil": "FO-ANIL", "boil": "BOIL", "nil": "NIL",
     "reptile": "Reptile", "imaml": "iMAML", "meta_sgd": "Meta-SGD", "mamlpp": "MAML++",
+    "maml_zeroing": "MAML-zeroing", "proto_maml": "ProtoMAML",
 }  # fmt: skip
 """How the papers spell the methods."""
 

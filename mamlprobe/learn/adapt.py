@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mamlprobe.learn.rates import Rates
+from mamlprobe.learn.rates import Rule
 from mamlprobe.nets.params import Params
 
 Track = Literal["second", "first", "none"]
@@ -19,19 +19,21 @@ def adapt(
     names: Sequence[str],
     *,
     steps: int,
-    rates: Rates,
+    rule: Rule,
     track: Track,
 ) -> list[Params]:
     """The path of gradient descent: S+1 dicts of parameters, element 0 the start (Finn et al. 2017, algorithm 1).
 
-    ``loss_at(params, step)`` gives one loss a task [B]; the `names` adapt. `track`: "second" keeps the graph through
-    the inner gradients, "first" takes them as constants, "none" cuts the path loose from its start.
+    ``loss_at(params, step)`` gives one loss a task [B]; the `names` adapt, moved as the `rule` says. `track`: "second"
+    keeps the graph through the inner gradients, "first" takes them as constants, "none" cuts the path loose from its
+    start.
     """
     path = [params]
     for step in range(steps if names else 0):
         at = path[-1] if track != "none" else {n: v.detach().requires_grad_(n in names) for n, v in path[-1].items()}
         loss = loss_at(at, step).sum()
         gradients = torch.autograd.grad(loss, [at[n] for n in names], create_graph=track == "second", allow_unused=True)
-        moved = {n: at[n] if g is None else at[n] - rates(n, step) * g for n, g in zip(names, gradients, strict=True)}
-        path.append({**at, **moved} if track != "none" else {n: v.detach() for n, v in {**at, **moved}.items()})
+        moves = rule({n: g for n, g in zip(names, gradients, strict=True) if g is not None}, step)
+        after = {**at, **{n: at[n] - move for n, move in moves.items()}}
+        path.append(after if track != "none" else {n: v.detach() for n, v in after.items()})
     return path + [path[0]] * (0 if names else steps)

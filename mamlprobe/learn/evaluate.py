@@ -112,7 +112,7 @@ def _values(net: Net, theta: Theta, episodes: Episodes, method: Method, *, quant
     tasks, path = paths(net, theta, episodes, method, stage="test", track="none", known=known)
     values = []
     for step, params in enumerate(path):
-        logits = (tasks if step else first).query_logits(params)
+        logits = (tasks if step else first).query_logits(params, step=step)
         if quantity == "accuracy":
             values.append(task_accuracies(logits, episodes.query_y))
         else:

@@ -61,7 +61,8 @@ def stacked(thetas: Sequence[Theta], method: Method) -> Theta:
     if method.inner.rates == "layer_step":
         rates = {name: value.mT.reshape(*value.mT.shape, *[1] * (net[name].ndim - 1)) for name, value in rates.items()}
     moments = {name: torch.stack([each.moments[name] for each in thetas]) for name in thetas[0].moments}
-    return Theta(net=net, rates=rates, moments=moments)
+    extra = {name: torch.stack([each.extra[name].detach() for each in thetas]) for name in thetas[0].extra}
+    return Theta(net=net, rates=rates, moments=moments, extra=extra)
 
 
 def of_run(name: str, gradient: Tensor, run: int, method: Method) -> Tensor:

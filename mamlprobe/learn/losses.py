@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mamlprobe.nets.params import Params
+
 
 def targets(logits: Tensor, labels: Tensor) -> Tensor:
     """Real targets as they are; class labels [B, R] as one-hot rows [B, R, N] in the logits' precision."""
@@ -21,6 +23,15 @@ def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
         return 0.5 * (logits - targets(logits, labels)).square().sum(-1).mean(-1)
     rows = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     return rows.reshape(labels.shape).mean(-1)
+
+
+def proximal(params: Params, anchor: Params, weight: float) -> Tensor:
+    """(weight / 2) |phi - theta|^2 of each task [B], over what the anchor names (iMAML, equation 3)."""
+    return (
+        0.5
+        * weight
+        * sum(((params[name] - value).square().flatten(1).sum(1) for name, value in anchor.items()), torch.zeros(()))
+    )
 
 
 def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The outer gradient: of the mean query loss after adaptation, with respect to everything meta-learned."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -10,10 +10,12 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
 from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
+from mamlprobe.learn.implicit import implicit
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.recompute import pulled, recomputed
-from mamlprobe.learn.tasks import Tasks, paths
+from mamlprobe.learn.reptile import reptile
+from mamlprobe.learn.tasks import Found, Tasks, paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names
 
@@ -27,7 +29,10 @@ class Readings:
     accuracies: Tensor
     """Query accuracy of each task after adaptation [B]."""
     moments: Moments = field(default_factory=dict)
-    """Batch-norm moments of the query pass, averaged over tasks [C]; filled in the norm regime "running"."""
+    """Batch-norm moments of the query pass, averaged over tasks [C]; filled in the norm regime "running".
+
+    In the regimes by step [S+1, C]: of the support set at every point of the path but the last, there of the query set.
+    """
 
     @property
     def loss(self) -> Tensor:
@@ -52,8 +57,9 @@ def meta_gradient(
     """Gradients by name of the mean over tasks of the query loss at the end of the inner path, and the readings.
 
     Exact through the inner loop (order 2, Finn et al. 2017 eq. 1), or with the inner gradients as constants (order 1,
-    FOMAML). Every parameter of the net has an entry; learned rates stand under ``rates.<name>``. With the head zeroed
-    at each update, the gradient is taken at the zeroed head.
+    FOMAML). Every parameter of the net has an entry; learned rates stand under ``rates.<name>``, what else is learned
+    under ``extra.<name>``. With the head zeroed at each update, the gradient is taken at the zeroed head. The outer
+    rule "implicit" takes the same loss at the inner optimum, "reptile" gives theta less the end of the path.
 
     `chunk` tasks are held in memory at a time, None for what suits the device: all on a GPU, and on a CPU no more than
     make it faster (`tasks_at_a_time`); `recompute` computes every inner step a second time
@@ -88,8 +94,8 @@ def summed(
     With `owner` [B], theta's tensors have a leading axis of runs, and each task is one of its own run's.
     """
     size = chunk_size(chunk, episodes.tasks, episodes, light=only_head(net, method))
-    live = Theta(net=_leaves(theta.net), rates=_leaves(theta.rates), moments=theta.moments)
-    route = ROUTES["recomputed" if recompute else "unrolled"]
+    live = replace(theta.mapped(_leaf), moments=theta.moments)
+    route = ROUTES["recomputed" if recompute and method.outer.rule == "unrolled" else method.outer.rule]
     gradients: Params = {}
     told: list[Params] = []
     owners: Sequence[Tensor | None] = [None] * episodes.tasks if owner is None else torch.split(owner, size)
@@ -101,8 +107,8 @@ def summed(
     return gradients, {name: torch.cat([each[name] for each in told]) for name in told[0]}
 
 
-def _leaves(params: Params) -> Params:
-    return {name: value.detach().requires_grad_() for name, value in params.items()}
+def _leaf(value: Tensor) -> Tensor:
+    return value.detach().requires_grad_()
 
 
 def chunk_size(chunk: int | None, tasks: int, episodes: Episodes | None = None, *, light: bool = False) -> int:
@@ -127,28 +133,42 @@ def only_head(net: Net, method: Method) -> bool:
 
 def unrolled(
     net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Tensor | None
-) -> tuple[Tasks, Params, Tensor, Params]:
-    """Tasks, parameters at the end of the path, query logits [B, N*Q, N], gradients of the sum of losses / `mean_over`.
+) -> Found:
+    """Tasks, path, query logits at its end [B, N*Q, N], gradients of the sum of losses / `mean_over`.
 
-    `live` holds leaves; the gradients are of those by name, rates under ``rates.<name>``. The whole path is in memory.
+    `live` holds leaves; the gradients are of those by name. The whole path is in memory.
     """
     track: Track = "second" if method.inner.order == 2 else "first"
     tasks, path = paths(net, live, episodes, method, stage="train", track=track, owner=owner)
-    logits = tasks.query_logits(path[-1])
-    loss = task_losses(logits, episodes.query_y, method.loss).sum() / mean_over
-    wanted = {**live.net, **{f"rates.{name}": value for name, value in live.rates.items()}}
-    return tasks, path[-1], logits.detach(), pulled({"loss": loss}, {"loss": torch.ones_like(loss)}, wanted)
+    steps = len(path) - 1
+    logits = tasks.query_logits(path[-1], step=steps)
+    losses = task_losses(logits, episodes.query_y, method.loss)
+    if method.step_weights:
+        losses = losses * method.step_weights[-1]
+        for step, weight in enumerate(method.step_weights[:-1], start=1):
+            losses = losses + weight * tasks.query_losses(path[step], step=step)
+    loss = losses.sum() / mean_over
+    return tasks, path, logits.detach(), pulled({"loss": loss}, {"loss": torch.ones_like(loss)}, live.learned)
 
 
 @torch.no_grad()
-def _told(tasks: Tasks, end: Params, logits: Tensor, gradients: Params) -> tuple[Params, Params]:
-    """The gradients, and by task: losses and accuracies [B], in the norm regime "running" the query pass's moments."""
+def _told(tasks: Tasks, path: list[Params], logits: Tensor, gradients: Params) -> tuple[Params, Params]:
+    """The gradients, and by task: losses and accuracies [B], and the moments that the norm regime averages."""
     labels, method = tasks.episodes.query_y, tasks.method
     told = {"losses": task_losses(logits, labels, method.loss), "accuracies": task_accuracies(logits, labels)}
     if method.norm.statistics == "running":
-        told |= tasks.query(end, collect=True).moments
+        told |= tasks.query(path[-1], collect=True).moments
+    if method.norm.statistics.startswith("per_step"):
+        seen = [tasks.support(params, collect=True).moments for params in path[:-1]]
+        seen.append(tasks.query(path[-1], collect=True).moments)
+        told |= {name: torch.stack([each[name] for each in seen], dim=1) for name in seen[0]}
     return gradients, told
 
 
-ROUTES = {"unrolled": unrolled, "recomputed": recomputed}
-"""The two ways to one outer gradient."""
+ROUTES: dict[str, Callable[..., Found]] = {
+    "unrolled": unrolled,
+    "recomputed": recomputed,
+    "reptile": reptile,
+    "implicit": implicit,
+}
+"""Outer rules, and the unrolled one in little memory."""

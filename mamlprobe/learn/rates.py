@@ -1,4 +1,4 @@
-"""Step sizes of the inner loop: one number, one a parameter and step (LSLR), or one a weight (Meta-SGD)."""
+"""Steps of the inner loop: gradients times rates (one number, LSLR, Meta-SGD), or those of Adam."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,39 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.methods import Inner
+from mamlprobe.learn.axes import Inner
 from mamlprobe.nets.params import Net, Params, adapting
 
 Rates = Callable[[str, int], Tensor | float]
 """(parameter name, step) -> the factor on that parameter's gradient."""
+
+Rule = Callable[[Params, int], Params]
+"""(gradients by name, step) -> what is subtracted from each parameter."""
+
+BETA, EPS = 0.999, 1e-8
+
+
+def sgd(rates: Rates) -> Rule:
+    """Gradient descent with these rates."""
+    return lambda gradients, step: {name: rates(name, step) * slope for name, slope in gradients.items()}
+
+
+def adam(lr: float) -> Rule:
+    """Adam with beta1 = 0 (Nichol et al. 2018, section 6.1; Kingma and Ba 2015, algorithm 1), its state fresh.
+
+    At step t, from 1, with v = (1 - 0.999) sum of 0.999^(t - i) g_i^2: lr g_t / (sqrt(v / (1 - 0.999^t)) + 1e-8).
+    """
+    squares: Params = {}
+
+    def rule(gradients: Params, step: int) -> Params:
+        moves = {}
+        for name, slope in gradients.items():
+            new = (1 - BETA) * slope.square()
+            squares[name] = BETA * squares[name] + new if name in squares else new
+            moves[name] = lr * slope / ((squares[name] / (1 - BETA ** (step + 1))).sqrt() + EPS)
+        return moves
+
+    return rule
 
 
 def initial_rates(net: Net, params: Params, inner: Inner) -> Params:

@@ -1,8 +1,13 @@
-"""How query features become logits without a head."""
+"""How query features become logits without a head, or with one from the support set."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mamlprobe.learn.extra import SIAMESE
+from mamlprobe.nets.params import Params
 
 
 def cosine_attention(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
@@ -27,3 +32,45 @@ def prototype_logits(support: Tensor, labels: Tensor, query: Tensor, *, way: int
     member = F.one_hot(labels, way).to(support.dtype)
     centres = member.mT @ support / member.sum(1).unsqueeze(-1)
     return lr / way * query @ centres.mT
+
+
+def centres(support: Tensor, labels: Tensor, way: int) -> Tensor:
+    """Mean support feature of each class [B, N, F]; support [B, n_s, F], labels [B, n_s]."""
+    member = F.one_hot(labels, way).to(support.dtype)
+    return member.mT @ support / member.sum(1).unsqueeze(-1)
+
+
+def squared_distances(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
+    """Logits [B, n_q, N]: minus the squared distance to the class means (Snell et al. 2017, equation 2)."""
+    return -(query.unsqueeze(2) - centres(support, labels, way).unsqueeze(1)).square().sum(-1)
+
+
+def siamese_logits(support: Tensor, labels: Tensor, query: Tensor, way: int, weight: Tensor) -> Tensor:
+    """Logits [B, n_q, N]: minus the weighted L1 distance, averaged over the support items of the class.
+
+    weight [B or 1, F]. Koch et al. 2015 (section 3.1) put the same distance, with a bias, into a logistic unit and
+    train it on pairs; over the classes of an episode the bias cancels.
+    """
+    apart = (query.unsqueeze(2) - support.unsqueeze(1)).abs() @ weight.unsqueeze(1).unsqueeze(-1)
+    member = F.one_hot(labels, way).to(support.dtype)
+    return -(apart.squeeze(-1) @ member) / member.sum(1).unsqueeze(1)
+
+
+def prototype_head(support: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
+    """Weight [B, N, F] and bias [B, N] of the linear layer that gives, up to what classes share, `squared_distances`.
+
+    w_j = 2 c_j, b_j = -|c_j|^2 (Snell et al. 2017, equation 8; ProtoMAML, Triantafillou et al. 2020).
+    """
+    means = centres(support, labels, way)
+    return 2 * means, -means.square().sum(-1)
+
+
+Readout = Callable[[Tensor, Tensor, Tensor, int, Params], Tensor]
+"""(support, labels, query, way, extra) -> logits."""
+
+READOUTS: dict[str, Readout] = {
+    "cosine": lambda support, labels, query, way, _: cosine_attention(support, labels, query, way),
+    "prototype": lambda support, labels, query, way, _: squared_distances(support, labels, query, way),
+    "siamese": lambda support, labels, query, way, extra: siamese_logits(support, labels, query, way, extra[SIAMESE]),
+}
+"""Readouts by name."""

@@ -10,15 +10,15 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track, adapt
 from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.rates import Rates
-from mamlprobe.learn.tasks import Inputs, Tasks, rates_at, tasks_at
+from mamlprobe.learn.rates import Rates, sgd
+from mamlprobe.learn.tasks import Found, Inputs, Tasks, rates_at, tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params, mapped
 
 
 def recomputed(
     net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Tensor | None
-) -> tuple[Tasks, Params, Tensor, Params]:
+) -> Found:
     """What `outer.unrolled` returns, by walking the path twice: forth without graph, then back a step at a time.
 
     With theta_{k+1} = theta_k - a_k g_k(theta_k) and v_S the slope of the query loss at theta_S, each step back
@@ -26,26 +26,29 @@ def recomputed(
     of v_{k+1} and g_k. Memory does not grow with the number of steps, but for the parameters on the path.
     """
     tasks, start, names = tasks_at(net, live, episodes, method, stage="train", owner=owner)
-    learned = {f"rates.{name}": value for name, value in live.rates.items()}
+    learned = {name: value for name, value in live.learned.items() if name not in live.net}
     held = _held(tasks)
     leaves = mapped(_leaf, held)
     alone = _holding(tasks, leaves)
     rates = rates_at(live, method, owner=owner)
-    steps = method.inner.steps if names else 0
-    path = adapt(alone.support_losses, start, names, steps=steps, rates=rates, track="none")
+    steps = method.inner.steps
+    path = adapt(alone.support_losses, start, names, steps=steps, rule=sgd(rates), track="none")
 
-    end = mapped(_leaf, path[-1])
-    logits = alone.query_logits(end)
-    loss = task_losses(logits, episodes.query_y, method.loss).sum() / mean_over
     beside: Params = {**leaves, **learned}
-    zeros = mapped(torch.zeros_like, beside)
-    slopes = pulled({**beside, "loss": loss}, {**zeros, "loss": torch.ones_like(loss)}, {**end, **beside})
+    slopes = mapped(torch.zeros_like, {**path[-1], **beside})
+    weights = (0.0, *(method.step_weights or (*[0.0] * (method.inner.steps - 1), 1.0)))
+    slopes, logits = _query_slopes(alone, path[-1], len(path) - 1, slopes, beside, weights[-1] / mean_over)
 
     track: Track = "second" if method.inner.order == 2 else "first"
-    for step in reversed(range(steps if track == "second" or learned else 0)):
-        slopes = _step_back(alone, path[step], step, slopes, beside, names=names, rates=rates, track=track)
+    bent = bool(names) and (track == "second" or bool(learned))  # else a step leaves slopes as they are
+    for step in reversed(range(steps)):
+        if bent:
+            slopes = _step_back(alone, path[step], step, slopes, beside, names=names, rates=rates, track=track)
+        if weights[step]:
+            slopes, _ = _query_slopes(alone, path[step], step, slopes, beside, weights[step] / mean_over)
     slopes = pulled({**start, **held, **learned}, slopes, {**live.net, **learned})
-    return alone, path[-1], logits.detach(), slopes
+    points = [alone.at(mapped(torch.Tensor.detach, each), step) for step, each in enumerate(path)]
+    return alone, points, logits, slopes
 
 
 def pulled(outputs: Params, slopes: Params, inputs: Params) -> Params:
@@ -61,6 +64,17 @@ def pulled(outputs: Params, slopes: Params, inputs: Params) -> Params:
         name: torch.zeros_like(value) if slope is None else slope
         for (name, value), slope in zip(inputs.items(), found, strict=True)
     }
+
+
+def _query_slopes(
+    tasks: Tasks, params: Params, step: int, slopes: Params, beside: Params, weight: float
+) -> tuple[Params, Tensor]:
+    """The slopes with those of the weighted query loss at these parameters added, and its logits."""
+    at = mapped(_leaf, params)
+    logits = tasks.query_logits(tasks.at(at, step), step=step)
+    loss = task_losses(logits, tasks.episodes.query_y, tasks.method.loss).sum() * weight
+    outputs = {**at, **beside, "loss": loss}
+    return pulled(outputs, {**slopes, "loss": torch.ones_like(loss)}, {**at, **beside}), logits.detach()
 
 
 def _step_back(
@@ -81,19 +95,21 @@ def _step_back(
         at,
         names,
         steps=1,
-        rates=lambda name, _: rates(name, step),
+        rule=sgd(lambda name, _: rates(name, step)),
         track=track,
     )
     return pulled({**after, **beside}, slopes, {**at, **beside})
 
 
 def _held(tasks: Tasks) -> Params:
-    """What was computed once for all steps and hangs on parameters that do not adapt."""
-    return {} if tasks.held is None else {"held.support": tasks.held.support, "held.query": tasks.held.query}
+    """What was computed once for all steps and hangs on the start."""
+    held = {} if tasks.held is None else {"held.support": tasks.held.support, "held.query": tasks.held.query}
+    return held | {f"anchor.{name}": value for name, value in tasks.anchor.items()}
 
 
 def _holding(tasks: Tasks, held: Params) -> Tasks:
     """The tasks with these instead of what `_held` names."""
+    tasks = replace(tasks, anchor={name: held[f"anchor.{name}"] for name in tasks.anchor})
     if tasks.held is None:
         return tasks
     inputs = Inputs(layer=tasks.held.layer, support=held["held.support"], query=held["held.query"])

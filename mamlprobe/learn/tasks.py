@@ -1,6 +1,7 @@
 """A batch of tasks as losses of parameters: what the inner and the outer loop see of nets, norms and readouts."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -8,12 +9,13 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track, adapt
-from mamlprobe.learn.losses import task_losses
+from mamlprobe.learn.extra import at_step
+from mamlprobe.learn.losses import proximal, task_losses
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.rates import Rates, rate_of
-from mamlprobe.learn.readout import cosine_attention
+from mamlprobe.learn.rates import Rates, Rule, adam, rate_of, sgd
+from mamlprobe.learn.readout import READOUTS, prototype_head
 from mamlprobe.learn.theta import Theta, start
-from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, lead, mapped, spread, still_entries
+from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread, still_entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,33 +36,44 @@ class Tasks:
     episodes: Episodes
     stage: str
     running: Moments
-    """Running moments [1, C], used where the norm regime and the stage say so."""
+    """Running moments [1, C], or [1, S+1, C] by step, used where the norm regime and the stage say so."""
+    extra: Params = field(default_factory=dict)
+    """Theta's, as they are there."""
+    owner: Tensor | None = None
+    """Each task's run [B], where theta's tensors have a leading axis of runs."""
+    anchor: Params = field(default_factory=dict)
+    """Where the proximal term pulls to: what adapts, at the start."""
     held: Inputs | None = None
     """What the first layers make of the episodes, where their parameters stay; None: every layer runs in every pass."""
 
-    @property
-    def still(self) -> Moments | None:
-        """Moments that every pass uses: the running ones, or none."""
-        use = self.method.norm.statistics == "running" and self.stage == "test"
-        if use and not self.running:
-            raise UserError("norm", "regime 'running' needs running moments", "none", "use 'batch' or 'support'")
-        return self.running if use else None
+    def still(self, step: int) -> Moments | None:
+        """Moments that every pass at this point of the path uses: the running ones, or none."""
+        regime = self.method.norm.statistics
+        if regime not in ("running", "per_step") or self.stage != "test":
+            return None
+        if not self.running:
+            raise UserError("norm", f"regime {regime!r} needs running moments", "none", "use 'batch' or 'support'")
+        return self.running if regime == "running" else mapped(lambda value: value[:, step], self.running)
+
+    def at(self, params: Params, step: int) -> Params:
+        """The parameters with the norm weights of that point of the path, where the method has some by step."""
+        return at_step(params, _seated(self.extra, self.owner), step) if self.extra else params
 
     @property
     def inputs(self) -> Inputs:
         """What passes begin with."""
         return self.held or Inputs(support=self.episodes.support_x, query=self.episodes.query_x)
 
-    def support(self, params: Params, *, collect: bool = False, end: str | None = None) -> Pass:
-        """Forward pass of the support set, up to the layer `end` where one is named."""
+    def support(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> Pass:
+        """Forward pass of the support set after `step` steps, up to the layer `end` where one is named."""
         inputs = self.inputs
-        return self.net(params, inputs.support, moments=self.still, collect=collect, begin=inputs.layer, end=end)
+        return self.net(params, inputs.support, moments=self.still(step), collect=collect, begin=inputs.layer, end=end)
 
-    def query(self, params: Params, *, collect: bool = False, end: str | None = None) -> Pass:
+    def query(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> Pass:
         """Forward pass of the query set, normalised as the norm regime says; to `collect`, every layer runs."""
         if collect and self.held is not None:
-            return replace(self, held=None).query(params, collect=True, end=end)
-        inputs, moments = self.inputs, self.still
+            return replace(self, held=None).query(params, step=step, collect=True, end=end)
+        inputs, moments = self.inputs, self.still(step)
         if self.method.norm.statistics == "support":
             moments = self.support(params, collect=True, end=end).moments
         return self.net(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
@@ -70,22 +83,46 @@ class Tasks:
         support, query = self.support(params, end=layer), self.query(params, end=layer)
         return Inputs(layer=layer, support=support.features, query=query.features)
 
-    def query_logits(self, params: Params) -> Tensor:
-        """Logits of the query rows [B, N*Q, N] by the method's readout."""
-        passed = self.query(params)
+    def query_logits(self, params: Params, *, step: int = 0) -> Tensor:
+        """Logits of the query rows [B, N*Q, N] by the method's readout, after `step` steps."""
+        passed = self.query(params, step=step)
         if self.method.readout == "head":
             return passed.logits
-        support = self.support(params).features
-        return cosine_attention(support, self.episodes.support_y, passed.features, self.episodes.way)
+        support, read = self.support(params, step=step).features, READOUTS[self.method.readout]
+        extra = _seated(self.extra, self.owner)
+        return read(support, self.episodes.support_y, passed.features, self.episodes.way, extra)
 
     def support_losses(self, params: Params, step: int) -> Tensor:
-        """The inner loop's loss of each task [B]."""
-        return task_losses(self.support(params).logits, self.episodes.support_y, self.method.loss)
+        """The loss of each task [B] that the inner loop's step from here goes down."""
+        weight = self.method.inner.proximal
+        loss = self.fit_losses(params, step)
+        return loss + proximal(params, self.anchor, weight) if weight else loss
 
-    def query_losses(self, params: Params) -> Tensor:
-        """The outer loss of each task [B]."""
-        return task_losses(self.query_logits(params), self.episodes.query_y, self.method.loss)
+    def fit_losses(self, params: Params, step: int) -> Tensor:
+        """The same without the proximal term."""
+        tasks = self if self.method.inner.batch is None else replace(self, episodes=self._part(step))
+        logits = tasks.support(self.at(params, step), step=step).logits
+        return task_losses(logits, tasks.episodes.support_y, self.method.loss)
 
+    def query_losses(self, params: Params, *, step: int = 0) -> Tensor:
+        """The outer loss of each task after `step` steps [B]."""
+        return task_losses(self.query_logits(params, step=step), self.episodes.query_y, self.method.loss)
+
+    def _part(self, step: int) -> Episodes:
+        """The tasks with the support rows of this step alone: one of each class after the other, in turn."""
+        here, rows = self.episodes, self.episodes.support_x.shape[1]
+        size = min(self.method.inner.batch or rows, rows)
+        places = torch.arange(rows, device=here.support_x.device)
+        if not here.support_y.is_floating_point():
+            places = places.reshape(here.way, -1).mT.flatten()
+        chosen = places[torch.arange(step * size, (step + 1) * size, device=places.device) % rows]
+        return replace(
+            here, support_x=here.support_x[:, chosen], support_y=here.support_y[:, chosen], support_items=None
+        )
+
+
+Found = tuple[Tasks, list[Params], Tensor, Params]
+"""What an outer rule finds: tasks, path, query logits at its end [B, N*Q, N], gradients by name."""
 
 Known = dict[tuple[str, str], Inputs]
 """(norm regime, layer) -> inputs of the layer at the start of some tasks, as far as computed."""
@@ -110,10 +147,16 @@ def tasks_at(
     """
     names = adapting(net, method.inner.adapts)
     params = spread(_seated(start(net, theta.net, method, stage=stage), owner), episodes.tasks, names)
-    running = _seated(theta.moments, owner)
-    tasks = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=running)
+    extra, running = theta.extra, _seated(theta.moments, owner)
+    tasks = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=running, extra=extra, owner=owner)
+    if method.head == "prototype":
+        head = _prototypes(tasks, params)
+        params = mapped(lambda value: value.view_as(value), params) | head  # the body's inner slopes leave the head out
+    if method.inner.proximal:
+        tasks = replace(tasks, anchor={name: params[name] for name in names})
     known = {} if known is None else known
-    for layer in still_entries(net, names):
+    by_step = method.norm.by_step or method.inner.batch is not None  # then no pass is like another
+    for layer in () if by_step else still_entries(net, names):
         key = (method.norm.statistics, layer)
         known[key] = known[key] if key in known else tasks.inputs_of(layer, params)
         tasks = replace(tasks, held=known[key])
@@ -123,6 +166,21 @@ def tasks_at(
 def _seated(params: Params, owner: Tensor | None) -> Params:
     """The same with a task axis: one for all, or each task's own run's."""
     return lead(params) if owner is None else mapped(lambda value: value[owner], params)
+
+
+def _prototypes(tasks: Tasks, params: Params) -> Params:
+    """The head of each task from its class means (Triantafillou et al. 2020, equation 3)."""
+    names, episodes = head_names(tasks.net), tasks.episodes
+    if len(names) != 2:
+        advice = "give the head a bias, or use head keep"
+        raise UserError("method", "a head from prototypes must be one linear layer with bias", list(names), advice)
+    features = tasks.support(tasks.at(params, 0)).features
+    return dict(zip(names, prototype_head(features, episodes.support_y, episodes.way), strict=True))
+
+
+def rule_at(theta: Theta, method: Method, *, owner: Tensor | None = None) -> Rule:
+    """How the inner loop steps."""
+    return adam(method.inner.lr) if method.inner.optimizer == "adam" else sgd(rates_at(theta, method, owner=owner))
 
 
 def rates_at(theta: Theta, method: Method, *, owner: Tensor | None = None) -> Rates:
@@ -147,8 +205,14 @@ def paths(
     """The tasks and their inner path, S+1 dicts with the stage's number of steps; `known` as in `tasks_at`."""
     tasks, params, names = tasks_at(net, theta, episodes, method, stage=stage, owner=owner, known=known)
     steps = method.inner.steps if stage == "train" else method.inner.test_steps
-    rates = rates_at(theta, method, owner=owner)
-    return tasks, adapt(tasks.support_losses, params, names, steps=steps, rates=rates, track=track)
+    rule = rule_at(theta, method, owner=owner)
+    return tasks, walk(tasks, params, names, steps=steps, rule=rule, track=track)
+
+
+def walk(tasks: Tasks, params: Params, names: Sequence[str], *, steps: int, rule: Rule, track: Track) -> list[Params]:
+    """The inner path from these parameters, each point with its own norm weights."""
+    path = adapt(tasks.support_losses, params, names, steps=steps, rule=rule, track=track)
+    return [tasks.at(each, step) for step, each in enumerate(path)]
 
 
 def adapt_tasks(net: Net, theta: Theta, episodes: Episodes, method: Method) -> list[Params]:

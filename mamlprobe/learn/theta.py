@@ -1,14 +1,17 @@
 """What is meta-learned, and how it starts."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
+from mamlprobe.learn.extra import initial_extra, initial_moments
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.rates import initial_rates
-from mamlprobe.nets.params import Moments, Net, Params, head_names, mapped
+from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names, mapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,9 @@ class Theta:
     rates: Params = field(default_factory=dict)
     """Learned inner step sizes by parameter name: [S], or the parameter's shape."""
     moments: Moments = field(default_factory=dict)
-    """Running mean and biased variance of the batch norms [C]."""
+    """Running mean and biased variance of the batch norms [C], or [S+1, C] for every point of the inner path."""
+    extra: Params = field(default_factory=dict)
+    """What a method learns beside the net and its rates: see `learn.extra`."""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Theta":
         """The same on another device or in another precision."""
@@ -27,19 +32,43 @@ class Theta:
         def move(value: Tensor) -> Tensor:
             return value.to(device=device, dtype=dtype)
 
-        return Theta(net=mapped(move, self.net), rates=mapped(move, self.rates), moments=mapped(move, self.moments))
+        return self.mapped(move)
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Theta":
+        """The same with `function` applied to every tensor."""
+        return Theta(**{each.name: mapped(function, getattr(self, each.name)) for each in fields(self)})
+
+    @property
+    def learned(self) -> Params:
+        """All that has an outer gradient, by the name of that: the net's by their own, others as ``rates.<name>``."""
+        beside = {"rates": self.rates, "extra": self.extra}
+        return {**self.net, **{f"{part}.{n}": v for part, values in beside.items() for n, v in values.items()}}
 
 
 def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
     """A fresh start: the net's initial parameters, the head scaled or zeroed as the method says, initial rates.
 
     A wrapped module starts from the weights it holds.
+
+    Raises:
+        UserError: a zeroed head that does not adapt; norms by step in a net without norms, or that adapt.
     """
     method = method or Method()
     params, moments = net.init(generator(seed, "init"))
     scale = 0.0 if method.head in ("zero_once", "zero_each_update") else method.head_scale
     params = {**params, **{name: params[name] * scale for name in head_names(net)}} if scale != 1.0 else params
-    return Theta(net=params, rates=initial_rates(net, params, method.inner), moments=moments)
+    _useful(net, method)
+    rates, extra = initial_rates(net, params, method.inner), initial_extra(net, params, moments, method)
+    return Theta(net=params, rates=rates, moments=initial_moments(moments, method), extra=extra)
+
+
+def _useful(net: Net, method: Method) -> None:
+    """Refuses a zeroed head that does not adapt: its slope for the body is zero, so nothing would ever move."""
+    names = set(adapting(net, method.inner.adapts))
+    still = bool(names) and not names & set(head_names(net))
+    if method.head == "zero_each_update" and method.readout == "head" and still:
+        got, advice = f"inner.adapts {list(method.inner.adapts)}", "let the head adapt, or set head to keep"
+        raise UserError("method", "a head that is zeroed at each update must adapt", got, advice)
 
 
 def zeroed(net: Net, params: Params) -> Params:

@@ -56,8 +56,8 @@ class NetSpec:
             )
 
 
-def build(spec: NetSpec, *, way: int, image: tuple[int, int, int] | None = None, seed: int = 0) -> Net:
-    """The net for N-way tasks on inputs of shape `image` (C, H, W), by default the spec's own.
+def build(spec: NetSpec, *, way: int, image: tuple[int, ...] | None = None, seed: int = 0) -> Net:
+    """The net for N-way tasks on inputs of shape `image` (C, H, W; any for an mlp), by default the spec's own.
 
     A module is made anew, its initial weights drawn from `seed`; the other kinds draw theirs in `init`.
 
@@ -74,6 +74,8 @@ def build(spec: NetSpec, *, way: int, image: tuple[int, int, int] | None = None,
     if spec.kind == "mlp":
         width = math.prod(image)
         return cast(Net, mlp(inputs=width, way=way, hidden=spec.hidden, activation=spec.activation, norm=spec.norm))
+    if len(image) != 3:
+        raise UserError("net", "a conv4 must see images", f"inputs of shape {list(image)}", "set net.kind to mlp")
     body = {"filters": spec.filters, "blocks": spec.blocks}
     return cast(Net, conv4(image=image, way=way, order=spec.order, down=spec.down, head_bias=spec.head_bias, **body))
 

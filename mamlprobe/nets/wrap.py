@@ -141,14 +141,15 @@ class Wrapped:
         self.layers = layers
         self.entries = layers[-1:]  # what other layers give each other is the module's own affair
         self.parameters = {name: _owner(name, layers) for name, _ in self.module.named_parameters()}
-        self.norms = [
-            name for name, part in self.module.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)
-        ]
+        norms = nn.modules.batchnorm._BatchNorm
+        self.norms = [name for name, part in self.module.named_modules() if isinstance(part, norms)]
 
     def roles(self, name: str) -> str:
-        """``head.<rest>`` for the head's parameters, ``body.<name>`` for the others."""
-        prefix = self.head_name + "."
-        return "head." + name.removeprefix(prefix) if name.startswith(prefix) else "body." + name
+        """``head.<rest>``, ``body.<name>``, or of a norm ``body.<norm>.norm.<rest>``."""
+        prefix, (owner, _, rest) = self.head_name + ".", name.rpartition(".")
+        if name.startswith(prefix):
+            return "head." + name.removeprefix(prefix)
+        return f"body.{owner}.norm.{rest}" if owner in self.norms else f"body.{name}"
 
     def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
         """The module's own weights and running moments: wrapping never draws new ones."""
@@ -196,7 +197,7 @@ class Wrapped:
         """One task: layers in the order of their calls, input of the head, moments of the norms."""
         caught: Catch = {}
         inputs: list[Tensor] = []
-        buffers = {name: value.clone() for name, value in self.module.named_buffers()}
+        buffers = {name: value.to(x.device, copy=True) for name, value in self.module.named_buffers()}
         mode = PlainNorms(moments)
         # attention from primitives too: its fused kernels have no second derivative
         with self._hooks(caught, inputs, mode), mode, sdpa_kernel(SDPBackend.MATH):

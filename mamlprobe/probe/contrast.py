@@ -26,10 +26,11 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import adapt
+from mamlprobe.learn.axes import Inner
 from mamlprobe.learn.losses import targets
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.rates import rate_of
+from mamlprobe.learn.rates import rate_of, sgd
 from mamlprobe.learn.tasks import Tasks, tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params, head_names, spread
@@ -64,16 +65,16 @@ def decompose(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Dec
     """The terms of the outer gradient of the body under this method, on its training steps.
 
     Raises:
-        UserError: learned rates, a readout other than the head, or a head that is not one linear layer.
+        UserError: learned rates, a readout other than the head, a head that is not one linear layer, or an outer loss
+            that is not the one after plain gradient steps from theta.
     """
     head = _head(net, method)
     tasks, params, names = tasks_at(net, theta, episodes, method, stage="train")
     body = [name for name in params if name not in head_names(net)]
     rate = method.inner.lr if head[0] in names else 0.0
     bias_rate = method.inner.lr if len(head) > 1 and head[1] in names else 0.0
-    path = adapt(
-        tasks.support_losses, params, names, steps=method.inner.steps, rates=rate_of(method.inner, {}), track="none"
-    )
+    rule = sgd(rate_of(method.inner, {}))
+    path = adapt(tasks.support_losses, params, names, steps=method.inner.steps, rule=rule, track="none")
     efil = not set(body) & set(names)
     plain = Tasks(net=net, method=method, episodes=episodes, stage="train", running=tasks.running)
     final = {n: v.detach() for n, v in spread(path[-1], episodes.tasks, path[-1]).items()}
@@ -217,6 +218,20 @@ def _head(net: Net, method: Method) -> tuple[str, ...]:
             f"{method.inner.rates}, {method.readout}",
             "use those",
         )
+    inner, usual = method.inner, Method(inner=Inner(steps=method.inner.steps))
+    others = {
+        "outer.rule": (method.outer.rule, usual.outer.rule),
+        "step_weights": (method.step_weights, usual.step_weights),
+        "head": (method.head == "prototype", False),
+        "norm.affine": (method.norm.affine, usual.norm.affine),
+        "inner.optimizer": (inner.optimizer, usual.inner.optimizer),
+        "inner.batch": (inner.batch, usual.inner.batch),
+        "inner.proximal": (inner.proximal, usual.inner.proximal),
+    }
+    for field, (got, plain) in others.items():
+        if got != plain:
+            must = "the outer loss must be that after plain gradient steps from theta"
+            raise UserError("contrast", must, f"another {field}", "leave it as it is in Method()")
     if tuple(name.rpartition(".")[2] for name in head) not in (("weight",), ("weight", "bias")):
         raise UserError("contrast", "the head must be one linear layer", list(head), "name it with wrap(head=...)")
     return head

@@ -14,7 +14,7 @@ from mamlprobe.nets.params import Net
 
 def _maps(net: Net, theta: Theta, episodes: Episodes, method: Method) -> torch.Tensor:
     tasks, params, _ = tasks_at(net, theta, episodes, method, stage="test")
-    way = episodes.way
+    way, params = episodes.way, tasks.at(params, 0)
     with torch.no_grad():
         support, query = tasks.support(params).features, tasks.query(params).features
     for labels in (episodes.support_y, episodes.query_y):

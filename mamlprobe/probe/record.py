@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import generator
+from mamlprobe.learn.extra import at_step
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params, lead
 
@@ -44,7 +45,7 @@ def tasked(net: Net, params: Theta | Params) -> Params:
     Raises:
         UserError: parameters that are not the net's, by name or by shape.
     """
-    given = params.net if isinstance(params, Theta) else params
+    given = at_step(params.net, params.extra, 0) if isinstance(params, Theta) else params
     if set(given) != set(net.parameters):
         odd = sorted(set(given) ^ set(net.parameters))
         raise UserError("record", "the parameters must be the net's", odd[:4], "use the net they were trained with")

@@ -20,7 +20,7 @@ from mamlprobe.runs.writing import write
 FORMAT = 1
 """Number of the layout that `save_checkpoint` writes."""
 
-PARTS = ("net", "rates", "moments")
+PARTS = ("net", "rates", "moments", "extra")
 
 
 @dataclass(frozen=True, kw_only=True)

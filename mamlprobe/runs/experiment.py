@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import fingerprint, from_dict, to_dict
 from mamlprobe.learn.methods import Method
 from mamlprobe.nets.build import NetSpec
@@ -11,10 +11,10 @@ from mamlprobe.nets.build import NetSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which images; the words are those of `load_pool`."""
+    """Which tasks; the words are those of `load_source`."""
 
     dataset: str = "glyphs"
-    """Name of a data set, or the path of a folder of images."""
+    """Name of a data set or of a formula (sinusoids, sinusoids-2pi), or the path of a folder of images."""
     size: int | None = None
     """Height and width in pixels; None keeps the data set's own."""
     ink: int = 1
@@ -43,8 +43,13 @@ class Experiment:
     """N."""
     shot: int = 1
     """K."""
+    train_shot: int | None = None
+    """Support items a class in training where they are others than K, as of Reptile."""
     query: int = 15
     """Q, query items a class."""
+    labels: str = "episode"
+    """episode: a class has the number of its place in the task; class: that among all training classes, each with its
+    row of the head. Then there is no inner loop, and few-shot tasks are read out without the head (variant nil)."""
     tasks: int = 4
     """B, tasks an update."""
     updates: int = 1000
@@ -62,13 +67,24 @@ class Experiment:
             raise UserError("experiment", must, repr(self.recipe), "rename it")
         for name, least in LEAST.items():
             value = getattr(self, name)
-            if value < least:
+            if value is not None and value < least:
                 raise UserError("experiment", f"{name} must be at least {least}", value, "give a larger number")
+        if self.labels not in LABELS:
+            raise unknown("experiment", "word for labels", self.labels, LABELS)
+        method = self.method
+        if self.labels == "class" and (method.inner.steps, method.readout, method.head) != (0, "head", "keep"):
+            got = f"inner.steps {method.inner.steps}, readout {method.readout}, head {method.head}"
+            advice = "set them to 0, head and keep, or labels to episode"
+            must = "labels by class must be learned by the head, without inner loop"
+            raise UserError("experiment", must, got, advice)
 
+
+LABELS = ("episode", "class")
 
 LEAST = {
     "way": 1,
     "shot": 1,
+    "train_shot": 1,
     "query": 1,
     "tasks": 1,
     "updates": 0,
@@ -77,6 +93,19 @@ LEAST = {
     "checkpoint_every": 1,
 }
 """The smallest value of each number."""
+
+
+def few_shot(experiment: Experiment, method: Method) -> Method:
+    """The method, if it can be put to few-shot tasks on what this experiment learned.
+
+    Raises:
+        UserError: it reads a head whose rows are the training classes.
+    """
+    if experiment.labels == "class" and method.readout == "head":
+        must = "the head must have a row for each label of a task"
+        got = f"a row for each training class ({experiment.recipe} has labels by class)"
+        raise UserError("evaluate", must, got, "read it out without the head: variant nil")
+    return method
 
 
 def run_name(experiment: Experiment) -> str:

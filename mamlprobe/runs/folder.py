@@ -23,7 +23,7 @@ FORMAT = 1
 
 LOG_COLUMNS = ("update", "split", "quantity", "value", "tasks")
 
-Image = tuple[int, int, int]
+Image = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,9 @@ class Run:
     path: Path
     config: Experiment
     image: Image | None
-    """C, H, W of what the net sees."""
+    """Shape of what the net sees: C, H, W, or (1,) for a number."""
+    classes: int | None = None
+    """Rows of the head where labels are by class: the number of training classes."""
 
     @property
     def done(self) -> bool:
@@ -70,7 +72,8 @@ class Run:
 
     def net(self) -> Net:
         """The net that was trained."""
-        return build(self.config.net, way=self.config.way, image=self.image, seed=self.config.seed)
+        way = self.config.way if self.classes is None else self.classes
+        return build(self.config.net, way=way, image=self.image, seed=self.config.seed)
 
     def theta(self, update: int | None = None) -> Theta:
         """What was learned after `update` updates, by default at the last checkpoint; on the CPU.
@@ -149,27 +152,29 @@ def open_run(path: Path) -> Run | None:
     number = values.pop("format", None)
     if number != FORMAT:
         raise UserError(str(file), f"the format must be {FORMAT}", number, "use the version that wrote it")
-    image = values.pop("image", None)
-    return Run(
-        path=path, config=from_dict(Experiment, values, str(file)), image=None if image is None else tuple(image)
-    )
+    image, classes = values.pop("image", None), values.pop("classes", None)
+    config = from_dict(Experiment, values, str(file))
+    return Run(path=path, config=config, image=None if image is None else tuple(image), classes=classes)
 
 
-def make_run(path: Path, experiment: Experiment, image: Image | None) -> Run:
+def make_run(path: Path, experiment: Experiment, image: Image | None, classes: int | None = None) -> Run:
     """The run of these settings in this folder, its settings written where they are not there yet.
+
+    `classes` is the number of training classes where labels are by class.
 
     Raises:
         UserError: the folder holds a run of other settings.
     """
     there = open_run(path)
     if there is None:
-        words = {"format": FORMAT, "image": None if image is None else list(image), **to_dict(experiment)}
-        write_json(path / "config.json", words)
+        data = {"image": None if image is None else list(image), **({} if classes is None else {"classes": classes})}
+        write_json(path / "config.json", {"format": FORMAT, **data, **to_dict(experiment)})
     run = open_run(path)
     assert run is not None
     wanted = from_dict(Experiment, to_dict(experiment))
-    if run.config != wanted or run.image != image:
-        got = _difference(to_dict(run.config) | {"image": run.image}, to_dict(wanted) | {"image": image})
+    if run.config != wanted or run.image != image or run.classes != classes:
+        there_is = to_dict(run.config) | {"image": run.image, "classes": run.classes}
+        got = _difference(there_is, to_dict(wanted) | {"image": image, "classes": classes})
         raise UserError(str(path), "the folder must hold a run of the same settings", got, "choose another folder")
     return run
 

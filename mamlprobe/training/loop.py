@@ -2,23 +2,26 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import sample
 from mamlprobe.data.load import load_pool
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sources import Source, load_source
 from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.outer import chunk_size
+from mamlprobe.learn.schedules import resolve, scheduled
 from mamlprobe.nets.compiled import compiler, kernels, prepare
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.runs.writing import locked
 from mamlprobe.training.alike import only_seeds_differ, same_buffers
 from mamlprobe.training.graphs import Replays
+from mamlprobe.training.labels import head_rows, training_tasks
 from mamlprobe.training.precision import bearing, check, same
 from mamlprobe.training.progress import Bar, bar, say, show, stopping
 from mamlprobe.training.room import enough, look
@@ -46,7 +49,7 @@ def train(
     out: str | Path = "runs",
     *,
     device: str = "auto",
-    pool: Pool | None = None,
+    pool: Source | None = None,
     root: str | Path | None = None,
     progress: bool = True,
     hooks: Sequence[Hook] = (),
@@ -84,7 +87,7 @@ def train_together(
     out: str | Path = "runs",
     *,
     device: str = "auto",
-    pool: Pool | None = None,
+    pool: Source | None = None,
     root: str | Path | None = None,
     progress: bool = True,
     hooks: Sequence[Hook] = (),
@@ -108,16 +111,19 @@ def train_together(
     chunk_size(chunk, experiments[0].tasks)
     check(precision, where, experiments[0].net.kind)
     _check_hooks(hooks)
+    if graph and scheduled(experiments[0].method):
+        got = f"the method {experiments[0].method.name!r}, whose numbers change with the update"
+        raise UserError("train", "a graph repeats one update as it is", got, "leave graph out")
     paths = {Path(out) / run_name(each): each for each in experiments}
     left = {path: each for path, each in paths.items() if not _finished(path, each, precision)}
-    pool = (pool or pool_of(experiments[0].data, root=root)) if left else None
+    pool = (pool or source_of(experiments[0].data, root=root)) if left else None
     _compile(list(left.values()), where, on=progress)
     with ExitStack() as stack:
         sessions: list[Session] = []
         for path, experiment in left.items():
             assert pool is not None
             stack.enter_context(locked(path))
-            run = make_run(path, experiment, pool.image_shape)
+            run = make_run(path, experiment, pool.image_shape, head_rows(pool, experiment))
             how: dict[str, Any] = {"progress": progress, "hooks": hooks, "precision": precision, "graph": graph}
             sessions.append(Session(run, pool, where, **how))
             pool = sessions[0].pool
@@ -139,7 +145,7 @@ def _finished(path: Path, experiment: Experiment, precision: str) -> bool:
     there = open_run(path) if path.is_dir() else None
     if there is not None:
         same(there, precision)
-    return there is not None and there.done and make_run(path, experiment, there.image).done
+    return there is not None and there.done and make_run(path, experiment, there.image, there.classes).done
 
 
 def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
@@ -175,7 +181,7 @@ def _compile(experiments: Sequence[Experiment], device: torch.device, *, on: boo
     if device.type == "cpu" and updates >= EARNED and compiler() and not kernels():
         say("compiling the kernels for this processor, once", on=on)
         if not prepare():
-            say("they could not be compiled: the general route, about three times slower, is taken", on=on)
+            say("they could not be compiled: torch's own operations, about half as fast, are taken", on=on)
 
 
 def _behind(sessions: Sequence[Session]) -> list[Session]:
@@ -187,18 +193,18 @@ def _behind(sessions: Sequence[Session]) -> list[Session]:
 def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: Replays | None) -> None:
     """One update of each."""
     first, experiment = group[0], group[0].experiment
-    shape = {"way": experiment.way, "shot": experiment.shot, "query": experiment.query, "tasks": experiment.tasks}
     index, pool = first.update, first.pool
-    episodes = [sample(pool, split="train", seed=each.experiment.seed, index=index, **shape) for each in group]
+    episodes = [training_tasks(pool, each.experiment, index=index) for each in group]
     thetas = [each.learner.theta for each in group]
     size = chunk_size(how["chunk"], experiment.tasks * len(group), episodes[0])
     with enough(size, recompute=how["recompute"]), first.precise():
         if replays is not None:
             replays.take(group, episodes)
         else:
-            found = meta_gradients(first.net, thetas, episodes, experiment.method, **how)
+            method = resolve(experiment.method, index, experiment.updates)
+            found = meta_gradients(first.net, thetas, episodes, method, **how)
             for session, (gradients, readings) in zip(group, found, strict=True):
-                session.take(gradients, readings)
+                session.take(gradients, readings, lr=method.outer.lr)
     looks = (index + 1) % LOOKS[pool.device.type] == 0
     for session in group if looks else ():
         with session.failing():
@@ -223,16 +229,18 @@ def _name(sessions: Sequence[Session]) -> str:
 
 
 def pool_of(data: Data, *, root: str | Path | None = None) -> Pool:
-    """The pool that the settings name."""
-    return load_pool(
-        data.dataset,
-        root=root,
-        size=data.size,
-        ink=data.ink,
-        split=data.split,
-        rotations=data.rotations,
-        normalise=data.normalise,
-    )
+    """The images that the settings name."""
+    return load_pool(data.dataset, root=root, **_words(data))
+
+
+def source_of(data: Data, *, root: str | Path | None = None) -> Source:
+    """The images or the formula that the settings name."""
+    return load_source(data.dataset, root=root, **_words(data))
+
+
+def _words(data: Data) -> dict[str, Any]:
+    """The settings as words of `load_source`."""
+    return {each.name: getattr(data, each.name) for each in fields(data) if each.name != "dataset"}
 
 
 def pick_device(device: str) -> torch.device:

@@ -28,7 +28,7 @@ def show(bar: Bar, tally: Tally) -> None:
     """Puts the means since the last point of the log beside the bar, seen when it is drawn next."""
     if not bar.disable:
         means = tally.means()
-        bar.set_postfix_str(f"loss {means['loss']:.3f}, accuracy {means['accuracy']:.3f}", refresh=False)
+        bar.set_postfix_str(", ".join(f"{name} {value:.3f}" for name, value in means.items()), refresh=False)
 
 
 def say(line: str, *, on: bool) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import sample
 from mamlprobe.learn.memory import Need, gradient_need
 from mamlprobe.learn.outer import chunk_size, only_head
+from mamlprobe.training.labels import training_tasks
 from mamlprobe.training.progress import say
 from mamlprobe.training.session import Session
 
@@ -54,8 +54,7 @@ def look(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> 
     first, experiment, free = sessions[0], sessions[0].experiment, free_memory(sessions[0].pool.device)
     tasks = experiment.tasks * len(sessions)
     few = min(experiment.tasks, 2)
-    shape = {"way": experiment.way, "shot": experiment.shot, "query": experiment.query, "tasks": few}
-    episodes = [sample(each.pool, split="train", seed=each.experiment.seed, **shape) for each in sessions[:2]]
+    episodes = [training_tasks(each.pool, each.experiment, tasks=few) for each in sessions[:2]]
     size = chunk_size(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method))
     thetas = [each.learner.theta for each in sessions]
 

@@ -10,12 +10,14 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sources import Source
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.params import Net, Params
 from mamlprobe.runs import tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mamlprobe.runs.environment import environment
+from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.folder import LOG_COLUMNS, Run, write_json
 from mamlprobe.runs.writing import write
 from mamlprobe.training.precision import precision
@@ -37,7 +39,7 @@ class Session:
     def __init__(
         self,
         run: Run,
-        pool: Pool,
+        pool: Source,
         device: torch.device,
         *,
         progress: bool,
@@ -47,6 +49,7 @@ class Session:
     ) -> None:
         self.run, self.experiment, self.hooks, self.progress = run, run.config, hooks, progress
         self.precision, self.graph = precision, graph
+        _suits(pool, run.config)
         self.began = time.perf_counter()
         self.env = {**_environment(run, pool, device), "precision": precision}
         self.pool, self.net = pool.to(device), run.net()
@@ -71,9 +74,9 @@ class Session:
         """Whether this update is one of every so many, or the last."""
         return self.update % every == 0 or self.update == self.experiment.updates
 
-    def take(self, gradients: Params, readings: Readings) -> None:
-        """One update."""
-        self.learner.step(gradients, readings.moments)
+    def take(self, gradients: Params, readings: Readings, *, lr: float) -> None:
+        """One update at this outer rate."""
+        self.learner.step(gradients, readings.moments, lr=lr)
         self.count(readings)
 
     def count(self, readings: Readings) -> None:
@@ -175,7 +178,18 @@ def _newest(run: Run, progress: bool) -> Checkpoint | None:
     return saved
 
 
-def _environment(run: Run, pool: Pool, device: torch.device) -> dict[str, Any]:
+def _suits(source: Source, experiment: Experiment) -> None:
+    """Refuses a method that asks for classes where the targets are real numbers.
+
+    Raises:
+        UserError: so it is; the message says what to set.
+    """
+    if not isinstance(source, Pool) and experiment.method.loss != "mse":
+        must, got = f"the curves {source.name!r} must have a loss of real targets", f"loss {experiment.method.loss}"
+        raise UserError("train", must, got, "set method.loss to mse (--loss mse)")
+
+
+def _environment(run: Run, pool: Source, device: torch.device) -> dict[str, Any]:
     """The contents of env.json: this session's machine, the data, and the machines of earlier sessions.
 
     Raises:

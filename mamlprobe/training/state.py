@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mamlprobe.learn.methods import Method, Outer
+from mamlprobe.learn.axes import Outer
+from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Moments, Net, Params, head_names, mapped
+from mamlprobe.nets.params import Moments, Net, Params, head_names
 
 MOMENTUM = 0.1
 """Weight of the newest batch in the running moments, as in ``nn.BatchNorm``."""
@@ -21,19 +22,25 @@ class Learner:
     """Theta in the hands of an optimizer, which writes into the learner's own copies of the tensors."""
 
     def __init__(self, net: Net, theta: Theta, method: Method, *, capturable: bool = False) -> None:
-        copy = Theta(net=_copies(theta.net), rates=_copies(theta.rates), moments=_copies(theta.moments))
+        copy = theta.mapped(_copy)
         self.theta = copy
         """The live tensors: they change with the next step."""
         self.outer: Outer = method.outer
         self.zeroed = head_names(net) if method.head == "zero_each_update" else ()
-        self.leaves: Params = {**copy.net, **{f"rates.{name}": value for name, value in copy.rates.items()}}
+        self.leaves: Params = copy.learned
         self.optimizer = OPTIMIZERS[method.outer.optimizer](list(self.leaves.values()), lr=method.outer.lr)  # type: ignore[call-arg]
         for group in self.optimizer.param_groups:
             if "capturable" in group:  # then what counts the steps lies on the device, where a CUDA graph can change it
                 group["capturable"] = capturable
 
-    def step(self, gradients: Params, moments: Moments) -> None:
-        """One update: gradients clamped, optimizer stepped, head zeroed where the method says so, moments averaged."""
+    def step(self, gradients: Params, moments: Moments, *, lr: float | None = None) -> None:
+        """One update: gradients clamped, optimizer stepped, head zeroed where the method says so, moments averaged.
+
+        `lr` is the rate from here on, where it changes.
+        """
+        if lr is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
         for name, leaf in self.leaves.items():
             gradient = gradients[name]
             leaf.grad = gradient if self.outer.clip is None else gradient.clamp(-self.outer.clip, self.outer.clip)
@@ -45,8 +52,7 @@ class Learner:
 
     def snapshot(self) -> Theta:
         """Theta as it is now, in tensors of its own."""
-        now = self.theta
-        return Theta(net=_copies(now.net), rates=_copies(now.rates), moments=_copies(now.moments))
+        return self.theta.mapped(_copy)
 
     def optimizer_state(self) -> Params:
         """The optimizer's tensors, ``<parameter>.<quantity>``."""
@@ -69,8 +75,8 @@ class Learner:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
 
 
-def _copies(tensors: Params) -> Params:
-    return mapped(lambda value: value.detach().clone(), tensors)
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().clone()
 
 
 class Tally:
@@ -102,8 +108,9 @@ class Tally:
         return None
 
     def means(self) -> dict[str, float]:
-        """Mean loss and accuracy."""
-        return {"loss": self.loss / self.updates, "accuracy": self.accuracy / self.updates}
+        """Mean loss and accuracy; the loss alone where targets are real numbers."""
+        sums = {"loss": self.loss, "accuracy": self.accuracy}
+        return {name: value / self.updates for name, value in sums.items() if not math.isnan(value)}
 
     def words(self) -> dict[str, Any]:
         """The sums to the last bit, as JSON values."""

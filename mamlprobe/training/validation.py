@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from scipy.special import stdtrit
 
 from mamlprobe.base.streams import key
-from mamlprobe.data.episodes import Episodes, sample
-from mamlprobe.data.pool import Pool
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.data.sources import Source, draw
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.tasks import paths
 from mamlprobe.learn.theta import Theta
@@ -21,32 +22,38 @@ PIXELS = 3_000_000
 """Positions of the images adapted at once; it bounds the memory."""
 
 
-def validation_episodes(pool: Pool, experiment: Experiment) -> Iterator[Episodes]:
+def validation_episodes(pool: Source, experiment: Experiment) -> Iterator[Episodes]:
     """The validation tasks in batches of a fixed size; the same for every seed, method and net."""
-    _, height, width = pool.image_shape
     way, shot, query = experiment.way, experiment.shot, experiment.query
-    most = max(1, PIXELS // (way * (shot + query) * height * width))
+    most = max(1, PIXELS // (way * (shot + query) * math.prod(pool.image_shape[1:])))
     for index, first in enumerate(range(0, experiment.validation_tasks, most)):
         tasks = min(most, experiment.validation_tasks - first)
         words = {"way": way, "shot": shot, "query": query, "tasks": tasks}
-        yield sample(pool, split=SPLIT, seed=key("validation"), index=index, **words)
+        yield draw(pool, split=SPLIT, seed=key("validation"), index=index, **words)
 
 
-def validate(net: Net, theta: Theta, pool: Pool, experiment: Experiment) -> dict[str, float]:
+def validate(net: Net, theta: Theta, pool: Source, experiment: Experiment) -> dict[str, float]:
     """Query loss and accuracy after the test-time steps, means over tasks, and the accuracy's 95 % half-width.
 
-    The half-width is that of the t interval over tasks; absent for a single task.
+    With real targets there is no accuracy, and the half-width is the loss's. It is that of the t interval over tasks;
+    absent for a single task. What was trained with labels by class is read without steps and head, by the cosine
+    attention of Raghu et al. 2020 (NIL).
     """
-    losses, accuracies = [], []
+    method = experiment.method
+    if experiment.labels == "class":
+        method = replace(method, readout="cosine", loss="cross_entropy", inner=replace(method.inner, test_steps=0))
+    found: dict[str, list[torch.Tensor]] = {"loss": [], "accuracy": []}
     for episodes in validation_episodes(pool, experiment):
-        tasks, path = paths(net, theta, episodes, experiment.method, stage="test", track="none")
+        tasks, path = paths(net, theta, episodes, method, stage="test", track="none")
         with torch.no_grad():
-            logits = tasks.query_logits(path[-1])
-            losses.append(task_losses(logits, episodes.query_y, experiment.method.loss))
-            accuracies.append(task_accuracies(logits, episodes.query_y))
-    loss, accuracy = (torch.cat(parts).double() for parts in (losses, accuracies))
-    found = {"loss": loss.mean().item(), "accuracy": accuracy.mean().item()}
-    count = len(accuracy)
-    if count < 2:
-        return found
-    return found | {"accuracy_half_width": float(stdtrit(count - 1, 0.975)) * accuracy.std().item() / math.sqrt(count)}
+            logits = tasks.query_logits(path[-1], step=len(path) - 1)
+            found["loss"].append(task_losses(logits, episodes.query_y, method.loss))
+            if not episodes.query_y.is_floating_point():
+                found["accuracy"].append(task_accuracies(logits, episodes.query_y))
+    values = {name: torch.cat(parts).double() for name, parts in found.items() if parts}
+    means = {name: each.mean().item() for name, each in values.items()}
+    judged, each = list(values.items())[-1]
+    if len(each) < 2:
+        return means
+    half = float(stdtrit(len(each) - 1, 0.975)) * each.std().item() / math.sqrt(len(each))
+    return means | {f"{judged}_half_width": half}

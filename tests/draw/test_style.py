@@ -21,10 +21,14 @@ from mamlprobe.draw.curves import curves
 from mamlprobe.draw.sheet import contact_sheet
 
 TOGETHER = {
-    "methods": ["maml", "fomaml", "anil", "fo_anil", "boil", "nil", "reptile", "imaml", "meta_sgd", "mamlpp"],
+    "methods": [
+        *("maml", "fomaml", "anil", "fo_anil", "boil", "nil", "reptile", "imaml", "meta_sgd", "mamlpp"),
+        *("maml_zeroing", "proto_maml"),
+    ],
     "arms": ["random init", "x0.7", "x0.5", "zero-init", "zeroing"],
     "moments": ["before", "after"],
     "terms": ["interference", "noise", "contrastive"],
+    "pairs": [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")],
     "steps": [f"step {k}" for k in range(11)],
 }
 # What a dichromat sees, in linear RGB (Machado, Oliveira, Fernandes 2009, severity 1).

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.learn.adapt import adapt
+from mamlprobe.learn.rates import sgd
 
 START = {"a": torch.tensor([[1.0, -2.0], [0.5, 3.0]]).double(), "b": torch.tensor([[2.0], [1.0]]).double()}
 
@@ -16,7 +17,7 @@ def curve(params, step: int) -> Tensor:
 
 def run(names, *, steps: int = 2, track="second", start=None, rates=lambda name, step: 0.1):
     start = start or {n: v.clone().requires_grad_() for n, v in START.items()}
-    return start, adapt(curve, start, names, steps=steps, rates=rates, track=track)
+    return start, adapt(curve, start, names, steps=steps, rule=sgd(rates), track=track)
 
 
 @pytest.mark.parametrize("track", ["second", "first", "none"])

@@ -11,8 +11,9 @@ from torch import nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.axes import Inner, Norm
 from mamlprobe.learn.evaluate import chunks, evaluate, query_table, tasks_at_a_time
-from mamlprobe.learn.methods import METHODS, Inner, Method, Norm
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.wrap import wrap

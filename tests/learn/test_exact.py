@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.methods import METHODS, Method, Norm
+from mamlprobe.learn.axes import Norm
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.tasks import adapt_tasks, paths
 from mamlprobe.learn.theta import Theta, init

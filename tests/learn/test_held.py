@@ -10,12 +10,13 @@ from torch import nn
 
 from mamlprobe.learn import tasks as tasks_module
 from mamlprobe.learn.adapt import adapt
+from mamlprobe.learn.axes import Norm
 from mamlprobe.learn.evaluate import query_table
 from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.losses import task_losses
-from mamlprobe.learn.methods import METHODS, Method, Norm
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.rates import rate_of
+from mamlprobe.learn.rates import rate_of, sgd
 from mamlprobe.learn.tasks import Tasks, paths, tasks_at
 from mamlprobe.learn.theta import Theta, init, start
 from mamlprobe.nets import conv4 as conv4_module
@@ -82,7 +83,7 @@ def by_hand(net, theta, episodes, method):
     tasks = Tasks(net=net, method=method, episodes=episodes, stage="test", running=lead(theta.moments))
     params = spread(lead(start(net, theta.net, method, stage="test")), episodes.tasks, names)
     steps, rates = method.inner.test_steps, rate_of(method.inner, theta.rates)
-    path = adapt(tasks.support_losses, params, names, steps=steps, rates=rates, track="none")
+    path = adapt(tasks.support_losses, params, names, steps=steps, rule=sgd(rates), track="none")
     with torch.no_grad():
         return torch.stack([task_losses(tasks.query_logits(at), episodes.query_y, method.loss) for at in path], 1)
 
@@ -105,7 +106,7 @@ def test_what_is_held_changes_nothing(classes, net_named, name, words, readout, 
     plain = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=lead(theta.moments))
     found = []
     for tasks in (held, plain):
-        path = adapt(tasks.support_losses, params, names, steps=2, rates=rate_of(method.inner, {}), track="second")
+        path = adapt(tasks.support_losses, params, names, steps=2, rule=sgd(rate_of(method.inner, {})), track="second")
         losses = torch.cat([tasks.query_losses(at) for at in path])
         slopes = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True)
         moments = tasks.query(path[-1], collect=True).moments
@@ -163,7 +164,11 @@ CASES = [
     *({"words": words, "regime": regime} for words, regime in itertools.product(PATTERNS, REGIMES)),
     *({"words": words, "order": 1, "rates": "layer_step"} for words in PATTERNS),
     *({"words": words, "rates": "parameter", "regime": "running"} for words in PATTERNS),
-    *({"words": words, "head": "zero_each_update", "loss": "mse", "regime": "support"} for words in PATTERNS),
+    *(
+        {"words": words, "head": "zero_each_update", "loss": "mse", "regime": "support"}
+        for words in PATTERNS
+        if words != ("3rd",)  # a zeroed head that stays would never move
+    ),
     *({"words": words, "readout": "cosine"} for words in PATTERNS),
 ]
 HOWS = ({}, {"recompute": True}, {"chunk": 2}, {"chunk": 2, "recompute": True})

@@ -19,7 +19,8 @@ def apart(theta: Theta, run: int) -> Theta:
     def moved(params):
         return {n: v + 0.2 * torch.randn(v.shape, generator=generator).double() for n, v in params.items()}
 
-    return Theta(net=moved(theta.net), rates=moved(theta.rates), moments=theta.moments)
+    parts = {name: moved(getattr(theta, name)) for name in ("net", "rates", "extra")}
+    return Theta(**parts, moments=theta.moments)
 
 
 def runs_of(classes, net, case, count=3):

@@ -12,9 +12,11 @@ from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.memory import Living, Need, gradient_need, memory_needed, need
 from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
+from mamlprobe.learn.schedules import resolve
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
+from tests.oracles import PLAIN
 
 NETS = {
     "conv4": conv4(image=(1, 12, 12), way=3, filters=8, blocks=2),
@@ -31,16 +33,26 @@ def allocated(compute) -> int:
     return max(sums)
 
 
-@pytest.mark.parametrize("recompute", [False, True])
-@pytest.mark.parametrize("chunk", [None, 2])
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("net", NETS)
+CASES = [
+    (net, name, chunk, recompute)
+    for net, name, (chunk, recompute) in itertools.product(
+        NETS, METHODS, [(None, False), (2, True), (None, True), (2, False)]
+    )
+    if (name in PLAIN or recompute == (chunk is not None))
+    and (net == "conv4" or METHODS[name].inner.steps)  # else the small net's parameters are more than its tasks need
+]
+
+
+@pytest.mark.parametrize(("net", "name", "chunk", "recompute"), CASES)
 def test_the_estimate_is_what_torch_allocates(classes, net, name, chunk, recompute):
     net, episodes = NETS[net], classes(tasks=6, shape=(1, 12, 12)).to(dtype=torch.float32)
-    inner = replace(METHODS[name].inner, steps=4)
-    method = replace(METHODS[name], inner=inner)
+    method = resolve(METHODS[name], 0, 10)
+    if method.inner.steps > 1:
+        weights = (0.25,) * 4 if method.step_weights else ()
+        method = replace(method, inner=replace(method.inner, steps=4, test_steps=4), step_weights=())
+        method = replace(method, step_weights=weights)
     words = {"chunk": chunk, "recompute": recompute}
-    theta = init(net, seed=0)
+    theta = init(net, seed=0, method=method)
     meta_gradient(net, theta, episodes, method)  # what torch keeps from its first call on is not of this one
     found = memory_needed(net, theta, episodes, method, **words)
     assert found == pytest.approx(allocated(lambda: meta_gradient(net, theta, episodes, method, **words)), rel=0.25)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.axes import Inner, Norm
 from mamlprobe.learn.losses import task_losses
-from mamlprobe.learn.methods import METHODS, Inner, Method, Norm
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.tasks import adapt_tasks
 from mamlprobe.learn.theta import Theta, init

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.methods import Inner, Method, Norm
+from mamlprobe.learn.axes import Inner, Norm
+from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.readout import cosine_attention, prototype_logits
 from mamlprobe.learn.theta import init

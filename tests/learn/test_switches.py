@@ -9,8 +9,24 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
-from mamlprobe.learn.methods import METHODS, OPTIMIZERS, RATES, STATISTICS, Inner, Method, Norm, Outer
+from mamlprobe.learn.axes import (
+    AFFINES,
+    HEADS,
+    INNER_OPTIMIZERS,
+    LOSSES,
+    OPTIMIZERS,
+    RATES,
+    READOUTS,
+    RULES,
+    SCHEDULES,
+    STATISTICS,
+    Inner,
+    Norm,
+    Outer,
+)
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.outer import meta_gradient
+from mamlprobe.learn.schedules import resolve
 from mamlprobe.learn.tasks import adapt_tasks, paths
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.conv4 import conv4
@@ -18,6 +34,8 @@ from mamlprobe.training.state import Learner
 
 NET = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
 BASE = Method(inner=Inner(steps=2, test_steps=2, lr=0.25))
+REPTILE = {"inner.order": 1, "outer.rule": "reptile"}
+IMPLICIT = {"inner.proximal": 2.0, "outer.rule": "implicit"}
 
 SWITCHES: dict[str, list[tuple[dict[str, Any], Any, set[str]]]] = {
     # field: (other fields, the field's other value, where a number changes)
@@ -33,16 +51,41 @@ SWITCHES: dict[str, list[tuple[dict[str, Any], Any, set[str]]]] = {
         ({}, (), {"train", "path", "test"}),
     ],
     "inner.order": [({}, 1, {"train"})],
+    "inner.first_order_updates": [({}, 5, {"train"})],
     "inner.rates": [({}, word, {"start", "train"}) for word in RATES[1:]],
+    "inner.optimizer": [(REPTILE, "adam", {"train", "path", "test"})],
+    "inner.batch": [({}, 3, {"train", "path", "test"}), (REPTILE, 3, {"train", "path", "test"})],
+    "inner.proximal": [({}, 2.0, {"train", "path", "test"}), (IMPLICIT, 1.0, {"train", "path", "test"})],
     "head": [
         ({}, "zero_once", {"start"}),
         ({}, "zero_each_update", {"start", "train", "path", "test"}),
         ({}, "zero_at_test", {"path", "test"}),
+        ({}, "prototype", {"train", "path", "test"}),
     ],
     "head_scale": [({}, 0.5, {"start"})],
-    "readout": [({}, "cosine", {"train", "test"})],
-    "norm.statistics": [({}, "support", {"train", "test"}), ({}, "running", {"moments", "path", "test"})],
+    "readout": [
+        ({}, "cosine", {"train", "test"}),
+        ({}, "prototype", {"train", "test"}),
+        ({}, "siamese", {"start", "train", "test"}),
+    ],
+    "step_weights": [({}, (0.5, 0.5), {"train"})],
+    "multi_step_updates": [({}, 5, {"train"})],
+    "norm.statistics": [
+        ({}, "support", {"train", "test"}),
+        ({}, "running", {"moments", "path", "test"}),
+        ({}, "per_step", {"moments", "path", "test"}),
+        ({}, "per_step_unused", {"moments"}),
+        ({"norm.statistics": "per_step_unused"}, "per_step", {"path", "test"}),
+    ],
+    "norm.affine": [({"inner.adapts": ("*", "!*.norm.*")}, "per_step", {"start", "train", "path", "test"})],
     "loss": [({}, "mse", {"train", "path", "test"})],
+    "outer.rule": [
+        ({"inner.order": 1}, "reptile", {"train"}),
+        ({"inner.proximal": 2.0}, "implicit", {"train"}),
+    ],
+    "outer.cg_steps": [(IMPLICIT, 1, {"train"})],
+    "outer.schedule": [({}, word, {"update"}) for word in SCHEDULES[1:]],
+    "outer.final_lr": [({"outer.schedule": word}, 1e-4, {"update"}) for word in SCHEDULES[1:]],
     "outer.optimizer": [({}, "sgd", {"update"})],
     "outer.lr": [({}, 0.01, {"update"})],
     "outer.clip": [({"outer.optimizer": "sgd"}, 1e-3, {"update"})],
@@ -69,22 +112,28 @@ def changed(method: Method, values: dict[str, Any]) -> Method:
 
 
 def numbers(method: Method, base: Method, episodes) -> dict[str, list[torch.Tensor]]:
-    """All that a method's numbers are: where it starts and, from one start for both methods, what it does there."""
+    """All that a method's numbers are: where it starts and, from one start for both methods, what it does there.
+
+    In the fourth of ten updates; what belongs to a point of the path differs from point to point.
+    """
     own = init(NET, seed=0, method=method).to(dtype=torch.float64)
     theta = init(NET, seed=0, method=base).to(dtype=torch.float64)
-    theta = replace(theta, rates=own.rates, moments={n: v + 0.3 for n, v in theta.moments.items()})
-    gradients, readings = meta_gradient(NET, theta, episodes, method)
+    points = torch.tensor([0.3, 0.1, 0.5], dtype=torch.float64).unsqueeze(1)
+    extra = {n: v + points if n.startswith("steps.") else v for n, v in own.extra.items()}
+    moments = {n: v + (points if v.ndim == 2 else 0.3) for n, v in own.moments.items()}
+    theta = replace(theta, rates=own.rates, moments=moments, extra=extra)
+    now = resolve(method, update=3, updates=10)
+    gradients, readings = meta_gradient(NET, theta, episodes, now)
     tasks, path = paths(NET, theta, episodes, method, stage="test", track="none")
     learner = Learner(NET, theta, replace(base, outer=method.outer))
-    learner.step({n: torch.full_like(v, 0.1) for n, v in learner.leaves.items()}, {})
-    start = {**own.net, **{f"rates.{n}": v for n, v in own.rates.items()}}
+    learner.step({n: torch.full_like(v, 0.1) for n, v in learner.leaves.items()}, {}, lr=now.outer.lr)
     return {
-        "start": list(start.values()),
+        "start": list(own.learned.values()),
         "train": [*gradients.values(), readings.losses],
         "moments": list(readings.moments.values()),
         "path": [v for at in adapt_tasks(NET, theta, episodes, method) for v in at.values()],
         "test": [tasks.query_logits(path[-1]), tasks.query_losses(path[-1])],
-        "update": list(learner.theta.net.values()),
+        "update": [learner.theta.net[name] for name in theta.net],
     }
 
 
@@ -110,17 +159,53 @@ def test_switch(classes, field, others, value, where):
 
 def test_every_word_is_switched_to():
     """Registries of words and the table above name the same words."""
-    words = {"norm.statistics": STATISTICS, "inner.rates": RATES, "outer.optimizer": OPTIMIZERS}
+    words = {
+        "norm.statistics": STATISTICS,
+        "norm.affine": AFFINES,
+        "inner.rates": RATES,
+        "inner.optimizer": INNER_OPTIMIZERS,
+        "head": HEADS,
+        "readout": READOUTS,
+        "loss": LOSSES,
+        "outer.rule": RULES,
+        "outer.schedule": SCHEDULES,
+        "outer.optimizer": OPTIMIZERS,
+    }
     for field, known in words.items():
         assert {case[1] for case in SWITCHES[field]} | {leaves(BASE)[field]} == set(known)
 
 
 VARIANTS = {
     **METHODS,
+    **{
+        f"{field} {value}": changed(BASE, {**others, field: value})
+        for field, cases in SWITCHES.items()
+        for others, value, _ in cases
+    },
     "all": changed(
         BASE,
-        {"name": "x", "head_scale": 0.5, "readout": "cosine", "outer.clip": 10.0, "inner.lr": 0.1}
-        | {field: cases[0][1] for field, cases in SWITCHES.items() if field not in ("head", "loss", "readout")},
+        {
+            "name": "x",
+            "inner.steps": 3,
+            "inner.test_steps": 1,
+            "inner.lr": 0.1,
+            "inner.adapts": ("*", "!*.norm.*"),
+            "inner.rates": "layer_step",
+            "inner.batch": 3,
+            "inner.proximal": 0.5,
+            "inner.first_order_updates": 7,
+            "head": "zero_once",
+            "head_scale": 0.5,
+            "readout": "siamese",
+            "step_weights": (0.5, 0.25, 0.25),
+            "norm.statistics": "per_step",
+            "norm.affine": "per_step",
+            "outer.optimizer": "sgd",
+            "outer.lr": 0.01,
+            "outer.schedule": "cosine",
+            "outer.final_lr": 1e-5,
+            "outer.clip": 10.0,
+        },
     ),
 }
 
@@ -132,6 +217,7 @@ def test_through_json_and_back(name):
     assert from_dict(Method, json.loads(text)) == method
     assert set(leaves(method)) == set(leaves(from_dict(Method, json.loads(text))))
     assert isinstance(from_dict(Method, json.loads(text)).inner.adapts, tuple)
+    assert isinstance(from_dict(Method, json.loads(text)).step_weights, tuple)
 
 
 def test_absent_fields_keep_their_defaults():

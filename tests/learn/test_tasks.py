@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.methods import METHODS, Method, Norm
+from mamlprobe.learn.axes import Norm
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.tasks import adapt_tasks, paths
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
-from tests.oracles import close
+from tests.oracles import PLAIN, close
 
 NET = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
 
@@ -21,7 +22,7 @@ def start() -> Theta:
     return replace(theta, moments={n: v + 0.3 for n, v in theta.moments.items()})
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PLAIN)
 def test_the_test_time_path(classes, name):
     base = METHODS[name]
     method = replace(base, inner=replace(base.inner, steps=1, test_steps=4, lr=0.2))
@@ -69,3 +70,13 @@ def test_running_without_moments_is_refused(classes):
     with pytest.raises(UserError) as caught:
         paths(net, init(net, seed=0).to(dtype=torch.float64), classes(), method, stage="test", track="none")
     assert str(caught.value) == "norm: regime 'running' needs running moments, got none; use 'batch' or 'support'"
+
+
+def test_a_head_from_prototypes_has_a_bias(classes):
+    net = mlp(inputs=64, way=3, hidden=(4,), bias=False)
+    with pytest.raises(UserError) as caught:
+        adapt_tasks(net, init(net, seed=0).to(dtype=torch.float64), classes(), METHODS["proto_maml"])
+    assert str(caught.value) == (
+        "method: a head from prototypes must be one linear layer with bias, got ['head.weight']; "
+        "give the head a bias, or use head keep"
+    )

@@ -7,10 +7,12 @@ import torch
 from torch import nn
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.methods import METHODS, Inner, Method
+from mamlprobe.learn.axes import Inner, Norm
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.rates import initial_rates, rate_of
 from mamlprobe.learn.theta import init, start, zeroed
 from mamlprobe.nets.conv4 import conv4
+from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.wrap import wrap
 
 NET = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
@@ -120,3 +122,53 @@ def test_a_step_without_a_rate_is_refused():
     with pytest.raises(UserError) as caught:
         rate("a", 2)
     assert str(caught.value) == "rates: there are learned rates for 2 steps, got step 3; use fewer"
+
+
+def test_what_is_learned_beside_the_net():
+    method = replace(
+        METHODS["mamlpp"], readout="siamese", inner=replace(METHODS["mamlpp"].inner, steps=2, test_steps=2)
+    )
+    theta = init(NET, seed=0, method=method)
+    norms = [n for n in theta.net if ".norm." in n]
+    assert list(theta.extra) == [*(f"steps.{n}" for n in norms), "siamese.weight"]
+    for name in norms:
+        assert torch.equal(theta.extra[f"steps.{name}"], theta.net[name].expand(3, 4))
+    assert torch.equal(theta.extra["siamese.weight"], torch.full((16,), 0.25))
+    assert {n: v.tolist() for n, v in theta.moments.items()} == {
+        f"body.{i}.norm.{kind}": [[value] * 4] * 3 for i in (1, 2) for kind, value in (("mean", 0.0), ("var", 1.0))
+    }
+    beside = {f"rates.{n}" for n in theta.rates} | {f"extra.{n}" for n in theta.extra}
+    assert set(theta.learned) == set(theta.net) | beside
+    assert theta.learned["extra.siamese.weight"] is theta.extra["siamese.weight"]
+    assert len({v.data_ptr() for v in theta.learned.values()}) == len(theta.learned)  # none lies on another
+
+
+@pytest.mark.parametrize(
+    ("net", "method", "line"),
+    [
+        (
+            NET,
+            Method(head="zero_each_update", inner=Inner(adapts=("body.*",))),
+            "method: a head that is zeroed at each update must adapt, got inner.adapts ['body.*']; "
+            "let the head adapt, or set head to keep",
+        ),
+        *(
+            (
+                mlp(inputs=4, way=2, hidden=(3,)),
+                Method(norm=norm, inner=Inner(test_steps=5, adapts=("head.*",))),
+                "norm: norms by step need a net with batch norms, got none; use shared norms",
+            )
+            for norm in (Norm(statistics="per_step"), Norm(statistics="per_step_unused"), Norm(affine="per_step"))
+        ),
+        (
+            NET,
+            Method(norm=Norm(affine="per_step"), inner=Inner(test_steps=5, adapts=("head.*", "conv2"))),
+            "norm: norm weights that are learned for every step must not adapt, "
+            "got body.2.norm.bias in inner.adapts; add '!*.norm.*' to inner.adapts",
+        ),
+    ],
+)
+def test_starts_that_are_refused(net, method, line):
+    with pytest.raises(UserError) as caught:
+        init(net, seed=0, method=method)
+    assert str(caught.value) == line

@@ -5,7 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mamlprobe.learn.methods import Inner, Method, Norm
+from mamlprobe.learn.axes import Inner, Norm
+from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp

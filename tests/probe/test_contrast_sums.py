@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.methods import Inner, Method
+from mamlprobe.learn.axes import Inner
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.mlp import mlp
@@ -174,3 +175,17 @@ def test_head_of_two_layers_is_refused(classes, bias):
         decompose(net, start(net), classes(), method("head.*"))
     names = ["2.0.weight", "2.0.bias", "2.1.weight", "2.1.bias"] if bias else ["2.0.weight", "2.1.weight"]
     assert str(error.value) == f"contrast: the head must be one linear layer, got {names}; name it with wrap(head=...)"
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("proto_maml", "head"), ("imaml", "outer.rule"), ("reptile", "outer.rule")],
+)
+def test_other_outer_losses_are_refused(classes, name, field):
+    net = mlp(inputs=64, way=3)
+    with pytest.raises(UserError) as error:
+        decompose(net, init(net, seed=0), classes(), METHODS[name])
+    assert str(error.value) == (
+        "contrast: the outer loss must be that after plain gradient steps from theta, "
+        f"got another {field}; leave it as it is in Method()"
+    )

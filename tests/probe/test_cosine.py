@@ -6,7 +6,7 @@ import pytest
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.methods import Norm
+from mamlprobe.learn.axes import Norm
 from mamlprobe.probe.cosine import cosine_classes, cosine_maps
 from tests.probe.cases import NETS, features, method, start
 

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.learn.axes import Inner
 from mamlprobe.learn.evaluate import evaluate
-from mamlprobe.learn.methods import METHODS, Inner, Method
+from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.tasks import adapt_tasks, paths
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.params import adapting

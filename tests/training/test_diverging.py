@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.methods import Outer
+from mamlprobe.learn.axes import Outer
 from mamlprobe.learn.outer import Readings
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run

@@ -12,8 +12,9 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks import replay, timing
 from mamlprobe.data.episodes import sample
+from mamlprobe.learn.axes import Norm, Outer
 from mamlprobe.learn.joint import meta_gradients
-from mamlprobe.learn.methods import METHODS, Norm, Outer
+from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.theta import init
 from mamlprobe.nets import conv4 as nets
 from mamlprobe.nets.conv4 import conv4
@@ -131,14 +132,14 @@ def kept(run):
 
 def stop_at(patch, index):
     """Ctrl-C in the middle of the update that draws this batch."""
-    real = loop.sample
+    real = loop.training_tasks
 
-    def sample(pool, **words):
+    def sample(pool, experiment, **words):
         if words["index"] == index:
             signal.raise_signal(signal.SIGINT)
-        return real(pool, **words)
+        return real(pool, experiment, **words)
 
-    patch.setattr(loop, "sample", sample)
+    patch.setattr(loop, "training_tasks", sample)
 
 
 def test_a_training_under_graph_is_the_same_run_and_says_that_there_is_none(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.methods import Norm, Outer
+from mamlprobe.learn.axes import Norm, Outer
 from mamlprobe.nets.build import NetSpec
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
@@ -84,15 +84,15 @@ def test_every_update_is_one_batch_of_all(experiment, pool, tmp_path, monkeypatc
 
 def interrupt_at(monkeypatch, index):
     """Ctrl-C in the middle of the update that draws batch `index`."""
-    drawn, times = loop.sample, []
+    drawn, times = loop.training_tasks, []
 
-    def sample(pool, **words):
+    def sample(pool, experiment, **words):
         if words["index"] == index and not times:
             times.append(1)
             signal.raise_signal(signal.SIGINT)
-        return drawn(pool, **words)
+        return drawn(pool, experiment, **words)
 
-    monkeypatch.setattr(loop, "sample", sample)
+    monkeypatch.setattr(loop, "training_tasks", sample)
 
 
 def test_stopped_together_they_go_on_to_the_same_bits(experiment, pool, tmp_path, monkeypatch):

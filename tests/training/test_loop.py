@@ -174,7 +174,7 @@ def test_data_by_name_is_loaded_with_the_words_of_the_experiment(experiment, poo
         seen.update(words, name=name)
         return pool
 
-    monkeypatch.setattr(loop, "load_pool", load_pool)
+    monkeypatch.setattr(loop, "load_source", load_pool)
     data = replace(experiment.data, dataset="letters", size=8, ink=0, split="s", rotations="classes", normalise="half")
     train(replace(experiment, data=data, updates=1), tmp_path, root="raw", progress=False)
     assert seen == {

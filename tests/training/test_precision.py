@@ -176,15 +176,15 @@ def test_validation_and_hooks_are_in_float32(flat, pool, tmp_path, monkeypatch):
 def test_a_run_keeps_to_its_precision_to_the_bit(flat, pool, tmp_path, monkeypatch):
     how = {"pool": pool, "progress": False, "precision": "bfloat16"}
     straight = train(flat, tmp_path / "straight", **how)
-    real = loop.sample
+    real = loop.training_tasks
 
-    def stop(pool, **words):
+    def stop(pool, experiment, **words):
         if words["index"] == 5:
             raise KeyboardInterrupt
-        return real(pool, **words)
+        return real(pool, experiment, **words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "sample", stop)
+        patch.setattr(loop, "training_tasks", stop)
         with pytest.raises(Interrupted) as caught:
             train(flat, tmp_path, **how)
     path = caught.value.run.path
@@ -251,7 +251,7 @@ def test_a_net_that_cannot_is_told_before_the_first_update(flat, pool, tmp_path,
 
 def test_the_options_of_the_command_line(pool, tmp_path, monkeypatch, capsys):
     seen = []
-    monkeypatch.setattr(command, "pool_of", lambda data, root: pool)
+    monkeypatch.setattr(command, "source_of", lambda data, root: pool)
     monkeypatch.setattr(command, "train_together", lambda experiments, out, **how: seen.append(how) or [])
     words = ["train", "maml", "--way", "3", "--query", "2", "--out", str(tmp_path)]
     assert main(words) == 0

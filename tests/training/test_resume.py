@@ -12,13 +12,15 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.methods import Norm, Outer
+from mamlprobe.learn.axes import Norm, Outer
+from mamlprobe.learn.methods import METHODS
 from mamlprobe.runs.checkpoint import checkpoint_path
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.runs.writing import locked
 from mamlprobe.training import loop
 from mamlprobe.training.loop import Interrupted, train
+from tests.oracles import PLAIN
 
 
 def heads(update, net, theta):
@@ -39,15 +41,15 @@ def straight(experiment, pool, tmp_path_factory):
 
 def interrupt_at(monkeypatch, index, times=1):
     """Ctrl-C in the middle of the update that draws batch `index`."""
-    drawn = loop.sample
+    drawn = loop.training_tasks
 
-    def sample(pool, **words):
+    def sample(pool, experiment, **words):
         if words["index"] == index:
             for _ in range(times):
                 signal.raise_signal(signal.SIGINT)
-        return drawn(pool, **words)
+        return drawn(pool, experiment, **words)
 
-    monkeypatch.setattr(loop, "sample", sample)
+    monkeypatch.setattr(loop, "training_tasks", sample)
 
 
 def stopped(monkeypatch, index, experiment, out, *, times=1, **words):
@@ -93,6 +95,30 @@ def test_rates_moments_and_optimizers_go_on_too(experiment, pool, tmp_path, monk
     stopped(monkeypatch, 5, changed, tmp_path, pool=pool)
     run = train(changed, tmp_path, pool=pool, progress=False)
     assert left(run.path) == left(straight.path)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in PLAIN])
+def test_every_learner_goes_on(experiment, pool, tmp_path, monkeypatch, name):
+    """Stopped before its schedules turn and after: what it learns beside the net, its moments and rates go on too."""
+    method = METHODS[name]
+    inner, outer = method.inner, replace(method.outer, cg_steps=2)
+    if inner.steps > 1:
+        words = {"steps": 2, "test_steps": 2, "batch": inner.batch and 3}
+        inner = replace(inner, **words, first_order_updates=min(inner.first_order_updates, 6))
+    method = replace(method, inner=inner, outer=outer, multi_step_updates=min(method.multi_step_updates, 6))
+    changed = replace(experiment, method=method)
+    straight = train(changed, tmp_path / "straight", pool=pool, progress=False)
+    for index in (4, 8):
+        stopped(monkeypatch, index, changed, tmp_path, pool=pool)
+    run = train(changed, tmp_path, pool=pool, progress=False)
+    assert left(run.path) == left(straight.path)
+    assert len(left(run.path)) == 7
+    first, last = (run.checkpoint(update).theta.learned for update in (0, 12))
+    still = {n for n in first if f"extra.steps.{n}" in first}  # a norm that has others for every step
+    if method.readout != "head" or method.head != "keep":
+        still |= {n for n in first if n.startswith("head.")}
+    same = {n for n, value in first.items() if torch.equal(value, last[n])}
+    assert {n for n in same if not n.endswith("conv.bias")} == still
 
 
 def test_ctrl_c_in_the_last_update_still_ends_the_run(experiment, pool, tmp_path, monkeypatch):

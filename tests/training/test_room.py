@@ -200,15 +200,15 @@ def test_chunk_and_recompute_reach_the_outer_gradient(experiment, pool, tmp_path
 def test_under_the_same_options_a_stopped_run_keeps_its_bits(experiment, pool, tmp_path, monkeypatch):
     how = {"pool": pool, "progress": False, "chunk": 1, "recompute": True}
     straight = train(experiment, tmp_path / "straight", **how)
-    drawn = loop.sample
+    drawn = loop.training_tasks
 
-    def stop(pool, **words):
+    def stop(pool, experiment, **words):
         if words["index"] == 5:
             raise KeyboardInterrupt
-        return drawn(pool, **words)
+        return drawn(pool, experiment, **words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "sample", stop)
+        patch.setattr(loop, "training_tasks", stop)
         with pytest.raises(Interrupted):
             train(experiment, tmp_path, **how)
     run = train(experiment, tmp_path, **how)

@@ -1,0 +1,102 @@
+"""Validation accuracy over training of MAML and MAML++ with strided convolutions, three seeds each.
+
+Antoniou et al. 2019, figure 1 (A1): two of their three MAML seeds were unstable, no MAML++ seed was. A seed counts as
+unstable here if its validation accuracy ever falls ten points below its best so far. Accuracies at the end are on
+test tasks. MAML++ trains with the statistics of each batch; at test its running ones, one set a step, can be used
+(as the paper describes it) or not (as it was released): both are scored. Cost: three models each.
+"""
+
+from dataclasses import replace
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import caption, legend, panels
+
+ORDER = 50
+TITLE = "Stability of MAML and MAML++"
+PAPER = "Antoniou et al. 2019, figure 1"
+MODELS = ("maml", "mamlpp")
+CORE = False
+SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
+FALL = 10.0
+"""Points below the best so far that count as unstable."""
+NORMS = {"released": "per_step_unused", "described": "per_step"}
+
+
+def table(stage):
+    """Curves; unstable seeds; test accuracy and its paired differences; deviations over seeds and their ratio."""
+    from mamlprobe.learn.evaluate import evaluate
+    from mamlprobe.stage import difference, keyed, last_step, means
+
+    runs = [(name, stage.run(name, seed)) for name in MODELS for seed in SEEDS[stage.preset]]
+    curves, rows, episodes = [], [], stage.episodes(stage.tasks)
+    for name, run in runs:
+        log = run.log[(run.log["split"] == "val") & (run.log["quantity"] == "accuracy")]
+        curves.append(keyed(log[["value"]].assign(value=100 * log["value"]), run, name, 0).assign(update=log["update"]))
+        method = run.config.method
+        heads = {name: method}
+        if name == "mamlpp":
+            norms = {f"{name} as {word}": replace(method.norm, statistics=kind) for word, kind in NORMS.items()}
+            heads |= {label: replace(method, norm=norm) for label, norm in norms.items()}
+        found = last_step(evaluate(run.net(), run.theta(), episodes, heads))
+        rows.append(keyed(found.assign(value=100 * found["value"]), run, name, run.updates()[-1]))
+    curve, rows = pd.concat(curves), pd.concat(rows).drop(columns="method").rename(columns={"variant": "method"})
+    falls = curve.groupby(["method", "seed"], sort=False)["value"].agg(lambda seen: (seen.cummax() - seen).max())
+    unstable = (falls > FALL).groupby("method", sort=False).sum().reset_index().assign(interval="exact")
+    ends = means(rows, ["method"])
+    unstable = unstable.merge(ends[["method", "run", "seeds"]], on="method")
+    pairs = [("mamlpp", "maml"), ("mamlpp as released", "mamlpp as described")]
+    gaps = means(pd.concat([difference(rows, "method", a, b) for a, b in pairs]), ["method"])
+    by_seed = rows.groupby(["method", "seed"], sort=False)["value"].mean().reset_index()
+    parts = {"curve": curve, "fall": falls.reset_index(), "unstable": unstable, "test accuracy": ends}
+    parts |= {"difference": gaps, "seed": by_seed, "ratio": ratio(by_seed, ends)}
+    return pd.concat([part.assign(quantity=name) for name, part in parts.items()], ignore_index=True)
+
+
+def ratio(by_seed, ends) -> pd.DataFrame:
+    """Deviation over seeds of MAML++ over that of MAML, with the F interval of two normal samples."""
+    from scipy.special import fdtri
+
+    seen = by_seed.groupby("method")["value"]
+    freedom = int(seen.count().min()) - 1
+    value = seen.std()["mamlpp"] / max(seen.std()["maml"], 1e-12)
+    far = fdtri(freedom, freedom, 0.975) ** 0.5
+    runs = ";".join(ends[ends["method"].isin(MODELS)]["run"])
+    row = {"method": "mamlpp / maml", "value": value, "low": value / far, "high": value * far, "run": runs}
+    return pd.DataFrame([row | {"seeds": freedom + 1, "interval": "F over seeds"}])
+
+
+def figure(table) -> Figure:
+    """A line a seed."""
+    curve = table[table["quantity"] == "curve"]
+    drawn, [(_, ax)] = panels("stability", curve, None, ratio=0.42)
+    for _, mine in curve.groupby("seed"):
+        draw_curves(ax, mine, x="update", hue="method", chance=20)
+    ax.set(xlabel="update", ylabel="validation accuracy (%)")
+    legend(drawn, [ax])
+    caption(drawn, "A line a seed. Published (miniImageNet): two of three MAML seeds unstable, no MAML++ seed.")
+    return drawn
+
+
+def claims(table):
+    """Unstable seeds, the gap at the end, the deviation over seeds, and what the running statistics do."""
+    from mamlprobe.stage import claim, only
+
+    maml, plus = (only(table, quantity="unstable", method=name) for name in MODELS)
+    gap = only(table, quantity="difference", method="mamlpp - maml")
+    norms = only(table, quantity="difference", method="mamlpp as released - mamlpp as described")
+    spread = only(table, quantity="ratio")
+    fall = f"falls {FALL:g} points below its best"
+    found = [
+        (f"at least one seed of MAML {fall}", maml, "above", 1, "seeds", 2),
+        (f"no seed of MAML++ {fall}", plus, "below", 0, "seeds", 0),
+        ("MAML++ ends above MAML", gap, "above", 0.0, "points", ""),
+        ("the accuracy of MAML++ varies less over seeds than MAML's", spread, "below", 1.0, "ratio of sd", "<1"),
+        ("MAML++: each batch's own statistics at test beat the running ones", norms, "above", 0.0, "points", ""),
+    ]
+    return [
+        claim("A1", text, row, side=side, bound=bound, unit=unit, published=published, source="fig. 1")
+        for text, row, side, bound, unit, published in found
+    ]

@@ -1,0 +1,72 @@
+"""Inner rates that MAML++ learned by layer and step: does the body ask for smaller ones than the head?
+
+Antoniou et al. 2019 learn a rate for every parameter tensor and inner step (LSLR) and do not show them (A6, ours).
+Feature reuse (Raghu et al. 2020) predicts that those of the body shrink beside the head's. Shown is the rate of each
+layer's own weight: biases ahead of a batch norm have no gradient and keep their first rate. Rates may turn negative;
+how far weights move depends on the gradients too. Cost: three MAML++ models.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.heatmaps import grid
+from mamlprobe.draw.marks import mark_bar
+
+ORDER = 51
+TITLE = "Learned inner rates of MAML++"
+PAPER = "Antoniou et al. 2019, LSLR"
+MODELS = ("mamlpp",)
+CORE = False
+SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
+
+
+def table(stage):
+    """Rate by seed, layer and step, their mean over seeds, and the body's mean size over the head's by seed."""
+    from mamlprobe.measure import t_interval
+
+    runs = [stage.run(name, seed) for name in MODELS for seed in SEEDS[stage.preset]]
+    rows = []
+    for run in runs:
+        net = run.net()
+        for name, rates in run.theta().rates.items():
+            if name.endswith(".weight"):
+                key = {"dataset": run.config.data.dataset, "layer": net.parameters[name], "run": run.path.name}
+                seen = enumerate(rates.tolist(), start=1)
+                rows += [{"of": f"seed {run.config.seed}", **key, "step": step, "value": value} for step, value in seen]
+    found = pd.DataFrame(rows).assign(quantity="rate", initial=runs[0].config.method.inner.lr)
+    keys = ["quantity", "dataset", "layer", "step", "initial"]
+    mean = found.groupby(keys, sort=False)["value"].mean().reset_index().assign(of=f"mean of {len(runs)} seeds")
+    size = found.assign(size=found["value"].abs(), part=(found["layer"] == "head").map({True: "head", False: "body"}))
+    sizes = size.pivot_table("size", "of", "part")
+    ratio = sizes["body"] / sizes["head"]
+    low, high = t_interval(ratio.to_numpy())
+    row = {"quantity": "body over head", "value": ratio.mean(), "low": low, "high": high, "seeds": len(runs)}
+    row |= {"interval": "t over seeds", "run": ";".join(run.path.name for run in runs)}
+    each = pd.DataFrame({"quantity": "body over head", "of": ratio.index, "value": ratio.to_numpy()})
+    return pd.concat([mean, found, each, pd.DataFrame([row])], ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """The mean over seeds, then each seed; the initial rate is marked on the bar of colours."""
+    rates = table[table["quantity"] == "rate"]
+    rates = rates.assign(step=rates["step"].astype(int).astype(str))
+    initial = rates["initial"].iloc[0]
+    digits = 2 if initial >= 0.05 else 3
+    drawn = grid(
+        rates, i="layer", j="step", col="of", digits=digits, label="rate of the layer's weight", cmap="cividis"
+    )
+    mark_bar(drawn, initial, f"initial {initial:g}")
+    for ax in drawn.axes[:-1]:
+        ax.set_xlabel("inner step")
+    return drawn
+
+
+def claims(table):
+    """Body beside head."""
+    from mamlprobe.stage import claim
+
+    row = table[(table["quantity"] == "body over head") & table["of"].isna()].iloc[0]
+    text = "the mean size of the body's learned rates is less than half of the head's"
+    return [
+        claim("A6", text, row, side="below", bound=0.5, unit="ratio", published="not shown", source="feature reuse")
+    ]

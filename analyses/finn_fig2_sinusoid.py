@@ -1,0 +1,130 @@
+"""MAML fits a sine curve after one step from ten points; a net trained on all curves at once does not.
+
+Finn et al. 2017, figure 2 (F1); Li et al. 2017 (S1); Nichol et al. 2018, figure 1 (N1). Errors are mean squared errors,
+twice the loss that is trained. Fits: one test task, all points in the right half. Phases are half a turn, for which the
+best single answer is -1.6 cos x; for Reptile and N1 a whole turn, for which it is 0. An oracle errs by 0: there is no
+noise. Meta-SGD is shown for the one step it learned rates for. Cost: eight tiny nets a seed.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import composite
+from mamlprobe.draw.sinusoids import draw_fits
+
+ORDER = 40
+CORE = False
+TITLE = "Sine curves from ten points"
+PAPER = "Finn et al. 2017, figure 2"
+DATASET = "sinusoids"
+FINN = ("sinusoid-maml", "sinusoid-fomaml", "sinusoid-anil", "sinusoid-meta-sgd", "sinusoid-joint")
+NICHOL = ("sinusoid-maml-2pi", "sinusoid-reptile", "sinusoid-joint-2pi")
+MODELS = (*FINN, *NICHOL)
+FITS = {"sinusoid-maml": (0, 1, 10), "sinusoid-joint": (0, 1, 10), "sinusoid-reptile": (0, 1, 32)}
+TASKS = {"smoke": 4, "quick": 600, "paper": 600}
+POWER = (5**3 - 0.1**3) / (3 * 4.9) / 2  # mean square of the curves of all phases: E[A^2] / 2
+GAPS = {
+    ("maml 1", "maml 0"): ("F1", "MAML: error after 1 step less error before"),
+    ("maml 1", "joint 1"): ("F1", "MAML's error after 1 step less the joint net's"),
+    ("maml 10", "maml 1"): ("F1", "MAML, trained for 1 step: error after 10 steps less error after 1"),
+    ("maml unseen 1", "maml unseen 0"): ("F1", "MAML in the half without points: error after 1 step less error before"),
+    ("meta-sgd 1", "maml 1"): ("S1", "Meta-SGD's error after 1 step less MAML's"),
+}
+LEVELS = {
+    "joint-2pi output 0": (0.05, "the joint net's output before adaptation is near 0: mean square"),
+    "maml-2pi 32": (0.2, "MAML fits within 32 steps: error"),
+    "reptile 32": (0.2, "Reptile fits within 32 steps: error"),
+}
+SOURCES = {"F1": "fig. 2", "S1": "sinusoid tables", "N1": "fig. 1"}
+
+
+def table(stage):
+    """Errors by method and step, their paired differences, and the fits of one task."""
+    from mamlprobe.stage import difference, means
+
+    steps = {name: 1 if "sgd" in name else 10 if name in FINN else 32 for name in MODELS}
+    rows = [scored(stage, name, steps[name]) for name in MODELS]
+    rows += [scored(stage, "sinusoid-maml", 1, "unseen"), scored(stage, "sinusoid-joint-2pi", 0, "output")]
+    scores = pd.concat(rows, ignore_index=True)
+    scores["arm"] = scores["method"] + " " + scores["step"].astype(str)
+    gaps = pd.concat([difference(scores, "arm", a, b) for a, b in GAPS])
+    shown = [means(scores, ["method", "step"]).assign(part="error"), means(gaps, ["arm"]).assign(part="gap")]
+    shown += [fitted(stage, name, wanted).assign(part="fit") for name, wanted in FITS.items()]
+    return pd.concat(shown, ignore_index=True).assign(quantity="mean squared error = 2 x loss")
+
+
+def scored(stage, name: str, steps: int, word: str = ""):
+    """Mean squared error of every test task after every step, 100 where a fit diverged; `word`: what else is scored."""
+    from mamlprobe.data.sources import draw
+    from mamlprobe.learn.evaluate import query_table
+    from mamlprobe.stage import TEST_SEED, keyed
+
+    drawn = partial(draw, tasks=TASKS[stage.preset], split="test", way=1, shot=10, query=100, seed=TEST_SEED)
+    episodes = drawn(source := stage.source(name))
+    if word == "unseen":
+        right, left = (drawn(replace(source, x=x)) for x in ((0.0, 5.0), (-5.0, 0.0)))
+        episodes = replace(right, query_x=left.query_x, query_y=left.query_y)
+    if word == "output":
+        episodes = replace(episodes, query_y=0 * episodes.query_y)
+    short, found = f"{name.removeprefix('sinusoid-')} {word}".strip(), []
+    for _, run in stage.runs(name):
+        made = query_table(run.net(), run.theta(), episodes, {short: _stepped(run, steps)}, quantity="loss")
+        made["value"] = (2 * made["value"]).fillna(100).clip(upper=100)
+        found.append(keyed(made, run, short, run.updates()[-1]))
+    return pd.concat(found)
+
+
+def _stepped(run, steps: int):
+    return replace(run.config.method, inner=replace(run.config.method.inner, test_steps=steps))
+
+
+def fitted(stage, name: str, steps: tuple[int, ...]):
+    """The curve, the points and the net's values for one test task, by the first seed's model."""
+    import torch
+
+    import mamlprobe as mp
+    from mamlprobe.data.sinusoids import curve
+
+    source, run = replace(stage.source(name), x=(0.0, 5.0)), stage.run(name, stage.seeds[0])
+    words = {"split": "test", "tasks": 1, "seed": 5}
+    episodes, grid = source.episodes(shot=10, query=1, **words), torch.linspace(-5, 5, 101)[None, :, None]
+    path, net = mp.adapt_tasks(run.net(), run.theta(), episodes, _stepped(run, steps[-1])), run.net()
+    drawn = [("truth", 0, grid, curve(grid, *source.curves(**words)))]
+    drawn += [("support", 0, episodes.support_x, episodes.support_y)]
+    drawn += [("fit", step, grid, net(path[step], grid).logits) for step in steps]
+    parts = [pd.DataFrame({"kind": k, "step": s, "x": x.flatten(), "value": y.flatten()}) for k, s, x, y in drawn]
+    return pd.concat(parts).assign(method=name.removeprefix("sinusoid-"), seed=run.config.seed, run=run.path.name)
+
+
+def figure(table) -> Figure:
+    """Fits of MAML, the joint net and Reptile, and errors by step."""
+    fits, titles = table[table["part"] == "fit"], ("MAML, one task", "Joint net, same task", "Reptile, all phases")
+    groups, high = zip(titles, fits.groupby("method", sort=False), strict=True), 1.1 * fits["value"].abs().max()
+    panels: list[tuple[str, Any]] = [(title, partial(draw_fits, table=mine, high=high)) for title, (_, mine) in groups]
+    shown = [name.removeprefix("sinusoid-") for name in FINN]
+    errors = table[(table["part"] == "error") & table["method"].isin(shown)]
+    panels.append(("Error by step, 10 points", lambda ax: draw_curves(ax, errors, x="step", hue="method")))
+    drawn = composite(panels, cols=2, ratio=0.72)
+    drawn.axes[3].set(xlabel="gradient steps at test", ylabel="mean squared error", ylim=(0, None))
+    return drawn
+
+
+def claims(table):
+    """F1 and S1 by paired differences, N1 by levels."""
+    from mamlprobe.stage import claim, only
+
+    found = []
+    for (a, b), (name, text) in GAPS.items():
+        row = only(table, part="gap", arm=f"{a} - {b}")
+        found.append(claim(name, text, row, side="below", bound=0, unit="mse", published="< 0", source=SOURCES[name]))
+    for arm, (share, text) in LEVELS.items():
+        row = only(table, part="error", method=arm.rpartition(" ")[0], step=int(arm.split()[-1]))
+        text += f" below {100 * share:g} % of the curves' power"
+        words = {"unit": "mse", "published": "0" if "output" in arm else "fits", "source": SOURCES["N1"]}
+        found.append(claim("N1", text, row, side="below", bound=share * POWER, **words))
+    return found

@@ -1,0 +1,129 @@
+"""What the inner loop moves in BOIL, whose body alone adapts, beside MAML and ANIL.
+
+Oh et al. 2021 (B2 to B4). Cosine between query items of the same and of different classes in each block, before and
+after the inner loop; CKA of each layer before and after, with the same net before training as a control; and what the
+inner loop adds to the accuracy of cosine attention (NIL) on each block. Published: for MAML and ANIL nothing moves in
+the body, for BOIL its last block alone. Cost: two models each of MAML, ANIL and BOIL, and half a minute.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import composite
+
+ORDER = 52
+TITLE = "Body or head: BOIL, ANIL and MAML"
+PAPER = "Oh et al. 2021"
+MODELS = ("maml", "anil", "boil")
+CORE = False
+STATES = {True: "trained", False: "before training"}
+KEYS = ["method", "seed", "task", "run", "dataset", "norm", "episodes"]
+
+
+def table(stage):
+    """Cosines, CKA and NIL accuracy by method and layer, and the paired differences that the claims need."""
+    from mamlprobe.probe.blocks import NIL, class_blocks
+    from mamlprobe.probe.layers import similarity
+    from mamlprobe.stage import difference, means
+
+    few, many = stage.episodes(stage.few), stage.episodes(stage.tasks)
+
+    def alike(net, theta, method):
+        return similarity(net, theta, few, method, measures=("cka_debiased",), steps=(method.inner.test_steps,))
+
+    cka = stage.probe(MODELS, alike, lambda run: (run.updates()[0], run.updates()[-1]))
+    cka = cka.assign(state=(cka["update"] > 0).map(STATES), quantity="cka")
+    body = cka[(cka["state"] == "trained") & (cka["layer"] != "head")]
+    end = body[body["layer"] == body["layer"].max()]
+    orders = pd.concat([difference(end, "method", "boil", name) for name in ("maml", "anil")])
+    blocks = stage.probe(MODELS, lambda net, theta, method: class_blocks(net, theta, many, method))
+    blocks = blocks.assign(pair=blocks["quantity"] + ", " + blocks["moment"])
+    gain, nil = changes(blocks)
+    found = {"cka": cka, "gap change": gain, "nil gain": nil}
+    found |= {f"{name}, last - earlier": last(rows) for name, rows in (*list(found.items())[1:], ("cka", body))}
+    by = ["method", "layer", "state"]
+    parts = [means(rows.assign(state=rows.get("state", "trained")), by).assign(quantity=q) for q, rows in found.items()]
+    cosines = means(blocks[blocks["quantity"] != NIL], ["method", "layer", "pair"]).assign(quantity="cosine")
+    return pd.concat([*parts, cosines, means(orders, ["method"]).assign(quantity="cka")], ignore_index=True)
+
+
+def changes(blocks) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What adapting adds, a task and block: to same-class less different-class cosine, to NIL accuracy in points."""
+    wide = blocks.pivot_table("value", [*KEYS, "layer"], "pair")
+    gaps = {when: wide[f"same class, {when}"] - wide[f"different classes, {when}"] for when in ("before", "after")}
+    nil = 100 * (wide["nil accuracy, after"] - wide["nil accuracy, before"])
+    return (gaps["after"] - gaps["before"]).reset_index(name="value"), nil.reset_index(name="value")
+
+
+def last(rows) -> pd.DataFrame:
+    """The last block less the mean of those ahead of it, a task."""
+    wide = rows.pivot_table("value", KEYS, "layer")
+    return (wide.iloc[:, -1] - wide.iloc[:, :-1].mean(axis=1)).reset_index(name="value").assign(layer="last - earlier")
+
+
+def figure(table) -> Figure:
+    """Above the cosines of each method, below CKA and what adapting adds to NIL accuracy."""
+    others = sorted(set(table["method"].dropna()) - set(MODELS))
+    table = table.assign(method=pd.Categorical(table["method"], [*MODELS, *others]))
+    cosine, cka, nil = (table[table["quantity"] == name] for name in ("cosine", "cka", "nil gain"))
+    words = [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")]
+
+    def pairs(name):
+        mine = cosine[cosine["method"] == name]
+        mine = mine.assign(pair=pd.Categorical(mine["pair"], words))
+        return lambda ax: (draw_curves(ax, mine, x="layer", hue="pair"), ax.set(ylabel="cosine", ylim=(-0.02, 1.02)))
+
+    def kept(state):
+        mine = cka[cka["state"] == state]
+        return lambda ax: (draw_curves(ax, mine, x="layer", hue="method"), ax.set(ylabel="CKA", ylim=(-0.05, 1.05)))
+
+    def gained(ax):
+        draw_curves(ax, nil, x="layer", hue="method")
+        ax.set_ylabel("after - before (points)")
+
+    panels = [(f"{name.upper()}: classes", pairs(name)) for name in MODELS]
+    panels += [(f"CKA, {state}", kept(state)) for state in STATES.values()]
+    return composite([*panels, ("NIL accuracy", gained)], cols=3, ratio=0.95)
+
+
+def claims(table):
+    """Bodies of MAML and ANIL stay; BOIL's last block moves, more than those ahead of it and than MAML's."""
+    from mamlprobe.stage import claim, only
+
+    cka = table[(table["quantity"] == "cka") & (table["state"] == "trained") & (table["layer"] != "head")]
+    found = []
+
+    def add(name, text, row, side, bound, unit, published):
+        found.append(claim(name, text, row, side=side, bound=bound, unit=unit, published=published, source="recalled"))
+
+    for method in ("maml", "anil"):
+        body = cka[cka["method"] == method]
+        worst = body.loc[body["value"].idxmin()]
+        text = f"{method.upper()}: CKA of every conv layer is above 0.9 (lowest: {worst['layer']})"
+        add("B3", text, worst, "above", 0.9, "CKA", "~1")
+    end = {"method": "boil", "layer": "last - earlier"}
+    row = only(table, quantity="cka, last - earlier", **end)
+    add("B3", "BOIL: CKA of the last block is below the mean of those ahead of it", row, "below", 0.0, "CKA", "<0")
+    row = only(table, quantity="cka", method="boil - maml")
+    add("B3", "CKA of BOIL's last block is below MAML's", row, "below", 0.0, "CKA", "<0")
+    row = only(table, quantity="gap change, last - earlier", **end)
+    text = "BOIL: adapting parts the classes more in the last block than ahead of it"
+    add("B2", text, row, "above", 0.0, "cosine", ">0")
+    row = only(table, quantity="gap change", method="maml", layer=cka["layer"].max())
+    add(
+        "B2", "MAML: adapting parts the classes of the last block by less than 0.05", row, "below", 0.05, "cosine", "~0"
+    )
+    row = only(table, quantity="nil gain", method="boil", layer=cka["layer"].max())
+    add("B4", "BOIL: adapting raises the NIL accuracy of the last block", row, "above", 0.0, "points", ">0")
+    row = only(table, quantity="nil gain", method="maml", layer=cka["layer"].max())
+    add(
+        "B4",
+        "MAML: adapting raises the NIL accuracy of the last block by less than 2",
+        row,
+        "below",
+        2.0,
+        "points",
+        "0",
+    )
+    return found

@@ -1,0 +1,102 @@
+"""Where the outer gradients of nine rules point, from the same trained start, on the same tasks.
+
+Ours; what the papers take for granted: Finn et al. 2017 and Nichol et al. 2018 that the first-order direction serves as
+the second-order one, Raghu et al. 2020 that ANIL trains the body as MAML does. Start: trained MAML. Every gradient is
+the mean over a batch of training tasks, as many as in an update; cosines and norms are means over batches. All rules
+have MAML's inner steps and rate, but iMAML, which has 16 steps, lambda 2 and 5 CG steps. MAML++ stands for its
+multi-step loss (equal weights) alone. Reptile takes plain gradient steps (no Adam) on the support set and never sees
+the query set; its gradient is (theta - theta_S) / (steps x rate). Cost: two MAML models and half a minute.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.heatmaps import colour_bar, draw_map
+from mamlprobe.draw.sheet import caption, legend_over
+from mamlprobe.draw.style import WIDTHS, canvas, style
+
+ORDER = 32
+TITLE = "Directions of the outer gradient"
+PAPER = "ours, after Finn et al. 2017, Nichol et al. 2018, Raghu et al. 2020"
+MODELS = ("maml",)
+CORE = False
+BATCHES = {"smoke": 2, "quick": 10, "paper": 25}
+EXPECTED = (
+    ("fomaml", "body", 0.5, "the first-order direction serves as the second-order one"),
+    ("fomaml", "head", 0.5, "the first-order direction serves as the second-order one"),
+    ("anil", "body", 0.5, "the head alone in the inner loop, the same direction for the body"),
+    ("mamlpp", "body", 0.5, "the losses on the way point where the last one does"),
+    ("imaml", "body", 0.0, "the implicit gradient agrees with the unrolled one"),
+    ("reptile", "body", 0.0, "the inner path alone points where MAML does"),
+)
+"""Rule, part, bound of its cosine to MAML, and what a reader of the papers would expect."""
+
+
+def table(stage):
+    """Cosine of every two rules for body and head, cosine to MAML and relative norm by layer."""
+    from mamlprobe.data.episodes import sample
+    from mamlprobe.probe.directions import directions, outer_rules
+    from mamlprobe.stage import TEST_SEED, means
+
+    size = stage.experiment("maml").tasks
+    words = {"split": "train", "way": 5, "shot": 1, "query": stage.experiment("maml").query}
+    batches = [
+        sample(stage.pool, **words, tasks=size, seed=TEST_SEED, index=index) for index in range(BATCHES[stage.preset])
+    ]
+
+    def probe(net, theta, method):
+        tables = [directions(net, theta, batch, outer_rules(method)) for batch in batches]
+        return pd.concat([each.assign(task=number) for number, each in enumerate(tables)])
+
+    rows = stage.probe(MODELS, probe)
+    rows = relative(rows.assign(episodes=rows["episodes"].iloc[0]))
+    shown = rows[rows["layer"].isin(["body", "head"]) | (rows["other"] == "maml")]
+    shown = means(shown.fillna({"other": ""}), ["quantity", "layer", "rule", "other"])
+    return shown.assign(interval="bootstrap over seeds and batches", tasks=size * len(batches))
+
+
+def relative(rows):
+    """The rows with norms divided by those of MAML, same batch and layer."""
+    keys = ["seed", "task", "layer"]
+    norms, cosines = rows[rows["quantity"] == "norm"], rows[rows["quantity"] == "cosine"]
+    maml = norms[norms["rule"] == "maml"].set_index(keys)["value"].rename("of_maml")
+    norms = norms.join(maml, on=keys)
+    norms = norms.assign(value=norms["value"] / norms.pop("of_maml"), quantity="relative norm", other="maml")
+    return pd.concat([cosines, norms], ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """Above the cosines of every two rules, below those to MAML and the norms by layer."""
+    figure, axes = canvas(2, 2, ratio=0.8)
+    for ax, part in zip(axes[0], ("body", "head"), strict=True):
+        mine = table[(table["quantity"] == "cosine") & (table["layer"] == part)]
+        mine = mine.assign(value=mine["value"].round(2) + 0.0)  # no -0.00
+        low = min(0.0, table.loc[table["quantity"] == "cosine", "value"].min())
+        image = draw_map(ax, mine, i="rule", j="other", vmin=low, vmax=1, digits=2, aspect="auto")
+        with style():
+            ax.set_title(f"Cosine, {part}")
+            ax.tick_params(axis="x", rotation=90)
+            ax.tick_params(axis="y", labelleft=part == "body")
+    layers = table[(table["other"] == "maml") & (table["rule"] != "maml") & (table["layer"] != "body")]
+    for ax, quantity in zip(axes[1], ("cosine", "relative norm"), strict=True):
+        draw_curves(ax, layers[layers["quantity"] == quantity], x="layer", hue="rule", logy=quantity != "cosine")
+        with style():
+            ax.set_title(f"{quantity.capitalize()} by layer")
+            ax.set(xlabel="layer", ylabel="cosine to MAML" if quantity == "cosine" else "norm / norm of MAML's")
+    colour_bar(image, list(axes[0]), label="cosine of outer gradients")
+    legend_over(list(axes[1]), inches=0.4 * WIDTHS["full"])
+    caption(figure, "Reptile: support set only, plain gradient steps (no Adam). MAML++: its multi-step loss alone.")
+    return figure
+
+
+def claims(table):
+    """Cosines to MAML: those a reader of the papers would expect."""
+    from mamlprobe.stage import claim, only
+
+    found = []
+    for rule, part, bound, why in EXPECTED:
+        row = only(table, quantity="cosine", layer=part, rule=rule, other="maml")
+        text = f"{rule} to maml, {part}: cosine above {bound:g} ({why})"
+        found.append(claim("G1", text, row, side="above", bound=bound, unit="cosine"))
+    return found

@@ -1,0 +1,96 @@
+"""How features came about, judged without a head: does it take an inner loop in training, or any episodes at all?
+
+Raghu et al. 2020, table 5 (R10) and appendix D.1 (R16). Every training is read by cosine attention on its features
+(NIL), and by its own head after the inner loop where it has one for few-shot tasks: multiclass training tells all
+training classes apart in one head, multitask training puts the classes of all tasks into the same five slots, NIL
+training learns the cosine attention itself, random features have had no training. Published values are for
+miniImageNet, 5-way 1-shot. Cost: two models each of six recipes, three minutes.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.bars import grouped
+from mamlprobe.draw.sheet import caption
+
+ORDER = 45
+TITLE = "Training regimes without a head at test"
+PAPER = "Raghu et al. 2020, table 5"
+CORE = False
+MODELS = ("maml", "anil", "multiclass", "nil", "random", "multitask")
+PUBLISHED = {"maml": 48.4, "anil": 48.0, "multiclass": 39.7, "nil": 38.3, "random": 32.9, "multitask": 26.5}
+OWN = {"maml": 46.9, "anil": 46.7, "random": 32.1, "multitask": 26.5}
+NAMES = {"maml": "MAML", "anil": "ANIL", "nil": "NIL training", "random": "random features"}
+PAIRS = (
+    ("anil", "maml"),
+    ("maml", "multiclass"),
+    ("anil", "multiclass"),
+    ("multiclass", "nil"),
+    ("multiclass", "random"),
+    ("nil", "multitask"),
+    ("random", "multitask"),
+)
+
+
+def table(stage):
+    """Accuracy in percent by regime and readout, and paired differences between regimes under NIL."""
+    from mamlprobe.probe.variants import nil
+    from mamlprobe.stage import difference, last_step, means
+
+    nils = last_step(stage.score(MODELS, lambda net, method: {"NIL": nil(method)}))
+    heads = last_step(stage.score(tuple(OWN), lambda net, method: {"own head": method}))
+    pairs = pd.concat([difference(nils, "method", a, b) for a, b in PAIRS])
+    kept = nils[nils["method"].isin(OWN)].assign(variant="NIL")
+    both = pd.concat([kept, heads])
+    own = pd.concat(
+        [difference(both[both["method"] == name], "variant", "own head", "NIL").assign(method=name) for name in OWN]
+    )
+    accuracy = means(pd.concat([nils, heads]), ["method", "variant"]).assign(quantity="accuracy")
+    apart = means(pairs.assign(variant="NIL"), ["method", "variant"]).assign(quantity="difference")
+    gain = means(own, ["method", "variant"]).assign(quantity="own head - NIL")
+    return pd.concat([accuracy, apart, gain], ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """Left the accuracies by regime and readout, right the paired differences under NIL."""
+    names = {"accuracy": "Accuracy (%)", "difference": "Difference under NIL (points)"}
+    shown = table[table["quantity"].isin(names)]
+    shown = shown.assign(panel=shown["quantity"].map(names), method=[_named(word) for word in shown["method"]])
+    marks = [(_named(m), "NIL", v, names["accuracy"]) for m, v in PUBLISHED.items()]
+    marks += [(_named(m), "own head", v, names["accuracy"]) for m, v in OWN.items()]
+    marks += [(_named(f"{a} - {b}"), "NIL", PUBLISHED[a] - PUBLISHED[b], names["difference"]) for a, b in PAIRS]
+    reference = pd.DataFrame(marks, columns=["method", "variant", "value", "panel"])
+    drawn = grouped(
+        shown,
+        group="method",
+        hue="variant",
+        panel="panel",
+        reference=reference,
+        label="",
+        orientation="horizontal",
+    )
+    caption(drawn, "Diamonds: published, miniImageNet 5-way 1-shot. Chance is 20 %. Multiclass has no few-shot head.")
+    return drawn
+
+
+def _named(words: str) -> str:
+    return " - ".join(NAMES.get(word, word) for word in words.split(" - "))
+
+
+def claims(table):
+    """MAML and ANIL alike and above multiclass, multiclass above NIL training and random, multitask below those."""
+    from mamlprobe.stage import claim, only
+
+    found = []
+    for a, b in PAIRS:
+        row, published = only(table, quantity="difference", method=f"{a} - {b}"), round(PUBLISHED[a] - PUBLISHED[b], 1)
+        bound, text = (-2.0, "is above -2 points") if (a, b) == ("anil", "maml") else (0.0, "is above 0")
+        text = f"under NIL, {_named(f'{a} - {b}')} {text}"
+        words = {"side": "above", "bound": bound, "unit": "points", "published": published, "source": "table 5, 5w1s"}
+        found.append(claim("R10", text, row, **words))
+    for name in OWN:
+        row, published = only(table, quantity="own head - NIL", method=name), round(OWN[name] - PUBLISHED[name], 1)
+        text = f"after {_named(name)}, the own head is at most 3 points below NIL"
+        words = {"side": "above", "bound": -3.0, "unit": "points", "published": published, "source": "appendix D.1"}
+        found.append(claim("R16", text, row, **words))
+    return found

@@ -1,0 +1,136 @@
+"""Sine curves as tasks of regression: made by a formula, without a file (Finn et al. 2017, section 5.1)."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.streams import random_keys
+from mamlprobe.data.episodes import Episodes
+
+CPU = torch.device("cpu")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sinusoids:
+    """The tasks y = A sin(x - phi): amplitude A, phase phi and inputs x uniform, each between its two numbers.
+
+    Nothing is held: a batch is made from its words. The splits are streams of their own over the same curves.
+
+    Raises:
+        UserError: a range whose end is not above its start.
+    """
+
+    name: str = "sinusoids"
+    amplitude: tuple[float, float] = (0.1, 5.0)
+    phase: tuple[float, float] = (0.0, math.pi)
+    x: tuple[float, float] = (-5.0, 5.0)
+    device: torch.device = CPU
+    """Where tasks are made."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in self._ranges.items():
+            if not low < high:
+                raise UserError("sinusoids", f"{name} must go upwards", (low, high), "swap the two numbers")
+
+    @property
+    def _ranges(self) -> dict[str, tuple[float, float]]:
+        return {"amplitude": self.amplitude, "phase": self.phase, "x": self.x}
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the streams."""
+        return SPLITS
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(1,): an input is one number."""
+        return (1,)
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """(0,): inputs are not shifted."""
+        return (0.0,)
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """(1,): inputs are not scaled."""
+        return (1.0,)
+
+    @property
+    def source(self) -> str:
+        """The formula and its ranges, in words."""
+        return "y = A sin(x - phase), made by a formula; uniform " + ", ".join(
+            f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in self._ranges.items()
+        )
+
+    def to(self, device: torch.device | str) -> "Sinusoids":
+        """The same tasks, made on another device."""
+        return replace(self, device=torch.device(device))
+
+    def digest(self) -> str:
+        """16 hex digits of a SHA-256 over the ranges."""
+        return hashlib.sha256(json.dumps(self._ranges).encode()).hexdigest()[:16]
+
+    def describe(self) -> pd.DataFrame:
+        """One row a random number of a task: ``quantity low high``."""
+        return pd.DataFrame([(name, *ends) for name, ends in self._ranges.items()], columns=["quantity", "low", "high"])
+
+    def curves(self, *, split: str, tasks: int, seed: int, index: int = 0) -> tuple[Tensor, Tensor]:
+        """Amplitudes and phases, each [B] float64, of the tasks that `episodes` gives for the same words."""
+        drawn = self._uniform(split, seed, index, "curves", shape=(2, tasks))
+        return _between(drawn[0], self.amplitude), _between(drawn[1], self.phase)
+
+    def episodes(
+        self, *, split: str, way: int = 1, shot: int, query: int, tasks: int, seed: int, index: int = 0
+    ) -> Episodes:
+        """Batch number `index` of the stream of tasks that `seed` and `split` name, on this source's device.
+
+        support_x, support_y: ``[B, K, 1]`` float32, the points that a learner sees; targets are real and exact.
+        query_x, query_y: ``[B, Q, 1]``.
+        The same words give the same tasks on every device; numbers are drawn in float64 and then rounded.
+
+        Raises:
+            UserError: unknown split; a way that is not 1; a number below its least.
+        """
+        if split not in SPLITS:
+            raise unknown("sinusoids", "split", split, SPLITS)
+        if way != 1:
+            raise UserError("sinusoids", "way must be 1: a curve has one value at a place", way, "set way to 1")
+        numbers = {"shot": (shot, 1), "query": (query, 1), "tasks": (tasks, 1), "index": (index, 0)}
+        for name, (value, least) in numbers.items():
+            if value < least:
+                raise UserError("sinusoids", f"{name} must be at least {least}", value, "give a larger number")
+        amplitude, phase = self.curves(split=split, tasks=tasks, seed=seed, index=index)
+        x = _between(self._uniform(split, seed, index, "points", shape=(tasks, shot + query, 1)), self.x)
+        y = curve(x, amplitude, phase)
+        x, y = x.float(), y.float()
+        return Episodes(support_x=x[:, :shot], support_y=y[:, :shot], query_x=x[:, shot:], query_y=y[:, shot:])
+
+    def _uniform(self, split: str, seed: int, index: int, word: str, *, shape: tuple[int, ...]) -> Tensor:
+        """Uniform numbers in [0, 1), float64, from 53 bits each."""
+        keys = random_keys(seed, "sinusoids", split, index, word, shape=shape, device=self.device)
+        return (keys >> 10).to(torch.float64) * 2.0**-53
+
+
+def curve(x: Tensor, amplitude: Tensor, phase: Tensor) -> Tensor:
+    """A sin(x - phi) [B, R, 1] at the places x [B, R, 1] of the tasks with these amplitudes and phases [B]."""
+    return amplitude[:, None, None] * torch.sin(x - phase[:, None, None])
+
+
+def _between(share: Tensor, ends: tuple[float, float]) -> Tensor:
+    return ends[0] + (ends[1] - ends[0]) * share
+
+
+FORMULAS: dict[str, Sinusoids] = {
+    "sinusoids": Sinusoids(),
+    "sinusoids-2pi": Sinusoids(name="sinusoids-2pi", phase=(0.0, 2 * math.pi)),
+}
+"""Sources by name: the curves of Finn et al. 2017, whose mean over tasks is -(2 / pi) E[A] cos x; and those of Nichol
+et al. 2018 (phases of a whole turn), whose mean is 0."""

@@ -1,0 +1,54 @@
+"""Where tasks come from, images or a formula, and the one place that knows which."""
+
+from pathlib import Path
+
+from mamlprobe.data.episodes import Episodes, sample
+from mamlprobe.data.load import load_pool, only
+from mamlprobe.data.pool import Pool
+from mamlprobe.data.sinusoids import FORMULAS, Sinusoids
+
+Source = Pool | Sinusoids
+"""What tasks are drawn from."""
+
+
+def load_source(
+    name_or_path: str | Path,
+    *,
+    root: str | Path | None = None,
+    size: int | None = None,
+    ink: int = 1,
+    split: str | None = None,
+    rotations: str = "none",
+    normalise: str | None = None,
+) -> Source:
+    """The formula of that name ("sinusoids", "sinusoids-2pi"), or the images that `load_pool` gives for these words.
+
+    Raises:
+        UserError: as `load_pool`; options of images together with a formula.
+    """
+    name = str(name_or_path)
+    if name not in FORMULAS:
+        words = {"ink": ink, "split": split, "rotations": rotations, "normalise": normalise}
+        return load_pool(name_or_path, root=root, size=size, **words)  # type: ignore[arg-type]
+    for option, value, default in (
+        ("size", size, None),
+        ("ink", ink, 1),
+        ("split", split, None),
+        ("rotations", rotations, "none"),
+        ("normalise", normalise, None),
+    ):
+        only(name, option, value, default)
+    return FORMULAS[name]
+
+
+def draw(
+    source: Source, *, split: str, way: int, shot: int, query: int, tasks: int, seed: int, index: int = 0
+) -> Episodes:
+    """Batch number `index` of the stream of tasks that `seed` and `split` name; see `sample` and `Sinusoids.episodes`.
+
+    Raises:
+        UserError: as they do.
+    """
+    if isinstance(source, Pool):
+        return sample(source, split=split, way=way, shot=shot, query=query, tasks=tasks, seed=seed, index=index)
+    return source.episodes(split=split, way=way, shot=shot, query=query, tasks=tasks, seed=seed, index=index)

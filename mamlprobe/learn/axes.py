@@ -1,0 +1,129 @@
+"""The axes of a method: words and numbers of the inner loop, the norms and the outer loop."""
+
+from dataclasses import dataclass
+
+from mamlprobe.base.errors import UserError, unknown
+
+HEADS = ("keep", "zero_once", "zero_each_update", "zero_at_test", "prototype")
+READOUTS = ("head", "cosine", "prototype", "siamese")
+STATISTICS = ("batch", "support", "running", "per_step", "per_step_unused")
+AFFINES = ("shared", "per_step")
+LOSSES = ("cross_entropy", "mse")
+RATES = ("fixed", "layer_step", "parameter")
+INNER_OPTIMIZERS = ("sgd", "adam")
+OPTIMIZERS = ("adam", "sgd")
+RULES = ("unrolled", "reptile", "implicit")
+SCHEDULES = ("constant", "cosine", "linear")
+
+
+def among(field_name: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a word that is none of those known."""
+    if value not in known:
+        raise unknown("method", field_name, value, known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    """The inner loop: gradient steps on a task's support set."""
+
+    steps: int = 5
+    """S in training."""
+    test_steps: int = 10
+    """S in evaluation and probes."""
+    lr: float = 0.01
+    """Step size; the initial one where rates are learned."""
+    adapts: tuple[str, ...] = ("*",)
+    """Patterns on parameter names, roles (head.*, body.*) or layers; a leading ! takes away."""
+    order: int = 2
+    """2 differentiates through the inner gradients, 1 takes them as constants."""
+    first_order_updates: int = 0
+    """In so many first updates of a training order 2 counts as 1 (derivative-order annealing, MAML++)."""
+    rates: str = "fixed"
+    """fixed; layer_step: one learned number a parameter and step (LSLR); parameter: one a weight (Meta-SGD)."""
+    optimizer: str = "sgd"
+    """sgd; adam: with beta1 = 0, beta2 = 0.999 and a fresh state for every task (Reptile)."""
+    batch: int | None = None
+    """Support rows a step, taken in turn, one of each class after the other; None: all of them in every step."""
+    proximal: float = 0.0
+    """lambda: (lambda / 2) |phi - theta|^2 is added to the inner loss (iMAML)."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.adapts, str):
+            raise UserError("method", "inner.adapts must be a list of patterns", repr(self.adapts), "put it in a list")
+        object.__setattr__(self, "adapts", tuple(self.adapts))
+        among("inner.rates", self.rates, RATES)
+        among("inner.optimizer", self.optimizer, INNER_OPTIMIZERS)
+        if self.order not in (1, 2):
+            raise UserError("method", "inner.order must be 1 or 2", self.order, "2 is MAML, 1 is FOMAML")
+        if min(self.steps, self.test_steps) < 0:
+            raise UserError(
+                "method", "inner steps must not be negative", min(self.steps, self.test_steps), "use 0 or more"
+            )
+        if self.rates == "layer_step" and self.test_steps > self.steps:
+            raise UserError(
+                "method",
+                "inner.test_steps must not exceed inner.steps where every step has its own rate",
+                f"{self.test_steps} > {self.steps}",
+                "lower test_steps",
+            )
+        if not self.lr >= 0:
+            raise UserError("method", "inner.lr must not be negative", self.lr, "use 0 or more")
+        if self.first_order_updates < 0:
+            got = self.first_order_updates
+            raise UserError("method", "inner.first_order_updates must not be negative", got, "use 0 or more")
+        if self.batch is not None and self.batch < 1:
+            raise UserError("method", "inner.batch must be at least 1 row", self.batch, "use None for all rows")
+        if not self.proximal >= 0:
+            raise UserError("method", "inner.proximal must not be negative", self.proximal, "use 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norm:
+    """Batch norm."""
+
+    statistics: str = "batch"
+    """batch: every set its own (transductive); support: the support set's for the query set too;
+    running: the batch's while training, running averages in evaluation, as ``nn.BatchNorm`` does;
+    per_step: the same with averages of their own for every point of the inner path, as MAML++ is described;
+    per_step_unused: those are collected and batch is what acts, as MAML++ was released."""
+    affine: str = "shared"
+    """shared; per_step: weights and biases of their own for every point of the inner path (MAML++)."""
+
+    def __post_init__(self) -> None:
+        among("norm.statistics", self.statistics, STATISTICS)
+        among("norm.affine", self.affine, AFFINES)
+
+    @property
+    def by_step(self) -> bool:
+        """Whether something of the norm belongs to a point of the inner path."""
+        return self.statistics.startswith("per_step") or self.affine == "per_step"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    """The outer loop."""
+
+    rule: str = "unrolled"
+    """unrolled: the query loss is differentiated along the inner path (Finn et al. 2017); reptile: theta less the end
+    of the path (Nichol et al. 2018); implicit: by the implicit function theorem (Rajeswaran et al. 2019)."""
+    cg_steps: int = 5
+    """Conjugate-gradient steps of the implicit rule."""
+    optimizer: str = "adam"
+    lr: float = 0.001
+    schedule: str = "constant"
+    """How the rate goes from lr to final_lr over a training: constant (not at all), cosine, linear."""
+    final_lr: float = 0.0
+    clip: float | None = None
+    """Outer gradients are clamped elementwise to +- this."""
+
+    def __post_init__(self) -> None:
+        among("outer.rule", self.rule, RULES)
+        among("outer.optimizer", self.optimizer, OPTIMIZERS)
+        among("outer.schedule", self.schedule, SCHEDULES)
+        if self.cg_steps < 1:
+            raise UserError("method", "outer.cg_steps must be at least 1", self.cg_steps, "use 1 or more")
+        for name in ("lr", "final_lr"):
+            if not getattr(self, name) >= 0:
+                raise UserError("method", f"outer.{name} must not be negative", getattr(self, name), "use 0 or more")
+        if self.clip is not None and not self.clip > 0:
+            raise UserError("method", "outer.clip must be positive", self.clip, "use None for no clipping")

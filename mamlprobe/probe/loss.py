@@ -1,0 +1,38 @@
+"""Losses and readouts of one task, written out from their definitions for the plain loop."""
+
+import torch
+from torch import Tensor
+
+
+def mean_loss(outputs: Tensor, y: Tensor, kind: str) -> Tensor:
+    """Mean loss over the rows; outputs [R, N], labels [R] or real targets [R, ...]."""
+    rows = torch.arange(len(outputs), device=outputs.device)
+    if kind == "cross_entropy":
+        return (torch.logsumexp(outputs, 1) - outputs[rows, y]).sum() / len(outputs)
+    wanted = torch.zeros_like(outputs)
+    if y.is_floating_point():
+        wanted = y.reshape(outputs.shape)
+    else:
+        wanted[rows, y] = 1.0
+    return ((outputs - wanted) ** 2).sum() / (2 * len(outputs))
+
+
+def read(kind: str, support: Tensor, labels: Tensor, query: Tensor, way: int, weight: Tensor | None) -> Tensor:
+    """Logits [R, N] of query features [R, F] by the support features [n_s, F], class after class.
+
+    `kind` is a readout of a method other than head; weight [F] that of the siamese one.
+    """
+    members = [support[labels == label] for label in range(way)]
+    if kind == "prototype":
+        return torch.stack([-((query - each.mean(0)) ** 2).sum(1) for each in members], dim=1)
+    if kind == "siamese":
+        assert weight is not None
+        apart = [(query[:, None] - each[None]).abs() * weight for each in members]
+        return torch.stack([-each.sum(2).mean(1) for each in apart], dim=1)
+    scores = [torch.exp(_unit(query) @ _unit(each).T).sum(1) for each in members]
+    return torch.stack(scores, dim=1).log() - torch.stack(scores).sum(0).log()[:, None]
+
+
+def _unit(rows: Tensor) -> Tensor:
+    """The rows at length 1; a row of zeros stays."""
+    return rows / (rows**2).sum(1, keepdim=True).sqrt().clamp(min=1e-12)

@@ -1,0 +1,115 @@
+"""Accuracy of the same tasks under other orders of the label slots (Ye and Chao 2022)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import permutations
+from math import factorial
+
+import pandas as pd
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.streams import generator
+from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
+from mamlprobe.learn.losses import task_accuracies
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.tasks import Known, paths
+from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.params import Net, head_names
+
+Order = tuple[int, ...]
+"""The class in slot j goes to slot ``order[j]``."""
+
+ORDERS = 24
+"""Orders to look at unless told otherwise."""
+
+
+def orders(way: int, count: int = ORDERS, *, seed: int = 0) -> list[Order]:
+    """Every order of N slots, or `count` distinct ones drawn where there are more; the identity is the first.
+
+    Raises:
+        UserError: a way or a count below 1.
+    """
+    if min(way, count) < 1:
+        raise UserError("permutation", "way and count must be at least 1", f"{way} and {count}", "raise them")
+    if factorial(way) <= count:
+        return list(permutations(range(way)))
+    draws, found = generator(seed, "label slots"), {tuple(range(way)): None}
+    while len(found) < count:
+        found[tuple(torch.randperm(way, generator=draws).tolist())] = None
+    return list(found)
+
+
+def relabelled(episodes: Episodes, order: Order) -> Episodes:
+    """The same tasks with their classes in other slots.
+
+    Raises:
+        UserError: an order that is none of the tasks' N slots.
+    """
+    _check(order, episodes.way)
+    to = torch.tensor(order, device=episodes.support_y.device)
+    ids = episodes.class_ids
+    moved = None if ids is None else ids[:, to.argsort()]
+    return replace(episodes, support_y=to[episodes.support_y], query_y=to[episodes.query_y], class_ids=moved)
+
+
+def permuted_head(net: Net, theta: Theta, method: Method, order: Order) -> Theta:
+    """The start whose head does on tasks as they are what this one does on the relabelled ones: row j is ``order[j]``.
+
+    Rates learned for every weight go with their rows.
+
+    Raises:
+        UserError: an order that is none of the head's rows.
+    """
+    names = head_names(net)
+    _check(order, len(theta.net[names[0]]))
+    rows = list(order)
+    rates = theta.rates
+    if method.inner.rates == "parameter":
+        rates = {**rates, **{name: rates[name][rows] for name in names if name in rates}}
+    return replace(theta, net={**theta.net, **{name: theta.net[name][rows] for name in names}}, rates=rates)
+
+
+def permutation_table(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    variants: Mapping[str, Method],
+    *,
+    orders: Sequence[Order],
+    chunk: int | None = None,
+) -> pd.DataFrame:
+    """Query accuracy (a fraction) after the last test step of every task under every variant and order: a row each.
+
+    Columns ``variant order task value norm episodes``; `order` reads "0 2 1", `episodes` is the manifest of the tasks
+    as they are. Computed in float64: what rounding does to an order's sums must not pass for an effect of it.
+
+    Raises:
+        UserError: an order that is none of the tasks' N slots; no order.
+    """
+    if not orders:
+        raise UserError("permutation", "there must be at least one order", 0, "take those of permutation.orders")
+    theta, parts = theta.to(dtype=torch.float64), []
+    exact = episodes.to(dtype=torch.float64)
+    first = 0
+    for batch in chunks(exact, tasks_at_a_time(exact) if chunk is None else chunk):
+        known: Known = {}
+        for label, method in variants.items():
+            for order in orders:
+                tasks, path = paths(
+                    net, theta, relabelled(batch, order), method, stage="test", track="none", known=known
+                )
+                with torch.no_grad():
+                    logits = tasks.query_logits(path[-1], step=len(path) - 1)
+                found = task_accuracies(logits, tasks.episodes.query_y).cpu().numpy()
+                part = {"variant": label, "order": " ".join(map(str, order)), "task": range(first, first + len(found))}
+                parts.append(pd.DataFrame(part).assign(value=found, norm=method.norm.statistics))
+        first += batch.tasks
+    return pd.concat(parts, ignore_index=True).assign(episodes=manifest(episodes))
+
+
+def _check(order: Order, way: int) -> None:
+    if sorted(order) != list(range(way)):
+        must = f"an order must hold each of the slots 0..{way - 1} once"
+        raise UserError("permutation", must, list(order), "take one of permutation.orders")
