@@ -92,15 +92,15 @@ def origin(options: Options) -> dict[str, str]:
         "python": str(facts["python"]),
         "commit": commit[:12] + more,
         "kernels": "none" if kernels() is None else "compiled",
-        "allocator": allocator(os.environ, ours=kernels() is not None),
+        "allocator": allocator(os.environ, ours=True),
     }
 
 
 def allocator(words: Mapping[str, str], *, ours: bool) -> str:
-    """What the environment says to the allocator; `ours` where the loaded kernels have set it, for all arms timed."""
+    """What the environment says to the allocator; `ours` where we have set it, for all arms timed."""
     told = [f"{name}={value}" for name, value in sorted(words.items()) if name.startswith(ALLOCATOR)]
     if ours and words.get("MAMLPROBE_MALLOC") != "default" and platform.libc_ver()[0] == "glibc":
-        told = ["set by mamlprobe's kernels", *told]
+        told = ["set by mamlprobe", *told]
     return " ".join(told) or "default"
 
 
