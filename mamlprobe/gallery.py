@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 import mamlprobe
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.draw.files import save
 from mamlprobe.draw.page import Section, page
-from mamlprobe.draw.style import save
 from mamlprobe.nets.compiled import prepare
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
@@ -200,7 +200,7 @@ def redraw(stage: Stage, scripts: Sequence[str]) -> list[Done]:
             continue
         save(load(name).figure(pd.read_csv(path)), stage.out / f"{name}.png")
         done.append(Done(name=name, state="made"))
-    publish(stage, scripts)
+    publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
     return done
 
 

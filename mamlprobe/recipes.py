@@ -1,13 +1,12 @@
 """Trainings by name, in three sizes: ``smoke`` (seconds), ``quick`` (the default), ``paper`` (as published)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.nets.build import NetSpec
 from mamlprobe.published import MINI, POOLED, PUBLISHED
-from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.runs.experiment import Data, Experiment, Recipe
 from mamlprobe.sinusoid_recipes import SINUSOID
 
 PRESETS = ("smoke", "quick", "paper")
@@ -16,21 +15,6 @@ SCHEDULED = 50_000
 """Updates of the trainings that the schedules in `METHODS` belong to."""
 
 REGIMES = "Raghu et al. 2020, table 5"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """A named training in its sizes, with where it comes from."""
-
-    sizes: Mapping[str, Experiment]
-    """By preset, the largest last; what has a paper's settings comes in that size alone."""
-    source: str
-    about: str
-
-    @property
-    def method(self) -> Method:
-        """The method in its largest size."""
-        return list(self.sizes.values())[-1].method
 
 
 def _few(name: str, *, steps: int = 3, test_steps: int = 5, lr: float = 0.1, outer_lr: float = 0.004) -> Method:
@@ -187,10 +171,7 @@ LEARNERS: dict[str, Recipe] = {
 }
 """Every learner, in all three sizes: at quick and smoke on the built-in characters, at paper in one setting for all."""
 
-CURVES = {name: Recipe(sizes=each.sizes, source=each.source, about=each.about) for name, each in SINUSOID.items()}
-"""Learners of sine curves, in all three sizes."""
-
-RECIPES: dict[str, Recipe] = LEARNERS | CURVES | {name: _published(name) for name in PUBLISHED}
+RECIPES: dict[str, Recipe] = LEARNERS | SINUSOID | {name: _published(name) for name in PUBLISHED}
 """All that can be trained by name."""
 
 

@@ -13,8 +13,8 @@ from mamlprobe.commands.probes import accuracy_table, layer_figure, layer_means,
 from mamlprobe.commands.tables import headline, last_steps, means
 from mamlprobe.draw.bars import grouped
 from mamlprobe.draw.curves import curves
+from mamlprobe.draw.files import encode
 from mamlprobe.draw.page import Section, page
-from mamlprobe.draw.style import encode
 from mamlprobe.runs.folder import Run
 
 MEASURES = ("cca_mean", "svcca", "cka_debiased")

@@ -5,11 +5,11 @@ Finn et al. 2017, section 5.1: a net of two layers of 40, 10 points a task, 25 t
 step has rate 0.02. The initial weights are larger than the published code's (variance 2 / fan-in).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.nets.build import NetSpec
-from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.runs.experiment import Data, Experiment, Recipe
 
 INNER_LR = 0.02
 """0.01 on the mean squared error."""
@@ -23,25 +23,13 @@ UPDATES = 4_000
 FINN, NICHOL = "Finn et al. 2017, figure 2", "Nichol et al. 2018, figure 1"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SinusoidRecipe:
-    """A training on sine curves in its sizes, with where it comes from."""
-
-    sizes: dict[str, Experiment]
-    """By preset, the largest last."""
-    source: str
-    about: str
-
-
 def _method(name: str, *, steps: int, test_steps: int = 10, lr: float = INNER_LR) -> Method:
     """The method with a squared error and these inner steps."""
     known = METHODS[name]
     return replace(known, loss="mse", inner=replace(known.inner, steps=steps, test_steps=test_steps, lr=lr, batch=None))
 
 
-def _recipe(
-    about: str, source: str, method: Method, *, data: str = "sinusoids", updates: int = UPDATES
-) -> SinusoidRecipe:
+def _recipe(about: str, source: str, method: Method, *, data: str = "sinusoids", updates: int = UPDATES) -> Recipe:
     """In three sizes; `updates` are those of quick."""
     paper = Experiment(
         data=Data(dataset=data),
@@ -62,10 +50,10 @@ def _recipe(
     quick = replace(paper, method=replace(method, outer=outer), updates=updates)
     quick = replace(quick, validate_every=500, checkpoint_every=2_000)
     smoke = replace(quick, tasks=2, updates=4, validate_every=2, validation_tasks=4, checkpoint_every=2)
-    return SinusoidRecipe(sizes={"smoke": smoke, "quick": quick, "paper": paper}, source=source, about=about)
+    return Recipe(sizes={"smoke": smoke, "quick": quick, "paper": paper}, source=source, about=about)
 
 
-def _reptile() -> SinusoidRecipe:
+def _reptile() -> Recipe:
     """As many inner steps as published; the rates are ours."""
     method = _method("reptile", steps=32, test_steps=32, lr=0.01)
     return _recipe("Reptile on curves of all phases", NICHOL, method, data="sinusoids-2pi", updates=700)
@@ -73,7 +61,7 @@ def _reptile() -> SinusoidRecipe:
 
 _MAML, _JOINT = _method("maml", steps=1), _method("multitask", steps=0, lr=TUNED_LR)
 
-SINUSOID: dict[str, SinusoidRecipe] = {
+SINUSOID: dict[str, Recipe] = {
     "sinusoid-maml": _recipe("MAML on sine curves", FINN, _MAML),
     "sinusoid-fomaml": _recipe("MAML on sine curves in first order", FINN, _method("fomaml", steps=1)),
     "sinusoid-anil": _recipe("sine curves, the head alone adapts", "Raghu et al. 2020", _method("anil", steps=1)),

@@ -24,14 +24,14 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True, scope="session")
 def isolated_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache folder of this test session alone; the user's is not written to, and only kernels are copied from it."""
-    built = compiled.library_path()
+    built = compiled.kernels_path()
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("MAMLPROBE_CACHE", str(folder))
         patch.delenv("MAMLPROBE_KERNELS", raising=False)
         if built is not None and built.is_file():  # the name tells source, compiler and processor
             shutil.copy(built, folder)
-        compiled.library_path.cache_clear()
+        compiled.kernels_path.cache_clear()
         compiled.prepare()  # everything below runs on the fast route where there is a compiler
         yield folder
 

@@ -106,6 +106,14 @@ def test_redrawing_gives_the_same_bytes(made):
     assert before == {path: path.read_bytes() for path in (base / "figures").glob("*.png")}
 
 
+@pytest.mark.slow
+def test_redrawing_one_figure_keeps_the_claims_of_all(made):
+    base, words = made
+    before = (base / "figures" / "claims.csv").read_bytes()
+    assert main([*words, "kao_fig2_cosine", "--from-table"]) == 0
+    assert (base / "figures" / "claims.csv").read_bytes() == before
+
+
 def test_unknown_names_are_refused_in_one_line(capsys):
     assert main(["raghu_fig2_layer"]) == 2
     said = capsys.readouterr().err

@@ -33,7 +33,7 @@ STANDARD = {"numpy", "pandas"}
 SILENT = {"base", "nets", "measure", "draw", "learn", "probe", "rl"}
 """Floors that open no files."""
 
-WRITERS = {"mamlprobe/draw/style.py", "mamlprobe/nets/compiled.py"}
+WRITERS = {"mamlprobe/draw/files.py", "mamlprobe/nets/compiled.py"}
 """The exceptions: a figure is saved where its bytes are made, and compiled kernels are kept."""
 
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "read_csv", "to_csv", "mkdir", "unlink"}

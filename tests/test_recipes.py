@@ -19,9 +19,10 @@ from mamlprobe.learn.theta import init
 from mamlprobe.nets.build import build
 from mamlprobe.probe.variants import nil
 from mamlprobe.published import PUBLISHED
-from mamlprobe.recipes import CURVES, LEARNERS, PRESETS, RECIPES, recipe
+from mamlprobe.recipes import LEARNERS, PRESETS, RECIPES, recipe
 from mamlprobe.runs.experiment import Experiment, run_name
 from mamlprobe.runs.folder import load_run
+from mamlprobe.sinusoid_recipes import SINUSOID
 from mamlprobe.training.labels import by_class, head_rows, training_tasks
 from mamlprobe.training.loop import train
 from tests.test_cli import write_images
@@ -47,7 +48,7 @@ def test_every_recipe_is_a_whole_experiment_in_every_size_it_has(name, preset):
 def test_every_method_has_a_learner_and_every_learner_all_sizes():
     assert {each.sizes["quick"].method.name for each in LEARNERS.values()} >= set(METHODS)
     assert all(tuple(each.sizes) == PRESETS for each in LEARNERS.values())
-    assert list(RECIPES) == [*LEARNERS, *CURVES, *PUBLISHED]  # so none has the name of another
+    assert list(RECIPES) == [*LEARNERS, *SINUSOID, *PUBLISHED]  # so none has the name of another
     assert len({run_name(recipe(*words)).rpartition("-")[2] for words in OFFERED}) == len(OFFERED)
 
 

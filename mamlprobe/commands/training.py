@@ -12,8 +12,9 @@ from mamlprobe.data.sources import draw
 from mamlprobe.learn.methods import Method
 from mamlprobe.nets.build import NetSpec
 from mamlprobe.published import PUBLISHED
-from mamlprobe.recipes import CURVES, LEARNERS, RECIPES, recipe
+from mamlprobe.recipes import LEARNERS, RECIPES, recipe
 from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.sinusoid_recipes import SINUSOID
 from mamlprobe.training.labels import training_tasks
 from mamlprobe.training.loop import pick_device, source_of, train_together
 
@@ -109,7 +110,7 @@ class Train:
 def listed() -> str:
     """All recipes as text: a line for each learner, and the published settings by what they have in common."""
     lines = []
-    for title, part in (("learners, in every preset:", LEARNERS), ("learners on sine curves, likewise:", CURVES)):
+    for title, part in (("learners, in every preset:", LEARNERS), ("learners on sine curves, likewise:", SINUSOID)):
         lines += [title, *(f"  {name:18} {each.about} ({each.source})" for name, each in part.items()), ""]
     lines.append("published settings, in preset paper alone:")
     kinds: dict[str, list[str]] = {}

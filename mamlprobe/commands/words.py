@@ -12,7 +12,7 @@ from mamlprobe.commands.pools import download, known_pools
 from mamlprobe.commands.probes import PROBES, accuracy_table
 from mamlprobe.commands.tables import accuracies, headline, keep, ready, show
 from mamlprobe.data.sources import load_source
-from mamlprobe.draw.style import save
+from mamlprobe.draw.files import save
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.compiled import prepare
 from mamlprobe.report import report

@@ -1,13 +1,10 @@
-"""How every figure looks: one look a name, one set of fonts and lines, and how a figure becomes a file."""
+"""How every figure looks: one look a name, one set of fonts and lines."""
 
 import math
-import os
 import re
 import zlib
 from collections.abc import Hashable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from io import BytesIO
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import matplotlib
@@ -17,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from PIL import Image
 
 from mamlprobe.base.errors import UserError, unknown
 
@@ -126,12 +122,6 @@ RC: dict[str, Any] = {
     "svg.hashsalt": "mamlprobe",
 } | {f"{axis}tick.{key}": size for axis in "xy" for key, size in _TICKS.items()}
 """The house's settings, on top of matplotlib's own defaults; a matplotlibrc at hand has no say."""
-
-_METADATA: dict[str, dict[str, str | None]] = {
-    ".png": {"Software": None},
-    ".pdf": {"CreationDate": None, "Producer": None, "Creator": None},
-    ".svg": {"Date": None, "Creator": None},
-}
 
 SIZES = {"P": 5.5, "X": 5.2, "p": 4.8, "h": 4.6, "^": 4.6, "v": 4.6, "<": 4.6, ">": 4.6}
 """Marker sizes in points that look alike; 4 for the others."""
@@ -248,49 +238,3 @@ def reference(
         else:
             drawn = line if kind == "line" or (kind == "auto" and np.size(x) > 12) else mark
             ax.plot(np.atleast_1d(x), np.atleast_1d(y), label=label, gid="reference", **drawn)
-
-
-def encode(figure: Figure, suffix: str = ".png") -> bytes:
-    """The bytes of a ``.png`` (150 dpi), ``.pdf`` or ``.svg`` file, without dates: from the same table the same bytes.
-
-    Raises:
-        UserError: the suffix is not one of the three.
-    """
-    if suffix not in _METADATA:
-        raise unknown("draw.save", "suffix", suffix, _METADATA)
-    with style():
-        buffer = BytesIO()
-        figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix])
-    return _packed(buffer) if suffix == ".png" else buffer.getvalue()
-
-
-def _packed(png: BytesIO) -> bytes:
-    """The same picture without the channels it does not use: transparency never, colours only where there are some."""
-    picture = Image.open(png).convert("RGB")
-    dots = np.asarray(picture)
-    grey = bool((dots == dots[..., :1]).all())
-    packed = BytesIO()
-    (picture.convert("L") if grey else picture).save(packed, "png", optimize=True, dpi=(150, 150))
-    return packed.getvalue()
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Writes the figure in the format of the path's suffix, making folders; readers see the old file or the new one.
-
-    Raises:
-        UserError: the suffix is not known, the folder cannot be written, or the disk is full.
-    """
-    target = Path(path)
-    data = encode(figure, target.suffix)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(data)
-        os.replace(aside, target)
-    except OSError as fault:
-        with suppress(OSError):
-            aside.unlink()
-        got = fault.strerror or type(fault).__name__
-        raise UserError(
-            "draw.save", f"{target} must be writable", got, "choose another folder or free some space"
-        ) from fault

@@ -30,7 +30,7 @@ def compiler() -> str | None:
 
 
 @lru_cache
-def library_path() -> Path | None:
+def kernels_path() -> Path | None:
     """Where the compiled kernels of this source, compiler and processor lie, or would lie; None without compiler.
 
     ``MAMLPROBE_KERNELS=off`` in the environment turns them off.
@@ -51,7 +51,7 @@ def prepare() -> bool:
 
     Until then, and where there is no compiler, nets compute with torch's own operations.
     """
-    path, tool = library_path(), compiler()
+    path, tool = kernels_path(), compiler()
     if path is None or tool is None:
         return False
     if not path.is_file():
@@ -74,7 +74,7 @@ def prepare() -> bool:
 def kernels() -> ctypes.CDLL | None:
     """The compiled kernels, if they were compiled before; the first look sets the allocator, with or without them."""
     keep_memory()
-    path = library_path()
+    path = kernels_path()
     if path is None or not path.is_file():
         return None
     try:

@@ -1,6 +1,7 @@
 """Everything that decides a training, as one value."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mamlprobe.base.errors import UserError, unknown
@@ -80,6 +81,22 @@ class Experiment:
 
 
 LABELS = ("episode", "class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A named training in its sizes, with where it comes from."""
+
+    sizes: Mapping[str, Experiment]
+    """By preset, the largest last; what has a paper's settings comes in that size alone."""
+    source: str
+    about: str
+
+    @property
+    def method(self) -> Method:
+        """The method in its largest size."""
+        return list(self.sizes.values())[-1].method
+
 
 LEAST = {
     "way": 1,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.nets.compiled import library_path
+from mamlprobe.nets.compiled import kernels_path
 from mamlprobe.runs.folder import Run
 
 PRECISIONS = {
@@ -70,7 +70,7 @@ def check(name: str, device: torch.device, kind: str) -> None:
     if name == "tf32" and device.type != "cuda":
         advice = "use a GPU, or precision='float32' (--precision float32)"
         raise UserError("train", "precision 'tf32' must have an effect", "a CPU, where it has none", advice)
-    if name == "bfloat16" and device.type == "cpu" and kind == "conv4" and library_path() is not None:
+    if name == "bfloat16" and device.type == "cpu" and kind == "conv4" and kernels_path() is not None:
         got = "kernels compiled for the CPU, which compute in float32"
         advice = "use a GPU, or set MAMLPROBE_KERNELS=off in the environment"
         raise UserError("train", "precision 'bfloat16' must reach the net", got, advice)

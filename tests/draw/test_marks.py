@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.draw.files import encode
 from mamlprobe.draw.heatmaps import grid
 from mamlprobe.draw.marks import mark_bar
-from mamlprobe.draw.style import canvas, encode
+from mamlprobe.draw.style import canvas
 
 
 def test_a_bar_is_marked_at_the_value_and_named():

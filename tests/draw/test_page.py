@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.draw.files import encode
 from mamlprobe.draw.page import Section, page
-from mamlprobe.draw.style import canvas, encode
+from mamlprobe.draw.style import canvas
 
 VOID = {"meta", "img", "br", "link"}
 

@@ -256,20 +256,20 @@ def test_values_that_are_not_finite_stay_so(take):
 def test_compiling_once_is_enough(tmp_path, monkeypatch):
     if compiled.compiler() is None:
         pytest.skip("no C++ compiler")
-    path = compiled.library_path()
+    path = compiled.kernels_path()
     assert path is not None
     before = path.stat().st_mtime_ns
     assert compiled.prepare()
     assert path.stat().st_mtime_ns == before
     monkeypatch.setenv("MAMLPROBE_KERNELS", "off")
-    compiled.library_path.cache_clear()
+    compiled.kernels_path.cache_clear()
     compiled.kernels.cache_clear()
     try:
         assert not compiled.prepare()
         assert compiled.kernels() is None
     finally:
         monkeypatch.undo()
-        compiled.library_path.cache_clear()
+        compiled.kernels_path.cache_clear()
         compiled.kernels.cache_clear()
 
 
@@ -279,12 +279,12 @@ def test_a_compiler_that_fails_leaves_the_general_route(tmp_path, monkeypatch):
     tool.chmod(0o755)
     monkeypatch.setenv("CXX", str(tool))
     monkeypatch.setenv("MAMLPROBE_CACHE", str(tmp_path / "cache"))
-    compiled.library_path.cache_clear()
+    compiled.kernels_path.cache_clear()
     compiled.kernels.cache_clear()
     try:
         assert not compiled.prepare()
         assert list((tmp_path / "cache").iterdir()) == []
     finally:
         monkeypatch.undo()
-        compiled.library_path.cache_clear()
+        compiled.kernels_path.cache_clear()
         compiled.kernels.cache_clear()

@@ -222,13 +222,13 @@ def test_a_precision_without_effect_is_refused(experiment, pool, tmp_path, monke
     assert told(experiment, pool, tmp_path, "bfloat").startswith(line[:-1])
     line = "train: precision 'tf32' must have an effect, got a CPU, where it has none; "
     assert told(experiment, pool, tmp_path, "tf32") == line + "use a GPU, or precision='float32' (--precision float32)"
-    monkeypatch.setattr(precision, "library_path", lambda: tmp_path)
+    monkeypatch.setattr(precision, "kernels_path", lambda: tmp_path)
     line = (
         "train: precision 'bfloat16' must reach the net, got kernels compiled for the CPU, which compute in float32; "
     )
     advice = "use a GPU, or set MAMLPROBE_KERNELS=off in the environment"
     assert told(experiment, pool, tmp_path, "bfloat16") == line + advice
-    monkeypatch.setattr(precision, "library_path", lambda: None)
+    monkeypatch.setattr(precision, "kernels_path", lambda: None)
     precision.check("bfloat16", CPU, "conv4")
     for name in precision.PRECISIONS:
         precision.check(name, torch.device("cuda"), "conv4")
