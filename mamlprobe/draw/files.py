@@ -1,0 +1,74 @@
+"""How a figure becomes a file."""
+
+import os
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.draw.style import style
+
+_METADATA: dict[str, dict[str, str | None]] = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    ".svg": {"Date": None, "Creator": None},
+}
+
+HEAVY = 200_000
+"""Bytes of a picture that are too many for a page of them."""
+
+
+def encode(figure: Figure, suffix: str = ".png") -> bytes:
+    """The bytes of a ``.png`` (150 dpi), ``.pdf`` or ``.svg`` file, without dates: from the same table the same bytes.
+
+    Raises:
+        UserError: the suffix is not one of the three.
+    """
+    if suffix not in _METADATA:
+        raise unknown("draw.save", "suffix", suffix, _METADATA)
+    with style():
+        buffer = BytesIO()
+        figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix])
+    return _packed(buffer) if suffix == ".png" else buffer.getvalue()
+
+
+def _packed(png: BytesIO) -> bytes:
+    """The same picture without the channels it does not use: transparency never, colours only where there are some.
+
+    One of more than `HEAVY` bytes is given the 256 colours nearest to its own.
+    """
+    picture = Image.open(png).convert("RGB")
+    dots = np.asarray(picture)
+    grey = bool((dots == dots[..., :1]).all())
+    packed = BytesIO()
+    (picture.convert("L") if grey else picture).save(packed, "png", optimize=True, dpi=(150, 150))
+    if packed.tell() > HEAVY:
+        packed = BytesIO()
+        picture.quantize(256, dither=Image.Dither.NONE).save(packed, "png", optimize=True, dpi=(150, 150))
+    return packed.getvalue()
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Writes the figure in the format of the path's suffix, making folders; readers see the old file or the new one.
+
+    Raises:
+        UserError: the suffix is not known, the folder cannot be written, or the disk is full.
+    """
+    target = Path(path)
+    data = encode(figure, target.suffix)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(data)
+        os.replace(aside, target)
+    except OSError as fault:
+        with suppress(OSError):
+            aside.unlink()
+        got = fault.strerror or type(fault).__name__
+        raise UserError(
+            "draw.save", f"{target} must be writable", got, "choose another folder or free some space"
+        ) from fault
