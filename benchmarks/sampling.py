@@ -1,4 +1,7 @@
-"""Sampling: a meta-batch of episodes by `mp.sample`, and by a DataLoader with an episode sampler in Python."""
+"""Sampling: a meta-batch of episodes by `mp.sample`, and by a DataLoader with an episode sampler in Python.
+
+Each alone after other work, as in training, with cold caches; and several one after another, the time of one of them.
+"""
 
 import random
 from collections.abc import Iterator
@@ -18,6 +21,9 @@ from mamlprobe.data.pool import Pool
 
 CLASSES = {"A": (1000, 20), "B": (64, 60), "tiny": (6, 8)}
 """Work -> classes and items a class."""
+
+SEVERAL = 20
+"""Meta-batches drawn one after another."""
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -95,8 +101,16 @@ def rows(options: Options) -> Iterator[Row]:
             "mamlprobe": partial(mp.sample, pool.to(device), split="train", seed=0, **shape),
             "DataLoader": Loader(work, pool.images, device),
         }
-        label = f"{work.name} sampling"
-        times = interleaved(calls, rounds=options.rounds, warmup=options.warmup, device=device, label=label)
-        for name in calls:
-            keys = {"part": "sampling", "work": work.name, "arm": name, "tasks": work.tasks}
-            yield keys | summary(times, name, ("DataLoader",))
+        for route, count in (("after other work", 1), (f"{SEVERAL} in a row", SEVERAL)):
+            turns = {name: partial(_several, call, count) for name, call in calls.items()}
+            label = f"{work.name} sampling"
+            times = interleaved(turns, rounds=options.rounds, warmup=options.warmup, device=device, label=label)
+            times = {name: [spent / count for spent in mine] for name, mine in times.items()}
+            for name in calls:
+                keys = {"part": "sampling", "work": work.name, "arm": name, "route": route, "tasks": work.tasks}
+                yield keys | summary(times, name, ("DataLoader",))
+
+
+def _several(call: Call, count: int) -> None:
+    for _ in range(count):
+        call()

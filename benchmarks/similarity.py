@@ -4,7 +4,8 @@ The peer is written here from what that routine does by default: the joint covar
 whatever it is given; blocks scaled by their largest entry; the square roots of the blocks' pseudo-inverses by
 eigenvectors; the SVD of the whitened block; the means of the channels. It takes channels as rows: from a net come rows
 of samples, so the first of its arms is given views, and two are given copies made before the clock starts. It has no
-CKA, while our times are of CCA and CKA together. Alone: ``python -m benchmarks.similarity``.
+CKA, while our times are of CCA and CKA together: the arm to which the ratios are has the debiased CKA of features
+(Kornblith et al. 2019) in NumPy beside it. Alone: ``python -m benchmarks.similarity``.
 """
 
 import time
@@ -29,7 +30,7 @@ REST = 0.1
 """Seconds before every call: NumPy's threads spin for a while after their work, on the cores of the next."""
 
 OURS, PEER = "mamlprobe", "google/svcca"
-REFERENCE = f"{PEER}, float32 views"
+REFERENCE = f"{PEER} and CKA, float32 views"
 
 Values = tuple[float, ...]
 """Mean CCA, and CKA where the arm has it."""
@@ -74,7 +75,8 @@ def arms(x: Tensor, y: Tensor) -> dict[str, Callable[[], Values]]:
         f"{OURS}, streamed float32": lambda: streamed(x, y),
         f"{OURS}, streamed float64": lambda: streamed(*doubled),
         f"{OURS}, spectrum": lambda: (cca(spectrum(x), spectrum(y)), cka(x, y)),
-        REFERENCE: lambda: joint_covariance(*views),
+        REFERENCE: lambda: (*joint_covariance(*views), feature_cka(*views)),
+        f"{PEER}, float32 views": lambda: joint_covariance(*views),
         f"{PEER}, float32 turned before": lambda: joint_covariance(*turned),
         f"{PEER}, float64 turned before": lambda: joint_covariance(*turned64),
     }
@@ -99,6 +101,19 @@ def joint_covariance(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], e
     rho = np.linalg.svd(halves[0] @ cross @ halves[1])[1]
     _means = x.mean(1), y.mean(1)
     return (float(rho.mean()),)
+
+
+def feature_cka(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> float:
+    """Debiased linear CKA of x [F, R], y [G, R]."""
+    x, y = (side - side.mean(1, keepdims=True) for side in (x, y))
+    n, norms = x.shape[1], [np.square(side).sum(0) for side in (x, y)]
+
+    def product(i: int, j: int) -> float:
+        whole = float(np.square(((x, y)[i]) @ ((x, y)[j]).T).sum())
+        each = float(norms[i] @ norms[j]) * n / (n - 2)
+        return whole - each + float(norms[i].sum()) * float(norms[j].sum()) / ((n - 1) * (n - 2))
+
+    return product(0, 1) / (product(0, 0) * product(1, 1)) ** 0.5
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -33,11 +34,28 @@ def random_keys(*words: int | str, shape: tuple[int, ...], device: torch.device 
     The counter-based generator SplitMix64 (Steele, Lea, Flood 2014): entry i is a bijective mix of key + i * gamma,
     so the numbers are the same on every device and nothing is carried from call to call.
     """
-    z = torch.arange(1, math.prod(shape) + 1, dtype=torch.int64, device=device)
-    z.mul_(_GAMMA).add_(key(*words))
+    return key_sets([words], [shape], device=device)[0]
+
+
+def key_sets(
+    names: Sequence[tuple[int | str, ...]], shapes: Sequence[tuple[int, ...]], *, device: torch.device | str = "cpu"
+) -> list[Tensor]:
+    """`random_keys` of several tuples of words in one pass, each with its shape: the same numbers as alone."""
+    counts = [math.prod(shape) for shape in shapes]
+    z = torch.arange(1, sum(counts) + 1, dtype=torch.int64, device=device).mul_(_GAMMA)
+    begin = 0
+    for words, count, part in zip(names, counts, torch.split(z, counts), strict=True):
+        part.add_(_signed(key(*words) - begin * _GAMMA))
+        begin += count
     _fold(z, 30)
     z.mul_(_MIX1)
     _fold(z, 27)
     z.mul_(_MIX2)
     _fold(z, 31)
-    return (z >> 1).bitwise_and_((1 << 63) - 1).reshape(shape)
+    parts = torch.split((z >> 1).bitwise_and_((1 << 63) - 1), counts)
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _signed(value: int) -> int:
+    """The int64 that is congruent to the value modulo 2^64."""
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)

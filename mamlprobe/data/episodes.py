@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.base.streams import random_keys
+from mamlprobe.base.streams import key_sets
 from mamlprobe.data.pool import Pool
 
 
@@ -168,23 +168,26 @@ def sample(
 
     items, each = pool.images.shape[1], shot + query
     words, device = (seed, "episodes", split, index), pool.device
-    classes = ids[_smallest(random_keys(*words, "classes", shape=(tasks, len(ids)), device=device), way)]
-    keys = random_keys(*words, "items", shape=(tasks, way, items), device=device)
+    shapes = [(tasks, len(ids)), (tasks, way, items)]
+    class_keys, keys = key_sets([(*words, "classes"), (*words, "items")], shapes, device=device)
+    classes = ids[_smallest(class_keys, way)]
     if fewest < items:
         absent = torch.arange(items, device=device) >= pool.counts[classes][:, :, None]
         keys = keys.masked_fill(absent, torch.iinfo(torch.int64).max)
     chosen = _smallest(keys, each)
 
     places = chosen + items * classes[:, :, None]
-    flat = pool.images.flatten(0, 1)
+    sets = {"support": slice(shot), "query": slice(shot, each)}
+    rows = torch.cat([places[:, :, part].flatten() for part in sets.values()])
+    inputs = pool.floats(pool.images.flatten(0, 1).index_select(0, rows)).split(
+        [tasks * way * shot, tasks * way * query]
+    )
     labels = torch.arange(way, device=device)[:, None]
     parts: dict[str, Tensor] = {"class_ids": classes}
-    for name, part in (("support", slice(shot)), ("query", slice(shot, each))):
-        rows = places[:, :, part].flatten()
-        count = len(rows) // tasks
-        inputs = pool.floats(flat.index_select(0, rows))
-        parts[f"{name}_x"] = inputs.reshape(tasks, count, *pool.image_shape)
-        parts[f"{name}_y"] = labels.expand(way, count // way).flatten().repeat(tasks, 1)
+    for (name, part), x in zip(sets.items(), inputs, strict=True):
+        count = len(x) // (tasks * way)
+        parts[f"{name}_x"] = x.view(tasks, way * count, *pool.image_shape)
+        parts[f"{name}_y"] = labels.expand(tasks, way, count).flatten(1)
         parts[f"{name}_items"] = chosen[:, :, part].flatten(1)
     return Episodes(**parts)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mamlprobe.base.streams import generator, key, random_keys
+from mamlprobe.base.streams import generator, key, key_sets, random_keys
 from tests.oracles import splitmix64
 
 
@@ -74,3 +74,11 @@ def test_nothing_is_carried_from_call_to_call():
 def test_empty_shapes():
     assert random_keys(1, shape=(0, 3)).shape == (0, 3)
     assert random_keys(1, shape=()).shape == ()
+
+
+def test_several_streams_in_one_pass_are_those_of_one_at_a_time():
+    names, shapes = [(3, "x"), (3, "y", 1), (0,)], [(2, 5), (0, 4), (7,)]
+    found = key_sets(names, shapes)
+    for words, shape, each in zip(names, shapes, found, strict=True):
+        assert torch.equal(each, random_keys(*words, shape=shape))
+        assert each.shape == shape

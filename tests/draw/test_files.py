@@ -107,7 +107,7 @@ def test_save_on_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_heavy_picture_has_256_colours_near_its_own(monkeypatch):
-    """Of smooth colours, which compress badly: smaller, and of one dot in a hundred at most a channel moved by more than 12 of 255."""
+    """Of smooth colours, which compress badly: smaller, and at most one dot in a hundred moved by more than 12."""
     figure, axes = st.canvas(1, 1)
     ramp = np.linspace(0, 1, 400)
     axes[0, 0].imshow(np.hypot(ramp[:, None], ramp), cmap="viridis")
