@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from mamlprobe.probe.certify import certify
     from mamlprobe.probe.contrast import Decomposition, decompose
     from mamlprobe.probe.cosine import cosine_classes, cosine_maps
+    from mamlprobe.probe.distance import weight_distance
     from mamlprobe.probe.layers import similarity
+    from mamlprobe.probe.pairs import Model, pair_similarity
     from mamlprobe.probe.record import record
     from mamlprobe.probe.shares import contrast_table
     from mamlprobe.probe.variants import variants
@@ -61,7 +63,9 @@ _HOMES = {
     "probe.certify": "certify",
     "probe.contrast": "Decomposition decompose",
     "probe.cosine": "cosine_classes cosine_maps",
+    "probe.distance": "weight_distance",
     "probe.layers": "similarity",
+    "probe.pairs": "Model pair_similarity",
     "probe.record": "record",
     "probe.shares": "contrast_table",
     "probe.variants": "variants",
@@ -82,6 +86,7 @@ __all__ = [
     "Experiment",
     "Inner",
     "Method",
+    "Model",
     "NetSpec",
     "Norm",
     "Outer",
@@ -109,6 +114,7 @@ __all__ = [
     "meta_gradient",
     "meta_gradients",
     "mlp",
+    "pair_similarity",
     "prepare",
     "pwcca",
     "recipe",
@@ -119,6 +125,7 @@ __all__ = [
     "train",
     "train_together",
     "variants",
+    "weight_distance",
     "wrap",
 ]
 

@@ -256,6 +256,32 @@ def test_probes_print_and_write(probe, run, tmp_path, capsys):
     assert any(re.search(r"\d \[-?\d+\.\d+, -?\d+\.\d+\]", line) for line in printed)
 
 
+def test_layers_of_two_runs_and_of_two_updates_of_one(runs, run, tmp_path, capsys):
+    out, figure = tmp_path / "table.csv", tmp_path / "figure.png"
+    words = ["--episodes", "3", "--out", str(out)]
+    assert main(["probe", "layers", *map(str, runs), *words, "--figure", str(figure)]) == 0
+    table = pd.read_csv(out)
+    assert tuple(table.columns[: len(KEYS)]) == KEYS
+    assert set(table["run_b"]) == {Path(runs[1]).name}
+    assert set(table["moment"]) == {"before", "after"}
+    assert figure.is_file()
+    assert f"against {Path(runs[1]).name} at update" in capsys.readouterr().out
+    assert main(["probe", "layers", f"{run}@0", f"{run}@1", *words]) == 0
+    table = pd.read_csv(out)
+    assert (set(table["update"]), set(table["update_b"])) == ({0}, {1})
+    assert main(["probe", "layers", f"{run}@1", f"{run}@1", *words]) == 0
+    table = pd.read_csv(out)
+    assert (table["value"].dropna() - 1).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("probe", "count"), [("layers", 0), ("layers", 3), ("freeze", 2)])
+def test_too_many_or_too_few_runs_are_refused_in_one_line(probe, count, run, capsys):
+    assert main(["probe", probe, *[str(run)] * count, "--episodes", "2"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "must be asked of one run" in said
+
+
 def test_a_report_on_two_runs(runs, tmp_path, capsys):
     out = tmp_path / "report.html"
     assert main(["report", *map(str, runs), "--out", str(out), "--episodes", "4"]) == 0

@@ -24,11 +24,11 @@ MAP = "map"
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A question to a run."""
+    """A question to a run, or to two."""
 
     about: str
-    table: Callable[[Case], pd.DataFrame]
-    """Tidy, with the columns `KEYS`."""
+    table: Callable[..., pd.DataFrame]
+    """Of the case, or of the two: tidy, with the columns `KEYS`."""
     summary: Callable[[pd.DataFrame], pd.DataFrame]
     """What is printed."""
     figure: Callable[[pd.DataFrame], Figure]

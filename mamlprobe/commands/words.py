@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg, subcommand
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.commands.cases import Case, open_case
+from mamlprobe.commands.pairs import PAIRS
 from mamlprobe.commands.pools import download, known_pools
 from mamlprobe.commands.probes import PROBES, accuracy_table
 from mamlprobe.commands.tables import accuracies, headline, keep, ready, show
@@ -48,10 +49,12 @@ class Tasks:
     """auto, cpu, cuda or cuda:<number>."""
 
     def case(self, run: str, episodes: int) -> Case:
-        """The run in this folder with so many of these tasks."""
+        """The run in this folder with so many of these tasks; FOLDER@100 names its update too."""
+        folder, _, update = run.rpartition("@")
+        named = update.isdecimal() and folder != "" and not Path(run).exists()
         return open_case(
-            run,
-            update=self.update,
+            folder if named else run,
+            update=int(update) if named else self.update,
             split=self.split,
             tasks=episodes,
             shot=self.shot,
@@ -93,7 +96,10 @@ class Probe(Tasks):
     probe: Annotated[
         Positional[str], arg(metavar="PROBE", help="; ".join(f"{name}: {each.about}" for name, each in PROBES.items()))
     ]
-    run_folder: Annotated[Positional[str], arg(metavar="RUN", help="Folder of the run.")]
+    runs: Annotated[
+        Positional[tuple[str, ...]],
+        arg(metavar="RUN", help="Folder of the run, or FOLDER@UPDATE; layers compares two of them on the same tasks."),
+    ]
     episodes: int = 20
     """Number of tasks."""
     out: str | None = None
@@ -107,9 +113,16 @@ class Probe(Tasks):
             raise unknown("probe", "probe", self.probe, PROBES)
         ready(self.out)
         ready(self.figure, *FIGURES)
-        probe = PROBES[self.probe]
-        table = probe.table(self.case(self.run_folder, self.episodes))
+        most = 2 if self.probe in PAIRS else 1
+        if not 1 <= len(self.runs) <= most:
+            must = f"{self.probe} must be asked of one run{' or two' if most == 2 else ''}"
+            raise UserError("probe", must, len(self.runs), "name the folder of a run")
+        probe = (PAIRS if len(self.runs) == 2 else PROBES)[self.probe]
+        cases = [self.case(run, self.episodes) for run in self.runs]
+        table = probe.table(*cases)
         print(headline(table))
+        if len(cases) == 2:
+            print(f"against {cases[1].name} at update {cases[1].update}")
         show(probe.summary(table))
         keep(table, self.out)
         if self.figure is not None:

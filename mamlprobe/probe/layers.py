@@ -1,6 +1,6 @@
 """How similar is each layer before and after the inner loop? (Raghu et al. 2020, figure 2)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -55,11 +55,7 @@ def similarity(
     Raises:
         UserError: unknown measure, layer or inputs; a step the method does not take, or none at all.
     """
-    for name in measures or ("",):
-        if name not in MEASURES:
-            raise unknown("layers", "measure", name, MEASURES)
-    if inputs not in ("query", "support"):
-        raise unknown("layers", "inputs", inputs, ("query", "support"))
+    chosen(measures, inputs)
     last = method.inner.test_steps
     steps = tuple(range(1, last + 1)) if steps is None else tuple(steps)
     if not steps or any(not 0 <= step <= last for step in steps):
@@ -69,20 +65,42 @@ def similarity(
     names = tuple(layers or net.layers)
     before = activations(net, path[0], x, layers=names)
     after = {step: activations(net, path[step], x, layers=names) for step in steps}
-    found: list[dict[str, object]] = []
-    for layer in names:
-        for features in dict.fromkeys(MEASURES[name][0] for name in measures):
-            wanted = [name for name in measures if MEASURES[name][0] == features]
-            start = as_rows(before[layer], features)
-            ends = {step: as_rows(maps[layer], features) for step, maps in after.items()}
-            group = start.shape[1] // x.shape[1]
-            for task in range(episodes.tasks):
-                pairs = {step: end[task] for step, end in ends.items()}
-                for row in _compare(start[task], pairs, wanted, group, seed + task):
-                    found.append({"task": task, "layer": layer, "features": features, **row})
+    found = [
+        {"layer": layer, **row}
+        for layer in names
+        for row in compared(before[layer], {step: maps[layer] for step, maps in after.items()}, measures, seed=seed)
+    ]
     table = pd.DataFrame(found).assign(inputs=inputs, norm=method.norm.statistics, episodes=manifest(episodes))
     columns = "task layer step measure features inputs rows width ratio value floor norm episodes"
     return table[columns.split()]
+
+
+def chosen(measures: Sequence[str], inputs: str) -> None:
+    """Refuses measures and inputs that are not there."""
+    for name in measures or ("",):
+        if name not in MEASURES:
+            raise unknown("layers", "measure", name, MEASURES)
+    if inputs not in ("query", "support"):
+        raise unknown("layers", "inputs", inputs, ("query", "support"))
+
+
+def compared(
+    start: Tensor, ends: Mapping[int, Tensor], measures: Sequence[str], *, seed: int
+) -> list[dict[str, object]]:
+    """Rows ``task step measure features rows width ratio value floor`` of activations against those of every step.
+
+    start, each of ends: ``[B, R, C, H, W]`` or ``[B, R, F]``, the same inputs in the same order.
+    """
+    found: list[dict[str, object]] = []
+    for features in dict.fromkeys(MEASURES[name][0] for name in measures):
+        wanted = [name for name in measures if MEASURES[name][0] == features]
+        first, others = as_rows(start, features), {step: as_rows(end, features) for step, end in ends.items()}
+        group = first.shape[1] // start.shape[1]
+        for task in range(len(start)):
+            pairs = {step: other[task] for step, other in others.items()}
+            for row in _compare(first[task], pairs, wanted, group, seed + task):
+                found.append({"task": task, "features": features, **row})
+    return found
 
 
 def _compare(

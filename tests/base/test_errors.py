@@ -1,5 +1,7 @@
 """The user's mistakes in one line."""
 
+import pickle
+
 import pytest
 
 from mamlprobe.base.errors import UserError, unknown
@@ -26,3 +28,10 @@ def test_unknown_names_the_nearest(name, known, line):
 
 def test_a_long_list_is_cut():
     assert str(unknown("w", "word", "?", [f"n{i}" for i in range(30)])).endswith("n0, n1, n2, n3, n4, n5, n6, n7?")
+
+
+def test_it_travels_between_processes():
+    error = UserError("conv4", "way must be positive", 0, "raise it")
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, UserError)
+    assert str(again) == str(error)

@@ -1,0 +1,75 @@
+"""How far the inner loop moves the weights of each layer: the head far, the body hardly, though it has most of them.
+
+Raghu et al. 2020, appendix B.3 (R11), with the control that the paper lacks: the same net before training. Euclidean
+distance of all weights of a layer from their start, the same relative to their norm, and by parameter. It is bounded by
+inner rate and steps, which the table names. Cost: three MAML models and some seconds.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import caption, composite
+
+ORDER = 41
+TITLE = "How far the inner loop moves the weights"
+PAPER = "Raghu et al. 2020, appendix B.3"
+MODELS = ("maml",)
+CORE = False
+SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
+QUANTITIES = {"distance": "Distance", "relative": "Distance / norm", "per parameter": "Root mean square"}
+STATES = {True: "trained", False: "before training"}
+
+
+def table(stage):
+    """Distance by layer and quantity, trained and untrained, and the body's farthest layer less the head, in logs."""
+    import numpy as np
+
+    from mamlprobe.probe.distance import weight_distance
+    from mamlprobe.stage import keyed, means
+
+    episodes, tables = stage.episodes(stage.tasks), []
+    for seed in SEEDS[stage.preset]:
+        run = stage.run("maml", seed)
+        for update in (run.updates()[0], run.updates()[-1]):
+            found = weight_distance(run.net(), run.theta(update), episodes, run.config.method)
+            tables.append(keyed(found, run, "maml", update).assign(inner_lr=run.config.method.inner.lr))
+    rows = pd.concat(tables, ignore_index=True)
+    rows["state"] = (rows["update"] > 0).map(STATES)
+    by = ["state", "quantity", "layer", "step", "parameters", "inner_lr"]
+    keys = ["state", "quantity", "step", "seed", "task", "run", "dataset", "norm", "episodes", "inner_lr"]
+    wide = rows.pivot_table("value", keys, "layer")
+    ratio = np.log(wide["head"] / wide.drop(columns="head").max(axis=1)).reset_index(name="value")
+    ratio = means(ratio.assign(layer="head / farthest of the body", parameters=0), by)
+    ratio[["value", "low", "high"]] = np.exp(ratio[["value", "low", "high"]])
+    ratio["quantity"] += ", ratio"
+    return pd.concat([means(rows, by), ratio], ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """A panel a quantity, with and without training."""
+
+    def lines(quantity):
+        mine = table[table["quantity"] == quantity]
+        return lambda ax: (draw_curves(ax, mine, x="layer", hue="state"), ax.set(ylabel="moved", ylim=(0, None)))
+
+    drawn = composite([(word, lines(name)) for name, word in QUANTITIES.items()], cols=3)
+    caption(drawn, "After the last inner step; mean over tasks and seeds. All parameters of a layer together.")
+    return drawn
+
+
+def claims(table):
+    """The head moves farther than any layer of the body."""
+    from mamlprobe.stage import claim, only
+
+    found = []
+    for quantity, word in (
+        ("distance", "the head moves farther"),
+        ("per parameter", "a weight of the head moves more"),
+    ):
+        row = only(table, quantity=f"{quantity}, ratio", state=STATES[True])
+        text = f"{word} than in any layer of the body, as a ratio (geometric mean)"
+        found.append(
+            claim("R11", text, row, side="above", bound=1.0, unit="ratio", published=">1", source="appendix B.3")
+        )
+    return found

@@ -1,0 +1,71 @@
+"""How similar are the layers of two trained models, before and after the inner loop? (Raghu et al. 2020, table 3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.tasks import adapt_tasks
+from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.params import Net
+from mamlprobe.probe.layers import MEASURES, chosen, compared
+from mamlprobe.probe.record import activations
+
+MOMENTS = ("before", "after")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A net, what it learned, and the method by which it adapts."""
+
+    net: Net
+    theta: Theta
+    method: Method
+
+
+def pair_similarity(
+    a: Model,
+    b: Model,
+    episodes: Episodes,
+    *,
+    inputs: str = "query",
+    measures: Sequence[str] = tuple(MEASURES),
+    moments: Sequence[str] = MOMENTS,
+    layers: Sequence[str] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Similarity of every layer of `a` to that of `b` on the same inputs: a row a task, layer, moment and measure.
+
+    Columns ``task layer moment measure features inputs rows width ratio value floor norm episodes``, as those of
+    `similarity`: `moment` says whether both are as they were learned ("before") or each has adapted to the task by its
+    own method ("after"); `width` is that of `a`; `norm` names the regime of both where they differ. The models may
+    differ in widths, not in the names of the layers that are compared (None: all that both have).
+
+    Raises:
+        UserError: unknown measure, inputs, moment or layer; no layer in common.
+    """
+    chosen(measures, inputs)
+    if not moments or not set(moments) <= set(MOMENTS):
+        raise UserError("pairs", f"moments must be some of {', '.join(MOMENTS)}", list(moments), "name one of them")
+    names = [name for name in a.net.layers if name in b.net.layers] if layers is None else list(layers)
+    if not names:
+        got = f"{', '.join(a.net.layers)} and {', '.join(b.net.layers)}"
+        raise UserError("pairs", "the two nets must have layers of the same name", got, "compare nets of one kind")
+    x = episodes.query_x if inputs == "query" else episodes.support_x
+    found: list[dict[str, object]] = []
+    ends = [adapt_tasks(each.net, each.theta, episodes, each.method) for each in (a, b)]
+    for moment in moments:
+        place = 0 if moment == "before" else -1
+        left, right = (
+            activations(each.net, path[place], x, layers=names) for each, path in zip((a, b), ends, strict=True)
+        )
+        for layer in names:
+            rows = compared(left[layer], {0: right[layer]}, measures, seed=seed)
+            found += [{"layer": layer, "moment": moment, **row} for row in rows]
+    norm = " and ".join(dict.fromkeys(each.method.norm.statistics for each in (a, b)))
+    table = pd.DataFrame(found).assign(inputs=inputs, norm=norm, episodes=manifest(episodes))
+    columns = "task layer moment measure features inputs rows width ratio value floor norm episodes"
+    return table[columns.split()]
