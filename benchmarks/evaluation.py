@@ -1,7 +1,6 @@
 """Evaluation: test episodes adapted by ten steps and scored, by `mp.evaluate` and by a plain loop.
 
-`mp.evaluate` scores the query set at the start and after every step; so does one of the loops, and the other only
-after the last, which is less work.
+Both score the query set at the start and after every step, and in arms of their own after the last step alone.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -19,14 +18,15 @@ from benchmarks.options import Options
 from benchmarks.plain import adapting, plain
 from benchmarks.timing import interleaved, summary
 from benchmarks.works import evaluation_flop
+from mamlprobe.learn.evaluate import Steps
 
 EVALUATED = ("B", "tiny")
 METHODS = ("maml", "anil")
 """First and second order are the same at test."""
 
 EVERY = range(TEST_STEPS + 1)
-LOOPS = {"loop, every step": EVERY, "loop, last step": EVERY[-1:]}
-"""Arm -> the steps after which the query set is scored."""
+SCORED = {"every step": EVERY, "last step": EVERY[-1:]}
+"""Route -> the steps after which the query set is scored."""
 
 AGREE = 0.01
 """Largest difference of two arms' mean accuracies, beyond one query image a task."""
@@ -43,40 +43,43 @@ def rows(options: Options) -> Iterator[Row]:
 
 def block(case: Case, options: Options) -> list[Row]:
     """The rows of one work and method."""
-    calls: dict[str, Callable[[], Tensor]] = {"mamlprobe": partial(ours, case)}
-    calls |= {name: partial(loop, case, scored) for name, scored in LOOPS.items()}
-    last = {name: float(call()[-1]) for name, call in calls.items()}
-    wrong = abs(last["mamlprobe"] - last["loop, every step"])
+    calls: dict[tuple[str, str], Callable[[], Tensor]] = {
+        ("mamlprobe", "every step"): partial(ours, case, "every"),
+        ("mamlprobe", "last step"): partial(ours, case, "last"),
+    }
+    calls |= {("loop", route): partial(loop, case, scored) for route, scored in SCORED.items()}
+    last = {key: float(call()[-1]) for key, call in calls.items()}
+    off = {key: abs(value - last["loop", "every step"]) for key, value in last.items()}
     label = f"{case.work.name} {case.method} evaluation"
     times = interleaved(
-        {**calls, **peak.probes(case.device)},
+        {**{", ".join(key): call for key, call in calls.items()}, **peak.probes(case.device)},
         rounds=options.rounds,
         warmup=options.warmup,
         device=case.device,
         label=label,
     )
     found = []
-    for name in calls:
-        row: Row = {"part": "evaluation", "work": case.work.name, "method": case.method, "arm": name}
-        row |= {"tasks": options.episodes, "steps": TEST_STEPS, "agreement": abs(last[name] - last["loop, every step"])}
-        row |= summary(times, name, ("loop, every step",))
+    for arm, route in calls:
+        row: Row = {"part": "evaluation", "work": case.work.name, "method": case.method, "arm": arm, "route": route}
+        row |= {"tasks": options.episodes, "steps": TEST_STEPS, "agreement": off[arm, route]}
+        row |= summary(times, f"{arm}, {route}", (f"loop, {route}",))
         flop = evaluation_flop(
             case.work,
             case.method,
             tasks=options.episodes,
             steps=TEST_STEPS,
-            scored=len(LOOPS.get(name, EVERY)),
+            scored=len(SCORED[route]),
         )
         row |= peak.shares(row["milliseconds"], flop, peak.gflops(times, case.device))
-        if wrong > AGREE + 1 / (case.work.way * case.work.query):
-            row["note"] = f"{WRONG} accuracies off by {wrong:.3f}"
+        if off[arm, route] > AGREE + 1 / (case.work.way * case.work.query):
+            row["note"] = f"{WRONG} accuracies off by {off[arm, route]:.3f}"
         found.append(row)
     return found
 
 
-def ours(case: Case) -> Tensor:
-    """Mean accuracy after every step [S+1], by the public function."""
-    table = mp.evaluate(case.net, case.theta, case.episodes, {"keep": case.rule})
+def ours(case: Case, steps: Steps) -> Tensor:
+    """Mean accuracy after every step [S+1], or after the last [1], by the public function."""
+    table = mp.evaluate(case.net, case.theta, case.episodes, {"keep": case.rule}, steps=steps)
     return torch.tensor(table.groupby("step")["value"].mean().to_list(), dtype=torch.float64)
 
 

@@ -53,6 +53,7 @@ SHOWN = {
     "work": "work",
     "method": "method",
     "arm": "arm",
+    "route": "route",
     "steps": "steps",
     "tasks": "tasks",
     "time": "ms [lowest, highest]",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,9 @@ LEAST = 25
 """Tasks held at a time, at least, on any other device."""
 
 QUANTITIES = ("accuracy", "loss")
+
+Steps = Literal["every", "last"]
+"""After which test steps a task is scored."""
 
 
 def tasks_at_a_time(episodes: Episodes) -> int:
@@ -49,20 +53,22 @@ def evaluate(
     episodes: Episodes,
     variants: Mapping[str, Method],
     *,
+    steps: Steps = "every",
     chunk: int | None = None,
     advance: Callable[[int], object] = lambda tasks: None,
 ) -> pd.DataFrame:
     """Query accuracy (a fraction) of every task after every test step under every variant: one row each.
 
     Columns ``variant task step quantity value norm episodes``; `norm` is the regime, `episodes` the manifest. Variants
-    see the same episodes, so their rows pair by task. `chunk` tasks are held in memory at a time, None for what
+    see the same episodes, so their rows pair by task. With `steps` "last" each variant's last test step alone is
+    scored: to score a step often costs more than to take it. `chunk` tasks are held in memory at a time, None for what
     suits the device; what variants share is computed once for them. `advance` is called with the number of tasks done
     since its last call, for every variant.
 
     Raises:
-        UserError: no variants, a chunk below 1.
+        UserError: no variants, a chunk below 1, other steps.
     """
-    return query_table(net, theta, episodes, variants, quantity="accuracy", chunk=chunk, advance=advance)
+    return query_table(net, theta, episodes, variants, quantity="accuracy", steps=steps, chunk=chunk, advance=advance)
 
 
 def query_table(
@@ -72,29 +78,33 @@ def query_table(
     variants: Mapping[str, Method],
     *,
     quantity: str,
+    steps: Steps = "every",
     chunk: int | None = None,
     advance: Callable[[int], object] = lambda tasks: None,
 ) -> pd.DataFrame:
     """As `evaluate`, for the quantity "accuracy" or "loss".
 
     Raises:
-        UserError: another quantity, no variants, a chunk below 1.
+        UserError: another quantity, no variants, a chunk below 1, other steps.
     """
     if quantity not in QUANTITIES:
         raise unknown("evaluate", "quantity", quantity, QUANTITIES)
+    if steps not in get_args(Steps):
+        raise unknown("evaluate", "choice of steps", steps, get_args(Steps))
     if not variants:
         raise UserError("evaluate", "there must be at least one variant", 0, 'give {"keep": method}')
     parts: dict[str, list[Tensor]] = {label: [] for label in variants}
     for batch in chunks(episodes, tasks_at_a_time(episodes) if chunk is None else chunk):
         known: Known = {}
         for label, method in variants.items():
-            values = _values(net, theta, batch, method, quantity=quantity, known=known)
+            values = _values(net, theta, batch, method, quantity=quantity, last=steps == "last", known=known)
             parts[label].append(values.cpu())
             advance(batch.tasks)
     tables, digest = [], manifest(episodes)
     for label, method in variants.items():
         grid = torch.cat(parts[label]).double().numpy()
         task, step = np.indices(grid.shape)
+        step += method.inner.test_steps if steps == "last" else 0
         tables.append(
             pd.DataFrame({"variant": label, "task": task.ravel(), "step": step.ravel(), "value": grid.ravel()}).assign(
                 quantity=quantity, norm=method.norm.statistics, episodes=digest
@@ -105,14 +115,16 @@ def query_table(
 
 
 @torch.no_grad()
-def _values(net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, known: Known) -> Tensor:
-    """The quantity of every task after every test step [B, S+1]."""
+def _values(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, last: bool, known: Known
+) -> Tensor:
+    """The quantity of every task after every test step [B, S+1], or after the last one [B, 1]."""
     frozen = replace(method, inner=replace(method.inner, adapts=()))
     first, _, _ = tasks_at(net, theta, episodes, frozen, stage="test", known=known)  # at step 0 nothing has moved
     tasks, path = paths(net, theta, episodes, method, stage="test", track="none", known=known)
     values = []
-    for step, params in enumerate(path):
-        logits = (tasks if step else first).query_logits(params, step=step)
+    for step in range(len(path) - 1 if last else 0, len(path)):
+        logits = (tasks if step else first).query_logits(path[step], step=step)
         if quantity == "accuracy":
             values.append(task_accuracies(logits, episodes.query_y))
         else:

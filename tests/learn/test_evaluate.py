@@ -5,6 +5,7 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -307,3 +308,18 @@ def test_an_unknown_quantity(classes):
     with pytest.raises(UserError) as error:
         query_table(NET, start(), classes(), {"keep": method()}, quantity="accuracies")
     assert str(error.value) == ("evaluate: the quantity must be a known one, got 'accuracies'; did you mean accuracy?")
+
+
+@pytest.mark.parametrize("quantity", ["accuracy", "loss"])
+def test_the_last_step_alone_is_the_last_of_every_step(classes, quantity):
+    variants = {"long": method(steps=3), "none": method(steps=0), "head": method("head.*")}
+    words = (NET, start(), classes(tasks=4), variants)
+    every = query_table(*words, quantity=quantity)
+    last = query_table(*words, quantity=quantity, steps="last")
+    wanted = every[every.step == every.groupby("variant").step.transform("max")]
+    pd.testing.assert_frame_equal(last, wanted.reset_index(drop=True))
+
+
+def test_other_steps_are_refused(classes):
+    with pytest.raises(UserError, match="choice of steps must be a known one, got 'first'"):
+        evaluate(NET, start(), classes(), {"keep": method()}, steps="first")
