@@ -60,7 +60,7 @@ def test_operations_are_those_that_torch_counts_in_the_loop(method):
 
 
 @pytest.mark.parametrize("method", evaluation.METHODS)
-@pytest.mark.parametrize("scored", evaluation.LOOPS.values())
+@pytest.mark.parametrize("scored", evaluation.SCORED.values())
 def test_operations_of_the_evaluation(method, scored):
     found = convolutions(lambda: evaluation.loop(tiny(method, tasks=2), scored))
     assert found == works.evaluation_flop(TINY, method, tasks=2, steps=10, scored=len(scored))
@@ -101,10 +101,11 @@ def test_an_iteration_takes_adams_step(arm):
 def test_evaluations_agree_at_every_step(method, monkeypatch):
     monkeypatch.setattr("benchmarks.cases.INNER_LR", 0.5)
     case = tiny(method, tasks=5)
-    ours, theirs = evaluation.ours(case), evaluation.loop(case, evaluation.EVERY)
+    ours, theirs = evaluation.ours(case, "every"), evaluation.loop(case, evaluation.EVERY)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
     assert len(set(ours.tolist())) > 1
     assert evaluation.loop(case, evaluation.EVERY[-1:]).tolist() == [theirs[-1]]
+    assert evaluation.ours(case, "last").tolist() == [ours[-1]]
 
 
 def test_recordings_agree():

@@ -47,7 +47,7 @@ def pieces(episodes):
 
 def grid(table):
     """Values [B, S+1] of a table of one variant."""
-    return table.pivot(index="task", columns="step", values="value").to_numpy()
+    return table.pivot_table(index="task", columns="step", values="value").to_numpy()
 
 
 def by_loop(theta, episodes, adapts, steps, norm, loss):
