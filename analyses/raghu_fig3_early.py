@@ -1,0 +1,86 @@
+"""When does reuse begin? Freezing the body, and similarity before and after the inner loop, in the course of training.
+
+Raghu et al. 2020, figure 3 and appendix B.5 (R4, R13), with the start of training as the control that the paper lacks.
+The same test tasks at every checkpoint. Published checkpoints: 10,000, 20,000 and 30,000 updates, miniImageNet. Cost:
+two MAML models and a minute.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import caption, composite
+
+ORDER = 42
+TITLE = "Reuse in the course of training"
+PAPER = "Raghu et al. 2020, figure 3"
+MODELS = ("maml",)
+CORE = False
+LEAST = -2.0
+"""Points that freezing the whole body may cost."""
+SIMILAR = 0.9
+
+
+def table(stage):
+    """Accuracy in percent with nothing and with the body frozen, their paired difference, and CCA, by update."""
+    from mamlprobe.probe.layers import similarity
+    from mamlprobe.probe.variants import prefixes
+    from mamlprobe.stage import difference, last_step, means
+
+    def ends(net, method):
+        found = list(prefixes(net, method).values())
+        return {"nothing": found[0], "the body": found[-1]}
+
+    def alike(net, theta, method):
+        return similarity(net, theta, few, method, measures=("cca_top98",), steps=(method.inner.test_steps,))
+
+    few = stage.episodes(stage.few)
+    rows = last_step(stage.score(MODELS, ends, lambda run: run.updates()))
+    on = ("seed", "task", "update")
+    cost = difference(rows, "variant", "the body", "nothing", on=on)
+    cca = stage.probe(MODELS, alike, lambda run: run.updates())
+    parts = {"accuracy": (rows, ["update", "variant"]), "cost": (cost, ["update", "variant"])}
+    parts["cca"] = (cca, ["update", "layer", "measure", "rows", "width"])
+    return pd.concat([means(each, by).assign(quantity=name) for name, (each, by) in parts.items()], ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """Accuracy by update, what freezing costs, and CCA by layer at every checkpoint."""
+    of = {name: table[table["quantity"] == name] for name in ("accuracy", "cost", "cca")}
+    frozen = of["accuracy"].assign(frozen=of["accuracy"]["variant"])
+    cca = of["cca"].assign(updates=[f"{update} updates" for update in of["cca"]["update"]])
+
+    def accuracy(ax):
+        draw_curves(ax, frozen, x="update", hue="frozen")
+        ax.set(xlabel="update", ylabel="accuracy (%)")
+
+    def cost(ax):
+        draw_curves(ax, of["cost"], x="update", hue=None)
+        ax.set(xlabel="update", ylabel="body frozen - nothing (points)")
+        ax.axhline(0, color="#888888", linewidth=0.8, zorder=1)
+
+    def alike(ax):
+        draw_curves(ax, cca, x="layer", hue="updates")
+        ax.set(ylabel="CCA (top 98 %)", ylim=(-0.05, 1.05))
+
+    drawn = composite([("Frozen in the inner loop", accuracy), ("Cost of freezing", cost), ("Before, after", alike)])
+    caption(drawn, "Update 0 is the net before training. The same test tasks at every checkpoint.")
+    return drawn
+
+
+def claims(table):
+    """At every checkpoint after the start freezing costs little, and the body is similar before and after."""
+    from mamlprobe.stage import claim
+
+    later = table[table["update"] > 0]
+    cost, cca = (later[later["quantity"] == name] for name in ("cost", "cca"))
+    worst = cost.loc[cost["low"].idxmin()]
+    text = f"freezing the body costs at most {-LEAST:g} points at every checkpoint (worst: update {worst['update']})"
+    found = [claim("R4", text, worst, side="above", bound=LEAST, unit="points", source="figure 3")]
+    body = cca[cca["layer"] != "head"]
+    worst = body.loc[body["low"].idxmin()]
+    text = (
+        f"CCA of every conv layer is above {SIMILAR} at every checkpoint (lowest: {worst['layer']}, {worst['update']})"
+    )
+    row = {"side": "above", "bound": SIMILAR, "unit": "cca_top98", "published": f">{SIMILAR}", "source": "figure 3"}
+    return [*found, claim("R4", text, worst, **row)]
