@@ -31,7 +31,7 @@ PUBLISHED = {
     "cca_mean": {"MAML-MAML": 0.51, "ANIL-ANIL": 0.51, "MAML-ANIL": 0.50, "random-MAML": 0.40},
     "cka_debiased": {"MAML-MAML": 0.83, "ANIL-ANIL": 0.86, "MAML-ANIL": 0.83},
 }
-SLACK = 0.03
+GAPS, SLACK = {"cca_mean": -0.01, "cka_debiased": -0.015}, 0.03
 BODY = "body"
 
 
@@ -84,8 +84,7 @@ def differences(rows) -> pd.DataFrame:
     moments = layers.pivot_table("value", [n for n in keys if n != "moment"], "moment")
     moved = (moments["after"] - moments["before"]).abs().reset_index(name="value")
     found.append(moved.assign(pair="|after - before|", moment="after", layer=BODY))
-    runs = ";".join(sorted({name for names in rows["run"] for name in names.split(";")}))
-    return pd.concat(found, ignore_index=True).assign(run=runs)
+    return pd.concat(found, ignore_index=True).assign(run=";".join(sorted(set(";".join(rows["run"]).split(";")))))
 
 
 def figure(table) -> Figure:
@@ -120,7 +119,8 @@ def claims(table):
     for measure, word in MEASURES.items():
         row = only(table, quantity="difference", pair="learners - seeds", measure=measure, moment="before")
         text = f"{word}: MAML to ANIL is at most {SLACK} below seed to seed"
-        found.append(claim("R7", text, row, side="above", bound=-SLACK, unit=measure, source="table 3, submission"))
+        marks = {"published": GAPS[measure], "source": "table 3, submission"}
+        found.append(claim("R7", text, row, side="above", bound=-SLACK, unit=measure, **marks))
         row = only(table, quantity="difference", pair="|after - before|", measure=measure)
         text = f"{word}: adapting moves a layer's similarity between two MAML seeds by less than {SLACK}"
         found.append(claim("R12", text, row, side="below", bound=SLACK, unit=measure, source="appendix B.4"))
