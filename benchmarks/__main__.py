@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted; what was measured stands in the table", file=sys.stderr)
         return 130
     print(printed(table))
-    return int(table["note"].fillna("").str.startswith(WRONG).any())
+    return int(table["note"].dropna().astype(str).str.startswith(WRONG).any())
 
 
 def measure(options: Options) -> pd.DataFrame:
