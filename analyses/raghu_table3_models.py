@@ -31,7 +31,7 @@ PUBLISHED = {
     "cca_mean": {"MAML-MAML": 0.51, "ANIL-ANIL": 0.51, "MAML-ANIL": 0.50, "random-MAML": 0.40},
     "cka_debiased": {"MAML-MAML": 0.83, "ANIL-ANIL": 0.86, "MAML-ANIL": 0.83},
 }
-GAPS, SLACK = {"cca_mean": -0.01, "cka_debiased": -0.015}, 0.03
+SLACK = 0.03
 BODY = "body"
 
 
@@ -72,11 +72,8 @@ def table(stage):
 
 def differences(rows) -> pd.DataFrame:
     """Task by task, in the body: across learners less across seeds, random less trained, and |after - before|."""
-    body, keys = (
-        rows[rows["layer"] == BODY],
-        ["measure", "moment", "seed", "task", "norm", "dataset", "episodes", "layer"],
-    )
-    wide = body.pivot_table("value", keys, "pair")
+    keys = ["measure", "moment", "seed", "task", "norm", "dataset", "episodes", "layer"]
+    wide = rows[rows["layer"] == BODY].pivot_table("value", keys, "pair")
     learners = wide["MAML-ANIL"] - (wide["MAML-MAML"] + wide["ANIL-ANIL"]) / 2
     parts = {"learners - seeds": learners, "random - MAML": wide["random-MAML"] - wide["MAML-MAML"]}
     found = [each.reset_index(name="value").assign(pair=name) for name, each in parts.items()]
@@ -119,7 +116,9 @@ def claims(table):
     for measure, word in MEASURES.items():
         row = only(table, quantity="difference", pair="learners - seeds", measure=measure, moment="before")
         text = f"{word}: MAML to ANIL is at most {SLACK} below seed to seed"
-        marks = {"published": GAPS[measure], "source": "table 3, submission"}
+        theirs = PUBLISHED[measure]
+        gap = theirs["MAML-ANIL"] - (theirs["MAML-MAML"] + theirs["ANIL-ANIL"]) / 2
+        marks = {"published": round(gap, 3), "source": "table 3, submission"}
         found.append(claim("R7", text, row, side="above", bound=-SLACK, unit=measure, **marks))
         row = only(table, quantity="difference", pair="|after - before|", measure=measure)
         text = f"{word}: adapting moves a layer's similarity between two MAML seeds by less than {SLACK}"
