@@ -24,6 +24,7 @@ from mamlprobe.commands.tables import accuracies
 from mamlprobe.data.episodes import manifest, sample
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.measure import bootstrap
+from mamlprobe.probe.pairs import Model, pair_similarity
 from mamlprobe.probe.variants import variants
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.folder import load_run
@@ -264,6 +265,14 @@ def test_layers_of_two_runs_and_of_two_updates_of_one(runs, run, tmp_path, capsy
     assert tuple(table.columns[: len(KEYS)]) == KEYS
     assert set(table["run_b"]) == {Path(runs[1]).name}
     assert set(table["moment"]) == {"before", "after"}
+    cases = [open_case(str(path), tasks=3) for path in runs]
+    models = [Model(net=case.net, theta=case.theta, method=case.method) for case in cases]
+    direct = pair_similarity(*models, next(cases[0].batches()))
+    keys = ["task", "layer", "moment", "measure"]
+    both = table.merge(direct, on=keys, suffixes=("", "_direct"))
+    assert len(both) == len(table)
+    assert (both["value"] - both["value_direct"]).abs().max() < 1e-6
+    assert table["value"].min() < 1 - 1e-4
     assert figure.is_file()
     assert f"against {Path(runs[1]).name} at update" in capsys.readouterr().out
     assert main(["probe", "layers", f"{run}@0", f"{run}@1", *words]) == 0
