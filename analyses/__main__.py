@@ -25,7 +25,7 @@ class Options:
     """Scripts to run; all where none is named."""
     core: bool = False
     """Only the figures of the first papers (ANIL, zeroing trick): four minutes on two cores."""
-    preset: Literal["smoke", "quick", "paper"] = "quick"
+    preset: Literal["smoke", "quick", "long", "paper"] = "quick"
     """smoke: seconds, to see that all works; quick: minutes on two cores; paper: the published settings."""
     dataset: str | None = None
     """Another data set: glyphs, omniglot, or a folder of images."""

@@ -19,7 +19,6 @@ TITLE = "Stability of MAML and MAML++"
 PAPER = "Antoniou et al. 2019, figure 1"
 MODELS = ("maml", "mamlpp")
 CORE = False
-SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
 FALL = 10.0
 """Points below the best so far that count as unstable."""
 NORMS = {"released": "per_step_unused", "described": "per_step"}
@@ -30,7 +29,7 @@ def table(stage):
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.stage import difference, keyed, last_step, means
 
-    runs = [(name, stage.run(name, seed)) for name in MODELS for seed in SEEDS[stage.preset]]
+    runs = [(name, stage.run(name, seed)) for name in MODELS for seed in stage.seeds]
     curves, rows, episodes = [], [], stage.episodes(stage.tasks)
     for name, run in runs:
         log = run.log[(run.log["split"] == "val") & (run.log["quantity"] == "accuracy")]

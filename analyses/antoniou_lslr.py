@@ -17,14 +17,13 @@ TITLE = "Learned inner rates of MAML++"
 PAPER = "Antoniou et al. 2019, LSLR"
 MODELS = ("mamlpp",)
 CORE = False
-SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
 
 
 def table(stage):
     """Rate by seed, layer and step, their mean over seeds, and the body's mean size over the head's by seed."""
     from mamlprobe.measure import t_interval
 
-    runs = [stage.run(name, seed) for name in MODELS for seed in SEEDS[stage.preset]]
+    runs = [stage.run(name, seed) for name in MODELS for seed in stage.seeds]
     rows = []
     for run in runs:
         net = run.net()

@@ -30,8 +30,8 @@ def table(stage):
     rows = [
         {"method": arm, "seed": seed, "task": 0, "update": update, "value": distance}
         for arm in ARMS
-        for seed in range(REPEATS[stage.preset])
-        for update, distance in learn(arm, seed, UPDATES[stage.preset])
+        for seed in range(stage.sized(REPEATS))
+        for update, distance in learn(arm, seed, stage.sized(UPDATES))
     ]
     logs = pd.DataFrame(rows)
     grouped = logs.assign(value=logs["value"].map(math.log10)).groupby(["method", "update"], sort=False)["value"]

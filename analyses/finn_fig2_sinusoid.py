@@ -64,7 +64,7 @@ def scored(stage, name: str, steps: int, word: str = ""):
     from mamlprobe.learn.evaluate import query_table
     from mamlprobe.stage import TEST_SEED, keyed
 
-    drawn = partial(draw, tasks=TASKS[stage.preset], split="test", way=1, shot=10, query=100, seed=TEST_SEED)
+    drawn = partial(draw, tasks=stage.sized(TASKS), split="test", way=1, shot=10, query=100, seed=TEST_SEED)
     episodes = drawn(source := stage.source(name))
     if word == "unseen":
         right, left = (drawn(replace(source, x=x)) for x in ((0.0, 5.0), (-5.0, 0.0)))

@@ -38,9 +38,9 @@ def table(stage):
     from mamlprobe.probe.proximal import gradient_errors, proximal_rules, regression
 
     rules, parts = proximal_rules("mse", proximal=LAMBDA, lr=RATE, cg_steps=CG), []
-    for seed in SEEDS[stage.preset]:
+    for seed in stage.sized(SEEDS):
         theta, episodes = regression(seed, tasks=TASKS, rows=ROWS, inputs=INPUTS)
-        parts.append(gradient_errors(theta, episodes, rules, steps=STEPS[stage.preset]).assign(seed=seed))
+        parts.append(gradient_errors(theta, episodes, rules, steps=stage.sized(STEPS)).assign(seed=seed))
     rows = pd.concat(parts)
     best = rows[rows["variant"] == f"iMAML, {CG[-1]} CG steps"].set_index(["steps", "seed"])["value"]
     ratio = best / rows[rows["variant"] == "MAML"].set_index(["steps", "seed"])["value"]
@@ -60,10 +60,10 @@ def memory(stage):
 
     episodes = stage.episodes(1, query=5)
     image = tuple(episodes.support_x.shape[2:])
-    net = mp.conv4(image=image, way=5, filters=FILTERS[stage.preset], down="stride")
+    net = mp.conv4(image=image, way=5, filters=stage.sized(FILTERS), down="stride")
     theta, rules = mp.init(net, seed=0), proximal_rules("cross_entropy", proximal=2.0, lr=0.1, cg_steps=CG)
     shown = {"MAML, recomputed": rules["MAML"], "MAML": rules["MAML"], "iMAML": rules[f"iMAML, {CG[1]} CG steps"]}
-    rows = peaks(net, theta, episodes, shown, steps=DEPTHS[stage.preset], recompute=["MAML, recomputed"])
+    rows = peaks(net, theta, episodes, shown, steps=stage.sized(DEPTHS), recompute=["MAML, recomputed"])
     rows["value"] /= 1e6
     size = sum(value.nbytes for value in theta.net.values()) / 1e6
     facts = {"interval": "exact", "seeds": 1, "tasks": 1, "dataset": stage.data.dataset, "parameters": size}

@@ -34,15 +34,15 @@ def table(stage):
     net = mp.conv4(image=stage.pool.image_shape, filters=base.net.filters, down=base.net.down, order="conv-relu-bn")
     inner = mp.Inner(steps=5, lr=0.01, order=1)
     maps, classes = [], []
-    for seed in range(REPEATS[stage.preset]):
+    for seed in range(stage.sized(REPEATS)):
         episodes = stage.episodes(1, shot=items, query=items, index=seed)
         for arm, head in ARMS.items():
             method = mp.Method(name="fomaml", inner=inner, head=head)
             learner = Learner(net, mp.init(net, seed=seed, method=method), method)
-            for update in range(1, UPDATES[stage.preset][-1] + 1):
+            for update in range(1, stage.sized(UPDATES)[-1] + 1):
                 gradients, readings = mp.meta_gradient(net, learner.theta, permuted(episodes, seed, update), method)
                 learner.step(gradients, readings.moments)
-                if update in UPDATES[stage.preset]:
+                if update in stage.sized(UPDATES):
                     keys = {"arm": arm, "update": update, "seed": seed}
                     maps.append(mp.cosine_maps(net, learner.theta, episodes, method).assign(**keys))
                     classes.append(mp.cosine_classes(net, learner.theta, episodes, method).assign(**keys))

@@ -57,8 +57,8 @@ def table(stage):
 
     pool = mp.load_pool(DATASET, root=stage.root, size=84, normalise="imagenet")
     words = {"split": "test", "way": 5, "shot": 1, "query": 5, "seed": TEST_SEED}
-    episodes = mp.sample(pool, tasks=TASKS[stage.preset], **words)
-    few = mp.sample(pool, tasks=min(4, TASKS[stage.preset]), **words, index=1)
+    episodes = mp.sample(pool, tasks=stage.sized(TASKS), **words)
+    few = mp.sample(pool, tasks=min(4, stage.sized(TASKS)), **words, index=1)
     scores, layers = [], []
     for label, (name, lr) in FILES.items():
         experiment, theta = import_kao(data_folder(stage.root) / "kao2022" / name, inner_lr=lr)

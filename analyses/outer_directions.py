@@ -42,7 +42,7 @@ def table(stage):
     size = stage.experiment("maml").tasks
     words = {"split": "train", "way": 5, "shot": 1, "query": stage.experiment("maml").query}
     batches = [
-        sample(stage.pool, **words, tasks=size, seed=TEST_SEED, index=index) for index in range(BATCHES[stage.preset])
+        sample(stage.pool, **words, tasks=size, seed=TEST_SEED, index=index) for index in range(stage.sized(BATCHES))
     ]
 
     def probe(net, theta, method):

@@ -16,7 +16,6 @@ TITLE = "How far the inner loop moves the weights"
 PAPER = "Raghu et al. 2020, appendix B.3"
 MODELS = ("maml",)
 CORE = False
-SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
 QUANTITIES = {"distance": "Distance", "relative": "Distance / norm", "per parameter": "Root mean square"}
 STATES = {True: "trained", False: "before training"}
 
@@ -29,7 +28,7 @@ def table(stage):
     from mamlprobe.stage import keyed, means
 
     episodes, tables = stage.episodes(stage.tasks), []
-    for seed in SEEDS[stage.preset]:
+    for seed in stage.seeds:
         run = stage.run("maml", seed)
         for update in (run.updates()[0], run.updates()[-1]):
             found = weight_distance(run.net(), run.theta(update), episodes, run.config.method)

@@ -19,7 +19,6 @@ TITLE = "Similarity between models: MAML, ANIL, random"
 PAPER = "Raghu et al. 2020, table 3"
 MODELS = ("maml", "anil")
 CORE = False
-SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
 MEASURES = {"cca_mean": "CCA (mean)", "cka_debiased": "CKA (debiased)"}
 SIDES = {
     "MAML-MAML": [("maml", "maml")],
@@ -40,7 +39,7 @@ def table(stage):
     from mamlprobe.probe.pairs import Model, pair_similarity
     from mamlprobe.stage import means
 
-    episodes, seeds = stage.episodes(stage.few), SEEDS[stage.preset]
+    episodes, seeds = stage.episodes(stage.few), stage.seeds
     models = {}
     for name in MODELS:
         for seed in seeds:

@@ -36,9 +36,9 @@ def table(stage):
     from mamlprobe.probe.expansion import expansion
 
     net, parts = mp.mlp(inputs=1, way=1, hidden=(20, 20), activation="tanh"), []
-    for seed in SEEDS[stage.preset]:
+    for seed in stage.sized(SEEDS):
         theta = mp.init(net, seed=seed).to(dtype=waves(seed, 1).support_x.dtype)
-        for k in BATCHES[stage.preset]:
+        for k in stage.sized(BATCHES):
             found = expansion(net, theta, waves(seed, k), batches=k, rates=RATES, loss="mse")
             parts.append(pd.concat([found, slopes(found)]).assign(seed=seed))
     grouped = pd.concat(parts).groupby(["rule", "batches", "quantity", "rate", "predicted"], sort=False)["value"]

@@ -173,10 +173,8 @@ def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = F
 
 
 def _models(stage: Stage, name: str) -> list[tuple[str, int]]:
-    """Recipe and seed of every run that the script stands on; SEEDS, by preset, where it has other ones than usual."""
-    script = load(name)
-    seeds = getattr(script, "SEEDS", {}).get(stage.preset, stage.seeds)
-    return [(model, seed) for seed in seeds for model in script.MODELS]
+    """Recipe and seed of every run that the script stands on."""
+    return [(model, seed) for seed in stage.seeds for model in load(name).MODELS]
 
 
 def _cost(job: tuple[str, int]) -> int:

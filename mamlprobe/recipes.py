@@ -1,4 +1,4 @@
-"""Trainings by name, in three sizes: ``smoke`` (seconds), ``quick`` (the default), ``paper`` (as published)."""
+"""Trainings by name: ``smoke`` (seconds), ``quick`` (the default), ``long`` (an hour a figure), ``paper`` (as published)."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from mamlprobe.published import MINI, POOLED, PUBLISHED
 from mamlprobe.runs.experiment import Data, Experiment, Recipe
 from mamlprobe.sinusoid_recipes import SINUSOID
 
-PRESETS = ("smoke", "quick", "paper")
+PRESETS = ("smoke", "quick", "long", "paper")
 
 SCHEDULED = 50_000
 """Updates of the trainings that the schedules in `METHODS` belong to."""
@@ -55,6 +55,12 @@ def _smoke(quick: Experiment) -> Experiment:
     )
 
 
+def _long(quick: Experiment) -> Experiment:
+    """The same at twice the width and five times the updates: for data that are not built in, on a CPU."""
+    wide = replace(quick, net=replace(quick.net, filters=2 * quick.net.filters))
+    return replace(_lasting(wide, 5 * quick.updates), validate_every=500, validation_tasks=200, checkpoint_every=1000)
+
+
 def _paper(method: Method) -> Experiment:
     """Mini-ImageNet settings of Raghu et al. 2020 and Kao et al. 2022 (conv4-32, 84x84 RGB, max-pool)."""
     experiment = Experiment(
@@ -82,7 +88,8 @@ def _lasting(experiment: Experiment, updates: int) -> Experiment:
 
 
 def _sized(about: str, source: str, quick: Experiment, paper: Experiment) -> Recipe:
-    return Recipe(sizes={"smoke": _smoke(quick), "quick": quick, "paper": paper}, source=source, about=about)
+    sizes = {"smoke": _smoke(quick), "quick": quick, "long": _long(quick), "paper": paper}
+    return Recipe(sizes=sizes, source=source, about=about)
 
 
 def _learner(about: str, source: str, quick: Method) -> Recipe:
@@ -169,7 +176,7 @@ LEARNERS: dict[str, Recipe] = {
     "multiclass": _multiclass(),
     "random": _random(),
 }
-"""Every learner, in all three sizes: at quick and smoke on the built-in characters, at paper in one setting for all."""
+"""Every learner, in all sizes: at smoke, quick and long on the built-in characters, at paper in one setting for all."""
 
 RECIPES: dict[str, Recipe] = LEARNERS | SINUSOID | {name: _published(name) for name in PUBLISHED}
 """All that can be trained by name."""

@@ -30,7 +30,7 @@ def _method(name: str, *, steps: int, test_steps: int = 10, lr: float = INNER_LR
 
 
 def _recipe(about: str, source: str, method: Method, *, data: str = "sinusoids", updates: int = UPDATES) -> Recipe:
-    """In three sizes; `updates` are those of quick."""
+    """In all sizes; `updates` are those of quick and long."""
     paper = Experiment(
         data=Data(dataset=data),
         net=NetSpec(kind="mlp", hidden=(40, 40)),
@@ -50,7 +50,7 @@ def _recipe(about: str, source: str, method: Method, *, data: str = "sinusoids",
     quick = replace(paper, method=replace(method, outer=outer), updates=updates)
     quick = replace(quick, validate_every=500, checkpoint_every=2_000)
     smoke = replace(quick, tasks=2, updates=4, validate_every=2, validation_tasks=4, checkpoint_every=2)
-    return Recipe(sizes={"smoke": smoke, "quick": quick, "paper": paper}, source=source, about=about)
+    return Recipe(sizes={"smoke": smoke, "quick": quick, "long": quick, "paper": paper}, source=source, about=about)
 
 
 def _reptile() -> Recipe:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -22,10 +22,12 @@ from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import Run
 from mamlprobe.training.loop import pool_of, source_of, train
 
-SEEDS = {"smoke": (0, 1), "quick": (0, 1), "paper": (0, 1, 2)}
-TASKS = {"smoke": 4, "quick": 100, "paper": 600}
+T = TypeVar("T")
+
+SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
+TASKS = {"smoke": 4, "quick": 100, "long": 600, "paper": 600}
 """Test tasks of an accuracy."""
-FEW = {"smoke": 2, "quick": 20, "paper": 50}
+FEW = {"smoke": 2, "quick": 20, "long": 50, "paper": 50}
 """Test tasks of a similarity or of a decomposition."""
 TEST_SEED = 2020
 """Seed of the test episodes: the same for every method, seed and figure."""
@@ -46,17 +48,21 @@ class Stage:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of every training."""
-        return SEEDS[self.preset]
+        return self.sized(SEEDS)
 
     @property
     def tasks(self) -> int:
         """Number of test tasks of an accuracy."""
-        return TASKS[self.preset]
+        return self.sized(TASKS)
 
     @property
     def few(self) -> int:
         """Number of test tasks of a costlier quantity."""
-        return FEW[self.preset]
+        return self.sized(FEW)
+
+    def sized(self, sizes: Mapping[str, T]) -> T:
+        """The value at this preset; long, where it has none of its own, takes that of quick."""
+        return sizes["quick" if self.preset == "long" and "long" not in sizes else self.preset]
 
     def experiment(self, name: str, seed: int = 0) -> Experiment:
         """The recipe at this preset, on this stage's data; a recipe of a formula keeps that."""

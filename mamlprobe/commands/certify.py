@@ -37,7 +37,7 @@ class Certify:
     """
 
     target: Annotated[Positional[str], arg(metavar="RUN|RECIPE", help="Folder of a run, or name of a recipe.")] = "maml"
-    preset: Literal["smoke", "quick", "paper"] | None = None
+    preset: Literal["smoke", "quick", "long", "paper"] | None = None
     """Size of the recipe; smoke where it comes in that."""
     dataset: str | None = None
     """Name of a data set, or path of a folder or zip of class folders; else the run's or recipe's own."""

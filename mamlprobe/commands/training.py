@@ -24,7 +24,7 @@ class Train:
     """Trains a recipe into the folder OUT/<run>, or goes on where it stopped; defaults are the recipe's."""
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE", help="maml, anil, or another of those below")]
-    preset: Literal["smoke", "quick", "paper"]
+    preset: Literal["smoke", "quick", "long", "paper"]
     """Size: seconds, minutes on a CPU, as published; published settings come in the last alone."""
     out: str = "runs"
     """Folder of the runs."""
