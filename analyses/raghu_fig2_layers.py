@@ -1,16 +1,16 @@
 """Similarity of each layer's activations before and after the inner loop: the body stays, the head moves.
 
-Raghu et al. 2020, figure 2 (R3), with the control that the paper lacks: the same net before training. Conv maps
-become rows by position for CCA and are flattened for CKA. The grey floor is the measure with the images of one side
-shuffled. How much a layer moves depends on inner rate and steps, which the table names. Cost: two MAML models and a
-minute.
+Raghu et al. 2020, figure 2 (R3), with the control that the paper lacks: the same net before training. Beyond it the
+course over inner steps, support beside query, and the three splits. Conv maps become rows by position for CCA and are
+flattened for CKA. The grey floor is the measure with the images of one side shuffled. How much a layer moves depends on
+inner rate and steps, which the figure names. Cost: three MAML models and two minutes.
 """
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import curves
-from mamlprobe.draw.sheet import caption
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 2
 TITLE = "Layers before and after the inner loop"
@@ -18,6 +18,9 @@ PAPER = "Raghu et al. 2020, figure 2"
 MODELS = ("maml",)
 SHOWN = {"cca_top98": "CCA (top 98 %)", "pwcca": "PWCCA", "cka_debiased": "CKA (debiased)"}
 STATES = {True: "trained", False: "before training"}
+LOOKS = (("test", "query"), ("test", "support"), ("val", "query"), ("train", "query"))
+"""Splits and inputs; every inner step of the first, of the others the last."""
+MAIN = {"split": "test", "inputs": "query"}
 
 
 def table(stage):
@@ -25,34 +28,61 @@ def table(stage):
     from mamlprobe.probe.layers import similarity
     from mamlprobe.stage import means
 
-    episodes = stage.episodes(stage.few)
+    found = []
+    for split, inputs in LOOKS:
+        episodes, main = stage.episodes(stage.few, split=split), (split, inputs) == LOOKS[0]
 
-    def probe(net, theta, method):
-        steps = sorted({1, method.inner.test_steps})
-        return similarity(net, theta, episodes, method, steps=steps).assign(inner_lr=method.inner.lr)
+        def probe(net, theta, method, episodes=episodes, inputs=inputs, main=main):
+            last = method.inner.test_steps
+            steps = range(1, last + 1) if main else (last,)
+            rows = similarity(net, theta, episodes, method, steps=steps, inputs=inputs)
+            return rows.assign(inner_lr=method.inner.lr, last=last)
 
-    rows = stage.probe(MODELS, probe, lambda run: (run.updates()[0], run.updates()[-1]))
+        updates = (lambda run: (run.updates()[0], run.updates()[-1])) if main else (lambda run: run.updates()[-1:])
+        found.append(stage.probe(MODELS, probe, updates).assign(split=split))
+    rows = pd.concat(found, ignore_index=True)
     rows["state"] = (rows["update"] > 0).map(STATES)
-    by = ["state", "measure", "features", "layer", "step", "inputs", "rows", "width", "inner_lr"]
+    by = ["state", "split", "inputs", "measure", "features", "layer", "step", "rows", "width", "inner_lr", "last"]
     return means(rows, by).merge(rows.groupby(by, sort=False)["floor"].mean().reset_index(), on=by)
 
 
 def figure(table) -> Figure:
-    """A panel a measure, after the last inner step."""
-    last = table[(table["step"] == table["step"].max()) & table["measure"].isin(SHOWN)]
-    last = last.assign(panel=pd.Categorical(last["measure"].map(SHOWN), list(SHOWN.values())))
-    drawn = curves(last, x="layer", hue="state", panel="panel", floor="floor", ylabel="similarity", ylim=(-0.05, 1.05))
-    caption(
-        drawn, "Published (miniImageNet): CCA above 0.9 and CKA near 1 for every conv layer, CCA of the head below 0.5."
-    )
+    """Above trained and untrained, a panel a measure; below CKA by inner step, by inputs and by split."""
+    last = picked(table[table["step"] == table["last"]], **MAIN)
+    cka = picked(table[table["measure"] == "cka_debiased"], state="trained")
+    ends = cka[cka["step"] == cka["last"]]
+
+    def lines(rows, x="layer", hue="state", floor="floor", low=-0.05):
+        return lambda ax: (
+            draw_curves(ax, rows, x=x, hue=hue, floor=floor),
+            ax.set(ylim=(low, 1.05), ylabel="similarity"),
+            ax.set_xlabel("inner step") if x == "step" else None,
+        )
+
+    panels = [(word, lines(picked(last, measure=name))) for name, word in SHOWN.items()]
+    panels += [
+        ("CKA by inner step", lines(picked(cka, **MAIN), x="step", hue="layer", floor=None, low=0.2)),
+        ("CKA of both inputs", lines(picked(ends, split="test"), hue="inputs", floor=None, low=0.2)),
+        ("CKA in every split", lines(picked(ends, inputs="query"), hue="split", floor=None, low=0.2)),
+    ]
+    drawn = composite(panels, ratio=0.85)
+    words = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['last'].iloc[0]} steps; below: trained."
+    caption(drawn, f"{words} Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head.")
     return drawn
 
 
+def picked(table, **where) -> pd.DataFrame:
+    """The rows with these values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return table
+
+
 def claims(table):
-    """Body high, head low."""
+    """Body high, head low, on test queries after the last step."""
     from mamlprobe.stage import claim
 
-    last = table[(table["step"] == table["step"].max()) & (table["state"] == "trained")]
+    last = picked(table[table["step"] == table["last"]], state="trained", **MAIN)
     found = []
     for measure, bound in (("cca_top98", 0.9), ("cka_debiased", 0.9)):
         mine = last[last["measure"] == measure]
@@ -62,7 +92,7 @@ def claims(table):
         found.append(
             claim("R3", text, worst, side="above", bound=bound, unit=measure, published=f">{bound}", source="fig. 2")
         )
-    head = last[(last["measure"] == "cca_top98") & (last["layer"] == "head")].iloc[0]
+    head = picked(last, measure="cca_top98", layer="head").iloc[0]
     text = "CCA (top 98 %) of the head is below 0.5"
     found.append(claim("R3", text, head, side="below", bound=0.5, unit="cca_top98", published="<0.5", source="fig. 2"))
     return found

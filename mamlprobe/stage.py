@@ -15,7 +15,7 @@ from mamlprobe.data.sources import Source
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
-from mamlprobe.measure import bootstrap, verdict
+from mamlprobe.measure import bootstrap, nested_interval, two_way_interval, verdict
 from mamlprobe.nets.params import Net
 from mamlprobe.recipes import recipe
 from mamlprobe.runs.experiment import Data, Experiment
@@ -96,12 +96,12 @@ class Stage:
         """Every seed's run of these recipes, with the recipe's name."""
         return [(name, self.run(name, seed)) for name in names for seed in self.seeds]
 
-    def episodes(self, tasks: int, *, query: int = 15, shot: int = 1, way: int = 5, index: int = 0) -> Episodes:
-        """Test episodes; the same for the same words."""
-        query = min(query, self.pool.smallest["test"][0] - shot)
-        return sample(
-            self.pool, split="test", way=way, shot=shot, query=query, tasks=tasks, seed=TEST_SEED, index=index
-        )
+    def episodes(
+        self, tasks: int, *, query: int = 15, shot: int = 1, way: int = 5, index: int = 0, split: str = "test"
+    ) -> Episodes:
+        """Test episodes, or those of another split; the same for the same words."""
+        query = min(query, self.pool.smallest[split][0] - shot)
+        return sample(self.pool, split=split, way=way, shot=shot, query=query, tasks=tasks, seed=TEST_SEED, index=index)
 
     def score(
         self,
@@ -148,25 +148,34 @@ def keyed(table: pd.DataFrame, run: Run, name: str, update: int) -> pd.DataFrame
 def means(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Mean, interval, and what it rests on, for every group of `rows` by the columns `by`.
 
-    Adds ``value low high interval seeds tasks``, and ``episodes norm dataset run`` where `rows` has them. The
-    interval is a 95 % bootstrap over tasks, within seeds where there are several.
+    Adds ``value low high interval seeds tasks``, and ``episodes norm dataset run`` where `rows` has them. The interval,
+    of 95 %, is over tasks by bootstrap where there is one seed, else over seeds and tasks by `two_way_interval`, or by
+    `nested_interval` where the seeds saw tasks of their own.
     """
     found = []
     kept = [name for name in ("norm", "dataset", "episodes") if name in rows and name not in by]
     for group, part in rows.groupby(list(by), sort=False, observed=True):
         seeds = part["seed"].nunique() if "seed" in part else 1
-        low, high = bootstrap(
-            part["value"].to_numpy(float), clusters=part["seed"].to_numpy() if seeds > 1 else None, seed=0
-        )
+        word, (low, high) = _interval(part, seeds)
         row = dict(zip(by, group, strict=True))
         row |= {"value": part["value"].mean(), "low": low, "high": high}
-        row |= {"interval": "bootstrap over seeds and tasks" if seeds > 1 else "bootstrap over tasks"}
+        row |= {"interval": word}
         row |= {"seeds": seeds, "tasks": part["task"].nunique() if "task" in part else len(part)}
         row |= {name: ";".join(sorted({str(v) for v in part[name]})) for name in kept}
         if "run" in part:
             row["run"] = ";".join(sorted(part["run"].unique()))
         found.append(row)
     return pd.DataFrame(found)
+
+
+def _interval(part: pd.DataFrame, seeds: int) -> tuple[str, tuple[float, float]]:
+    """Name and ends of the interval of the mean of column ``value``."""
+    values = part["value"].to_numpy(float)
+    if seeds == 1:
+        return "bootstrap over tasks", bootstrap(values, seed=0)
+    if "task" in part and ("episodes" not in part or len(set(part["episodes"])) == 1):
+        return "t over seeds and tasks", two_way_interval(values, rows=part["seed"], columns=part["task"])
+    return "t over seeds and their tasks", nested_interval(values, clusters=part["seed"])
 
 
 def difference(
@@ -196,10 +205,8 @@ def claim(
     source: str = "",
 ) -> dict[str, object]:
     """A row of the claims table from a row of `means`; it holds where the whole interval is on `side` of `bound`."""
-    low, high = float(row["low"]), float(row["high"])
-    exact = row.get("interval", "") == "exact"
-    if exact:
-        low = high = float(row["value"])
+    ends = ("value", "value") if row.get("interval", "") == "exact" else ("low", "high")
+    low, high = (float(row[end]) for end in ends)
     return {
         "id": name,
         "claim": text,

@@ -107,7 +107,8 @@ def bad_calls(name: str, source: str) -> list[str]:
         if by_name == "print" and folder in FLOORS:
             bad.append(f"print, line {node.lineno}")
         of_image = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "Image"
-        if folder in SILENT and (by_name == "open" or by_part in FILE_CALLS) and not of_image:
+        to_text = by_part == "to_csv" and not node.args and all(each.arg != "path_or_buf" for each in node.keywords)
+        if folder in SILENT and (by_name == "open" or by_part in FILE_CALLS) and not (of_image or to_text):
             bad.append(f"{by_name or by_part}, line {node.lineno}")
     return bad
 
@@ -212,6 +213,8 @@ def test_a_breach_is_seen(name, source, wanted):
         ("mamlprobe/cli.py", "print(open('x'))", []),
         ("mamlprobe/learn/x.py", "open('x')", ["open, line 1"]),
         ("mamlprobe/probe/x.py", "table.to_csv(p)", ["to_csv, line 1"]),
+        ("mamlprobe/probe/x.py", "table.to_csv(path_or_buf=p)", ["to_csv, line 1"]),
+        ("mamlprobe/draw/x.py", "table.to_csv(index=False)", []),
         ("mamlprobe/draw/x.py", "path.open()", ["open, line 1"]),
         ("mamlprobe/draw/x.py", "Image.open(buffer)", []),
         ("mamlprobe/data/x.py", "open('x')", []),

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mamlprobe.stage import claim, difference, last_step, means, only
+from mamlprobe.measure import nested_interval, two_way_interval
+from mamlprobe.stage import Stage, claim, difference, last_step, means, only
 
 
 @pytest.fixture
@@ -20,8 +21,23 @@ def test_means_and_what_they_rest_on(rows):
     assert row["value"] == pytest.approx(rows[rows["method"] == "a"]["value"].mean())
     assert row["low"] < row["value"] < row["high"]
     assert (row["seeds"], row["tasks"], row["run"]) == (2, 30, "a-run")
-    assert row["interval"] == "bootstrap over seeds and tasks"
+    assert row["interval"] == "t over seeds and tasks"
     assert only(means(rows[rows["seed"] == 0], ["method"]), method="a")["interval"] == "bootstrap over tasks"
+
+
+def test_seeds_with_tasks_of_their_own_are_nested(rows):
+    mine = rows[rows["method"] == "a"]
+    shared, own = mine.assign(episodes="m"), mine.assign(episodes="m" + mine["seed"].astype(str))
+    words = {"rows": mine["seed"], "columns": mine["task"]}
+    nested = ("t over seeds and their tasks", nested_interval(mine["value"], clusters=mine["seed"]))
+    for table, (name, expected) in (
+        (shared, ("t over seeds and tasks", two_way_interval(mine["value"], **words))),
+        (own, nested),
+        (mine.drop(columns="task"), nested),
+    ):
+        row = means(table, ["method"]).iloc[0]
+        assert row["interval"] == name
+        assert (row["low"], row["high"]) == pytest.approx(expected)
 
 
 def test_differences_are_paired_by_seed_and_task(rows):
@@ -55,3 +71,9 @@ def test_last_step_of_each_variant():
 def test_only_refuses_none_and_many(rows):
     with pytest.raises(LookupError, match="60 rows"):
         only(rows, method="a")
+
+
+def test_a_size_of_each_preset_and_quick_for_long_without_its_own():
+    assert Stage(preset="long").sized({"smoke": 1, "quick": 2, "paper": 3}) == 2
+    assert Stage(preset="long").sized({"smoke": 1, "quick": 2, "long": 5, "paper": 3}) == 5
+    assert Stage(preset="smoke").sized({"smoke": 1, "quick": 2, "paper": 3}) == 1

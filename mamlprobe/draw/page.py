@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.text import VERDICTS, Digits, badge, html_table
+from mamlprobe.draw.text import VERDICTS, Digits, badge, html_table, latex
 from mamlprobe.draw.text import claims as readable
 
 
@@ -31,6 +31,9 @@ class Section:
     provenance: Mapping[str, object] = field(default_factory=dict)
     digits: Digits = 3
 
+
+LATEX_ROWS = 60
+"""A longer table has no LaTeX beside it."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #5d6470; --paper: #ffffff; --card: #f6f7f8;
@@ -59,6 +62,7 @@ th, td { padding: .25rem .7rem .25rem 0; text-align: left; vertical-align: top; 
 th { white-space: nowrap; border-bottom-width: 2px; }
 .claims td:nth-child(2) { min-width: 9rem; }
 .n { text-align: right; }
+pre { font-size: .8rem; }
 details { margin: .5rem 0; background: var(--card); border-radius: 4px; padding: .4rem .8rem; }
 summary { cursor: pointer; font-size: .9rem; }
 .badge { display: inline-block; padding: 0 .5em; border-radius: 1em; font-size: .8rem; font-weight: 600;
@@ -107,7 +111,10 @@ _PAGE = """<!doctype html>
 {% elif s.about %}<p>{{ s.about }}</p>
 {% endif %}{% if s.claims %}<div class="scroll claims">{{ s.claims }}</div>
 {% endif %}{% if s.table %}<details><summary>{{ s.table_title }}</summary>
-<div class="scroll">{{ s.table }}</div></details>
+<p class="soft"><a download="{{ s.name }}.csv" href="data:text/csv;base64,{{ s.csv }}">CSV of all rows</a></p>
+<div class="scroll">{{ s.table }}</div>
+{% if s.latex %}<details><summary>LaTeX</summary><pre class="scroll">{{ s.latex }}</pre></details>
+{% endif %}</details>
 {% endif %}{{ facts(s.provenance) }}
 </section>
 {% endfor %}</main>
@@ -147,6 +154,8 @@ def page(
 ) -> str:
     """An HTML page that needs nothing but itself: no scripts, no fetches, pictures inside; tables end after `rows`.
 
+    Behind each table lie its rows as CSV, to be saved, and if it is short its LaTeX (booktabs).
+
     Blank lines in `intro` part paragraphs. All texts are escaped.
 
     Raises:
@@ -171,6 +180,8 @@ def page(
             "picture": base64.b64encode(section.picture).decode() if section.picture else "",
             "table": Markup(html_table(table, digits=section.digits, rows=rows)) if table is not None and size else "",
             "table_title": f"Table: {cut}",
+            "csv": base64.b64encode(table.to_csv(index=False).encode()).decode() if table is not None and size else "",
+            "latex": latex(table, digits=section.digits) if table is not None and 0 < size <= LATEX_ROWS else "",
             "claims": "" if claims is None else Markup(html_table(_claims(claims))),
             "counts": _counts([claims]), "provenance": section.provenance,
         })  # fmt: skip

@@ -147,6 +147,13 @@ def html_table(table: pd.DataFrame, *, digits: Digits = 3, rows: int | None = No
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
+def latex(table: pd.DataFrame, *, digits: Digits = 3) -> str:
+    """The table as a LaTeX tabular with the rules of booktabs, every text escaped, numbers to the right."""
+    kinds = "".join("r" if is_numeric(table[name]) else "l" for name in table.columns)
+    texts = pd.DataFrame(_cells(table, digits), columns=[str(name) for name in table.columns])
+    return str(texts.to_latex(index=False, escape=True, column_format=kinds))
+
+
 def badge(verdict: str) -> str:
     """A verdict as an HTML badge: a sign and the word, so that colour is not needed."""
     word = verdict.split()[-1] if verdict.split() else "undecided"

@@ -14,7 +14,10 @@ from mamlprobe.measure.cca import (
 )
 from mamlprobe.measure.cka import cka, cka_batches, hsic
 from mamlprobe.measure.cosine import block_cosine, class_similarity, cosine_map
+from mamlprobe.measure.intervals import nested_interval, two_way_interval
 from mamlprobe.measure.null import bootstrap, gaussian_floor, null_floor, paired_interval, t_interval, verdict
+from mamlprobe.measure.procrustes import procrustes, procrustes_distance
+from mamlprobe.measure.rsa import rsa
 from mamlprobe.measure.spectrum import Spectrum, spectrum
 from mamlprobe.measure.stream import Covariances, stream
 
@@ -33,10 +36,14 @@ __all__ = [
     "cosine_map",
     "gaussian_floor",
     "hsic",
+    "nested_interval",
     "null_floor",
     "paired_interval",
+    "procrustes",
+    "procrustes_distance",
     "pwcca",
     "row_ratio",
+    "rsa",
     "spectrum",
     "stream",
     "subspace_distance",
@@ -44,5 +51,6 @@ __all__ = [
     "svcca",
     "t_interval",
     "truncate",
+    "two_way_interval",
     "verdict",
 ]

@@ -38,12 +38,12 @@ def bootstrap(
     Raises:
         UserError: clusters not one a value; `level` not in (0, 1); `draws` < 1.
     """
-    flat = _flat("bootstrap", values)
+    flat = numbers_of("bootstrap", values)
     labels = np.arange(len(flat)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     if labels.shape != flat.shape:
         got = f"{labels.size} for {len(flat)}"
         raise UserError("bootstrap", "clusters must name one cluster a value", got, "give both the same length")
-    _check_level("bootstrap", level)
+    check_level("bootstrap", level)
     _check_draws("bootstrap", draws)
     known = ~np.isnan(flat)
     means = _resampled_means(flat[known], labels[known], draws, _rng(seed, "bootstrap"))
@@ -69,7 +69,7 @@ def paired_interval(
     Raises:
         UserError: unequal lengths, and as `bootstrap`.
     """
-    first, second = _flat("paired_interval", a), _flat("paired_interval", b)
+    first, second = numbers_of("paired_interval", a), numbers_of("paired_interval", b)
     if first.shape != second.shape:
         got = f"{len(first)} and {len(second)}"
         raise UserError("paired_interval", "a and b must be of the same episodes", got, "score both on one list")
@@ -82,8 +82,8 @@ def t_interval(values: Values, *, level: float = 0.95) -> tuple[float, float]:
     Raises:
         UserError: `level` not in (0, 1).
     """
-    _check_level("t_interval", level)
-    flat = _flat("t_interval", values)
+    check_level("t_interval", level)
+    flat = numbers_of("t_interval", values)
     flat = flat[~np.isnan(flat)]
     if len(flat) < 2:
         return math.nan, math.nan
@@ -115,7 +115,7 @@ def null_floor(
         raise UserError(
             "null_floor", "R must be two or more images of `groups` rows", got, "groups is H * W of the maps"
         )
-    _check_level("null_floor", level)
+    check_level("null_floor", level)
     _check_draws("null_floor", draws)
     rng = _rng(seed, "null_floor")
     order = np.arange(rows).reshape(-1, groups)
@@ -132,7 +132,7 @@ def gaussian_floor(
     Raises:
         UserError: `level` not in (0, 1); `draws` < 1; and what `measure` raises on the shape.
     """
-    _check_level("gaussian_floor", level)
+    check_level("gaussian_floor", level)
     _check_draws("gaussian_floor", draws)
     rng = _rng(seed, "gaussian_floor")
     pairs = ((rng.standard_normal((rows, f)), rng.standard_normal((rows, g))) for _ in range(draws))
@@ -187,7 +187,8 @@ def _mean_and_high(found: list[float], level: float) -> tuple[float, float]:
     return float(np.mean(found)), float(np.quantile(found, level))
 
 
-def _flat(where: str, values: Values) -> Floats:
+def numbers_of(where: str, values: Values) -> Floats:
+    """The values [n] in float64, for a door called `where`."""
     rows = values if isinstance(values, torch.Tensor) else np.asarray(values)
     return own(where, "values", rows).cpu().numpy().ravel()
 
@@ -196,7 +197,8 @@ def _rng(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(key(seed, purpose) % 2**64)
 
 
-def _check_level(where: str, level: float) -> None:
+def check_level(where: str, level: float) -> None:
+    """Refuses a confidence level that is none."""
     if not 0 < level < 1:
         raise UserError(where, "level must be between 0 and 1", level, "0.95 is usual")
 

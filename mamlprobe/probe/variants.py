@@ -31,6 +31,11 @@ def prefixes(net: Net, method: Method) -> dict[str, Method]:
     return dict(zip(labels, frozen, strict=True))
 
 
+def each_frozen(net: Net, method: Method) -> dict[str, Method]:
+    """Every single layer frozen by its name, head included, behind "none" (Raghu et al. 2020, section 3.2)."""
+    return {"none": method} | {name: freeze(net, method, k, k) for k, name in enumerate(net.layers, start=1)}
+
+
 def nil(method: Method) -> Method:
     """No inner loop and no head: attention by cosine on the start's features (NIL, Raghu et al. 2020)."""
     return replace(method, readout="cosine", inner=replace(method.inner, test_steps=0))

@@ -2,6 +2,7 @@
 
 import base64
 from html.parser import HTMLParser
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,9 @@ import pytest
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.files import encode
-from mamlprobe.draw.page import Section, page
+from mamlprobe.draw.page import LATEX_ROWS, Section, page
 from mamlprobe.draw.style import canvas
+from mamlprobe.draw.text import latex
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -78,7 +80,7 @@ def test_the_page_needs_nothing_but_itself(sections, picture):
     assert [image["src"] for image in tree.all("img")] == [
         "data:image/png;base64," + base64.b64encode(picture).decode()
     ]
-    assert all(link["href"].startswith("#") for link in tree.all("a"))
+    assert all(link["href"].startswith(("#", "data:text/csv;base64,")) for link in tree.all("a"))
     assert not any(key.startswith("on") for _, attributes in tree.tags for key in attributes)
     assert "url(" not in text
     assert "@import" not in text
@@ -87,9 +89,9 @@ def test_the_page_needs_nothing_but_itself(sections, picture):
 
 def test_contents_point_at_sections(sections):
     tree = Tree(page(sections, title="Figures"))
-    assert [link["href"] for link in tree.all("a")] == ["#raghu_fig2", "#bare"]
+    assert [link["href"] for link in tree.all("a") if link["href"].startswith("#")] == ["#raghu_fig2", "#bare"]
     assert [section["id"] for section in tree.all("section")] == ["raghu_fig2", "bare"]
-    assert tree.text["a"] == tree.text["h2"] == ["Similarity <i>", "Only words"]
+    assert tree.text["a"][:2] == tree.text["h2"] == ["Similarity <i>", "Only words"]
 
 
 def test_texts_are_escaped(sections):
@@ -115,10 +117,21 @@ def test_claims_and_their_count(sections):
 
 def test_tables_are_closed_and_cut(sections):
     tree = Tree(page(sections, title="Figures", rows=4))
-    assert tree.all("details") == [{}]  # not open
-    assert tree.text["summary"] == ["Table: the first 4 of 6 rows of raghu_fig2.csv"]
+    assert tree.all("details") == [{}, {}]  # not open
+    assert tree.text["summary"] == ["Table: the first 4 of 6 rows of raghu_fig2.csv", "LaTeX"]
     assert len(tree.all("tr")) == (1 + 3) + (1 + 4)
-    assert Tree(page(sections, title="Figures")).text["summary"] == ["Table: 6 rows of raghu_fig2.csv"]
+    assert Tree(page(sections, title="Figures")).text["summary"][0] == "Table: 6 rows of raghu_fig2.csv"
+
+
+def test_tables_come_as_csv_and_latex(accuracies):
+    tree = Tree(page([Section(name="t", title="T", table=accuracies)], title="Figures"))
+    [link] = [each for each in tree.all("a") if "download" in each]
+    assert link["download"] == "t.csv"
+    rows = pd.read_csv(BytesIO(base64.b64decode(link["href"].partition("base64,")[2])))
+    pd.testing.assert_frame_equal(rows, accuracies)
+    assert tree.text["pre"][0] == latex(accuracies).strip()
+    long = pd.concat([accuracies] * (1 + LATEX_ROWS // len(accuracies)), ignore_index=True)
+    assert not Tree(page([Section(name="t", title="T", table=long)], title="Figures")).all("pre")
 
 
 def test_provenance_is_told(sections):

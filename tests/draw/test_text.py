@@ -131,3 +131,13 @@ def test_folded_and_claims_refuse_a_missing_column(accuracies, claims):
         UserError, match=r"draw\.claims: the table must have the column 'verdict', got id, paper, claim"
     ):
         tx.claims(claims.drop(columns="verdict"))
+
+
+def test_latex_escapes_and_puts_numbers_right():
+    table = pd.DataFrame({"a_b": ["50 % & more", "x"], "value": [0.12345, np.nan]})
+    lines = tx.latex(table, digits=2).splitlines()
+    assert lines[0] == r"\begin{tabular}{lr}"
+    assert lines[2] == r"a\_b & value \\"
+    assert lines[4] == r"50 \% \& more & 0.12 \\"
+    assert lines[5] == rf"x & {tx.MISSING} \\"
+    assert lines[-1] == r"\end{tabular}"

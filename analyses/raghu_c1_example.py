@@ -1,0 +1,80 @@
+"""The worked example y = w2 (w1 x): ANIL is not first-order MAML, its gradient of w1 runs through the head's step.
+
+Raghu et al. 2020, appendix C.1 (R14), as an exact identity: one inner step on one support point, prediction and outer
+gradient written out by hand and computed by the core, over starts and points drawn at random. The figure shows one of
+them over the inner rate. Cost: a second.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.style import reference
+
+ORDER = 46
+TITLE = "A worked example: MAML, ANIL and their first orders"
+PAPER = "Raghu et al. 2020, appendix C.1"
+MODELS = ()
+CORE = False
+DATASET = "two points"
+SHOWN = {"w1": 0.8, "w2": 1.2, "x1": 1.0, "y1": 0.3, "x2": 0.7, "y2": -0.4}
+DRAWS = {"smoke": 3, "quick": 100, "paper": 100}
+RATES = 13
+BOUND = 1e-12
+
+
+def table(stage):
+    """Formula and core by method, quantity and inner rate; of the random examples the largest differences."""
+    from mamlprobe.probe.example import Example, worked_example
+
+    rates = [round(float(rate), 3) for rate in np.linspace(0, 1.2, RATES)]
+    shown = worked_example(Example(**SHOWN), rates).assign(draw="shown")
+    drawn = np.random.default_rng(0).normal(size=(stage.sized(DRAWS), len(SHOWN)))
+    rows = [
+        worked_example(Example(**dict(zip(SHOWN, each, strict=True))), [0.3]).assign(draw=str(n))
+        for n, each in enumerate(drawn.tolist())
+    ]
+    rows = pd.concat([shown, *rows], ignore_index=True)
+    scale = rows[["formula", "core"]].abs().max(axis=1).clip(lower=1)
+    rows["error"] = (rows["formula"] - rows["core"]).abs() / scale
+    worst = rows.groupby(["method", "quantity"], sort=False)["error"].max().rename("value").reset_index()
+    count = rows["draw"].nunique()
+    return pd.concat([shown, worst.assign(draw="all", interval="exact", examples=count)], ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """Prediction and outer gradient over the inner rate: lines by hand, diamonds by the core."""
+    rows = table[table["draw"] == "shown"].assign(value=lambda t: t["formula"])
+
+    def lines(quantity):
+        mine = rows[rows["quantity"] == quantity]
+        marks = mine[mine["lr"].isin(sorted(mine["lr"].unique())[::2])]
+
+        def draw(ax):
+            draw_curves(ax, mine, x="lr", hue="method")
+            reference(ax, marks["lr"], marks["core"], "by the core", kind="marks")
+            ax.set(xlabel="inner rate", ylabel=quantity)
+
+        return draw
+
+    names = {"prediction": "Prediction after one step", "gradient w1": "Outer gradient of w1"}
+    drawn = composite([(title, lines(name)) for name, title in names.items()], cols=2, ratio=0.62)
+    caption(drawn, "Lines by the formulas, diamonds by the core. The first orders adapt as their second orders do.")
+    return drawn
+
+
+def claims(table):
+    """The formulas hold, and ANIL's gradient is not that of its first order."""
+    from mamlprobe.stage import claim
+
+    worst = table[table["draw"] == "all"].sort_values("value").iloc[-1]
+    text = f"prediction and outer gradient equal the formulas (largest error of {worst['examples']:.0f} examples)"
+    found = [claim("R14", text, worst, side="below", bound=BOUND, unit="relative error", source="appendix C.1")]
+    shown = table[(table["draw"] == "shown") & (table["quantity"] == "gradient w1")]
+    wide = shown.pivot_table("core", "lr", "method")
+    gap = (wide["anil"] - wide["fo_anil"]).abs().loc[1.2]
+    row = pd.Series({"value": gap, "interval": "exact"})
+    text = "the gradient of w1 differs between ANIL and its first order (inner rate 1.2)"
+    return [*found, claim("R14", text, row, side="above", bound=0.01, unit="gradient", source="appendix C.1")]

@@ -1,0 +1,102 @@
+"""Time of an iteration, MAML against ANIL: in training, and in adapting to one task and scoring it.
+
+Raghu et al. 2020, section 4 and appendix C.5 (R8). Measured with the core of this package, whose ANIL computes the body
+once for all inner steps; the published ratios are of a program that does not. The two take turns, and a ratio is of one
+turn, so that other work on the machine has little part in it. 5 inner steps in training and 10 at test, as published,
+on the net of the preset. Cost: half a minute.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.bars import draw_grouped
+from mamlprobe.draw.sheet import caption, composite
+
+ORDER = 47
+TITLE = "Time of an iteration: MAML against ANIL"
+PAPER = "Raghu et al. 2020, appendix C.5"
+MODELS = ()
+CORE = False
+LAST = True
+ROUNDS = {"smoke": 2, "quick": 30, "paper": 100}
+SHOTS = (1, 5)
+PUBLISHED = {"training": 1.7, "inference": 4.1}
+
+
+def table(stage):
+    """Mean, median, least and most seconds by method, stage and shots, and the median ratio with its interval."""
+    from dataclasses import replace
+
+    import mamlprobe as mp
+    from mamlprobe.nets.build import build
+    from mamlprobe.training.timing import iteration_times
+
+    rows = []
+    for shot in SHOTS:
+        methods = {name: stage.experiment(name).method for name in ("maml", "anil")}
+        methods = {n: replace(m, inner=replace(m.inner, steps=5, test_steps=10)) for n, m in methods.items()}
+        episodes = stage.episodes(4, query=15, shot=shot)
+        net = build(stage.experiment("maml").net, way=5, image=tuple(episodes.query_x.shape[2:]))
+        theta = mp.init(net, seed=0)
+        rows.append(iteration_times(net, theta, episodes, methods, rounds=stage.sized(ROUNDS)).assign(shot=shot))
+    rows = pd.concat(rows, ignore_index=True)
+    by = ["stage", "shot", "method"]
+    words = {"mean": "mean", "value": "median", "low": "min", "high": "max", "rounds": "count"}
+    seconds = rows.groupby(by, sort=False)["seconds"].agg(**{k: (v) for k, v in words.items()}).reset_index()
+    seconds = seconds.assign(quantity="seconds", interval="least and most")
+    return pd.concat([seconds, ratios(rows)], ignore_index=True).assign(tasks=4)
+
+
+def ratios(rows) -> pd.DataFrame:
+    """Medians over rounds of MAML's seconds over ANIL's, by stage, and of inference's ratio over training's."""
+    from scipy.stats import binom
+
+    wide = rows.pivot_table("seconds", ["shot", "round"], ["stage", "method"], sort=False)
+    parts = {part: wide[part]["maml"] / wide[part]["anil"] for part in PUBLISHED}
+    parts["inference / training"] = parts["inference"] / parts["training"]
+    found = []
+    for part, each in parts.items():
+        for shot, mine in each.groupby("shot", sort=False):
+            values = sorted(mine)
+            cut = max(int(binom.ppf(0.025, len(values), 0.5)) - 1, 0)
+            row = {"stage": part, "shot": shot, "method": "maml / anil", "value": mine.median(), "mean": mine.mean()}
+            row |= {"low": values[cut], "high": values[-1 - cut], "rounds": len(values)}
+            found.append(row | {"quantity": "ratio", "interval": "order statistics of rounds"})
+    return pd.DataFrame(found)
+
+
+def figure(table) -> Figure:
+    """Left the milliseconds, right the ratios with the published ones."""
+    shown = table.assign(label=table["stage"] + ", " + table["shot"].astype(str) + "-shot")
+    times, ratio = (shown[shown["quantity"] == name] for name in ("seconds", "ratio"))
+    ratio = ratio[ratio["stage"].isin(PUBLISHED)]
+    times = times.assign(**{name: 1000 * times[name] for name in ("value", "low", "high")})
+    marks = pd.DataFrame({"label": ratio["label"], "value": ratio["stage"].map(PUBLISHED)})
+
+    def left(ax):
+        draw_grouped(ax, times, group="label", hue="method")
+        ax.set(ylabel="milliseconds", yscale="log")
+
+    def right(ax):
+        draw_grouped(ax, ratio, group="label", hue=None, reference=marks)
+        ax.set(ylabel="MAML / ANIL", ylim=(0, None))
+
+    drawn = composite([("Time of an iteration", left), ("Times as long", right)], cols=2, ratio=0.7)
+    caption(drawn, "Left median, least and most. Diamonds: published averages, of another program.")
+    return drawn
+
+
+def claims(table):
+    """ANIL is faster in both, and gains more at inference."""
+    from mamlprobe.stage import claim
+
+    ratio = table[table["quantity"] == "ratio"]
+    found = []
+    for part, published in PUBLISHED.items():
+        worst = ratio[ratio["stage"] == part].sort_values("value").iloc[0]
+        text = f"an iteration of {part} takes MAML longer than ANIL (the smaller ratio: {worst['shot']}-shot)"
+        marks = {"published": published, "source": "section 4, average"}
+        found.append(claim("R8", text, worst, side="above", bound=1.0, unit="ratio", **marks))
+    worst = ratio[ratio["stage"] == "inference / training"].sort_values("value").iloc[0]
+    text = f"the ratio at inference is larger than in training (the smaller: {worst['shot']}-shot)"
+    return [*found, claim("R8", text, worst, side="above", bound=1.0, unit="ratio", published=2.4, source="4.1 / 1.7")]
