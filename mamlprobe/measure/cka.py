@@ -14,6 +14,9 @@ Norms = tuple[float, float, float, float, float]
 Terms = tuple[float, float, float, float, float]
 """HSIC of (x, y), (x, x), (y, y), and what the last two must exceed to count as positive."""
 
+_COLUMNS = 1024
+"""Features of a Gram matrix that are taken at a time."""
+
 _ROUNDING = 1e-12
 """A debiased self term below this part of its leading term is zero up to rounding (rows all equally far apart)."""
 
@@ -25,6 +28,8 @@ def cka(x: Rows, y: Rows, *, debiased: bool = True) -> float:
     give 0 on average and single values may be negative. Biased: unrelated Gaussians give sqrt(FG / ((F+R)(G+R))).
     NaN only where a self term is not above 0: an input that does not vary, or (debiased) one whose rows are all
     equally far apart. Unchanged by rotation, one common scale and translation of the features, not by other maps.
+    With max(F, G) < R it takes O(R F G) and a float64 copy of both; else O(R^2 (F + G)) and two matrices [R, R] beside
+    some columns of one input: flattened maps are not copied. `stream` takes rows in batches, for many rows.
 
     Raises:
         UserError: unequal or non-finite rows; fewer than 4 rows when debiased.
@@ -60,11 +65,17 @@ def cka_batches(batches: Iterable[tuple[Rows, Rows]]) -> float:
 
 
 def _terms(where: str, x: Rows, y: Rows, debiased: bool) -> Terms:
-    rows, _, _ = same_rows(where, x, y)
+    rows, f, g = same_rows(where, x, y)
     _enough(where, rows, debiased)
-    cx, cy = centred(where, "x", x), centred(where, "y", y)
-    cy = cy.to(cx.device)
-    return _scaled(rows, squared_products(cx, cy), _norms(cx, cy) if debiased else None)
+    if max(f, g) < rows:
+        cx, cy = centred(where, "x", x), centred(where, "y", y)
+        cy = cy.to(cx.device)
+        products, kx, ky = by_features(cx, cy), cx.square().sum(1), cy.square().sum(1)
+    else:
+        gx, gy = gram(where, "x", x), gram(where, "y", y)
+        gy = gy.to(gx.device)
+        products, kx, ky = by_grams(gx, gy), gx.diagonal(), gy.diagonal()
+    return _scaled(rows, products, _norms(kx, ky) if debiased else None)
 
 
 def alignment(rows: int, products: tuple[Tensor, Tensor, Tensor], norms: Norms | None) -> float:
@@ -83,8 +94,8 @@ def _enough(where: str, rows: int, debiased: bool) -> None:
         raise UserError(where, "debiased HSIC needs at least 4 rows", rows, "pool more samples, or set debiased=False")
 
 
-def _norms(x: Tensor, y: Tensor) -> Norms:
-    kx, ky = x.square().sum(1), y.square().sum(1)
+def _norms(kx: Tensor, ky: Tensor) -> Norms:
+    """The sums from the squared norms [R] of the centred rows."""
     return float(kx @ ky), float(kx @ kx), float(ky @ ky), float(kx.sum()), float(ky.sum())
 
 
@@ -109,20 +120,28 @@ def _u(n: int, product: float, shared: float, totals: float) -> float:
     return (product - shared + totals / ((n - 1) * (n - 2)) - 2 * shared / (n - 2)) / (n * (n - 3))
 
 
-def squared_products(x: Tensor, y: Tensor) -> tuple[float, float, float]:
-    """||X^T Y||_F^2, ||X^T X||_F^2, ||Y^T Y||_F^2 of centred x [R, F], y [R, G], by features if few."""
-    return by_features(x, y) if max(x.shape[1], y.shape[1]) < x.shape[0] else by_samples(x, y)
-
-
 def by_features(x: Tensor, y: Tensor) -> tuple[float, float, float]:
-    """The three products in O(R F G), for few features."""
+    """||X^T Y||_F^2, ||X^T X||_F^2, ||Y^T Y||_F^2 of centred x [R, F], y [R, G] in O(R F G), for few features."""
     return _energy(inner(x, y)), _energy(inner(x, x)), _energy(inner(y, y))
 
 
-def by_samples(x: Tensor, y: Tensor) -> tuple[float, float, float]:
-    """The three products from the Gram matrices [R, R] in O(R^2 F), for many features."""
-    gx, gy = x @ x.T, y @ y.T
-    return float((gx * gy).sum()), _energy(gx), _energy(gy)
+def by_grams(x: Tensor, y: Tensor) -> tuple[float, float, float]:
+    """The three from the Gram matrices [R, R] of the centred rows, for many features."""
+    return float((x * y).sum()), _energy(x), _energy(y)
+
+
+def gram(where: str, name: str, x: Rows) -> Tensor:
+    """X X^T [R, R] of the centred x [R, F], in float64; some columns at a time, so that x is never copied as a whole.
+
+    Raises:
+        UserError: as `centred`.
+    """
+    parts = (centred(where, name, x[:, i : i + _COLUMNS]) for i in range(0, x.shape[1], _COLUMNS))
+    first = next(parts)
+    found = first @ first.T
+    for part in parts:
+        found.addmm_(part, part.T)
+    return found
 
 
 def _energy(matrix: Tensor) -> float:

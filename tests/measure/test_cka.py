@@ -1,5 +1,6 @@
 """CKA and HSIC against brute force, under invariances, and where estimators are known to go wrong."""
 
+import importlib
 import itertools
 import math
 
@@ -9,7 +10,7 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure import cka, cka_batches, hsic
-from mamlprobe.measure.cka import by_features, by_samples
+from mamlprobe.measure.cka import by_features, by_grams, gram
 from mamlprobe.measure.spectrum import centred
 
 
@@ -91,7 +92,16 @@ def test_one_feature_each_is_the_squared_correlation_and_no_angle():
 @pytest.mark.parametrize(("rows", "f", "g"), [(30, 6, 9), (12, 20, 5), (12, 5, 20), (9, 9, 9)])
 def test_feature_form_and_sample_form_are_equal(rows, f, g):
     x, y = (centred("here", "x", side) for side in related(rows, f, g))
-    np.testing.assert_allclose(by_features(x, y), by_samples(x, y), rtol=1e-12)
+    np.testing.assert_allclose(by_features(x, y), by_grams(x @ x.T, y @ y.T), rtol=1e-12)
+
+
+def test_gram_of_many_columns_is_that_of_all_at_once(monkeypatch):
+    x = gaussian(0, 9, 23) + 5.0
+    whole = centred("here", "x", x)
+    monkeypatch.setattr(importlib.import_module("mamlprobe.measure.cka"), "_COLUMNS", 4)
+    np.testing.assert_allclose(gram("here", "x", x), whole @ whole.T, atol=1e-12)
+    y = gaussian(1, 9, 5)
+    assert cka(x, y) == pytest.approx(cka(np.pad(x, ((0, 0), (0, 9))), y), abs=1e-12)
 
 
 @pytest.mark.parametrize("debiased", [True, False])
