@@ -42,7 +42,7 @@ def table(stage):
     rows = pd.concat(rows, ignore_index=True)
     by = ["stage", "shot", "method"]
     words = {"mean": "mean", "value": "median", "low": "min", "high": "max", "rounds": "count"}
-    seconds = rows.groupby(by, sort=False)["seconds"].agg(**{k: (v) for k, v in words.items()}).reset_index()
+    seconds = rows.groupby(by, sort=False)["seconds"].agg(**words).reset_index()
     seconds = seconds.assign(quantity="seconds", interval="least and most")
     return pd.concat([seconds, ratios(rows)], ignore_index=True).assign(tasks=4)
 

@@ -15,7 +15,7 @@ from mamlprobe.data.sources import Source
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
-from mamlprobe.measure import bootstrap, nested_interval, two_way_interval, verdict
+from mamlprobe.measure import nested_interval, t_interval, two_way_interval, verdict
 from mamlprobe.nets.params import Net
 from mamlprobe.recipes import recipe
 from mamlprobe.runs.experiment import Data, Experiment
@@ -149,7 +149,7 @@ def means(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Mean, interval, and what it rests on, for every group of `rows` by the columns `by`.
 
     Adds ``value low high interval seeds tasks``, and ``episodes norm dataset run`` where `rows` has them. The interval,
-    of 95 %, is over tasks by bootstrap where there is one seed, else over seeds and tasks by `two_way_interval`, or by
+    of 95 %, is Student's over tasks where there is one seed, else over seeds and tasks by `two_way_interval`, or by
     `nested_interval` where the seeds saw tasks of their own.
     """
     found = []
@@ -172,7 +172,7 @@ def _interval(part: pd.DataFrame, seeds: int) -> tuple[str, tuple[float, float]]
     """Name and ends of the interval of the mean of column ``value``."""
     values = part["value"].to_numpy(float)
     if seeds == 1:
-        return "bootstrap over tasks", bootstrap(values, seed=0)
+        return "t over tasks", t_interval(values)
     if "task" in part and ("episodes" not in part or len(set(part["episodes"])) == 1):
         return "t over seeds and tasks", two_way_interval(values, rows=part["seed"], columns=part["task"])
     return "t over seeds and their tasks", nested_interval(values, clusters=part["seed"])

@@ -22,7 +22,7 @@ def test_means_and_what_they_rest_on(rows):
     assert row["low"] < row["value"] < row["high"]
     assert (row["seeds"], row["tasks"], row["run"]) == (2, 30, "a-run")
     assert row["interval"] == "t over seeds and tasks"
-    assert only(means(rows[rows["seed"] == 0], ["method"]), method="a")["interval"] == "bootstrap over tasks"
+    assert only(means(rows[rows["seed"] == 0], ["method"]), method="a")["interval"] == "t over tasks"
 
 
 def test_seeds_with_tasks_of_their_own_are_nested(rows):

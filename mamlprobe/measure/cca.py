@@ -82,7 +82,7 @@ def pwcca(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     """
     _refuse_wide("pwcca", x, y)
     sx, sy = _pair("pwcca", x, y)
-    left, rho, _ = torch.linalg.svd(_cross(sx, sy), full_matrices=False)
+    left, rho, _ = torch.linalg.svd(cross(sx, sy), full_matrices=False)
     weights = (left.T @ (sx.s[:, None] * sx.V.T)).abs().sum(1)
     return float((weights * _clipped(rho)).sum() / weights.sum())
 
@@ -108,7 +108,7 @@ def coefficients(x: Spectrum, y: Spectrum) -> Tensor:
         ArithmeticError: a correlation above 1 + 1e-6, so that one spectrum is not orthonormal.
     """
     same_rows("coefficients", x, y)
-    return _clipped(torch.linalg.svdvals(_cross(x, y)))
+    return _clipped(torch.linalg.svdvals(cross(x, y)))
 
 
 def summarise(rho: Tensor, summary: str = "mean") -> float:
@@ -124,7 +124,7 @@ def row_ratio(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     return rows / max(f, g, 1)
 
 
-def _cross(x: Spectrum, y: Spectrum) -> Tensor:
+def cross(x: Spectrum, y: Spectrum) -> Tensor:
     """U_x^T U_y [rank x, rank y], without forming either U."""
     return x.mix.T @ inner(x.base, y.base.to(x.base.device)) @ y.mix.to(x.mix.device)
 

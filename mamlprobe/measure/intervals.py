@@ -28,7 +28,7 @@ def two_way_interval(values: Values, *, rows: Labels, columns: Labels, level: fl
     interval lies about the mean of what is left. With one row left it is Student's over the columns, and says nothing
     about other seeds; with one column Student's over the rows; (nan, nan) with fewer than two cells.
 
-    In simulations (`benchmarks/coverage.py`) it covers 92-98 % with three seeds or more, but 87-98 % with two.
+    In simulations (`benchmarks/coverage.py`) it covers 91-98 % with three seeds or more, and 86-98 % with two.
 
     Raises:
         UserError: rows or columns not one a value; no column in more than one row; `level` not in (0, 1).

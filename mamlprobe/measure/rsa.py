@@ -42,8 +42,6 @@ def rsa(x: Rows, y: Rows, *, metric: str = "correlation", correlation: str = "sp
             "rsa", f"RSA needs at least {FEWEST} rows, so that distances can differ", rows, "pool more samples"
         )
     apart = [_distances(name, side, metric) for name, side in (("x", x), ("y", y))]
-    if any(np.isnan(each).any() for each in apart):
-        return math.nan
     a, b = (CORRELATIONS[correlation](each) for each in apart)
     a, b = a - a.mean(), b - b.mean()
     sizes = math.sqrt(float(a @ a)) * math.sqrt(float(b @ b))
@@ -51,7 +49,7 @@ def rsa(x: Rows, y: Rows, *, metric: str = "correlation", correlation: str = "sp
 
 
 def _distances(name: str, x: Rows, metric: str) -> Floats:
-    """Distances [R (R - 1) / 2] of all pairs of rows in units of the largest, NaN where the metric is not defined."""
+    """Distances [R (R - 1) / 2] of all pairs of rows in units of the largest; NaN where the metric is not defined."""
     rows = own("rsa", name, x)
     if not bool(torch.isfinite(rows).all()):
         raise UserError(

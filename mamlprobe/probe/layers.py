@@ -1,5 +1,6 @@
 """How similar is each layer before and after the inner loop? (Raghu et al. 2020, figure 2)."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import adapt_tasks
 from mamlprobe.learn.theta import Theta
-from mamlprobe.measure import Spectrum, cca, cka, null_floor, pwcca, spectrum, svcca
+from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, null_floor, procrustes, pwcca, rsa, spectrum, svcca
 from mamlprobe.nets.params import Net
 from mamlprobe.probe.record import activations, as_rows
 
@@ -20,16 +21,29 @@ Compare = Callable[[Any, Any], float]
 
 MEASURES: dict[str, tuple[str, Compare]] = {
     "cca_mean": ("positions", cca),
+    "cca_squared": ("positions", lambda x, y: cca(x, y, summary="mean_squared")),
     "cca_top98": ("positions", lambda x, y: cca(x, y, summary="top98")),
     "svcca": ("positions", svcca),
     "pwcca": ("positions", pwcca),
+    "procrustes": ("positions", procrustes),
     "cka_debiased": ("flattened", cka),
     "cka_biased": ("flattened", lambda x, y: cka(x, y, debiased=False)),
+    "rsa": ("flattened", rsa),
 }
-"""Measure -> how maps become its rows, and the measure. ``cca_top98`` is the summary of google/svcca."""
+"""Measure -> how maps become its rows, and the measure. ``cca_top98`` is the summary of google/svcca.
 
-CCA_FAMILY = ("cca_mean", "cca_top98", "svcca", "pwcca")
-FEWEST_ROWS = {"cka_debiased": 4}
+Procrustes turns channels: on flattened maps, with far more features than images, it is near 1 whatever the data.
+"""
+
+DEFAULT = tuple(name for name in MEASURES if name != "rsa")
+"""Those that `similarity` computes unless told otherwise; RSA takes twice as long as all CKA."""
+
+CCA_FAMILY = ("cca_mean", "cca_squared", "cca_top98", "svcca", "pwcca")
+SPECTRAL = (*CCA_FAMILY, "procrustes")
+FEWEST_ROWS = {"cka_debiased": 4, "rsa": 3}
+
+COLUMNS = "measure features inputs rows width ratio value floor expected note norm episodes"
+"""Of every table of similarities, after its keys; what they mean is told at `similarity`."""
 
 
 def similarity(
@@ -39,18 +53,21 @@ def similarity(
     method: Method,
     *,
     inputs: str = "query",
-    measures: Sequence[str] = tuple(MEASURES),
+    measures: Sequence[str] = DEFAULT,
     steps: Sequence[int] | None = None,
     layers: Sequence[str] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Similarity of every layer's activations before and after `step` inner steps: a row a task, layer, step, measure.
 
-    Columns ``task layer step measure features inputs rows width ratio value floor norm episodes``: `features` says
-    how maps became rows, `ratio` is rows over width (under 10 a CCA is inflated), `floor` the same measure with whole
-    images of "after" permuted, `norm` the regime of the inner loop. Inputs are the query or the support set, the same
-    before and after, each task's own statistics. Where a measure is not defined its value is NaN: CCA needs R - 1 > F,
-    debiased CKA 4 rows, both finite activations, a floor two images.
+    Columns ``task layer step measure features inputs rows width ratio value floor expected note norm episodes``:
+    `features` says how maps became rows, `ratio` is rows over width, `norm` is the regime of the inner loop. `floor` is
+    the same measure with whole images of "after" permuted, the one to hold a value against; `expected` is the mean for
+    Gaussian rows that are all independent, where it is known (positions of one image are not: the floor is higher).
+    `note` says in a phrase why a value is NaN, or not to be trusted, else it is empty: shape alone decides a CCA with
+    R - 1 <= F, such as that of five logits on a 5-way 1-shot support, and inflates it with under 10 rows a feature;
+    debiased CKA needs 4 rows, RSA 3, all finite activations that vary, a floor two images. Inputs are the query or
+    the support set, the same before and after, each task's own statistics.
 
     Raises:
         UserError: unknown measure, layer or inputs; a step the method does not take, or none at all.
@@ -71,8 +88,7 @@ def similarity(
         for row in compared(before[layer], {step: maps[layer] for step, maps in after.items()}, measures, seed=seed)
     ]
     table = pd.DataFrame(found).assign(inputs=inputs, norm=method.norm.statistics, episodes=manifest(episodes))
-    columns = "task layer step measure features inputs rows width ratio value floor norm episodes"
-    return table[columns.split()]
+    return table[["task", "layer", "step", *COLUMNS.split()]]
 
 
 def chosen(measures: Sequence[str], inputs: str) -> None:
@@ -87,7 +103,7 @@ def chosen(measures: Sequence[str], inputs: str) -> None:
 def compared(
     start: Tensor, ends: Mapping[int, Tensor], measures: Sequence[str], *, seed: int
 ) -> list[dict[str, object]]:
-    """Rows ``task step measure features rows width ratio value floor`` of activations against those of every step.
+    """Rows ``task step`` and most of `COLUMNS` of activations against those of every step.
 
     start, each of ends: ``[B, R, C, H, W]`` or ``[B, R, F]``, the same inputs in the same order.
     """
@@ -106,23 +122,59 @@ def compared(
 def _compare(
     start: Tensor, ends: dict[int, Tensor], measures: Sequence[str], group: int, seed: int
 ) -> list[dict[str, object]]:
-    """Rows of the table for one task and layer: start [R, F] against the end [R, F] of every step."""
+    """Rows of the table for one task and layer: start [R, F] against the end [R, G] of every step."""
     rows, width = start.shape
-    defined = [name for name in measures if rows >= FEWEST_ROWS.get(name, 1)]
-    defined = [name for name in defined if name not in CCA_FAMILY or rows - 1 > width]
-    spectral = any(name in CCA_FAMILY for name in defined)
-    first: Tensor | Spectrum = spectrum(start) if spectral else start
+    spectral = any(name in CCA_FAMILY for name in measures)
+    first = _directions(start, spectral)
     found: list[dict[str, object]] = []
     for step, end in ends.items():
-        finite = bool(torch.isfinite(end).all())
-        second: Tensor | Spectrum = spectrum(end) if spectral and finite else end
+        second, wide = _directions(end, spectral), max(width, end.shape[1])
+        both = isinstance(first, Spectrum) and isinstance(second, Spectrum)
+        finite = bool(torch.isfinite(start).all()) and bool(torch.isfinite(end).all())
         for name in measures:
             compare = MEASURES[name][1]
-            value = floor = float("nan")
-            if name in defined and finite:
-                value = compare(first, second)
+            value = floor = expected = float("nan")
+            note = _obstacle(name, rows, wide) or ("" if finite else "an activation is not finite")
+            if not note:
+                sides = (first, second) if name in SPECTRAL and both else (start, end)
+                value, expected = compare(*sides), _expected(name, rows, first, second)
                 if rows > group:
-                    floor = null_floor(compare, first, second, draws=1, seed=seed, groups=group)[0]
+                    floor = null_floor(compare, *sides, draws=1, seed=seed, groups=group)[0]
+                note = _caution(name, value, rows, wide)
             row = {"step": step, "measure": name, "rows": rows, "width": width, "ratio": rows / width}
-            found.append({**row, "value": value, "floor": floor})
+            found.append({**row, "value": value, "floor": floor, "expected": expected, "note": note})
     return found
+
+
+def _directions(x: Tensor, spectral: bool) -> Tensor | Spectrum:
+    """The spectrum, computed once for every CCA, or the rows themselves where no CCA is wanted or defined."""
+    possible = spectral and len(x) - 1 > x.shape[1] and bool(torch.isfinite(x).all())
+    return spectrum(x) if possible else x
+
+
+def _obstacle(name: str, rows: int, width: int) -> str:
+    """Why the measure is not defined on so many rows and features whatever they hold; empty where it is."""
+    if name in CCA_FAMILY and rows - 1 <= width:
+        return f"{rows} rows, {width} features: every correlation is 1"
+    fewest = FEWEST_ROWS.get(name, 1)
+    return f"fewer than {fewest} rows" if rows < fewest else ""
+
+
+def _caution(name: str, value: float, rows: int, width: int) -> str:
+    """What to know of a value that was computed: that there is none after all, or that its rows are few."""
+    if math.isnan(value):
+        return "no variation to compare"
+    few = name in CCA_FAMILY and rows < ENOUGH_ROWS * width
+    return f"fewer than {ENOUGH_ROWS:g} rows a feature" if few else ""
+
+
+def _expected(name: str, rows: int, first: Tensor | Spectrum, second: Tensor | Spectrum) -> float:
+    """The mean for independent Gaussian rows of as many directions: max(F, G) / (R - 1), or 0 by its construction.
+
+    The mean square of the cosines between random subspaces of R - 1 dimensions; over all orders of the rows the
+    distances of RSA have covariance 0, and so has the debiased HSIC.
+    """
+    if name == "cca_squared" and isinstance(first, Spectrum) and isinstance(second, Spectrum):
+        widest = max(first.rank, second.rank)
+        return widest / (rows - 1) if min(first.rank, second.rank) > 0 and widest < rows - 1 else math.nan
+    return 0.0 if name in ("cka_debiased", "rsa") else math.nan

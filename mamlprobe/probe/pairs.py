@@ -11,7 +11,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import adapt_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
-from mamlprobe.probe.layers import MEASURES, chosen, compared
+from mamlprobe.probe.layers import COLUMNS, DEFAULT, chosen, compared
 from mamlprobe.probe.record import activations
 
 MOMENTS = ("before", "after")
@@ -32,17 +32,17 @@ def pair_similarity(
     episodes: Episodes,
     *,
     inputs: str = "query",
-    measures: Sequence[str] = tuple(MEASURES),
+    measures: Sequence[str] = DEFAULT,
     moments: Sequence[str] = MOMENTS,
     layers: Sequence[str] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Similarity of every layer of `a` to that of `b` on the same inputs: a row a task, layer, moment and measure.
 
-    Columns ``task layer moment measure features inputs rows width ratio value floor norm episodes``, as those of
-    `similarity`: `moment` says whether both are as they were learned ("before") or each has adapted to the task by its
-    own method ("after"); `width` is that of `a`; `norm` names the regime of both where they differ. The models may
-    differ in widths, not in the names of the layers that are compared (None: all that both have).
+    Columns ``task layer moment measure features inputs rows width ratio value floor expected note norm episodes``, as
+    those of `similarity`: `moment` says whether both are as they were learned ("before") or each has adapted to the
+    task by its own method ("after"); `width` is that of `a`; `norm` names the regime of both where they differ. The
+    models may differ in widths, not in the names of the layers that are compared (None: all that both have).
 
     Raises:
         UserError: unknown measure, inputs, moment or layer; no layer in common.
@@ -67,5 +67,4 @@ def pair_similarity(
             found += [{"layer": layer, "moment": moment, **row} for row in rows]
     norm = " and ".join(dict.fromkeys(each.method.norm.statistics for each in (a, b)))
     table = pd.DataFrame(found).assign(inputs=inputs, norm=norm, episodes=manifest(episodes))
-    columns = "task layer moment measure features inputs rows width ratio value floor norm episodes"
-    return table[columns.split()]
+    return table[["task", "layer", "moment", *COLUMNS.split()]]

@@ -8,20 +8,24 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.tasks import adapt_tasks
-from mamlprobe.measure import cca, cka, null_floor, pwcca, svcca
+from mamlprobe.measure import cca, cka, null_floor, procrustes, pwcca, rsa, svcca
 from mamlprobe.nets.mlp import mlp
-from mamlprobe.probe.layers import CCA_FAMILY, MEASURES, similarity
+from mamlprobe.probe.layers import CCA_FAMILY, DEFAULT, MEASURES, compared, similarity
 from tests.oracles import forward
 from tests.probe.cases import NETS, method, start
 
 DIRECT = {
     "cca_mean": lambda x, y: cca(x, y, summary="mean"),
+    "cca_squared": lambda x, y: cca(x, y, summary="mean_squared"),
     "cca_top98": lambda x, y: cca(x, y, summary="top98"),
     "svcca": lambda x, y: svcca(x, y, variance=0.99),
     "pwcca": lambda x, y: pwcca(x, y),
+    "procrustes": lambda x, y: procrustes(x, y),
     "cka_debiased": lambda x, y: cka(x, y, debiased=True),
     "cka_biased": lambda x, y: cka(x, y, debiased=False),
+    "rsa": lambda x, y: rsa(x, y, metric="correlation", correlation="spearman"),
 }
+POSITIONS = {*CCA_FAMILY, "procrustes"}
 COLUMNS = [
     "task",
     "layer",
@@ -34,6 +38,8 @@ COLUMNS = [
     "ratio",
     "value",
     "floor",
+    "expected",
+    "note",
     "norm",
     "episodes",
 ]
@@ -69,16 +75,17 @@ def pick(table, **wanted):
 
 def test_every_measure_is_covered():
     assert set(MEASURES) == set(DIRECT)
-    assert {name for name, (features, _) in MEASURES.items() if features == "positions"} == set(CCA_FAMILY)
+    assert {name for name, (features, _) in MEASURES.items() if features == "positions"} == POSITIONS
+    assert set(DEFAULT) == set(MEASURES) - {"rsa"}
 
 
 @pytest.mark.parametrize("inputs", ["query", "support"])
 def test_against_the_measures_themselves(classes, inputs):
     net, twin = NETS["conv"]
     theta, episodes, chosen = start(net), classes(tasks=2, shot=2, query=4), method(steps=3)
-    table = similarity(net, theta, episodes, chosen, inputs=inputs, steps=[1, 3], seed=5)
+    table = similarity(net, theta, episodes, chosen, inputs=inputs, steps=[1, 3], seed=5, measures=tuple(MEASURES))
     assert list(table.columns) == COLUMNS
-    assert len(table) == 2 * 3 * 2 * 6
+    assert len(table) == 2 * 3 * 2 * 9
     assert not table.duplicated(["task", "layer", "step", "measure"]).any()
     for column, wanted in {"inputs": inputs, "norm": "batch", "episodes": manifest(episodes)}.items():
         assert set(table[column]) == {wanted}
@@ -90,7 +97,7 @@ def test_against_the_measures_themselves(classes, inputs):
         for step, maps in zip((1, 3), after):
             for layer, one, two in zip(net.layers, before, maps):
                 for name, measure in DIRECT.items():
-                    features = "positions" if name in CCA_FAMILY else "flattened"
+                    features = "positions" if name in POSITIONS else "flattened"
                     a, b = matrix(one, features), matrix(two, features)
                     row = found.loc[task, layer, step, name]
                     assert row["features"] == features
@@ -106,8 +113,8 @@ def test_all_steps_layers_and_measures_by_default(classes):
     table = similarity(net, start(net), classes(query=4), method(steps=2))
     assert sorted(set(table.step)) == [1, 2]
     assert list(dict.fromkeys(table.layer)) == list(net.layers)
-    assert set(table.measure) == set(MEASURES)
-    assert len(table) == 3 * 2 * 3 * 6
+    assert set(table.measure) == set(DEFAULT)
+    assert len(table) == 3 * 2 * 3 * 8
 
 
 def test_some_layers_and_measures(classes):
@@ -135,7 +142,7 @@ def test_with_the_head_adapting_alone_the_body_stays(classes, name):
     net, _ = NETS[name]
     table = similarity(net, start(net), classes(query=5), method("head.*", steps=3, lr=2.0))
     body = table[table.layer.isin(BODY[name])]
-    assert len(body) == 3 * 2 * 3 * 6
+    assert len(body) == 3 * 2 * 3 * 8
     assert body.value.to_numpy() == pytest.approx(1, abs=1e-9)
     assert (table[table.layer == "head"].value < 1 - 1e-4).all()
 
@@ -232,6 +239,80 @@ def test_an_inner_loop_that_diverges_gives_no_number(classes):
     assert first.value.notna().all()
     assert last[["value", "floor"]].isna().all(axis=None)
     assert (last.rows == 15).all()
+
+
+def test_five_way_one_shot_support_decides_by_its_shape(classes):
+    """Five logits of five images: the note says why there is no CCA, and what is left has none."""
+    net = mlp(inputs=64, way=5, hidden=(3,), activation="tanh")
+    episodes = classes(way=5, shot=1)
+    table = similarity(net, start(net), episodes, method(steps=1), inputs="support", measures=tuple(MEASURES))
+    for name in CCA_FAMILY:
+        assert set(pick(table, layer="head", measure=name).note) == {"5 rows, 5 features: every correlation is 1"}
+        assert set(pick(table, layer="fc1", measure=name).note) == {"fewer than 10 rows a feature"}
+    for name in set(MEASURES) - set(CCA_FAMILY):
+        assert set(pick(table, measure=name).note) == {""}
+
+
+def test_three_images_are_too_few_for_debiased_cka(classes):
+    net, _ = NETS["conv"]
+    words = {"inputs": "support", "measures": ["cka_debiased", "rsa"]}
+    table = similarity(net, start(net), classes(shot=1), method(steps=1), **words)
+    assert set(pick(table, measure="cka_debiased").note) == {"fewer than 4 rows"}
+    assert set(pick(table, measure="rsa").note) == {""}
+    few = similarity(net, start(net), alone(classes(), 2), method(steps=1), measures=["rsa"])
+    assert set(few.note) == {"fewer than 3 rows"}
+    assert few[["value", "floor", "expected"]].isna().all(axis=None)
+
+
+def alone(episodes, count):
+    """The same with the first few query images."""
+    x, y = episodes.query_x[:, :count], episodes.query_y[:, :count]
+    return Episodes(support_x=episodes.support_x, support_y=episodes.support_y, query_x=x, query_y=y)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_what_is_not_finite_or_does_not_vary_says_so(name):
+    x = torch.randn(1, 60, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    broken, flat = x.clone(), torch.ones_like(x)
+    broken[0, 7, 2] = torch.nan
+    for one, two, note in (
+        (x, x, ""),
+        (x, broken, "an activation is not finite"),
+        (broken, x, "an activation is not finite"),
+        (x, flat, "no variation to compare"),
+        (flat, x, "no variation to compare"),
+    ):
+        [row] = compared(one, {0: two}, [name], seed=0)
+        assert row["note"] == note
+        assert math.isnan(row["value"]) == bool(note)
+
+
+def test_the_wider_of_two_layers_decides():
+    x, y = (torch.randn(1, 9, width, dtype=torch.float64) for width in (2, 9))
+    for one, two in ((x, y), (y, x)):
+        [row] = compared(one, {0: two}, ["cca_mean"], seed=0)
+        assert row["note"] == "9 rows, 9 features: every correlation is 1"
+        assert math.isnan(row["value"])
+
+
+@pytest.mark.parametrize("name", ["cca_squared", "cka_debiased", "rsa"])
+def test_what_is_expected_is_the_mean_of_unrelated_gaussians(name):
+    """Five and seven features of which one is a copy and so no direction of its own: 6 of 24 dimensions at most."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(300, 25, width, dtype=torch.float64, generator=generator) for width in (5, 7))
+    y[:, :, 6] = y[:, :, 5]
+    rows = compared(x, {0: y}, [name], seed=0)
+    [expected] = {row["expected"] for row in rows}
+    assert expected == {"cca_squared": 6 / 24, "cka_debiased": 0, "rsa": 0}[name]
+    values = torch.tensor([row["value"] for row in rows])
+    assert abs(values.mean() - expected) < 4 * values.std() / math.sqrt(300) < 0.05
+
+
+def test_nothing_is_expected_of_the_others():
+    x = torch.randn(1, 30, 3, dtype=torch.float64)
+    rows = compared(x, {0: x}, tuple(MEASURES), seed=0)
+    known = {row["measure"] for row in rows if not math.isnan(row["expected"])}
+    assert known == {"cca_squared", "cka_debiased", "rsa"}
 
 
 def test_the_ratio_is_one_number_a_shape(classes):

@@ -64,7 +64,8 @@ def test_before_and_after_of_one_model_is_similarity(classes):
     keys = ["task", "layer", "measure"]
     pair = pair_similarity(*models, episodes, moments=("after",), seed=3).set_index(keys)
     same = similarity(net, theta, episodes, moving, steps=[2], seed=3).set_index(keys)
-    for column in ("value", "floor", "rows", "width"):
+    assert (pair["note"] == same.loc[pair.index, "note"]).all()
+    for column in ("value", "floor", "expected", "rows", "width"):
         assert pair[column].to_numpy() == pytest.approx(same.loc[pair.index, column].to_numpy(), nan_ok=True, abs=1e-12)
 
 
