@@ -12,6 +12,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import key_sets
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.slots import places
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,16 +141,26 @@ def manifest_table(episodes: Episodes) -> pd.DataFrame:
 
 
 def sample(
-    pool: Pool, *, split: str, way: int, shot: int, query: int, tasks: int, seed: int, index: int = 0
+    pool: Pool,
+    *,
+    split: str,
+    way: int,
+    shot: int,
+    query: int,
+    tasks: int,
+    seed: int,
+    index: int = 0,
+    slots: str = "drawn",
 ) -> Episodes:
     """Batch number `index` of the stream of tasks that `seed` and `split` name, on the pool's device.
 
-    Classes are drawn without replacement and in random order, which is the labelling: the i-th class drawn has label i.
+    Classes are drawn without replacement and in random order, which is the labelling: the i-th class drawn has label i;
+    unless `slots` ties labels to classes (see `SLOTS`), which keep the order they have in the split.
     Of each class shot + query items are drawn without replacement: the first `shot` are support, the others query.
     Nothing is carried from call to call, and the same words give the same tasks on every device.
 
     Raises:
-        UserError: unknown split; a number below its least; more classes or items asked for than there are.
+        UserError: unknown split or slots; a number below its least; more classes or items asked for than there are.
     """
     if split not in pool.splits:
         raise unknown("sample", f"split of {pool.name!r}", split, pool.splits)
@@ -170,25 +181,35 @@ def sample(
     words, device = (seed, "episodes", split, index), pool.device
     shapes = [(tasks, len(ids)), (tasks, way, items)]
     class_keys, keys = key_sets([(*words, "classes"), (*words, "items")], shapes, device=device)
-    classes = ids[_smallest(class_keys, way)]
+    classes = ids[places(class_keys, way, slots)]
     if fewest < items:
         absent = torch.arange(items, device=device) >= pool.counts[classes][:, :, None]
         keys = keys.masked_fill(absent, torch.iinfo(torch.int64).max)
     chosen = _smallest(keys, each)
 
-    places = chosen + items * classes[:, :, None]
+    return take(pool, classes, chosen, shot=shot)
+
+
+def take(pool: Pool, classes: Tensor, items: Tensor, *, shot: int) -> Episodes:
+    """The tasks made of these items, on the pool's device; entry n of `classes` has label n.
+
+    classes: ``[B, N]`` ids of classes.
+    items: ``[B, N, K+Q]`` ids of items within their class, the first `shot` of each class the support set.
+    """
+    tasks, way, each = items.shape
+    flat = items + pool.images.shape[1] * classes[:, :, None]
     sets = {"support": slice(shot), "query": slice(shot, each)}
-    rows = torch.cat([places[:, :, part].flatten() for part in sets.values()])
+    rows = torch.cat([flat[:, :, part].flatten() for part in sets.values()])
     inputs = pool.floats(pool.images.flatten(0, 1).index_select(0, rows)).split(
-        [tasks * way * shot, tasks * way * query]
+        [tasks * way * shot, tasks * way * (each - shot)]
     )
-    labels = torch.arange(way, device=device)[:, None]
+    labels = torch.arange(way, device=pool.device)[:, None]
     parts: dict[str, Tensor] = {"class_ids": classes}
     for (name, part), x in zip(sets.items(), inputs, strict=True):
         count = len(x) // (tasks * way)
         parts[f"{name}_x"] = x.view(tasks, way * count, *pool.image_shape)
         parts[f"{name}_y"] = labels.expand(tasks, way, count).flatten(1)
-        parts[f"{name}_items"] = chosen[:, :, part].flatten(1)
+        parts[f"{name}_items"] = items[:, :, part].flatten(1)
     return Episodes(**parts)
 
 

@@ -13,6 +13,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data import glyphs, omniglot
 from mamlprobe.data.archives import stamps
 from mamlprobe.data.folder import read_folder
+from mamlprobe.data.planted import PLANTED
 from mamlprobe.data.pool import Pool, load_saved, save_pool
 from mamlprobe.data.sinusoids import FORMULAS
 
@@ -90,9 +91,14 @@ def load_pool(
     if size is not None and size < 1:
         raise UserError("load_pool", "size must be at least 1", size, "give the side of the images in pixels")
     folder, name = data_folder(root), str(name_or_path)
-    if name in FORMULAS:
+    if name in FORMULAS or name in PLANTED:
         advice = "train on them with data.dataset, or take load_source, and losses in place of accuracies"
-        raise UserError("load_pool", "a pool must hold images of classes", f"the curves {name!r}", advice)
+        raise UserError(
+            "load_pool",
+            "a pool must hold images of classes",
+            f"the {'curves' if name in FORMULAS else 'teachers'} {name!r}",
+            advice,
+        )
     if name in READERS:
         pool = READERS[name](folder, size, ink, split)
     else:

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.data.load import load_pool, only
+from mamlprobe.data.planted import PLANTED, Planted
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sinusoids import FORMULAS, Sinusoids
 
-Source = Pool | Sinusoids
+Source = Pool | Sinusoids | Planted
 """What tasks are drawn from."""
 
 
@@ -21,13 +23,14 @@ def load_source(
     rotations: str = "none",
     normalise: str | None = None,
 ) -> Source:
-    """The formula of that name ("sinusoids", "sinusoids-2pi"), or the images that `load_pool` gives for these words.
+    """The formula of that name ("sinusoids", "planted-0.3"), or the images that `load_pool` gives for these words.
 
     Raises:
         UserError: as `load_pool`; options of images together with a formula.
     """
     name = str(name_or_path)
-    if name not in FORMULAS:
+    formulas: dict[str, Source] = {**FORMULAS, **PLANTED}
+    if name not in formulas:
         words = {"ink": ink, "split": split, "rotations": rotations, "normalise": normalise}
         return load_pool(name_or_path, root=root, size=size, **words)  # type: ignore[arg-type]
     for option, value, default in (
@@ -38,17 +41,29 @@ def load_source(
         ("normalise", normalise, None),
     ):
         only(name, option, value, default)
-    return FORMULAS[name]
+    return formulas[name]
 
 
 def draw(
-    source: Source, *, split: str, way: int, shot: int, query: int, tasks: int, seed: int, index: int = 0
+    source: Source,
+    *,
+    split: str,
+    way: int,
+    shot: int,
+    query: int,
+    tasks: int,
+    seed: int,
+    index: int = 0,
+    slots: str = "drawn",
 ) -> Episodes:
     """Batch number `index` of the stream of tasks that `seed` and `split` name; see `sample` and `Sinusoids.episodes`.
 
     Raises:
-        UserError: as they do.
+        UserError: as they do; slots of what has no classes.
     """
+    words = {"way": way, "shot": shot, "query": query, "tasks": tasks, "seed": seed, "index": index}
     if isinstance(source, Pool):
-        return sample(source, split=split, way=way, shot=shot, query=query, tasks=tasks, seed=seed, index=index)
-    return source.episodes(split=split, way=way, shot=shot, query=query, tasks=tasks, seed=seed, index=index)
+        return sample(source, split=split, slots=slots, **words)
+    if slots != "drawn":
+        raise UserError("train", f"labels by {slots} need images in classes", source.name, "set labels to episode")
+    return source.episodes(split=split, **words)

@@ -49,8 +49,10 @@ class Experiment:
     query: int = 15
     """Q, query items a class."""
     labels: str = "episode"
-    """episode: a class has the number of its place in the task; class: that among all training classes, each with its
-    row of the head. Then there is no inner loop, and few-shot tasks are read out without the head (variant nil)."""
+    """What a class is called in training; in other splits as by episode. episode: the number of its place in the task;
+    bins, groups: a number below N that stays its own, as in `data.slots`, so that a learner may memorise (Kao et al.
+    2022); class: its number among all training classes, each with its row of the head: no inner loop then, and few-shot
+    tasks are read out without the head (variant nil)."""
     tasks: int = 4
     """B, tasks an update."""
     updates: int = 1000
@@ -80,7 +82,7 @@ class Experiment:
             raise UserError("experiment", must, got, advice)
 
 
-LABELS = ("episode", "class")
+LABELS = ("episode", "bins", "groups", "class")
 
 
 @dataclass(frozen=True, kw_only=True)

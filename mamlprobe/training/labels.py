@@ -17,8 +17,9 @@ def training_tasks(source: Source, experiment: Experiment, *, index: int = 0, ta
     """The tasks of update number `index` (from 0); `tasks` of them, by default as many as the experiment says."""
     shot = experiment.shot if experiment.train_shot is None else experiment.train_shot
     words = {"way": experiment.way, "shot": shot, "query": experiment.query, "tasks": tasks or experiment.tasks}
-    found = draw(source, split=SPLIT, seed=experiment.seed, index=index, **words)
-    return found if experiment.labels == "episode" else by_class(found, _ids(source))
+    slots = experiment.labels if experiment.labels in ("bins", "groups") else "drawn"
+    found = draw(source, split=SPLIT, seed=experiment.seed, index=index, slots=slots, **words)
+    return by_class(found, _ids(source)) if experiment.labels == "class" else found
 
 
 def by_class(episodes: Episodes, ids: Tensor) -> Episodes:
@@ -35,7 +36,7 @@ def head_rows(source: Source, experiment: Experiment) -> int | None:
     Raises:
         UserError: labels by class of what has no classes.
     """
-    return None if experiment.labels == "episode" else len(_ids(source))
+    return len(_ids(source)) if experiment.labels == "class" else None
 
 
 def _ids(source: Source) -> Tensor:

@@ -1,0 +1,118 @@
+"""Do the probes tell reuse from rapid learning where the answer is known? MAML on tasks with a planted truth.
+
+A dial moves the variance over tasks, always 1, from a teacher's last layer (0: only the head must change) to its first
+(1: only the body must; see `mamlprobe.data.planted`). Oracles show what is planted: ridge heads on the mean teacher's
+body leave the dial; no body of four features that stays leaves less than the floor, whatever its heads; the teacher,
+adapted whole from its mean by gradient steps, leaves little. MAML is trained at each dial (five inner steps, 20 at
+test, 100 points), with a body as wide as the teacher's: spare units are free to move, which a CCA counts. Errors are
+mean squared, twice the loss. Cost: three tiny nets at each of ten dials, two minutes of a core.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import caption, composite
+
+ORDER = 60
+TITLE = "Planted truth: what the probes say where the answer is known"
+PAPER = "planted truth, beyond the papers"
+DATASET = "planted-0 to planted-1"
+MODELS = ()
+CORE = False
+TEN = tuple(round(k / 9, 2) for k in range(10))
+DIALS = {"smoke": (0.0, 0.44, 1.0), "quick": TEN, "paper": TEN}
+TASKS = {"smoke": 4, "quick": 60, "paper": 200}
+SAMPLE = {"smoke": 50, "quick": 500, "paper": 1000}  # tasks, and inputs, of the floor
+ERRORS = BEFORE, FROZEN, ADAPTED = "before adapting", "body frozen", "whole net adapts"
+PROBES = FREEZING, CCA, CKA, WAY = "cost of freezing", "CCA (mean)", "CKA (debiased)", "body's share of the way"
+ORACLES = RIDGE, FLOOR, WHOLE = "ridge head, teacher's body", "floor, any fixed body", "whole teacher adapts"
+LEVELS = (
+    ("T2", 0.0, FREEZING, "below", 0.05, "reuse at dial 0: freezing the body costs at most 5 % of the variance"),
+    ("T2", 1.0, FREEZING, "above", 0.5, "rapid learning at dial 1: freezing costs more than half of the variance"),
+    ("T2", 0.0, WAY, "below", 0.5, "at dial 0 the head moves farther than the body: share of the squared way"),
+    ("T2", 1.0, WAY, "above", 0.5, "at dial 1 the body moves farther than the head: share of the squared way"),
+    ("T2", "1 - 0", CCA, "below", -0.05, "CCA of the body is lower at dial 1 than at dial 0 by more than 0.05"),
+    ("T2", "1 - 0", CKA, "below", -0.05, "CKA of the body is lower at dial 1 than at dial 0 by more than 0.05"),
+    ("T3", 0.0, RIDGE, "below", 0.01, "planted at dial 0: heads on the teacher's body err by less than 1 %"),
+    ("T3", 1.0, FLOOR, "above", 0.5, "planted at dial 1: with the best body that stays, heads err by over half"),
+    ("T3", 1.0, WHOLE, "below", 0.25, "planted at dial 1: a teacher that adapts errs by less than a quarter"),
+)
+
+
+def table(stage):
+    """Errors, probes and oracles by dial; each seed's probes and their order along the dial; dial 1 less dial 0."""
+    from mamlprobe.probe.reuse import orders
+    from mamlprobe.stage import difference, means
+
+    rows = pd.concat([probed(stage, dial) for dial in stage.sized(DIALS)], ignore_index=True)
+    probes = rows[rows["quantity"].isin(PROBES)]
+    alone = means(probes, ["quantity", "dial", "seed"])
+    found = [means(rows, ["quantity", "dial"]).assign(part="mean"), alone.assign(part="seed")]
+    for seed, part in alone.groupby("seed"):
+        found.append(orders(part, by="dial").assign(part="order", seed=seed, seeds=1, tasks=part["tasks"].max()))
+        found[-1]["interval"] = "exact"
+    ends = probes.assign(dial=probes["dial"].map({0.0: "0", 1.0: "1"}))
+    gaps = [difference(part, "dial", "1", "0").assign(quantity=name) for name, part in ends.groupby("quantity")]
+    found.append(means(pd.concat(gaps), ["quantity", "dial"]).assign(part="gap"))
+    return pd.concat(found, ignore_index=True).astype({"run": object}).fillna({"run": ""})
+
+
+def probed(stage, dial: float) -> pd.DataFrame:
+    """What every seed's model and the oracles do with every test task of a dial."""
+    from mamlprobe.data.planted import PLANTED
+    from mamlprobe.planted_recipes import planted_experiment
+    from mamlprobe.probe.fixed import planted_oracles
+    from mamlprobe.probe.reuse import reuse
+    from mamlprobe.stage import TEST_SEED, keyed
+    from mamlprobe.training.loop import train_together
+
+    source, found = PLANTED[name := f"planted-{dial:g}"], []
+    episodes = source.episodes(split="test", shot=100, query=100, tasks=stage.sized(TASKS), seed=TEST_SEED)
+    experiments = [planted_experiment(name, stage.preset, seed=seed) for seed in stage.seeds]
+    for run in train_together(experiments, stage.folder, device=stage.device, progress=False):
+        told = reuse(run.net(), run.theta(), episodes, run.config.method, quantity="loss")
+        told["value"] *= 1 + told["quantity"].isin([*ERRORS, FREEZING])
+        found.append(keyed(told, run, "maml", run.updates()[-1]))
+    oracles = planted_oracles(source, episodes, experiments[0].method, sample=stage.sized(SAMPLE))
+    found.append(oracles.assign(seed=0, run="", dataset=name))
+    return pd.concat(found, ignore_index=True).assign(dial=dial)
+
+
+def figure(table) -> Figure:
+    """The learner's errors, the similarities, the way and the oracles, each against the dial."""
+    rows = table[table["part"] == "mean"].astype({"dial": float})
+
+    def lines(names, label, top):
+        mine = pd.concat([rows[rows["quantity"] == name] for name in names])
+        words = {"xlabel": "dial (0: the head must change, 1: the body)", "ylabel": label, "ylim": (-0.05, top)}
+        return lambda ax: (draw_curves(ax, mine, x="dial", hue="quantity"), ax.set(**words))
+
+    panels = [
+        ("What is planted", lines(ORACLES, "mean squared error", 1.5)),
+        ("Freezing the body", lines(ERRORS, "mean squared error", 1.5)),
+        ("The body before and after adapting", lines((CCA, CKA), "similarity", 1.05)),
+        ("Which weights move", lines((WAY,), "share of squared way", 1.05)),
+    ]
+    drawn = composite(panels, cols=2, ratio=0.62)
+    worst = table[table["part"] == "order"].groupby("quantity")["value"].min()
+    told = ", ".join(
+        f"{word} {worst[name]:.2f}" for word, name in zip(("freezing", "CCA", "CKA", "way"), PROBES, strict=True)
+    )
+    caption(drawn, f"Spearman correlation with the dial, signed as it should be, worst seed: {told}.")
+    return drawn
+
+
+def claims(table):
+    """Every probe orders the dials; both ends are told right; and the truth is planted."""
+    from mamlprobe.stage import claim, only
+
+    found, order = [], table[table["part"] == "order"].sort_values("value")
+    for name in PROBES:
+        text = f"{name} orders the dials: Spearman correlation, signed as it should be, worst seed"
+        row = order[order["quantity"] == name].iloc[0]
+        found.append(claim("T1", text, row, side="above", bound=0.95, unit="correlation"))
+    for id, dial, name, side, bound, text in LEVELS:
+        row = only(table[table["part"].isin(["mean", "gap"])], quantity=name, dial=dial)
+        found.append(claim(id, text, row, side=side, bound=bound, unit="similarity" if dial == "1 - 0" else "share"))
+    return found
