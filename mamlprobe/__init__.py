@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mamlprobe.base.errors import UserError
     from mamlprobe.data.episodes import Episodes, manifest, manifest_table, sample
     from mamlprobe.data.load import load_pool
+    from mamlprobe.data.manifests import read_manifest, write_manifest
     from mamlprobe.data.pool import Pool
     from mamlprobe.learn.axes import Inner, Norm, Outer
     from mamlprobe.learn.evaluate import evaluate
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from mamlprobe.probe.contrast import Decomposition, decompose
     from mamlprobe.probe.cosine import cosine_classes, cosine_maps
     from mamlprobe.probe.distance import weight_distance
+    from mamlprobe.probe.embedding import class_geometry, embed
+    from mamlprobe.probe.grid import cka_grid, pair_grid
     from mamlprobe.probe.layers import similarity
     from mamlprobe.probe.pairs import Model, pair_similarity
     from mamlprobe.probe.record import record
@@ -45,6 +48,7 @@ _HOMES = {
     "base.errors": "UserError",
     "data.episodes": "Episodes manifest manifest_table sample",
     "data.load": "load_pool",
+    "data.manifests": "read_manifest write_manifest",
     "data.pool": "Pool",
     "learn.axes": "Inner Norm Outer",
     "learn.evaluate": "evaluate",
@@ -64,6 +68,8 @@ _HOMES = {
     "probe.contrast": "Decomposition decompose",
     "probe.cosine": "cosine_classes cosine_maps",
     "probe.distance": "weight_distance",
+    "probe.embedding": "class_geometry embed",
+    "probe.grid": "cka_grid pair_grid",
     "probe.layers": "similarity",
     "probe.pairs": "Model pair_similarity",
     "probe.record": "record",
@@ -99,11 +105,14 @@ __all__ = [
     "cca",
     "certify",
     "cka",
+    "cka_grid",
+    "class_geometry",
     "contrast_table",
     "conv4",
     "cosine_classes",
     "cosine_maps",
     "decompose",
+    "embed",
     "evaluate",
     "init",
     "load_pool",
@@ -114,9 +123,11 @@ __all__ = [
     "meta_gradient",
     "meta_gradients",
     "mlp",
+    "pair_grid",
     "pair_similarity",
     "prepare",
     "pwcca",
+    "read_manifest",
     "recipe",
     "record",
     "sample",
@@ -127,6 +138,7 @@ __all__ = [
     "variants",
     "weight_distance",
     "wrap",
+    "write_manifest",
 ]
 
 

@@ -15,6 +15,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import key
 from mamlprobe.data.episodes import Episodes, manifest, sample
 from mamlprobe.data.load import READERS
+from mamlprobe.data.manifests import Manifest, load_manifest, write_manifest
 from mamlprobe.data.pool import Pool
 from mamlprobe.learn.evaluate import chunks
 from mamlprobe.learn.methods import Method
@@ -45,6 +46,8 @@ class Case:
     shot: int
     query: int
     tasks: int
+    given: Manifest | None = None
+    """The tasks themselves, where a file names them."""
 
     @cached_property
     def net(self) -> Net:
@@ -66,7 +69,19 @@ class Case:
         words: dict[str, Any] = {"split": self.split, "way": self.run.config.way, "shot": self.shot}
         for index, first in enumerate(range(0, self.tasks, BATCH)):
             count = min(BATCH, self.tasks - first)
-            yield sample(self.pool, query=self.query, tasks=count, seed=key("evaluation"), index=index, **words)
+            if self.given is not None:
+                yield self.given.build(self.pool, first=first, count=count)
+            else:
+                yield sample(self.pool, query=self.query, tasks=count, seed=key("evaluation"), index=index, **words)
+
+    def write_manifest(self, path: str | Path) -> None:
+        """Writes the file that names the tasks.
+
+        Raises:
+            UserError: the path is not open for writing.
+        """
+        drawn = _joined([_without_inputs(batch) for batch in self.batches()])
+        write_manifest(drawn, path, pool=self.pool, split=self.split)
 
     @property
     def most(self) -> int:
@@ -106,23 +121,33 @@ def open_case(
     path: str,
     *,
     update: int | None = None,
-    split: str = "test",
-    tasks: int,
+    split: str | None = None,
+    tasks: int | None = None,
     shot: int | None = None,
     query: int | None = None,
     dataset: str | None = None,
     root: str | None = None,
     device: str = "auto",
+    manifest: str | None = None,
+    usual: int = 600,
 ) -> Case:
     """The run in this folder with the data it was trained on, or other data; shot and query None are the run's own.
 
+    The tasks are those of the split (None: test), `tasks` of them (None: `usual`), or those that the file `manifest`
+    names, which settles split, number, shot and query.
+
     Raises:
-        UserError: no such run, checkpoint, data, split or device; images of another shape; too few classes or items.
+        UserError: no such run, checkpoint, data, split or device; images of another shape; too few classes or items;
+            a manifest of other data or another way, or one that says other than the words.
     """
-    if tasks < 1:
+    if tasks is not None and tasks < 1:
         raise UserError("evaluate", "episodes must be at least 1", tasks, "600 is usual")
     where = pick_device(device)
     run = load_run(path)
+    given = None
+    if manifest is not None:
+        given = load_manifest(manifest)
+        split, tasks, shot, query = _settled(given, run.config.way, split=split, episodes=tasks, shot=shot, query=query)
     checkpoint = run.checkpoint(update)
     data = run.config.data if dataset is None else _data_for(run.config.data, dataset, run.image)
     pool = pool_of(data, root=root)
@@ -135,13 +160,32 @@ def open_case(
         theta=checkpoint.theta.to(where),
         pool=pool.to(where),
         dataset=Path(data.dataset).name or data.dataset,
-        split=split,
+        split=split or "test",
         shot=run.config.shot if shot is None else shot,
         query=run.config.query if query is None else query,
-        tasks=tasks,
+        tasks=usual if tasks is None else tasks,
+        given=given,
     )
-    sample(pool, split=split, way=run.config.way, shot=case.shot, query=case.query, tasks=1, seed=0)  # can it be?
+    if given is not None:
+        given.check(pool)
+    next(replace(case, pool=pool, tasks=1).batches())  # can it be?
     return case
+
+
+def _settled(given: Manifest, way: int, **asked: str | int | None) -> tuple[str, int, int, int]:
+    """Split, number, shot and query of the manifest.
+
+    Raises:
+        UserError: a word says otherwise, or the run classifies another way.
+    """
+    says = {"split": given.split, "episodes": given.tasks, "shot": given.shot, "query": given.query}
+    for name, value in asked.items():
+        if value not in (None, says[name]):
+            raise UserError("manifest", f"--{name} must be {says[name]}, as {given.path} says", value, "leave it out")
+    if given.way != way:
+        must = f"tasks of {given.path} must be {way}-way, as the run is"
+        raise UserError("manifest", must, f"{given.way}-way", "choose another run or manifest")
+    return given.split, given.tasks, given.shot, given.query
 
 
 def _data_for(known: Data, dataset: str, image: Image | None) -> Data:

@@ -10,11 +10,13 @@ from tyro.conf import Positional, arg
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import generator
 from mamlprobe.commands.tables import keep, ready, show
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.build import build
 from mamlprobe.nets.params import Net, Params
 from mamlprobe.probe.certify import certify, failed
+from mamlprobe.probe.contrastive import certify_contrast
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import Image, load_run
@@ -45,6 +47,8 @@ class Certify:
     """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
     seed: int = 0
     """Decides tasks, directions and, of a recipe, the start."""
+    contrast: bool = False
+    """Instead: every exact statement of Kao et al. 2022 on this net and these tasks, at the method's inner rate."""
     out: str | None = None
     """CSV file for the table."""
 
@@ -59,13 +63,28 @@ class Certify:
             raise UserError("certify", must, list(source.image_shape), "choose other data with --dataset")
         episodes = training_tasks(source, few, tasks=TASKS)
         words = {"seed": self.seed, "updates": max(experiment.updates, 1)}
-        table = certify(net, theta, episodes, experiment.method, **words, stepper=lambda *own: stepped(net, *own))
+        if self.contrast:
+            table = certify_contrast(net, theta, self._classes(episodes, few), experiment.method)
+        else:
+            table = certify(net, theta, episodes, experiment.method, **words, stepper=lambda *own: stepped(net, *own))
         rows = episodes.support_y.shape[1]
         name = Path(few.data.dataset).name or few.data.dataset
         print(f"{where}: {TASKS} tasks {few.way}-way, {rows} support rows each, of {name}, float64")
         show(table)
         keep(table, self.out)
         return 1 if len(failed(table)) else 0
+
+    @staticmethod
+    def _classes(episodes: Episodes, experiment: Experiment) -> Episodes:
+        """The tasks, if their labels are their own.
+
+        Raises:
+            UserError: labels are places among the training classes.
+        """
+        if experiment.labels == "class":
+            must, advice = "contrast needs tasks with labels of their own", "choose another run or recipe"
+            raise UserError("certify", must, "labels by class", advice)
+        return episodes
 
     @property
     def _is_run(self) -> bool:

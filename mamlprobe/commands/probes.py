@@ -7,13 +7,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.commands.cases import Case
+from mamlprobe.commands.representations import (
+    embed_figure,
+    embed_means,
+    embed_table,
+    grid_figure,
+    grid_means,
+    grid_table,
+)
 from mamlprobe.commands.tables import accuracies, last_steps, means, readable
 from mamlprobe.draw.bars import grouped
 from mamlprobe.draw.curves import curves
 from mamlprobe.draw.heatmaps import grid
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.probe.cosine import cosine_classes, cosine_maps
-from mamlprobe.probe.layers import MEASURES, similarity
+from mamlprobe.probe.layers import DEFAULT, similarity
 from mamlprobe.probe.shares import contrast_table
 from mamlprobe.probe.variants import variants
 from mamlprobe.runs.experiment import few_shot
@@ -45,7 +53,7 @@ def accuracy_table(case: Case, words: str) -> pd.DataFrame:
     return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods))
 
 
-def layer_table(case: Case, measures: tuple[str, ...] = tuple(MEASURES)) -> pd.DataFrame:
+def layer_table(case: Case, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame:
     """Similarity of every layer before and after the inner loop, by the measures of `similarity`."""
     net, method, last = case.net, case.method, case.method.inner.test_steps
     return case.table(
@@ -136,6 +144,24 @@ PROBES: dict[str, Probe] = {
         table=_contrast_table,
         summary=_contrast_means,
         figure=_contrast_figure,
+    ),
+    "embed": Probe(
+        about="query features before and after the inner loop, and the prototypes, in two principal components",
+        table=lambda case: embed_table(case, "pca"),
+        summary=embed_means,
+        figure=embed_figure,
+    ),
+    "tsne": Probe(
+        about="the same by t-SNE, whose distances mean nothing",
+        table=lambda case: embed_table(case, "tsne"),
+        summary=embed_means,
+        figure=embed_figure,
+    ),
+    "grid": Probe(
+        about="similarity of every layer with every layer, before and after the inner loop",
+        table=grid_table,
+        summary=grid_means,
+        figure=grid_figure,
     ),
 }
 """Probes by name."""

@@ -111,7 +111,7 @@ def listed() -> str:
     """All recipes as text: a line for each learner, and the published settings by what they have in common."""
     lines = []
     for title, part in (("learners, in every preset:", LEARNERS), ("learners on sine curves, likewise:", SINUSOID)):
-        lines += [title, *(f"  {name:18} {each.about} ({each.source})" for name, each in part.items()), ""]
+        lines += [title, *(f"  {name:27} {each.about} ({each.source})" for name, each in part.items()), ""]
     lines.append("published settings, in preset paper alone:")
     kinds: dict[str, list[str]] = {}
     for name in PUBLISHED:

@@ -33,8 +33,8 @@ ENOUGH = 300
 class Tasks:
     """Which tasks a run is judged by; what is not given is as in training."""
 
-    split: str = "test"
-    """train, val or test."""
+    split: str | None = None
+    """train, val or test; test where not given."""
     update: int | None = None
     """State after so many updates; else the last one kept."""
     shot: int | None = None
@@ -47,8 +47,10 @@ class Tasks:
     """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:<number>."""
+    manifest: str | None = None
+    """File that names the tasks, as --write-manifest writes it: exactly these are taken, in this order."""
 
-    def case(self, run: str, episodes: int) -> Case:
+    def case(self, run: str, episodes: int | None, usual: int) -> Case:
         """The run in this folder with so many of these tasks; FOLDER@100 names its update too."""
         folder, _, update = run.rpartition("@")
         named = update.isdecimal() and folder != "" and not Path(run).exists()
@@ -62,6 +64,8 @@ class Tasks:
             dataset=self.dataset,
             root=self.data_root,
             device=self.device,
+            manifest=self.manifest,
+            usual=usual,
         )
 
 
@@ -70,23 +74,35 @@ class Evaluate(Tasks):
     """Accuracy of a run under variants of its method, all on the same tasks, with 95 % intervals over tasks."""
 
     run_folder: Annotated[Positional[str], arg(metavar="RUN", help="Folder of the run.")]
-    episodes: int = 600
-    """Number of tasks."""
+    episodes: int | None = None
+    """Number of tasks; 600 where not given."""
     variants: str = "keep"
     """Parted by commas: keep as trained; zero_at_test; nil: no inner loop and no head; head or body adapts alone;
     freeze:1-4 these layers; freeze every prefix of the body; adapt:PATTERN."""
     out: str | None = None
     """CSV file for the accuracy of every task after every step."""
+    write_manifest: str | None = None
+    """JSON file that names the tasks, for --manifest."""
 
     def run(self) -> None:
         """Prints the means and writes the table."""
         ready(self.out)
-        if self.episodes >= ENOUGH:
+        ready(self.write_manifest, ".json")
+        case = self.case(self.run_folder, self.episodes, usual=600)
+        if case.tasks >= ENOUGH:
             prepare()
-        table = accuracy_table(self.case(self.run_folder, self.episodes), self.variants)
+        table = accuracy_table(case, self.variants)
         print(headline(table))
         show(accuracies(table))
+        name_tasks(case, self.write_manifest)
         keep(table, self.out)
+
+
+def name_tasks(case: Case, path: str | None) -> None:
+    """Writes the tasks of the case to the file, if one is named."""
+    if path is not None:
+        case.write_manifest(path)
+        print(f"manifest: {path}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,14 +114,19 @@ class Probe(Tasks):
     ]
     runs: Annotated[
         Positional[tuple[str, ...]],
-        arg(metavar="RUN", help="Folder of the run, or FOLDER@UPDATE; layers compares two of them on the same tasks."),
+        arg(
+            metavar="RUN",
+            help="Folder of the run, or FOLDER@UPDATE; layers and grid compare two of them on the same tasks.",
+        ),
     ]
-    episodes: int = 20
-    """Number of tasks."""
+    episodes: int | None = None
+    """Number of tasks; 20 where not given."""
     out: str | None = None
     """CSV file for the tidy table."""
     figure: str | None = None
     """PNG, PDF or SVG file for the figure."""
+    write_manifest: str | None = None
+    """JSON file that names the tasks, for --manifest."""
 
     def run(self) -> None:
         """Prints the means, writes table and figure."""
@@ -113,17 +134,20 @@ class Probe(Tasks):
             raise unknown("probe", "probe", self.probe, PROBES)
         ready(self.out)
         ready(self.figure, *FIGURES)
+        ready(self.write_manifest, ".json")
         most = 2 if self.probe in PAIRS else 1
         if not 1 <= len(self.runs) <= most:
             must = f"{self.probe} must be asked of one run{' or two' if most == 2 else ''}"
             raise UserError("probe", must, len(self.runs), "name the folder of a run")
         probe = (PAIRS if len(self.runs) == 2 else PROBES)[self.probe]
-        cases = [self.case(run, self.episodes) for run in self.runs]
+        of_tasks = [self, *[replace(self, manifest=None)] * (len(self.runs) - 1)]  # the first run's are everyone's
+        cases = [words.case(run, self.episodes, usual=20) for words, run in zip(of_tasks, self.runs, strict=True)]
         table = probe.table(*cases)
         print(headline(table))
         if len(cases) == 2:
             print(f"against {cases[1].name} at update {cases[1].update}")
         show(probe.summary(table))
+        name_tasks(cases[0], self.write_manifest)
         keep(table, self.out)
         if self.figure is not None:
             save(probe.figure(table), self.figure)
@@ -208,15 +232,15 @@ class Report(Tasks):
     runs: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN", help="Folders of the runs.")]
     out: str
     """HTML file."""
-    episodes: int = 100
-    """Number of tasks."""
+    episodes: int | None = None
+    """Number of tasks; 100 where not given."""
 
     def run(self) -> None:
         """Computes and writes the page."""
         if not self.runs:
             raise UserError("report", "at least one run must be named", "none", "name the folders of runs")
         ready(self.out, *PAGES)
-        write(Path(self.out), report([self.case(run, self.episodes) for run in self.runs]).encode())
+        write(Path(self.out), report([self.case(run, self.episodes, usual=100) for run in self.runs]).encode())
         print(f"report: {self.out}")
 
 
