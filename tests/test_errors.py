@@ -77,7 +77,7 @@ def last(run):
     ("words", "told"),
     [
         ("trian maml", "mamlprobe: the command must be a known one, got 'trian'; did you mean train?"),
-        ("train mmal", "recipe: the recipe must be a known one, got 'mmal'; did you mean maml, imaml, mamlpp?"),
+        ("train mmal", "recipe: the recipe must be a known one, got 'mmal'; did you mean maml, imaml, somaml?"),
         (
             "train maml --head zero",
             "method: the head must be a known one, got 'zero'; did you mean zero_once, zero_at_test?",

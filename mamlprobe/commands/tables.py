@@ -1,6 +1,7 @@
 """Tables as they are kept (tidy CSV) and as they are read (means with intervals over tasks)."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -74,6 +75,27 @@ def keep(table: pd.DataFrame, out: str | None) -> None:
     if out is not None:
         write(Path(out), table.to_csv(index=False, lineterminator="\n").encode())
         print(f"table: {out}")
+
+
+def kept(path: str, *, no_runs: Sequence[str]) -> pd.DataFrame:
+    """The table that `keep` wrote to this file.
+
+    Raises:
+        UserError: runs beside it; a file that is not there, or is no table of a probe.
+    """
+    if no_runs:
+        raise UserError("probe", "a table must stand for its run", " ".join(no_runs), "leave the run out")
+    advice = "give the file that --out wrote"
+    try:
+        table = pd.read_csv(path, keep_default_na=True)
+    except (OSError, ValueError) as error:
+        got = str(getattr(error, "strerror", None) or error).splitlines()[0]
+        raise UserError("probe", f"{path} must be a table", got, advice) from None
+    missing = [name for name in ("run", "episodes", "task") if name not in table]
+    if missing or table.empty:
+        got = f"no column {missing[0]}" if missing else "no row"
+        raise UserError("probe", f"{path} must be the table of a probe", got, advice)
+    return table
 
 
 def ready(out: str | None, *suffixes: str) -> None:

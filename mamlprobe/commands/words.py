@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 from tyro.conf import Positional, arg, subcommand
 
 from mamlprobe.base.errors import UserError, unknown
@@ -11,7 +12,8 @@ from mamlprobe.commands.cases import Case, open_case
 from mamlprobe.commands.pairs import PAIRS
 from mamlprobe.commands.pools import download, known_pools
 from mamlprobe.commands.probes import PROBES, accuracy_table
-from mamlprobe.commands.tables import accuracies, headline, keep, ready, show
+from mamlprobe.commands.probes import Probe as Question
+from mamlprobe.commands.tables import accuracies, headline, keep, kept, ready, show
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
 from mamlprobe.learn.theta import Theta
@@ -127,6 +129,8 @@ class Probe(Tasks):
     """PNG, PDF or SVG file for the figure."""
     write_manifest: str | None = None
     """JSON file that names the tasks, for --manifest."""
+    from_table: str | None = None
+    """CSV file that --out wrote: it is summed up and drawn again, and no run is needed."""
 
     def run(self) -> None:
         """Prints the means, writes table and figure."""
@@ -135,6 +139,11 @@ class Probe(Tasks):
         ready(self.out)
         ready(self.figure, *FIGURES)
         ready(self.write_manifest, ".json")
+        if self.from_table is not None:
+            table = kept(self.from_table, no_runs=self.runs)
+            probe = (PAIRS if "run_b" in table else PROBES)[self.probe]
+            show_means(table, probe)
+            return self.draw(table, probe)
         most = 2 if self.probe in PAIRS else 1
         if not 1 <= len(self.runs) <= most:
             must = f"{self.probe} must be asked of one run{' or two' if most == 2 else ''}"
@@ -143,15 +152,24 @@ class Probe(Tasks):
         of_tasks = [self, *[replace(self, manifest=None)] * (len(self.runs) - 1)]  # the first run's are everyone's
         cases = [words.case(run, self.episodes, usual=20) for words, run in zip(of_tasks, self.runs, strict=True)]
         table = probe.table(*cases)
-        print(headline(table))
-        if len(cases) == 2:
-            print(f"against {cases[1].name} at update {cases[1].update}")
-        show(probe.summary(table))
+        show_means(table, probe)
         name_tasks(cases[0], self.write_manifest)
         keep(table, self.out)
+        self.draw(table, probe)
+
+    def draw(self, table: pd.DataFrame, probe: Question) -> None:
+        """Draws the figure, if one is named."""
         if self.figure is not None:
             save(probe.figure(table), self.figure)
             print(f"figure: {self.figure}")
+
+
+def show_means(table: pd.DataFrame, probe: Question) -> None:
+    """Prints what the table is of, and its means."""
+    print(headline(table))
+    if "run_b" in table:
+        print("against {run_b} at update {update_b}".format(**table.iloc[0]))
+    show(probe.summary(table))
 
 
 @dataclass(frozen=True, kw_only=True)
