@@ -33,9 +33,12 @@ def table(stage):
     tables = {name: pd.read_csv(stage.out / f"{name}.csv") for name in SOURCES}
     layers, freezing, anil, zeroing, terms, linear = tables.values()
     measures = {"cca_top98": "CCA", "cka_debiased": "CKA (debiased)"}
-    layers = layers[(layers["step"] == layers["step"].max()) & (layers["state"] == "trained")]
+    layers = layers[(layers["step"] == layers["last"]) & (layers["state"] == "trained")]
+    layers = layers[(layers["split"] == "test") & (layers["inputs"] == "query")]
     layers = layers[layers["measure"].isin(measures)]
-    lift = zeroing[(zeroing["quantity"] == "accuracy") & (zeroing["variant"] == "as trained")]
+    lift = zeroing[(zeroing["quantity"] == "accuracy") & (zeroing["whose"] == "ours")]
+    lift = lift[lift["head"] == "as trained"]
+    freezing = freezing[freezing["frozen"] == "first layers"]
     shares = terms[(terms["quantity"] == "share") & (terms["arm"] == "random init")]
     parts = {
         "layers": layers.assign(x=layers["layer"], hue=layers["measure"].map(measures)),

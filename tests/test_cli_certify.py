@@ -15,6 +15,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.mlp import mlp
+from mamlprobe.probe import contrastive
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import load_run
@@ -76,6 +77,45 @@ def test_a_failing_check_is_code_1(run, monkeypatch, capsys):
         "plain",
         "order",
     ]
+
+
+def test_the_contrastive_statements_of_a_run(run, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "table.csv"
+    assert main(["certify", run, "--contrast", "--out", str(out)]) == 0
+    lines, table = capsys.readouterr().out.splitlines(), pd.read_csv(out)
+    assert lines[0].startswith(f"{Path(run).name} at update 2: 3 tasks 3-way, 3 support rows each, of ")
+    checks = ["first order", "second order", "squared error", "signs", "prototypes", "head", "trainer"]
+    assert list(dict.fromkeys(table["check"])) == checks
+    assert set(table["verdict"]) == {"passes"}
+    assert len(lines) == len(table) + 3
+
+    def off(net, theta, episodes, method):
+        gradients, readings = meta_gradient(net, theta, episodes, method)
+        return {name: 1.1 * value for name, value in gradients.items()}, readings
+
+    monkeypatch.setattr(contrastive, "meta_gradient", off)
+    assert main(["certify", run, "--contrast"]) == 1
+    assert "fails" in capsys.readouterr().out
+
+
+def test_the_contrastive_statements_need_classes_of_the_task(images, capsys):
+    assert main(["certify", "sinusoid-maml", "--contrast"]) == 2
+    line = "certify: contrast needs tasks of classes, got real targets; choose a recipe with classes"
+    assert capsys.readouterr().err.strip() == line
+    assert main(["certify", "multiclass", "--contrast", "--dataset", str(images)]) == 2
+    line = "certify: contrast needs tasks with labels of their own, got labels by class; choose another run or recipe"
+    assert capsys.readouterr().err.strip() == line
+
+
+def test_a_contrastive_recipe_is_certified(images, capsys):
+    """With the ordinary certificate: terms that are left out are no slope of a loss; a head that stays is told."""
+    for name in ("contrastive-no-interference", "contrastive-so-zeroing", "contrastive-positives"):
+        assert main(["certify", name, "--dataset", str(images)]) == 0
+        told = capsys.readouterr().out
+        assert "contrastive gradient, all" in told
+        assert ("the slope of no loss" in told) == (name != "contrastive-so-zeroing")
+        assert ("the terms left out are zero here" in told) == (name == "contrastive-so-zeroing")
+        assert "outer.rule contrastive: with all its terms it equals the unrolled rule" in told
 
 
 def test_mistakes_are_code_2(run, images, tmp_path, capsys):

@@ -11,6 +11,7 @@ from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.cli import main, parse
 from mamlprobe.commands.training import listed
 from mamlprobe.data.episodes import sample
+from mamlprobe.learn.axes import TERMS
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
@@ -62,6 +63,23 @@ def test_learners_share_their_shape_at_quick(name):
     assert quick.updates == (0 if name == "random" else usual.updates)
 
 
+def test_a_contrastive_twin_differs_from_its_inner_loop_by_the_rule_alone():
+    """And the parts of figure 8 from one another by terms and pairs."""
+    for preset in PRESETS:
+        for arm in ("fo", "fo-zeroing", "so-zeroing"):
+            loop, twin = (recipe(f"{kind}-{arm}", preset) for kind in ("efil", "contrastive"))
+            method = replace(twin.method, name="anil", outer=replace(loop.method.outer))
+            assert replace(twin, recipe=loop.recipe, method=method) == loop
+        whole = recipe("contrastive-fo", preset).method
+        for arm in ("no-interference", "no-noise", "clean", "positives"):
+            part = recipe(f"contrastive-{arm}", preset).method
+            assert set(part.outer.terms) < set(TERMS)
+            assert replace(part, outer=replace(part.outer, terms=TERMS, pairs="all")) == whole
+        assert whole.outer.trains == ("body.*",)
+    paper = recipe("contrastive-so-zeroing", "paper")
+    assert (paper.updates, paper.method.inner.lr, paper.method.outer.lr) == (20_000, 0.1, 0.001)
+
+
 def test_schedules_keep_their_share_of_the_updates():
     for preset, first, multi in (("quick", 500, 100), ("paper", 15_000, 3_000), ("smoke", 2, 1)):
         method = recipe("mamlpp", preset).method
@@ -99,11 +117,22 @@ def _kinds():
     for name in (*LEARNERS, *PUBLISHED):
         experiment = RECIPES[name].sizes.get("smoke", recipe(name))
         inner = replace(experiment.method.inner, lr=0.0, steps=0, test_steps=0, rates="fixed", first_order_updates=0)
+        outer = replace(experiment.method.outer, rule="unrolled", terms=TERMS, pairs="all")
+        outer = experiment.method.outer if experiment.method.outer.rule != "contrastive" else outer
         words = (
-            replace(experiment.method, inner=inner, multi_step_updates=0, norm=METHODS["maml"].norm),
+            replace(experiment.method, inner=inner, multi_step_updates=0, norm=METHODS["maml"].norm, outer=outer),
             experiment.labels,
         )
-        seen.setdefault((words, experiment.method.norm, experiment.method.inner.rates, experiment.net.order), name)
+        seen.setdefault(
+            (
+                words,
+                experiment.method.outer,
+                experiment.method.norm,
+                experiment.method.inner.rates,
+                experiment.net.order,
+            ),
+            name,
+        )
     return sorted(seen.values())
 
 

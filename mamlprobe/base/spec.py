@@ -11,6 +11,9 @@ from mamlprobe.base.errors import UserError, unknown
 
 T = TypeVar("T")
 
+LATER = {"later": True}
+"""Metadata of a field that came when there were fingerprints already: at its default it is no part of one."""
+
 
 def to_dict(value: object) -> Any:
     """Nested dicts, lists and plain values of a dataclass."""
@@ -60,6 +63,20 @@ def _value(kind: Any, value: Any, where: str) -> Any:
 
 
 def fingerprint(value: object, digits: int = 8) -> str:
-    """Hex digits of the SHA-256 of the settings' JSON."""
-    text = json.dumps(to_dict(value), sort_keys=True)
+    """Hex digits of the SHA-256 of the settings' JSON, without the later fields that are at their defaults."""
+    text = json.dumps(_counted(value), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def _counted(value: Any) -> Any:
+    """What counts in a fingerprint."""
+    if isinstance(value, tuple):
+        return [_counted(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return to_dict(value)
+    there = {each.name: (getattr(value, each.name), each) for each in dataclasses.fields(value)}
+    return {
+        name: _counted(own)
+        for name, (own, each) in there.items()
+        if not (each.metadata == LATER and own == each.default)
+    }

@@ -1,8 +1,9 @@
 """The axes of a method: words and numbers of the inner loop, the norms and the outer loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.spec import LATER
 
 HEADS = ("keep", "zero_once", "zero_each_update", "zero_at_test", "prototype")
 READOUTS = ("head", "cosine", "prototype", "siamese")
@@ -12,7 +13,9 @@ LOSSES = ("cross_entropy", "mse")
 RATES = ("fixed", "layer_step", "parameter")
 INNER_OPTIMIZERS = ("sgd", "adam")
 OPTIMIZERS = ("adam", "sgd")
-RULES = ("unrolled", "reptile", "implicit")
+RULES = ("unrolled", "reptile", "implicit", "contrastive")
+TERMS = ("interference", "noise", "contrastive", "curvature")
+PAIRS = ("all", "same")
 SCHEDULES = ("constant", "cosine", "linear")
 
 
@@ -105,7 +108,8 @@ class Outer:
 
     rule: str = "unrolled"
     """unrolled: the query loss is differentiated along the inner path (Finn et al. 2017); reptile: theta less the end
-    of the path (Nichol et al. 2018); implicit: by the implicit function theorem (Rajeswaran et al. 2019)."""
+    of the path (Nichol et al. 2018); implicit: by the implicit function theorem (Rajeswaran et al. 2019); contrastive:
+    the unrolled gradient of one step of the head, in closed form from pairs of features (Kao et al. 2022)."""
     cg_steps: int = 5
     """Conjugate-gradient steps of the implicit rule."""
     optimizer: str = "adam"
@@ -115,9 +119,24 @@ class Outer:
     final_lr: float = 0.0
     clip: float | None = None
     """Outer gradients are clamped elementwise to +- this."""
+    trains: tuple[str, ...] = field(default=("*",), metadata=LATER)
+    """Patterns on the net's parameters, as in inner.adapts; the others have no outer gradient."""
+    terms: tuple[str, ...] = field(default=TERMS, metadata=LATER)
+    """Of the body's gradient, what the contrastive rule takes: interference of the initial head, noise, the clean
+    contrastive part, curvature (of order 2)."""
+    pairs: str = field(default="all", metadata=LATER)
+    """all; same: pairs of different labels neither attract nor repel under the contrastive rule."""
 
     def __post_init__(self) -> None:
+        for name, what in (("trains", "patterns"), ("terms", "words")):
+            if isinstance(getattr(self, name), str):
+                got = repr(getattr(self, name))
+                raise UserError("method", f"outer.{name} must be a list of {what}", got, "put it in a list")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for term in self.terms:
+            among("outer.terms", term, TERMS)
         among("outer.rule", self.rule, RULES)
+        among("outer.pairs", self.pairs, PAIRS)
         among("outer.optimizer", self.optimizer, OPTIMIZERS)
         among("outer.schedule", self.schedule, SCHEDULES)
         if self.cg_steps < 1:

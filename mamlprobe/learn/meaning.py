@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from mamlprobe.learn.axes import TERMS
+
 if TYPE_CHECKING:
     from mamlprobe.learn.methods import Method
 
@@ -75,8 +77,8 @@ def meaningless(method: "Method") -> list[Fault]:
             "lower test_steps",
         ),
         (
-            inner.optimizer == "adam" and rule == "unrolled",
-            "the unrolled rule differentiates steps of plain gradient descent",
+            inner.optimizer == "adam" and rule in ("unrolled", "contrastive"),
+            f"the {rule} rule differentiates steps of plain gradient descent",
             "inner.optimizer adam",
             "use sgd, or outer.rule reptile",
         ),
@@ -121,6 +123,36 @@ def meaningless(method: "Method") -> list[Fault]:
             "the implicit rule needs a proximal term to have an inner optimum",
             "inner.proximal 0",
             "set inner.proximal, such as 2",
+        ),
+        (
+            rule == "contrastive" and inner.steps != 1,
+            "the contrastive rule has the closed form of one inner step",
+            f"inner.steps {inner.steps}",
+            "set inner.steps to 1, or outer.rule to unrolled",
+        ),
+        (
+            rule == "contrastive" and inner.batch is not None,
+            "the contrastive rule pairs all support items with all query items",
+            f"inner.batch {inner.batch}",
+            "use None",
+        ),
+        (
+            rule == "contrastive" and method.readout != "head",
+            "the contrastive rule has the closed form of a linear head",
+            f"readout {method.readout}",
+            "use readout head",
+        ),
+        (
+            rule != "contrastive" and set(outer.terms) != set(TERMS),
+            "only the contrastive rule takes its gradient apart",
+            f"outer.terms {', '.join(outer.terms) or 'none'} with outer.rule {rule}",
+            "name all terms, or set outer.rule to contrastive",
+        ),
+        (
+            rule != "contrastive" and outer.pairs != "all",
+            "only the contrastive rule chooses pairs",
+            f"outer.pairs {outer.pairs} with outer.rule {rule}",
+            "use all, or set outer.rule to contrastive",
         ),
         (
             rule == "implicit" and inner.batch is not None,

@@ -82,17 +82,20 @@ METHODS: dict[str, Method] = {
     "imaml": Method(
         name="imaml", inner=Inner(steps=16, test_steps=16, lr=0.1, proximal=2.0), outer=Outer(rule="implicit")
     ),
+    "contrastive": Method(
+        name="contrastive", inner=replace(_HEAD_ONLY, steps=1, test_steps=1, lr=0.1), outer=Outer(rule="contrastive")
+    ),
     "nil": replace(_MAML, name="nil", readout="cosine", inner=_NO_STEPS),
     "matching": replace(_MAML, name="matching", readout="cosine", inner=_NO_STEPS),
     "protonet": replace(_MAML, name="protonet", readout="prototype", inner=_NO_STEPS),
     "siamese": replace(_MAML, name="siamese", readout="siamese", inner=_NO_STEPS),
     "multitask": replace(_MAML, name="multitask", inner=replace(_MAML.inner, steps=0)),
 }
-"""Methods by name. MAML: Finn et al. 2017; ANIL, NIL, multitask: Raghu et al. 2020; BOIL: Oh et al. 2021; zeroing: Kao
-et al. 2022; ProtoMAML: Triantafillou et al. 2020; Meta-SGD: Li et al. 2017; MAML++: Antoniou et al. 2019; Reptile:
-Nichol et al. 2018; iMAML: Rajeswaran et al. 2019; matching networks: Vinyals et al. 2016 (without full-context
-embedding, which makes them the same as NIL in training); prototypical networks: Snell et al. 2017; siamese networks:
-Koch et al. 2015 (read out by class, trained by the cross-entropy of episodes); FO: first order."""
+"""Methods by name. MAML: Finn et al. 2017; ANIL, NIL, multitask: Raghu et al. 2020; BOIL: Oh et al. 2021; zeroing,
+contrastive: Kao et al. 2022; ProtoMAML: Triantafillou et al. 2020; Meta-SGD: Li et al. 2017; MAML++: Antoniou et al.
+2019; Reptile: Nichol et al. 2018; iMAML: Rajeswaran et al. 2019; matching networks: Vinyals et al. 2016 (without
+full-context embedding, which makes them the same as NIL in training); prototypical networks: Snell et al. 2017; siamese
+networks: Koch et al. 2015 (read out by class, trained by the cross-entropy of episodes); FO: first order."""
 
 
 def method(name: str) -> Method:

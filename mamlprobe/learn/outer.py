@@ -9,6 +9,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
+from mamlprobe.learn.contrastive import contrastive
 from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
 from mamlprobe.learn.implicit import implicit
 from mamlprobe.learn.losses import task_accuracies, task_losses
@@ -59,7 +60,9 @@ def meta_gradient(
     Exact through the inner loop (order 2, Finn et al. 2017 eq. 1), or with the inner gradients as constants (order 1,
     FOMAML). Every parameter of the net has an entry; learned rates stand under ``rates.<name>``, what else is learned
     under ``extra.<name>``. With the head zeroed at each update, the gradient is taken at the zeroed head. The outer
-    rule "implicit" takes the same loss at the inner optimum, "reptile" gives theta less the end of the path.
+    rule "implicit" takes the same loss at the inner optimum, "reptile" gives theta less the end of the path,
+    "contrastive" the chosen terms of the gradient after one step of the head. What ``outer.trains`` does not select has
+    a gradient of zero.
 
     `chunk` tasks are held in memory at a time, None for what suits the device: all on a GPU, and on a CPU no more than
     make it faster (`tasks_at_a_time`); `recompute` computes every inner step a second time
@@ -104,6 +107,8 @@ def summed(
         for name in list(found):
             gradients[name] = gradients[name] + found.pop(name) if name in gradients else found.pop(name)
         told.append(seen)
+    for name in set(net.parameters) - set(adapting(net, method.outer.trains)):
+        gradients[name] = torch.zeros_like(gradients[name])
     return gradients, {name: torch.cat([each[name] for each in told]) for name in told[0]}
 
 
@@ -170,5 +175,6 @@ ROUTES: dict[str, Callable[..., Found]] = {
     "recomputed": recomputed,
     "reptile": reptile,
     "implicit": implicit,
+    "contrastive": contrastive,
 }
 """Outer rules, and the unrolled one in little memory."""

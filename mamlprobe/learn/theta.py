@@ -51,24 +51,33 @@ def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
     A wrapped module starts from the weights it holds.
 
     Raises:
-        UserError: a zeroed head that does not adapt; norms by step in a net without norms, or that adapt.
+        UserError: a zeroed head that does not adapt; norms by step in a net without norms, or that adapt; the
+            contrastive rule where the body adapts.
     """
     method = method or Method()
     params, moments = net.init(generator(seed, "init"))
     scale = 0.0 if method.head in ("zero_once", "zero_each_update") else method.head_scale
     params = {**params, **{name: params[name] * scale for name in head_names(net)}} if scale != 1.0 else params
-    _useful(net, method)
+    useful(net, method)
     rates, extra = initial_rates(net, params, method.inner), initial_extra(net, params, moments, method)
     return Theta(net=params, rates=rates, moments=initial_moments(moments, method), extra=extra)
 
 
-def _useful(net: Net, method: Method) -> None:
-    """Refuses a zeroed head that does not adapt: its slope for the body is zero, so nothing would ever move."""
-    names = set(adapting(net, method.inner.adapts))
-    still = bool(names) and not names & set(head_names(net))
-    if method.head == "zero_each_update" and method.readout == "head" and still:
-        got, advice = f"inner.adapts {list(method.inner.adapts)}", "let the head adapt, or set head to keep"
+def useful(net: Net, method: Method) -> None:
+    """Refuses what can be known of a method only with its net.
+
+    Raises:
+        UserError: a head that is zeroed at each update and does not adapt: its slope for the body is zero, so nothing
+            would ever move; the contrastive rule where the body adapts, or the head is no linear layer.
+    """
+    names, head = set(adapting(net, method.inner.adapts)), head_names(net)
+    got = f"inner.adapts {list(method.inner.adapts)}"
+    if method.head == "zero_each_update" and method.readout == "head" and names and not names & set(head):
+        advice = "let the head adapt, or set head to keep"
         raise UserError("method", "a head that is zeroed at each update must adapt", got, advice)
+    if method.outer.rule == "contrastive" and names - set(head):
+        must, advice = "the contrastive rule needs a body that does not adapt", "set inner.adapts to head.*"
+        raise UserError("method", must, got, advice)
 
 
 def zeroed(net: Net, params: Params) -> Params:

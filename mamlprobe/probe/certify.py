@@ -14,7 +14,7 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params
 from mamlprobe.probe.adapting import adapting_rows
 from mamlprobe.probe.differences import difference_errors
-from mamlprobe.probe.fields import Judged, Stepper, judge
+from mamlprobe.probe.fields import Judged, Stepper, judge, whole
 from mamlprobe.probe.plain import plain_gradient
 from mamlprobe.probe.twin import slow, smooth
 from mamlprobe.probe.verdict import FAILS, NOT_AVAILABLE, PASSES, Row, bounded
@@ -69,6 +69,9 @@ def _differences(net: Net, theta: Theta, episodes: Episodes, method: Method, see
     if rule == "reptile":
         yield Row(check=check, what="Reptile's direction is the slope of no loss", verdict=NOT_AVAILABLE)
         return
+    if rule == "contrastive" and not whole(method):
+        yield Row(check=check, what="a part of the terms is the slope of no loss", verdict=NOT_AVAILABLE)
+        return
     twin = smooth(net)
     which = "smooth twin" if twin is not None else NO_TWIN
     gradients, _ = meta_gradient(twin or net, theta, episodes, method)
@@ -98,11 +101,12 @@ def _loop(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Iterato
     wanted, losses = plain_gradient(alone, theta, episodes, method)
     bound = ADAM_LOOP if method.inner.optimizer == "adam" else LOOP
     words = {"unrolled": "outer gradient", "reptile": "Reptile's direction", "implicit": "implicit gradient"}
+    words |= {"contrastive": "contrastive gradient"}
     yield bounded(
         "plain loop", f"{words[method.outer.rule]}, all {len(wanted)} tensors", distance(found, wanted), bound
     )
     yield bounded("plain loop", "query losses", _loss_distance(readings, losses), bound)
-    if method.outer.rule != "unrolled":
+    if method.outer.rule not in ("unrolled", "contrastive"):
         what = f"the {method.outer.rule} rule has no order"
         yield Row(check="order", what=what, verdict=NOT_AVAILABLE)
         return

@@ -6,7 +6,7 @@ from mamlprobe.base.streams import generator
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.params import Net, Params, adapting
 from mamlprobe.probe.plain import outer_loss, start_of, tasks_of, walk
 
 WIDTH, NARROW = 1e-4, 1e-7
@@ -22,10 +22,10 @@ def difference_errors(
 ) -> dict[str, float]:
     """How far slopes along random directions are from differences of the outer loss, by part of theta: the largest.
 
-    For the unrolled rule. Relative to the root of the sum of squares of the products of gradient and direction, which
-    is the size that the slope has by chance. Central differences at a width and at half of it are extrapolated
-    (Richardson), so that the error is of fourth order. Where the order is 1, the inner slopes are those at theta
-    itself for all points: that is the function whose gradient the order means.
+    For the unrolled rule, along what the outer loop trains. Relative to the root of the sum of squares of the products
+    of gradient and direction, which is the size that the slope has by chance. Central differences at a width and at
+    half of it are extrapolated (Richardson), so that the error is of fourth order. Where the order is 1, the inner
+    slopes are those at theta itself for all points: that is the function whose gradient the order means.
     """
     learned = start_of(net, theta, method)
     tasks = tasks_of(net, episodes, method)
@@ -37,10 +37,11 @@ def difference_errors(
             return sum(float(outer_loss(task, path)) for task, path in zip(tasks, paths, strict=True)) / len(tasks)
 
     width = NARROW if method.readout == "siamese" else WIDTH
+    trained = adapting(net, method.outer.trains)
     errors: dict[str, float] = {}
     parts = {name: name.split(".")[0] if name not in theta.net else "net" for name in learned}
     for part, count in DIRECTIONS.items():
-        names = [name for name in learned if parts[name] == part]
+        names = [name for name in learned if parts[name] == part and (part != "net" or name in trained)]
         for number in range(count if names else 0):
             random = generator(seed, "differences", part, number)
             along = {name: torch.randn(learned[name].shape, generator=random).to(learned[name]) for name in names}

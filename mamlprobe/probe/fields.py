@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.axes import TERMS
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.schedules import resolve
@@ -135,9 +136,20 @@ def _idle(field: str, method: Method, episodes: Episodes, *, stepped: bool) -> s
         return "acts behind the gradient"
     if field == "loss" and episodes.support_y.is_floating_point():
         return "targets are real numbers"
+    if field == "outer.rule" and method.outer.rule == "contrastive":
+        return "with all its terms it equals the unrolled rule"
+    if field == "outer.terms" and whole(method):
+        return "the terms left out are zero here"
     if field == "inner.batch" and (method.inner.batch or 0) >= rows:
         return f"the support set has {rows} rows"
     return ""
+
+
+def whole(method: Method) -> bool:
+    """Whether the contrastive rule leaves out nothing: in order 1 there are three terms, from a zeroed head one."""
+    there = set(TERMS) - ({"curvature"} if method.inner.order == 1 else set())
+    there = {"contrastive"} if method.head == "zero_each_update" else there
+    return there <= set(method.outer.terms) and method.outer.pairs == "all"
 
 
 def same(one: Params, two: Params) -> bool:

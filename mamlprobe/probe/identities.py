@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.losses import task_losses
@@ -33,15 +34,24 @@ def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) 
                 m = replace(head_only, loss=name, inner=replace(head_only.inner, order=order, steps=steps))
                 total = decompose(net, theta, episodes, m).total
                 mean = {name: value.mean(0) for name, value in total.items()}
-                error = _relative(mean, meta_gradient(net, theta, episodes, m)[0])
+                error = relative(mean, meta_gradient(net, theta, episodes, m)[0])
                 words = f"order {order}, {steps} step{'s' * (steps > 1)}, {name.replace('_', '-')}"
                 rows.append((f"D1: sum of the terms equals autograd, {words}", error))
-    one = replace(
-        head_only,
-        loss="cross_entropy",
-        head="zero_each_update",
-        inner=replace(head_only.inner, steps=1, order=2),
-    )
+    loss, gradient = prototype_errors(net, theta, episodes, head_only)
+    rows.append(("D2: zeroed one-step outer loss equals the prototype loss", loss))
+    rows.append(("D2: zeroed one-step outer gradient equals the prototype gradient", gradient))
+    signs = wrong_signs(net, theta, episodes, head_only)
+    rows.append(("D3: no same-label pair is pushed apart", signs["same"]))
+    rows.append(("D3: zeroed, one step: no different-label pair attracts", signs["different, zeroed"]))
+    return pd.DataFrame(rows, columns=["part", "value"])
+
+
+def prototype_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) -> tuple[float, float]:
+    """How far loss and, relative to its largest entry, gradient of the body are from the prototype classifier's.
+
+    Of one step from a zeroed head that alone adapts, order 2, cross-entropy; the support set must be balanced.
+    """
+    one = _one_step(method, head="zero_each_update")
     gradients, readings = meta_gradient(net, theta, episodes, one)
     leaves = {name: value.detach().requires_grad_() for name, value in theta.net.items()}
     tasks, params, _ = tasks_at(net, replace(theta, net=leaves), episodes, one, stage="train")
@@ -50,23 +60,38 @@ def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) 
     loss = task_losses(logits, episodes.query_y, "cross_entropy").mean()
     body = [name for name in leaves if net.roles(name).startswith("body.")]
     found = torch.autograd.grad(loss, [leaves[name] for name in body])
-    rows.append(
-        ("D2: zeroed one-step outer loss equals the prototype loss", float((loss.detach() - readings.loss).abs()))
-    )
-    error = _relative(dict(zip(body, found, strict=True)), gradients)
-    rows.append(("D2: zeroed one-step outer gradient equals the prototype gradient", error))
-    plain = decompose(net, theta, episodes, replace(one, head="keep"))
-    pairs = plain.clean + plain.noise
-    rows.append(("D3: no same-label pair is pushed apart", float(pairs[plain.same].max().clamp(min=0))))
-    zeroed = decompose(net, theta, episodes, one)
-    clean = zeroed.clean + zeroed.noise
-    rows.append(
-        ("D3: zeroed, one step: no different-label pair attracts", float((-clean[~zeroed.same]).max().clamp(min=0)))
-    )
-    return pd.DataFrame(rows, columns=["part", "value"])
+    error = relative(dict(zip(body, found, strict=True)), gradients)
+    return float((loss.detach() - readings.loss).abs()), error
 
 
-def _relative(found: Params, wanted: Params) -> float:
+def wrong_signs(net: Net, theta: Theta, episodes: Episodes, method: Method) -> dict[str, float]:
+    """By how much a pair coefficient leaves the bounds it has after one step, by the kind of pair: 0 where none does.
+
+    same: of the same label, at most 0; different: more than -1 and less than 2; the same from a zeroed head: at least
+    -1 and at most 0, at least 0 and at most 1.
+    """
+    worst = {}
+    for end, head, bounds in (("", "keep", (-1.0, 2.0)), (", zeroed", "zero_each_update", (0.0, 1.0))):
+        found = decompose(net, theta, episodes, _one_step(method, head=head))
+        pairs = found.clean + found.noise
+        same, different = pairs[found.same], pairs[~found.same]
+        low = -1.0 if head != "keep" else -torch.inf
+        worst[f"same{end}"] = _outside(same, low, 0.0)
+        worst[f"different{end}"] = _outside(different, *bounds)
+    return worst
+
+
+def _outside(values: Tensor, low: float, high: float) -> float:
+    return max(float(values.max()) - high, low - float(values.min()), 0.0)
+
+
+def _one_step(method: Method, *, head: str) -> Method:
+    """One step of the head alone on the cross-entropy, in second order."""
+    inner = replace(method.inner, adapts=("head.*",), steps=1, order=2)
+    return replace(method, loss="cross_entropy", head=head, inner=inner)
+
+
+def relative(found: Params, wanted: Params) -> float:
     """Largest difference over the names of `found`, relative to the largest entry of `wanted`."""
     largest = max(float(wanted[name].abs().max()) for name in found)
     return max(float((value - wanted[name]).abs().max()) for name, value in found.items()) / largest

@@ -9,12 +9,16 @@ def mean_loss(outputs: Tensor, y: Tensor, kind: str) -> Tensor:
     rows = torch.arange(len(outputs), device=outputs.device)
     if kind == "cross_entropy":
         return (torch.logsumexp(outputs, 1) - outputs[rows, y]).sum() / len(outputs)
-    wanted = torch.zeros_like(outputs)
+    return ((outputs - wanted(y, outputs)) ** 2).sum() / (2 * len(outputs))
+
+
+def wanted(y: Tensor, outputs: Tensor) -> Tensor:
+    """What the outputs [R, N] should be: rows with a 1 at the label, or the real targets [R, ...]."""
     if y.is_floating_point():
-        wanted = y.reshape(outputs.shape)
-    else:
-        wanted[rows, y] = 1.0
-    return ((outputs - wanted) ** 2).sum() / (2 * len(outputs))
+        return y.reshape(outputs.shape)
+    found = torch.zeros_like(outputs)
+    found[torch.arange(len(outputs), device=outputs.device), y] = 1.0
+    return found
 
 
 def read(kind: str, support: Tensor, labels: Tensor, query: Tensor, way: int, weight: Tensor | None) -> Tensor:

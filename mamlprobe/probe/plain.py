@@ -12,6 +12,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params, adapting, head_names
 from mamlprobe.probe.loss import mean_loss, read
+from mamlprobe.probe.surrogate import surrogate
 
 Slopes = list[Params]
 """The slopes that the inner steps of one task go down."""
@@ -49,11 +50,15 @@ class Task:
             x, y = x[rows], y[rows]
         return mean_loss(self.pass_of(at, x, step)[1], y, self.method.loss)
 
+    def query_pass(self, at: Params, step: int) -> tuple[Tensor, Tensor]:
+        """Features and logits of the query rows after so many steps."""
+        by_support = self.support[0] if self.method.norm.statistics == "support" else None
+        return self.pass_of(at, self.query[0], step, by_support)
+
     def score(self, at: Params, step: int) -> Tensor:
         """The query loss after so many steps."""
-        (support, labels), (x, y) = self.support, self.query
-        by_support = support if self.method.norm.statistics == "support" else None
-        features, logits = self.pass_of(at, x, step, by_support)
+        (support, labels), (_, y) = self.support, self.query
+        features, logits = self.query_pass(at, step)
         if self.method.readout != "head":
             known, _ = self.pass_of(at, support, step)
             weight = at.get("extra.siamese.weight")
@@ -143,9 +148,10 @@ def plain_gradient(
     found, losses = [], []
     for task in tasks_of(net, episodes, method):
         leaves = {name: value.requires_grad_() for name, value in start_of(net, theta, method).items()}
-        if method.outer.rule == "unrolled":
+        if method.outer.rule in ("unrolled", "contrastive"):
             path, _ = walk(task, leaves, through=method.inner.order == 2)
-            found.append(_slopes(outer_loss(task, path), leaves, tuple(leaves)))
+            names = head_names(net) if method.outer.rule == "contrastive" else tuple(leaves)
+            found.append(_contrastive(task, leaves, path) | _slopes(outer_loss(task, path), leaves, names))
         else:
             path, _ = walk(task, {name: value.detach() for name, value in leaves.items()}, through=False)
         if method.outer.rule == "reptile":
@@ -154,7 +160,23 @@ def plain_gradient(
             found.append(_implicit(task, path[-1], curvature))
         losses.append(task.score(path[-1], method.inner.steps).detach())
     means = {name: torch.stack([each[name] for each in found]).mean(0) for name in found[0]}
+    for name in set(net.parameters) - set(adapting(net, method.outer.trains)):
+        means[name] = torch.zeros_like(means[name])
     return means, torch.stack(losses)
+
+
+def _contrastive(task: Task, learned: Params, path: Sequence[Params]) -> Params:
+    """The slopes of one task's contrastive loss for the body; none under another rule."""
+    method, head = task.method, head_names(task.net)
+    if method.outer.rule != "contrastive":
+        return {}
+    names = adapting(task.net, method.inner.adapts)
+    support, query = task.pass_of(learned, task.support[0], 0)[0], task.query_pass(learned, 0)[0]
+    heads = [(at[head[0]], at[head[1]] if len(head) > 1 else at[head[0]].new_zeros(len(at[head[0]]))) for at in path]
+    first, last = (method.inner.lr if name in names else 0.0 for name in (head[0], head[-1]))
+    labels = (task.support[1], task.query[1])
+    loss = surrogate(support, query, labels, heads, method, rates=(first, last))
+    return _slopes(loss, learned, tuple(name for name in learned if name not in head))
 
 
 def _implicit(task: Task, end: Params, curvature: str) -> Params:

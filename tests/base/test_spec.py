@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.base.spec import fingerprint, from_dict, to_dict
+from mamlprobe.base.spec import LATER, fingerprint, from_dict, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,3 +98,17 @@ def test_fingerprint():
     others = [Part(size=2), Part(rate=0.25), Part(limit=1.0), Part(names=("b", "a"))]
     assert len({fingerprint(p) for p in (Part(), *others)}) == 5
     assert fingerprint(replace(Part(size=2), size=1)) == fingerprint(Part())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown(Part):
+    more: tuple[str, ...] = field(default=("*",), metadata=LATER)
+
+
+def test_a_later_field_at_its_default_leaves_fingerprints_as_they_were():
+    """So that runs made before it keep the names of their folders; in the settings it stands."""
+    assert fingerprint(Grown(size=2)) == fingerprint(Part(size=2))
+    assert fingerprint(Grown(more=("a",))) not in (fingerprint(Part()), fingerprint(Grown(more=("b",))))
+    assert to_dict(Grown())["more"] == ["*"]
+    assert fingerprint(replace(WHOLE, other=Grown())) == fingerprint(replace(WHOLE, other=Part()))
+    assert fingerprint(replace(WHOLE, parts=(Grown(),))) == fingerprint(replace(WHOLE, parts=(Part(),)))

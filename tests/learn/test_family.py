@@ -174,6 +174,7 @@ OBJECTIVES: dict[str, Callable[[Task], Tensor]] = {
     "proto_maml": proto_maml,
     "meta_sgd": meta_sgd,
     "mamlpp": mamlpp,
+    "contrastive": after(HEAD, steps=1),
     "nil": by_attention,
     "matching": by_attention,
     "protonet": by_prototypes,

@@ -1,6 +1,7 @@
 """Methods as values, and what is refused when one is built."""
 
 import ast
+import re
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
@@ -100,6 +101,19 @@ def test_methods_are_values():
         ),
         (lambda: Outer(cg_steps=0), "method: outer.cg_steps must be at least 1, got 0; use 1 or more"),
         (lambda: Outer(final_lr=-1.0), "method: outer.final_lr must not be negative, got -1.0; use 0 or more"),
+        (
+            lambda: Outer(trains="body.*"),  # type: ignore[arg-type]
+            "method: outer.trains must be a list of patterns, got 'body.*'; put it in a list",
+        ),
+        (
+            lambda: Outer(terms="noise"),  # type: ignore[arg-type]
+            "method: outer.terms must be a list of words, got 'noise'; put it in a list",
+        ),
+        (
+            lambda: Outer(terms=("noise", "interferense")),
+            "method: the outer.terms must be a known one, got 'interferense'; did you mean interference?",
+        ),
+        (lambda: Outer(pairs="sme"), "method: the outer.pairs must be a known one, got 'sme'; did you mean same?"),
     ],
 )
 def test_refused(build, line):
@@ -150,6 +164,19 @@ MEANINGLESS = [
         "use sgd, or outer.rule reptile",
     ),
     (
+        {"inner": Inner(optimizer="adam", steps=1), "outer": Outer(rule="contrastive")},
+        "the contrastive rule differentiates steps of plain gradient descent, got inner.optimizer adam; "
+        "use sgd, or outer.rule reptile",
+    ),
+    (
+        {"inner": Inner(rates="parameter", steps=1, test_steps=1), "outer": Outer(rule="contrastive")},
+        "the contrastive rule has no gradient for rates, got inner.rates parameter; use rates fixed",
+    ),
+    (
+        {"head": "prototype", "inner": Inner(steps=1), "outer": Outer(rule="contrastive")},
+        "the contrastive rule starts from theta, got head prototype; use head keep",
+    ),
+    (
         {"inner": Inner(optimizer="adam", rates="parameter", order=1), "outer": Outer(rule="reptile")},
         "Adam has a rate of its own for every weight, got inner.rates parameter; use rates fixed",
     ),
@@ -183,6 +210,29 @@ MEANINGLESS = [
         "the implicit rule needs one inner loss for all steps, got inner.batch 5; use None",
     ),
     (
+        {"inner": Inner(steps=2), "outer": Outer(rule="contrastive")},
+        "the contrastive rule has the closed form of one inner step, got inner.steps 2; "
+        "set inner.steps to 1, or outer.rule to unrolled",
+    ),
+    (
+        {"inner": Inner(steps=1, batch=2), "outer": Outer(rule="contrastive")},
+        "the contrastive rule pairs all support items with all query items, got inner.batch 2; use None",
+    ),
+    (
+        {"inner": Inner(steps=1), "readout": "prototype", "outer": Outer(rule="contrastive")},
+        "the contrastive rule has the closed form of a linear head, got readout prototype; use readout head",
+    ),
+    (
+        {"outer": Outer(terms=("noise", "curvature"))},
+        "only the contrastive rule takes its gradient apart, got outer.terms noise, curvature with outer.rule "
+        "unrolled; name all terms, or set outer.rule to contrastive",
+    ),
+    (
+        {"inner": Inner(order=1), "outer": Outer(rule="reptile", pairs="same")},
+        "only the contrastive rule chooses pairs, got outer.pairs same with outer.rule reptile; "
+        "use all, or set outer.rule to contrastive",
+    ),
+    (
         {"outer": Outer(final_lr=0.1)},
         "a constant rate has no other end, got outer.final_lr 0.1; set outer.schedule to cosine or linear",
     ),
@@ -204,7 +254,8 @@ def test_every_reason_has_a_line():
     [reasons] = [
         node.value for node in ast.walk(tree) if isinstance(node, ast.AnnAssign) and node.target.id == "faults"
     ]
-    assert len({line.partition(", got")[0] for _, line in MEANINGLESS}) == len(reasons.elts)
+    by_rule = {re.sub("the (unrolled|implicit|contrastive) rule", "the rule", line) for _, line in MEANINGLESS}
+    assert len({line.partition(", got")[0] for line in by_rule}) == len(reasons.elts)
 
 
 @pytest.mark.parametrize("words", [{"readout": "prototype"}, {"readout": "cosine"}])

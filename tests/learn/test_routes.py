@@ -43,7 +43,7 @@ def test_outer_gradients_agree(monkeypatch, classes, fast, name, statistics, hea
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in PLAIN])
 def test_outer_gradients_of_all_others_agree(monkeypatch, classes, fast, name):
     agree(monkeypatch, resolve(METHODS[name], 0, 10), classes, fast)
-    if METHODS[name].inner.steps:
+    if METHODS[name].inner.steps and METHODS[name].outer.rule != "contrastive":  # which has one step
         lr = 0.1 if METHODS[name].inner.optimizer == "sgd" else 0.001  # Adam makes much of little gradients
         few = replace(METHODS[name].inner, steps=3, test_steps=3, lr=lr)
         method = resolve(replace(METHODS[name], inner=few), 10**6, 10**6)

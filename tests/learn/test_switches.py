@@ -15,11 +15,13 @@ from mamlprobe.learn.axes import (
     INNER_OPTIMIZERS,
     LOSSES,
     OPTIMIZERS,
+    PAIRS,
     RATES,
     READOUTS,
     RULES,
     SCHEDULES,
     STATISTICS,
+    TERMS,
     Inner,
     Norm,
     Outer,
@@ -36,6 +38,8 @@ NET = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
 BASE = Method(inner=Inner(steps=2, test_steps=2, lr=0.25))
 REPTILE = {"inner.order": 1, "outer.rule": "reptile"}
 IMPLICIT = {"inner.proximal": 2.0, "outer.rule": "implicit"}
+HEAD_ONLY = {"inner.adapts": ("head.*",), "inner.steps": 1}
+CONTRASTIVE = {**HEAD_ONLY, "outer.rule": "contrastive"}
 
 SWITCHES: dict[str, list[tuple[dict[str, Any], Any, set[str]]]] = {
     # field: (other fields, the field's other value, where a number changes)
@@ -82,6 +86,7 @@ SWITCHES: dict[str, list[tuple[dict[str, Any], Any, set[str]]]] = {
     "outer.rule": [
         ({"inner.order": 1}, "reptile", {"train"}),
         ({"inner.proximal": 2.0}, "implicit", {"train"}),
+        (HEAD_ONLY, "contrastive", set()),  # with all terms it is the same in closed form
     ],
     "outer.cg_steps": [(IMPLICIT, 1, {"train"})],
     "outer.schedule": [({}, word, {"update"}) for word in SCHEDULES[1:]],
@@ -89,6 +94,17 @@ SWITCHES: dict[str, list[tuple[dict[str, Any], Any, set[str]]]] = {
     "outer.optimizer": [({}, "sgd", {"update"})],
     "outer.lr": [({}, 0.01, {"update"})],
     "outer.clip": [({"outer.optimizer": "sgd"}, 1e-3, {"update"})],
+    "outer.trains": [
+        ({}, ("body.*",), {"train"}),
+        ({}, (), {"train"}),
+        (REPTILE, ("*", "!conv1"), {"train"}),
+        (CONTRASTIVE, ("body.*",), {"train"}),
+    ],
+    "outer.terms": [
+        *((CONTRASTIVE, tuple(each for each in TERMS if each != term), {"train"}) for term in TERMS),
+        (CONTRASTIVE, (), {"train"}),
+    ],
+    "outer.pairs": [(CONTRASTIVE, "same", {"train"})],
 }
 LABELS = {"name"}
 """Fields that are there to be read by people."""
@@ -168,6 +184,7 @@ def test_every_word_is_switched_to():
         "readout": READOUTS,
         "loss": LOSSES,
         "outer.rule": RULES,
+        "outer.pairs": PAIRS,
         "outer.schedule": SCHEDULES,
         "outer.optimizer": OPTIMIZERS,
     }
@@ -205,7 +222,11 @@ VARIANTS = {
             "outer.schedule": "cosine",
             "outer.final_lr": 1e-5,
             "outer.clip": 10.0,
+            "outer.trains": ("*", "!head.*"),
         },
+    ),
+    "parts": changed(
+        BASE, {**CONTRASTIVE, "outer.terms": ("noise",), "outer.pairs": "same", "outer.trains": ["body.*"]}
     ),
 }
 
@@ -218,6 +239,8 @@ def test_through_json_and_back(name):
     assert set(leaves(method)) == set(leaves(from_dict(Method, json.loads(text))))
     assert isinstance(from_dict(Method, json.loads(text)).inner.adapts, tuple)
     assert isinstance(from_dict(Method, json.loads(text)).step_weights, tuple)
+    assert isinstance(from_dict(Method, json.loads(text)).outer.terms, tuple)
+    assert isinstance(from_dict(Method, json.loads(text)).outer.trains, tuple)
 
 
 def test_absent_fields_keep_their_defaults():

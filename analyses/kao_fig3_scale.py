@@ -1,0 +1,85 @@
+"""How the head starts, and whether it is zeroed in training: accuracy after one inner step over training.
+
+Kao et al. 2022, figure 3 (K3): first-order MAML whose head starts at random, at 0.7 or 0.5 of that, at zero, or is
+zeroed before every update. Both heads at test: as trained, and zeroed before the inner loop. Published, drawn below
+from the authors' files: miniImageNet, 5-way, 1 and 5 shots, measured with the head zeroed. Cost: fifteen first-order
+models and two minutes.
+"""
+
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.bars import draw_grouped
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.published import draw_published, split
+from mamlprobe.draw.sheet import caption, composite
+
+ORDER = 49
+TITLE = "Scale of the initial head, and zeroing"
+PAPER = "Kao et al. 2022, figure 3"
+ARMS = {"fomaml": "random init", "fomaml-x0.7": "x0.7", "fomaml-x0.5": "x0.5"}
+ARMS |= {"fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
+MODELS = tuple(ARMS)
+CORE = False
+NAMES = list(ARMS.values())
+PAIRS = [*zip(NAMES[1:], NAMES, strict=False), ("zeroing", "random init")]
+EXPERIMENT = "initialization_and_zeroing"
+
+
+def table(stage):
+    """Accuracy in percent by arm, head at test and update, ours and published; differences, early and at the end."""
+    from mamlprobe.arms import arm_rows, arm_table
+    from mamlprobe.published_curves import beside, final, published_curves
+
+    rows = arm_rows(stage, ARMS)
+    early = sorted(rows["update"].unique())[1]
+    theirs = [find(EXPERIMENT, shot=shot) for find in (published_curves, final) for shot in (1, 5)]
+    return beside(arm_table(rows, PAIRS, at=[early]), *theirs)
+
+
+def figure(table) -> Figure:
+    """Both heads over updates, and the end beside the published; below them the published curves."""
+    ours, curves, ends = split(table)
+    accuracy = ours[ours["quantity"] == "accuracy"]
+    last = accuracy[(accuracy["update"] == accuracy["last"]) & (accuracy["head"] == "zeroed")]
+
+    def over(head):
+        mine = accuracy[accuracy["head"] == head]
+        return lambda ax: (draw_curves(ax, mine, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
+
+    def published(shot):
+        return lambda ax: draw_published(ax, curves[curves["shot"] == shot], hue="arm")
+
+    marks = ends[ends["shot"] == 1]
+    panels = [
+        ("Head as trained (%)", over("as trained")),
+        ("Head zeroed at test (%)", over("zeroed")),
+        ("The end, zeroed (%)", lambda ax: draw_grouped(ax, last, group="arm", hue=None, reference=marks)),
+        ("Published, zeroed, 1 shot (%)", published(1)),
+        ("Published, zeroed, 5 shots (%)", published(5)),
+    ]
+    drawn = composite(panels)
+    drawn.axes[2].tick_params(axis="x", labelrotation=30)
+    caption(
+        drawn, "After one inner step. Published: miniImageNet, 5-way; diamonds: its end, 1 shot; bands: sd over seeds."
+    )
+    return drawn
+
+
+def claims(table):
+    """The order of the arms, early and at the end."""
+    from mamlprobe.stage import claim, only
+
+    ours, *theirs = split(table)
+    curves, ends = (each[each["shot"] == 1].set_index("arm") for each in theirs)
+    source, end, soon = ends["source"].iloc[0], ends["value"], curves.loc[curves["update"] == 1000, "value"]
+    gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
+    early, found = gaps["update"].min(), []
+    for a, b in (("zeroing", "random init"), ("zeroing", "zero-init")):
+        row = only(gaps, arm=f"{a} - {b}", update=gaps["last"].max())
+        text = f"one-step accuracy at the end, head zeroed at test: {a} above {b}"
+        words = {"side": "above", "bound": 0.0, "unit": "points", "source": source}
+        found.append(claim("K3", text, row, published=round(end[a] - end[b], 2), **words))
+    row = only(gaps, arm="zeroing - random init", update=early)
+    text = f"the gap is large early: zeroing is 2 points above random init after {early} updates"
+    words = {"side": "above", "bound": 2.0, "unit": "points", "source": f"{source}, update 1,000"}
+    return [*found, claim("K3", text, row, published=round(soon["zeroing"] - soon["random init"], 2), **words)]

@@ -1,0 +1,50 @@
+"""Treatments of one training ("arms") held against one another over updates, each evaluated with both heads at test."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from mamlprobe.learn.methods import Method
+from mamlprobe.nets.params import Net
+from mamlprobe.probe.variants import zero_at_test
+from mamlprobe.stage import Stage, difference, means
+
+KEPT, ZEROED = "as trained", "zeroed"
+HEADS = (KEPT, ZEROED)
+
+
+def arm_rows(stage: Stage, arms: Mapping[str, str], *, steps: int | None = 1) -> pd.DataFrame:
+    """Accuracy in percent of every task after `steps` inner steps, at every saved update, a row a head at test.
+
+    `arms` names recipes and what to call them. Columns of `Stage.score`, and ``arm head``. None takes as many steps as
+    each was trained with. Zeroed means before the inner loop at test.
+    """
+
+    def heads(net: Net, method: Method) -> dict[str, Method]:
+        last = method.inner.steps if steps is None else steps
+        one = replace(method, inner=replace(method.inner, test_steps=last))
+        return {KEPT: one, ZEROED: zero_at_test(one)}
+
+    rows = stage.score(tuple(arms), heads, lambda run: run.updates())
+    rows = rows[rows["step"] == rows.groupby("method")["step"].transform("max")]
+    return rows.assign(arm=rows["method"].map(arms)).rename(columns={"variant": "head"})
+
+
+def arm_table(rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], *, at: Sequence[int] = ()) -> pd.DataFrame:
+    """Means of `arm_rows` by ``arm head update`` (quantity accuracy), and paired differences of two arms (difference).
+
+    Differences are at the last update and at those named.
+    """
+    last = int(rows["update"].max())
+    wanted = rows[rows["update"].isin([*at, last])]
+    on = ("seed", "task", "head", "update")
+    found = [difference(wanted, "arm", a, b, on=on) for a, b in pairs]
+    lifted = rows[rows["update"] == last]
+    lifts = difference(lifted, "head", ZEROED, KEPT, on=("seed", "task", "arm", "update"))
+    parts = [
+        means(rows, ["arm", "head", "update"]).assign(quantity="accuracy"),
+        means(pd.concat(found), ["arm", "head", "update"]).assign(quantity="difference"),
+        means(lifts, ["arm", "head", "update"]).assign(quantity="lift"),
+    ]
+    return pd.concat(parts, ignore_index=True).assign(last=last)

@@ -1,0 +1,47 @@
+"""The authors' own rows of a table: told apart from ours, and drawn in panels of their own."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from mamlprobe.draw.style import DOTS, PALE, looks, naming, style
+from mamlprobe.draw.text import levels, need, single
+
+DASHES = (0, (4, 1.5))
+"""The line of a published curve."""
+
+
+def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Our rows, the authors' curves and the ends of these, by the columns ``whose`` and ``quantity``.
+
+    Raises:
+        UserError: one of these columns is missing.
+    """
+    need("draw.published", table, ["whose", "quantity"])
+    theirs = table[table["whose"] == "published"]
+    curves, ends = (theirs[theirs["quantity"] == word] for word in ("accuracy", "final"))
+    return table[table["whose"] == "ours"], curves, ends
+
+
+def draw_published(ax: Axes, table: pd.DataFrame, *, hue: str, x: str = "update", chance: float | None = None) -> None:
+    """Draws published curves into an `ax` of their own: thin dashed lines, each pale colour that of ours.
+
+    Their updates are many times ours, so that one x axis for both would mislead.
+
+    Raises:
+        UserError: a column is missing or holds no numbers, the table is empty, or a point has several rows.
+    """
+    need("draw.published", table, [x, hue, "value", "low", "high"], numbers=[x, "value", "low", "high"])
+    single("draw.published", table, [x, hue])
+    with style():
+        if chance is not None:
+            ax.axhline(chance, color=PALE, linewidth=0.9, linestyle=DOTS, label="chance", gid="aside", zorder=1.5)
+        for key, seen in looks(levels(table[hue])).items():
+            rows = table[table[hue] == key].sort_values(x)
+            ax.fill_between(rows[x], rows["low"], rows["high"], color=seen.colour, alpha=0.1, linewidth=0)
+            ax.plot(rows[x], rows["value"], color=seen.colour, linestyle=DASHES, linewidth=0.9, alpha=0.75,
+                    label=naming(hue, key), gid="published")  # fmt: skip
+        ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
+        if table[x].max() >= 10_000:
+            ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.set_xlabel("updates")

@@ -1,0 +1,108 @@
+"""The terms of the outer gradient layer by layer and pair by pair, and what the head carries over (Kao 2022, 3 and 4)."""
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.terms import linear_head
+from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.params import Net, Params
+from mamlprobe.probe.contrast import decompose
+from mamlprobe.probe.record import tasked
+
+BODY = "body"
+PAIRS = ("same", "different")
+
+
+def term_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+    """Size and direction of every term of the body's outer gradient, a row a task, layer, term and quantity.
+
+    Columns ``task layer term quantity value order loss steps norm episodes``. The layer ``body`` is all of them. Of the
+    terms, ``contrastive`` and ``noise`` are also split by pairs, as ``contrastive, same`` and so on: the parts sum to
+    the term. Quantities, of a term's gradient g_t against the whole gradient g of that layer: ``share``
+    <g_t, g> / |g|^2 (shares of the terms sum to 1), ``cosine`` and ``norm``; NaN where a gradient is zero.
+
+    Raises:
+        UserError: as `decompose`.
+    """
+    found = decompose(net, theta, episodes, method)
+    terms = dict(found.terms)
+    for pairs in PAIRS:
+        parts = decompose(net, theta, episodes, method, pairs=pairs).terms
+        terms |= {f"{name}, {pairs}": parts[name] for name in ("contrastive", "noise")}
+    rows = []
+    for layer, names in layers_of(net, found.total).items():
+        whole = flat(found.total, names)
+        size = whole.norm(dim=1)
+        for term, gradient in terms.items():
+            part = flat(gradient, names)
+            length, inner = part.norm(dim=1), (part * whole).sum(1)
+            values = {"share": inner / size.square(), "cosine": inner / (size * length), "norm": length}
+            rows += [
+                {"task": task, "layer": layer, "term": term, "quantity": quantity, "value": value}
+                for quantity, each in values.items()
+                for task, value in enumerate(each.tolist())
+            ]
+    return pd.DataFrame(rows).assign(**words_of(episodes, method))
+
+
+def layers_of(net: Net, gradient: Params) -> dict[str, list[str]]:
+    """Names of the body's parameters by layer, and of all under ``body``."""
+    found: dict[str, list[str]] = {BODY: list(gradient)}
+    for name in gradient:
+        found.setdefault(net.parameters[name], []).append(name)
+    return found
+
+
+def flat(gradient: Params, names: list[str]) -> Tensor:
+    """These parameters side by side [B, -], in float64."""
+    return torch.cat([gradient[name].flatten(1).double() for name in names], dim=1)
+
+
+def head_table(net: Net, theta: Theta, episodes: Episodes, method: Method, *, past: Episodes) -> pd.DataFrame:
+    """What the head brings to a task before it has seen it, a row a task and quantity.
+
+    Columns ``task quantity value order loss steps norm episodes``. Quantities: ``head norm``, Frobenius norm of its
+    weight; ``initial logits``, standard deviation over classes of what it says to a query item before the inner loop,
+    on average over items; ``alignment, past`` and ``alignment, own``, the energy w^T C w / (|w|^2 tr(C) / F) of its
+    rows in the features of the query items of `past` tasks (those it was trained on) and of the task itself, C their
+    second moments: 1 is what a random direction has. NaN for a zero head.
+
+    Raises:
+        UserError: a head that is not one linear layer.
+    """
+    weight = theta.net[linear_head(net, "head")[0]].double()
+    with torch.no_grad():
+        params = tasked(net, theta)
+        seen = net(params, episodes.query_x)
+        before = net(params, past.query_x).features
+    spread = seen.layers["head"].double().std(-1, correction=0).mean(1)
+    values = {
+        "head norm": weight.norm().expand(episodes.tasks),
+        "initial logits": spread,
+        "alignment, past": alignment(weight, before.flatten(0, 1)[None]).expand(episodes.tasks),
+        "alignment, own": alignment(weight, seen.features),
+    }
+    rows = [
+        {"task": task, "quantity": quantity, "value": value}
+        for quantity, each in values.items()
+        for task, value in enumerate(each.tolist())
+    ]
+    return pd.DataFrame(rows).assign(**words_of(episodes, method))
+
+
+def alignment(weight: Tensor, features: Tensor) -> Tensor:
+    """Energy of the rows of weight [N, F] in features [B, R, F], as a multiple of a random direction's [B]."""
+    features = features.double()
+    energy = (features @ weight.T).square().mean(1).sum(1)
+    usual = features.square().mean(1).sum(1) / features.shape[2]
+    return energy / (weight.square().sum() * usual)
+
+
+def words_of(episodes: Episodes, method: Method) -> dict[str, object]:
+    """The columns that say under which method, and of which tasks."""
+    inner = method.inner
+    words: dict[str, object] = {"order": inner.order, "loss": method.loss, "steps": inner.steps}
+    return words | {"norm": method.norm.statistics, "episodes": manifest(episodes)}
