@@ -67,7 +67,7 @@ def figure(table) -> Figure:
     last, zeroed = accuracy[accuracy["update"] == accuracy["update"].max()], accuracy[accuracy["variant"] == "zeroed"]
     zeroed = zeroed.assign(low=zeroed["low"].clip(0, 100), high=zeroed["high"].clip(0, 100))  # intervals of few seeds
     marks = [{"variant": head, "arm": arm, "value": v} for head, arms in PUBLISHED.items() for arm, v in arms.items()]
-    words = {"group": "arm", "hue": "variant", "reference": pd.DataFrame(marks), "chance": 20}
+    words: dict = {"group": "arm", "hue": "variant", "reference": pd.DataFrame(marks), "chance": 20}
     panels = [
         ("Accuracy at the end (%), by terms kept", lambda ax: draw_grouped(ax, last, **words)),
         ("Its course, head zeroed at test (%)", lambda ax: draw_curves(ax, zeroed, x="update", hue="arm", chance=20)),

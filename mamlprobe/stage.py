@@ -173,9 +173,10 @@ def _interval(part: pd.DataFrame, seeds: int) -> tuple[str, tuple[float, float]]
     values = part["value"].to_numpy(float)
     if seeds == 1:
         return "t over tasks", t_interval(values)
+    labels = part["seed"].to_numpy()
     if "task" in part and ("episodes" not in part or len(set(part["episodes"])) == 1):
-        return "t over seeds and tasks", two_way_interval(values, rows=part["seed"], columns=part["task"])
-    return "t over seeds and their tasks", nested_interval(values, clusters=part["seed"])
+        return "t over seeds and tasks", two_way_interval(values, rows=labels, columns=part["task"].to_numpy())
+    return "t over seeds and their tasks", nested_interval(values, clusters=labels)
 
 
 def difference(

@@ -111,7 +111,10 @@ def test_a_table_that_is_none_is_refused(runs, tmp_path, capsys):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     for words, message in (
         (["--from-table", "none.csv"], "probe: none.csv must be a table, got No such file or directory; give the file"),
-        (["--from-table", str(tmp_path / "other.csv")], "other.csv must be the table of a probe, got no column run; give"),
+        (
+            ["--from-table", str(tmp_path / "other.csv")],
+            "other.csv must be the table of a probe, got no column run; give",
+        ),
         ([runs[0], "--from-table", "t.csv"], "probe: a table must stand for its run, got "),
     ):
         assert main(["probe", "layers", *words]) == 2

@@ -56,8 +56,8 @@ def decompose(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pai
     "contrastive" and "noise" are of support and query items with the same label, or with different ones, alone.
 
     Raises:
-        UserError: unknown pairs; learned rates, a readout other than the head, a head that is not one linear layer, or an outer loss
-            that is not the one after plain gradient steps from theta.
+        UserError: unknown pairs; learned rates, a readout other than the head, a head that is not one linear layer, or
+            an outer loss that is not the one after plain gradient steps from theta.
     """
     if pairs not in PAIRS:
         raise unknown("contrast", "word for pairs", pairs, PAIRS)

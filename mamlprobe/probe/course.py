@@ -1,4 +1,6 @@
-"""The terms of the outer gradient layer by layer and pair by pair, and what the head carries over (Kao 2022, 3 and 4)."""
+"""Terms of the outer gradient by layer and by pairs, and what the head carries over (Kao et al. 2022, 3 and 4)."""
+
+from typing import Any
 
 import pandas as pd
 import torch
@@ -101,8 +103,8 @@ def alignment(weight: Tensor, features: Tensor) -> Tensor:
     return energy / (weight.square().sum() * usual)
 
 
-def words_of(episodes: Episodes, method: Method) -> dict[str, object]:
+def words_of(episodes: Episodes, method: Method) -> dict[str, Any]:
     """The columns that say under which method, and of which tasks."""
     inner = method.inner
-    words: dict[str, object] = {"order": inner.order, "loss": method.loss, "steps": inner.steps}
+    words: dict[str, Any] = {"order": inner.order, "loss": method.loss, "steps": inner.steps}
     return words | {"norm": method.norm.statistics, "episodes": manifest(episodes)}

@@ -28,8 +28,7 @@ def validation_episodes(pool: Source, experiment: Experiment) -> Iterator[Episod
     most = max(1, PIXELS // (way * (shot + query) * math.prod(pool.image_shape[1:])))
     for index, first in enumerate(range(0, experiment.validation_tasks, most)):
         tasks = min(most, experiment.validation_tasks - first)
-        words = {"way": way, "shot": shot, "query": query, "tasks": tasks}
-        yield draw(pool, split=SPLIT, seed=key("validation"), index=index, **words)
+        yield draw(pool, split=SPLIT, way=way, shot=shot, query=query, tasks=tasks, seed=key("validation"), index=index)
 
 
 def validate(net: Net, theta: Theta, pool: Source, experiment: Experiment) -> dict[str, float]:
