@@ -42,7 +42,7 @@ def table(stage):
     def heads(_, method):
         return {"zeroed": zero_at_test(adapting(method, "*")), "as trained": adapting(method, "*")}
 
-    rows = stage.score(MODELS, heads, lambda run: run.updates())
+    rows = stage.score(MODELS, heads, lambda run: run.updates(), steps="last")
     rows = rows[rows["step"] == 1].assign(pair=lambda t: t["method"].map(PAIR), way=lambda t: t["method"].map(WAY))
     last = rows[rows["update"] == rows["update"].max()]
     zeroed, random = last[last["variant"] == "zeroed"], last[last["pair"] == next(iter(PAIRS))]

@@ -50,7 +50,7 @@ def table(stage):
     def heads(_, method):
         return {"zeroed": zero_at_test(adapting(method, "*")), "as trained": adapting(method, "*")}
 
-    rows = stage.score(MODELS, heads, lambda run: run.updates())
+    rows = stage.score(MODELS, heads, lambda run: run.updates(), steps="last")
     rows = rows[rows["step"] == 1].assign(arm=lambda t: t["method"].map(ARMS))
     last = rows[(rows["update"] == rows["update"].max()) & (rows["variant"] == "zeroed")]
     gaps = pd.concat([difference(last, "arm", *pair) for pair in (*ORDERS, ("neither", "zeroing"))])

@@ -70,11 +70,11 @@ def figure(table) -> Figure:
         ("Random head: direction", lines(quantity(body, "cosine"), "cosine to the gradient", zero=True)),
         ("At the end, by layer", lines(quantity(last, "share"), "share of |gradient|^2", x="layer", zero=True)),
         ("Different classes, attracted", lines(quantity(table, "attracted"), "share of pairs", hue="arm")),
-        ("What the head says beforehand", lines(quantity(table, "initial logits"), "spread of logits", hue="arm")),
+        ("Said before the task", lines(quantity(table, "initial logits"), "spread of logits", hue="arm")),
         ("Head along past features", lines(quantity(table, "alignment, past"), "times chance", hue="arm")),
     ]
     drawn = composite(panels, ratio=0.9)
-    caption(drawn, "Test tasks, one training step of the inner loop's kind; shares of all terms sum to one.")
+    caption(drawn, "On test tasks; shares of all terms sum to one. Below: three treatments of the head.")
     return drawn
 
 

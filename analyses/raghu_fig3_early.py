@@ -25,7 +25,7 @@ def table(stage):
     """Accuracy in percent with nothing and with the body frozen, their paired difference, and CCA, by update."""
     from mamlprobe.probe.layers import similarity
     from mamlprobe.probe.variants import prefixes
-    from mamlprobe.stage import difference, last_step, means
+    from mamlprobe.stage import difference, means
 
     def ends(net, method):
         found = list(prefixes(net, method).values())
@@ -35,7 +35,7 @@ def table(stage):
         return similarity(net, theta, few, method, measures=("cca_top98",), steps=(method.inner.test_steps,))
 
     few = stage.episodes(stage.few)
-    rows = last_step(stage.score(MODELS, ends, lambda run: run.updates()))
+    rows = stage.score(MODELS, ends, lambda run: run.updates(), steps="last")
     on = ("seed", "task", "update")
     cost = difference(rows, "variant", "the body", "nothing", on=on)
     cca = stage.probe(MODELS, alike, lambda run: run.updates())

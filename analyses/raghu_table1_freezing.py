@@ -25,11 +25,11 @@ HEAD = -10.0
 def table(stage):
     """Accuracy in percent, and its paired change against nothing frozen, by frozen layers."""
     from mamlprobe.probe.variants import each_frozen, prefixes
-    from mamlprobe.stage import difference, last_step, means
+    from mamlprobe.stage import difference, means
 
     found = []
     for frozen, variants in (("first layers", prefixes), ("one layer", each_frozen)):
-        rows = last_step(stage.score(MODELS, variants))
+        rows = stage.score(MODELS, variants, steps="last")
         labels = list(dict.fromkeys(rows["variant"]))
         changes = pd.concat([difference(rows, "variant", label, "none") for label in labels[1:]])
         parts = {"accuracy": rows, "change": changes}

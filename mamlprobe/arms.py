@@ -26,8 +26,7 @@ def arm_rows(stage: Stage, arms: Mapping[str, str], *, steps: int | None = 1) ->
         one = replace(method, inner=replace(method.inner, test_steps=last))
         return {KEPT: one, ZEROED: zero_at_test(one)}
 
-    rows = stage.score(tuple(arms), heads, lambda run: run.updates())
-    rows = rows[rows["step"] == rows.groupby("method")["step"].transform("max")]
+    rows = stage.score(tuple(arms), heads, lambda run: run.updates(), steps="last")
     return rows.assign(arm=rows["method"].map(arms)).rename(columns={"variant": "head"})
 
 

@@ -109,7 +109,9 @@ def _make(stage: Stage, name: str) -> Done:
         **{word: marks[word] for word in ("preset", "dataset")},
         **{word: str(value) for word, value in device.items()},
         "seconds": round(seconds, 1),
-        "command": f"python -m analyses {name} --preset {stage.preset}",
+        "trained": _trained(stage, name),
+        "command": f"python -m analyses {name} --preset {stage.preset}"
+        + (f" --dataset {stage.dataset} --out {stage.out}" if stage.dataset else ""),
         "key": key(script, stage),
     }
     _csv(table, stage.out / f"{name}.csv")
@@ -117,6 +119,12 @@ def _make(stage: Stage, name: str) -> Done:
     record = {"provenance": facts, "claims": claims.assign(**marks).to_dict("records") if len(claims) else []}
     write(stage.out / "provenance" / f"{name}.json", (json.dumps(record, indent=1, default=_plain) + "\n").encode())
     return Done(name=name, state="made", seconds=seconds)
+
+
+def _trained(stage: Stage, name: str) -> str:
+    """How many models the script stands on, and the seconds that their training took."""
+    runs = [stage.run(*job) for job in _models(stage, name)]
+    return f"{len(runs)} models in {sum(float(run.env.get('seconds', 0)) for run in runs):.0f} s"
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 
@@ -108,12 +108,13 @@ class Stage:
         names: Sequence[str],
         variants: Callable[[Net, Method], Mapping[str, Method]],
         updates: Callable[[Run], Iterable[int]] = lambda run: run.updates()[-1:],
+        steps: Literal["every", "last"] = "every",
     ) -> pd.DataFrame:
         """Accuracies in percent of these recipes' runs under variants of their method, a row a task and step."""
         episodes = self.episodes(self.tasks)
 
         def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
-            table = evaluate(net, theta, episodes, variants(net, method))
+            table = evaluate(net, theta, episodes, variants(net, method), steps=steps)
             return table.assign(value=100 * table["value"])
 
         return self.probe(names, probe, updates)
