@@ -25,9 +25,9 @@ from mamlprobe.training.loop import pool_of, source_of, train
 T = TypeVar("T")
 
 SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
-TASKS = {"smoke": 4, "quick": 100, "long": 600, "paper": 600}
+TASKS = {"smoke": 4, "quick": 100, "long": 200, "paper": 600}
 """Test tasks of an accuracy."""
-FEW = {"smoke": 2, "quick": 20, "long": 50, "paper": 50}
+FEW = {"smoke": 2, "quick": 20, "long": 20, "paper": 50}
 """Test tasks of a similarity or of a decomposition."""
 TEST_SEED = 2020
 """Seed of the test episodes: the same for every method, seed and figure."""
