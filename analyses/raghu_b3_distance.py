@@ -53,7 +53,8 @@ def figure(table) -> Figure:
         return lambda ax: (draw_curves(ax, mine, x="layer", hue="state"), ax.set(ylabel="moved", ylim=(0, None)))
 
     drawn = composite([(word, lines(name)) for name, word in QUANTITIES.items()], cols=3)
-    caption(drawn, "After the last inner step; mean over tasks and seeds. All parameters of a layer together.")
+    words = f"After {table['step'].iloc[0]} inner steps of rate {table['inner_lr'].iloc[0]:g}"
+    caption(drawn, f"{words}; mean over tasks and seeds. All parameters of a layer together.")
     return drawn
 
 

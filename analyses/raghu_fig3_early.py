@@ -41,7 +41,9 @@ def table(stage):
     cca = stage.probe(MODELS, alike, lambda run: run.updates())
     parts = {"accuracy": (rows, ["update", "variant"]), "cost": (cost, ["update", "variant"])}
     parts["cca"] = (cca, ["update", "layer", "measure", "rows", "width"])
-    return pd.concat([means(each, by).assign(quantity=name) for name, (each, by) in parts.items()], ignore_index=True)
+    found = pd.concat([means(each, by).assign(quantity=name) for name, (each, by) in parts.items()], ignore_index=True)
+    inner = stage.experiment(MODELS[0]).method.inner
+    return found.assign(inner_lr=inner.lr, inner_steps=inner.test_steps)
 
 
 def figure(table) -> Figure:
@@ -64,7 +66,8 @@ def figure(table) -> Figure:
         ax.set(ylabel="CCA (top 98 %)", ylim=(-0.05, 1.05))
 
     drawn = composite([("Frozen in the inner loop", accuracy), ("Cost of freezing", cost), ("Before, after", alike)])
-    caption(drawn, "Update 0 is the net before training. The same test tasks at every checkpoint.")
+    words = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
+    caption(drawn, f"{words} Update 0 is the net before training. The same test tasks at every checkpoint.")
     return drawn
 
 

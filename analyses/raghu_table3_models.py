@@ -16,21 +16,31 @@ from mamlprobe.draw.sheet import caption, composite
 ORDER = 40
 TITLE = "Similarity between models: MAML, ANIL, random"
 PAPER = "Raghu et al. 2020, table 3"
-MODELS = ("maml", "anil")
+MODELS = ("maml", "anil", "multiclass", "nil")
 CORE = False
 MEASURES = {"cca_mean": "CCA (mean)", "cka_debiased": "CKA (debiased)"}
 PAIRS = {
     "MAML-MAML": [("maml", "maml")],
     "ANIL-ANIL": [("anil", "anil")],
     "MAML-ANIL": [("maml", "anil"), ("anil", "maml")],
+    "multiclass-MAML": [("multiclass", "maml"), ("maml", "multiclass")],
+    "NIL-MAML": [("nil", "maml"), ("maml", "nil")],
     "random-MAML": [("random", "maml"), ("maml", "random")],
 }
 PUBLISHED = {
-    "cca_mean": {"MAML-MAML": 0.51, "ANIL-ANIL": 0.51, "MAML-ANIL": 0.50, "random-MAML": 0.40},
+    "cca_mean": {
+        "MAML-MAML": 0.51,
+        "ANIL-ANIL": 0.51,
+        "MAML-ANIL": 0.50,
+        "multiclass-MAML": 0.48,
+        "NIL-MAML": 0.48,
+        "random-MAML": 0.40,
+    },
     "cka_debiased": {"MAML-MAML": 0.83, "ANIL-ANIL": 0.86, "MAML-ANIL": 0.83},
 }
-LEARNERS, RANDOM = "MAML-ANIL - MAML-MAML and ANIL-ANIL", "random-MAML - MAML-MAML"
+LEARNERS, OTHERS = "MAML-ANIL - MAML-MAML and ANIL-ANIL", ("MAML-MAML", "multiclass-MAML", "NIL-MAML")
 SLACK = 0.03
+LIKE = dict(zip(OTHERS, ("another seed", "a net of all classes", "one trained with NIL"), strict=True))
 
 
 def table(stage):
@@ -51,7 +61,8 @@ def table(stage):
     by = ["pair", "measure", "moment", "layer"]
     floors = rows.groupby(by, sort=False)["floor"].mean().reset_index()
     parts = [means(rows, by).merge(floors, on=by).assign(quantity="similarity")]
-    gaps = pd.concat([gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), gap(rows, "random-MAML", "MAML-MAML")])
+    gaps = [gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), *(gap(rows, "random-MAML", other) for other in OTHERS)]
+    gaps = pd.concat(gaps)
     gaps = gaps.assign(seed=gaps["seeds"], dataset=stage.data.dataset)
     parts.append(means(gaps, by).assign(quantity="difference"))
     shift = moved(rows[rows["pair"] == "MAML-MAML"]).assign(dataset=stage.data.dataset)
@@ -61,7 +72,10 @@ def table(stage):
     each = rows[rows["pair"] == "MAML-MAML"].pivot_table("value", ["measure", "layer", "seeds"], "moment")
     parts.append(each.reset_index().assign(quantity="two seeds").rename(columns={"seeds": "two"}))
     found = pd.concat(parts, ignore_index=True).rename(columns={"seeds": "pairs"})
-    return found.assign(seeds=len(stage.seeds), run=";".join(sorted(names)))
+    inner = stage.experiment("maml").method.inner
+    return found.assign(
+        seeds=len(stage.seeds), run=";".join(sorted(names)), inner_lr=inner.lr, inner_steps=inner.test_steps
+    )
 
 
 def figure(table) -> Figure:
@@ -92,7 +106,8 @@ def figure(table) -> Figure:
 
     panels = [(word, draw(name)) for name, word in MEASURES.items() for draw in (bars, lines, agree)]
     drawn = composite(panels, ratio=0.95)
-    caption(drawn, "Diamonds: published, miniImageNet. c and f: two seeds of MAML. Two seeds set the scale, not 1.")
+    words = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
+    caption(drawn, f"{words} Diamonds: published, miniImageNet. c and f: two seeds of MAML. Two seeds set the scale.")
     return drawn
 
 
@@ -111,7 +126,8 @@ def claims(table):
         row = only(table, quantity="|after - before|", measure=measure)
         text = f"{word}: adapting moves a layer's similarity between two MAML seeds by less than {SLACK}"
         found.append(claim("R12", text, row, side="below", bound=SLACK, unit=measure, source="appendix B.4"))
-        row = only(table, quantity="difference", pair=RANDOM, measure=measure, moment="before")
-        text = f"{word}: an untrained net is less like MAML than another seed"
-        found.append(claim("R17", text, row, side="below", bound=0.0, unit=measure, source="appendix D.2"))
+        for other in OTHERS:
+            row = only(table, quantity="difference", pair=f"random-MAML - {other}", measure=measure, moment="before")
+            text = f"{word}: an untrained net is less like MAML than {LIKE[other]}"
+            found.append(claim("R17", text, row, side="below", bound=0.0, unit=measure, source="appendix D.2"))
     return found
