@@ -67,9 +67,7 @@ def figure(table) -> Figure:
     """A panel a pair, above with the head zeroed at test, below as trained."""
     accuracy, panels = table[table["quantity"] == "accuracy"], []
     for head, word in (("zeroed", ""), ("as trained", ", kept")):
-        for pair, title in zip(
-            PAIRS, ("Random, first order", "Zeroed, first order", "Zeroed, second order"), strict=True
-        ):
+        for pair, title in zip(PAIRS, ("Random, FO", "Zeroed, FO", "Zeroed, SO"), strict=True):
             rows = accuracy[(accuracy["variant"] == head) & (accuracy["pair"] == pair)]
             draw = partial(draw_curves, table=rows, x="update", hue="way", chance=20)
             panels.append((f"{title}{word} (%)", draw))
