@@ -87,8 +87,10 @@ def figure(table) -> Figure:
     def bars(measure):
         mine = shown[(shown["measure"] == measure) & (shown["layer"] == "body")]
         marks = pd.DataFrame(PUBLISHED[measure].items(), columns=["pair", "value"]).assign(moment="before")
-        marks = marks.assign(pair=marks["pair"].str.replace("-", "-\n"))
-        mine = mine.assign(pair=mine["pair"].str.replace("-", "-\n"))
+        marks, mine = (
+            each.assign(pair=each["pair"].str.replace("multiclass", "multi-class").str.replace("-", "-\n"))
+            for each in (marks, mine)
+        )
         words = {"group": "pair", "hue": "moment", "reference": marks}
         return lambda ax: (draw_grouped(ax, mine, **words), ax.set(ylabel="mean over the body", ylim=(-0.05, 1.05)))
 
@@ -104,10 +106,10 @@ def figure(table) -> Figure:
         words = {"x": "before", "y": "after", "hue": "layer", "ends": (-0.05, 1.05)}
         return lambda ax: (draw_agreement(ax, mine, **words), ax.set(xlabel="before adapting", ylabel="after"))
 
-    panels = [(word, draw(name)) for name, word in MEASURES.items() for draw in (bars, lines, agree)]
-    drawn = composite(panels, ratio=0.95)
+    panels = [(word, draw(name)) for draw in (bars, lines, agree) for name, word in MEASURES.items()]
+    drawn = composite(panels, cols=2, ratio=0.6)
     words = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
-    caption(drawn, f"{words} Diamonds: published, miniImageNet. c and f: two seeds of MAML. Two seeds set the scale.")
+    caption(drawn, f"{words} Diamonds: published, miniImageNet. e and f: two seeds of MAML. Two seeds set the scale.")
     return drawn
 
 
