@@ -38,9 +38,8 @@ PUBLISHED = {
     },
     "cka_debiased": {"MAML-MAML": 0.83, "ANIL-ANIL": 0.86, "MAML-ANIL": 0.83},
 }
-LEARNERS, OTHERS = "MAML-ANIL - MAML-MAML and ANIL-ANIL", ("MAML-MAML", "multiclass-MAML", "NIL-MAML")
-SLACK = 0.03
-LIKE = dict(zip(OTHERS, ("another seed", "a net of all classes", "one trained with NIL"), strict=True))
+LEARNERS, SLACK, ENDS = "MAML-ANIL - MAML-MAML and ANIL-ANIL", 0.03, (-0.05, 1.05)
+OTHERS = {"MAML-MAML": "another seed", "multiclass-MAML": "a net of all classes", "NIL-MAML": "one trained with NIL"}
 
 
 def table(stage):
@@ -61,21 +60,19 @@ def table(stage):
     by = ["pair", "measure", "moment", "layer"]
     floors = rows.groupby(by, sort=False)["floor"].mean().reset_index()
     parts = [means(rows, by).merge(floors, on=by).assign(quantity="similarity")]
-    gaps = [gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), *(gap(rows, "random-MAML", other) for other in OTHERS)]
-    gaps = pd.concat(gaps)
+    gaps = [gap(rows, "random-MAML", other) for other in OTHERS]
+    gaps = pd.concat([gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), *gaps])
     gaps = gaps.assign(seed=gaps["seeds"], dataset=stage.data.dataset)
     parts.append(means(gaps, by).assign(quantity="difference"))
-    shift = moved(rows[rows["pair"] == "MAML-MAML"]).assign(dataset=stage.data.dataset)
-    shift = shift.assign(seed=shift["seeds"], moment="after", layer="body").groupby([*by, "seed", "task", "dataset",
-        "norm", "episodes"], sort=False)["value"].mean().reset_index()  # fmt: skip
+    shift = moved(rows[rows["pair"] == "MAML-MAML"])
+    shift = shift.assign(seed=shift["seeds"], dataset=stage.data.dataset)
     parts.append(means(shift, by).assign(quantity="|after - before|"))
     each = rows[rows["pair"] == "MAML-MAML"].pivot_table("value", ["measure", "layer", "seeds"], "moment")
     parts.append(each.reset_index().assign(quantity="two seeds").rename(columns={"seeds": "two"}))
     found = pd.concat(parts, ignore_index=True).rename(columns={"seeds": "pairs"})
     inner = stage.experiment("maml").method.inner
-    return found.assign(
-        seeds=len(stage.seeds), run=";".join(sorted(names)), inner_lr=inner.lr, inner_steps=inner.test_steps
-    )
+    words = {"inner_lr": inner.lr, "inner_steps": inner.test_steps}
+    return found.assign(seeds=len(stage.seeds), run=";".join(sorted(names)), **words)
 
 
 def figure(table) -> Figure:
@@ -92,18 +89,15 @@ def figure(table) -> Figure:
             for each in (marks, mine)
         )
         words = {"group": "pair", "hue": "moment", "reference": marks}
-        return lambda ax: (draw_grouped(ax, mine, **words), ax.set(ylabel="mean over the body", ylim=(-0.05, 1.05)))
+        return lambda ax: (draw_grouped(ax, mine, **words), ax.set(ylabel="mean over the body", ylim=ENDS))
 
     def lines(measure):
         mine = shown[(shown["measure"] == measure) & (shown["layer"] != "body") & (shown["moment"] == "before")]
-        return lambda ax: (
-            draw_curves(ax, mine, x="layer", hue="pair"),
-            ax.set(ylabel="similarity", ylim=(-0.05, 1.05)),
-        )
+        return lambda ax: (draw_curves(ax, mine, x="layer", hue="pair"), ax.set(ylabel="similarity", ylim=ENDS))
 
     def agree(measure):
         mine = two[two["measure"] == measure]
-        words = {"x": "before", "y": "after", "hue": "layer", "ends": (-0.05, 1.05)}
+        words = {"x": "before", "y": "after", "hue": "layer", "ends": ENDS}
         return lambda ax: (draw_agreement(ax, mine, **words), ax.set(xlabel="before adapting", ylabel="after"))
 
     panels = [(word, draw(name)) for draw in (bars, lines, agree) for name, word in MEASURES.items()]
@@ -130,6 +124,6 @@ def claims(table):
         found.append(claim("R12", text, row, side="below", bound=SLACK, unit=measure, source="appendix B.4"))
         for other in OTHERS:
             row = only(table, quantity="difference", pair=f"random-MAML - {other}", measure=measure, moment="before")
-            text = f"{word}: an untrained net is less like MAML than {LIKE[other]}"
+            text = f"{word}: an untrained net is less like MAML than {OTHERS[other]}"
             found.append(claim("R17", text, row, side="below", bound=0.0, unit=measure, source="appendix D.2"))
     return found

@@ -47,8 +47,9 @@ def gap(rows: pd.DataFrame, a: str, *others: str) -> pd.DataFrame:
 
 
 def moved(rows: pd.DataFrame) -> pd.DataFrame:
-    """What adapting does to a similarity, ``|after - before|`` of every layer of the body, task by task."""
-    keys = [name for name in KEYS if name != "moment"]
+    """What adapting does to a similarity: ``|after - before|``, the mean over layers of the body, task by task."""
     layers = rows[~rows["layer"].isin([HEAD, BODY])]
-    wide = layers.pivot_table("value", keys, "moment").reset_index()
-    return wide.assign(value=(wide["after"] - wide["before"]).abs()).drop(columns=["after", "before"])
+    wide = layers.pivot_table("value", [name for name in KEYS if name != "moment"], "moment")
+    keys = [name for name in KEYS if name not in ("moment", "layer", "features")]
+    change = (wide["after"] - wide["before"]).abs().groupby(keys, sort=False).mean()
+    return change.reset_index(name="value").assign(layer=BODY, moment="after")

@@ -42,11 +42,14 @@ def test_gaps_and_moves_by_hand():
         {**keys, "pair": "z", "moment": "before", "layer": "body", "value": 0.9},
         {**keys, "pair": "x", "moment": "before", "layer": "conv1", "value": 0.4},
         {**keys, "pair": "x", "moment": "after", "layer": "conv1", "value": 0.1},
+        {**keys, "pair": "x", "moment": "before", "layer": "conv2", "value": 0.4},
+        {**keys, "pair": "x", "moment": "after", "layer": "conv2", "value": 0.5},
+        {**keys, "pair": "x", "moment": "before", "layer": "head", "value": 0.0},
         {**keys, "pair": "x", "moment": "after", "layer": "head", "value": 1.0},
     ])  # fmt: skip
     found = gap(rows, "x", "y", "z")
     assert found["value"].tolist() == pytest.approx([-0.3])
     assert found["pair"].tolist() == ["x - y and z"]
     shift = moved(rows)
-    assert shift["layer"].tolist() == ["conv1"]
-    assert shift["value"].tolist() == pytest.approx([0.3])
+    assert shift[["layer", "moment"]].to_numpy().tolist() == [["body", "after"]]
+    assert shift["value"].tolist() == pytest.approx([0.2])
