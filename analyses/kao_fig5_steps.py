@@ -9,7 +9,7 @@ first-order models and two minutes.
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.published import draw_published, split
+from mamlprobe.draw.published import draw_published, parted, split
 from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 50
@@ -40,17 +40,12 @@ def named(theirs):
     return theirs.assign(arm=words + ", " + theirs["steps"].astype(str))
 
 
-def parted(rows):
-    """The rows with columns ``trained`` and ``steps`` of what the arm is called."""
-    parts = rows["arm"].str.split(", ", expand=True)
-    return rows.assign(trained=parts[0], steps=parts[1].astype(int))
-
-
 def figure(table) -> Figure:
     """Without and with zeroing over updates, and the end over steps with the published; below the published curves."""
     ours, curves, ends = split(table)
-    shown = parted(ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")])
-    last, marks, curves = shown[shown["update"] == shown["last"]], parted(ends), parted(curves)
+    shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
+    shown, curves, marks = (parted(rows, "trained", "steps").astype({"steps": int}) for rows in (shown, curves, ends))
+    last = shown[shown["update"] == shown["last"]]
 
     def over(arm):
         mine = shown[shown["trained"] == arm]

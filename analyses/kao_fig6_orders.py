@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.published import draw_published, split
+from mamlprobe.draw.published import draw_published, parted, split
 from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 51
@@ -36,17 +36,12 @@ def table(stage):
     return beside(arm_table(rows, PAIRS, at=[sorted(rows["update"].unique())[1]]), *named)
 
 
-def parted(rows):
-    """The rows with columns ``order`` and ``start`` of what the arm is called."""
-    parts = rows["arm"].str.split(", ", expand=True)
-    return rows.assign(order=parts[0], start=parts[1])
-
-
 def figure(table) -> Figure:
     """Both orders over updates, and the end with the published; below them the published curves."""
     ours, curves, ends = split(table)
-    shown = parted(ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")])
-    last, marks, curves = shown[shown["update"] == shown["last"]], parted(ends), parted(curves)
+    shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
+    shown, curves, marks = (parted(rows, "order", "start") for rows in (shown, curves, ends))
+    last = shown[shown["update"] == shown["last"]]
 
     def over(order):
         mine = shown[shown["order"] == order]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.published import draw_published, split
+from mamlprobe.draw.published import draw_published, parted, split
 from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 54
@@ -41,17 +41,11 @@ def table(stage):
     return beside(arm_table(arm_rows(stage, ARMS, steps=steps), PAIRS), *named)
 
 
-def parted(rows):
-    """The rows with columns ``start`` and ``labels`` of what the arm is called; of the arms that are ours alone."""
-    rows = rows[rows["arm"].isin(ARMS.values())]
-    parts = rows["arm"].str.split(", ", expand=True)
-    return rows.assign(start=parts[0], labels=parts[1])
-
-
 def figure(table) -> Figure:
     """Tied labels over updates with both heads, and the end beside labels drawn anew; below the published curves."""
     ours, curves, ends = split(table)
-    shown, curves, marks = parted(ours[ours["quantity"] == "accuracy"]), parted(curves), parted(ends)
+    both = [rows[rows["arm"].isin(ARMS.values())] for rows in (ours[ours["quantity"] == "accuracy"], curves, ends)]
+    shown, curves, marks = (parted(rows, "start", "labels") for rows in both)
     tied = shown[shown["labels"] == "tied"]
     last = shown[(shown["update"] == shown["last"]) & (shown["head"] == "zeroed")]
 

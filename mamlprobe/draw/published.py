@@ -23,6 +23,12 @@ def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
     return table[table["whose"] == "ours"], curves, ends
 
 
+def parted(table: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """The rows with what their arm is called, parted at its commas, in columns of these names."""
+    parts = table["arm"].str.split(", ", n=len(names) - 1, expand=True)
+    return table.assign(**{name: parts[number] for number, name in enumerate(names)})
+
+
 def draw_published(ax: Axes, table: pd.DataFrame, *, hue: str, x: str = "update", chance: float | None = None) -> None:
     """Draws published curves into an `ax` of their own: thin dashed lines, each pale colour that of ours.
 
