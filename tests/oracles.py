@@ -3,7 +3,6 @@
 Nothing here imports the package: settings come as plain words and numbers, tasks as four tensors.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Protocol
@@ -51,10 +50,13 @@ class TwinNorm(nn.Module):
 class TwinBlock(nn.Module):
     """Conv, norm, ReLU, pool in one of the two orders."""
 
-    def __init__(self, channels: int, filters: int, order: str, down: str) -> None:
+    def __init__(self, channels: int, filters: int, order: str, down: str, last: bool) -> None:
         super().__init__()
         self.order, self.down = order, down
-        self.conv = nn.Conv2d(channels, filters, 3, stride=2 if down == "stride" else 1, padding=1)
+        if down == "unpadded":
+            self.conv = nn.Conv2d(channels, filters, 2) if last else nn.Conv2d(channels, filters, 3, stride=2)
+        else:
+            self.conv = nn.Conv2d(channels, filters, 3, stride=2 if down == "stride" else 1, padding=1)
         self.norm = TwinNorm(filters)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,12 +72,12 @@ class TwinConv(nn.Module):
     def __init__(self, image: tuple[int, int, int], way: int, filters: int, blocks: int, order: str, down: str) -> None:
         super().__init__()
         channels = [image[0]] + [filters] * blocks
-        self.body = nn.ModuleDict({str(i + 1): TwinBlock(channels[i], filters, order, down) for i in range(blocks)})
-        height, width = image[1:]
-        for _ in range(blocks):
-            halve = math.floor if down == "pool" else math.ceil
-            height, width = halve(height / 2), halve(width / 2)
-        self.head = nn.Linear(filters * height * width, way)
+        each = [TwinBlock(channels[i], filters, order, down, i + 1 == blocks) for i in range(blocks)]
+        self.body = nn.ModuleDict({str(i + 1): block for i, block in enumerate(each)})
+        z = torch.zeros(2, *image)
+        for block in each:
+            z = block(z)
+        self.head = nn.Linear(z[0].numel(), way)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [R, N] of images [R, C, H, W]."""

@@ -21,6 +21,7 @@ from mamlprobe.nets.compiled import ENDS, ready
 from mamlprobe.nets.convolution import Conv, FirstConv, Gradients, compiled_images, last
 from mamlprobe.nets.kernels import First
 from mamlprobe.nets.norm import enough
+from mamlprobe.nets.window import Window
 
 LEAST = 2**13
 """Input numbers from which on a CPU these blocks are the faster route without compiled kernels too."""
@@ -56,25 +57,25 @@ def block(
     scale: Tensor,
     shift: Tensor,
     *,
-    step: int,
+    window: Window,
     kind: Kind,
     images: bool,
     name: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Maps [B, R, h, w, K] after conv, norm, ReLU and pooling, and the moments of the norm [B, K], without graph.
 
-    z [B, R, H, W, C], or images [B, R, C, H, W]; weight [B or 1, K, C, 3, 3]; bias, scale, shift [B or 1, K].
+    z [B, R, H, W, C], or images [B, R, C, H, W]; weight [B or 1, K, C, side, side]; bias, scale, shift [B or 1, K].
     """
     tasks = z.shape[0]
     grouped = weight.shape[0] > 1 or tasks == 1
-    if images and not kind.relu_first and compiled_images(z):
+    if images and not kind.relu_first and window.pad == 1 and compiled_images(z, window):
         lead = max(len(scale), len(shift))
-        enough(name, z.shape[1] * -(-z.shape[3] // step) * -(-z.shape[4] // step))
+        enough(name, z.shape[1] * window.places(z.shape[3]) * window.places(z.shape[4]))
         vectors = [p.expand(lead, -1).contiguous() for p in (scale, shift)]
         taps = weight.movedim(1, -1).contiguous()
-        p, mean, var = _First.apply(z.contiguous(), taps, bias, *vectors, kind, step, grouped)
+        p, mean, var = _First.apply(z.contiguous(), taps, bias, *vectors, kind, window.step, grouped)
         return by_task(p, tasks), mean + bias.detach(), var
-    y = _convolve(z, weight, step, grouped=grouped, images=images)
+    y = _convolve(z, weight, window, grouped=grouped, images=images)
     enough(name, y.numel() // (tasks * weight.shape[1]))
     lead = max(p.shape[0] for p in (bias, scale, shift))
     vectors = [p.expand(lead, -1) for p in (bias, scale, shift)]
@@ -85,12 +86,12 @@ def block(
     return by_task(p, tasks), mean if kind.relu_first else mean + bias.detach(), var
 
 
-def _convolve(z: Tensor, weight: Tensor, step: int, *, grouped: bool, images: bool) -> Tensor:
+def _convolve(z: Tensor, weight: Tensor, window: Window, *, grouped: bool, images: bool) -> Tensor:
     """Maps [G, R, h, w, K'] of the convolution."""
-    if images and compiled_images(z):
-        return FirstConv.apply(z.contiguous(), weight, step, grouped)
+    if images and compiled_images(z, window):
+        return FirstConv.apply(z.contiguous(), weight, window, grouped)
     z = z.movedim(2, -1) if images else z
-    return Conv.apply((grouped_maps(z) if grouped else z).contiguous(), weight.contiguous(), step)
+    return Conv.apply((grouped_maps(z) if grouped else z).contiguous(), weight.contiguous(), window)
 
 
 class _First(Function):

@@ -14,9 +14,10 @@ from mamlprobe.nets.block import block, fast
 from mamlprobe.nets.cells import Kind
 from mamlprobe.nets.norm import batch_norm
 from mamlprobe.nets.params import Moments, Params, Pass, span
+from mamlprobe.nets.window import Window
 
 ORDERS = ("conv-bn-relu", "conv-relu-bn")
-DOWNS = ("pool", "stride")
+DOWNS = ("pool", "stride", "unpadded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,9 @@ class Conv4:
     """3x3 conv, batch norm, ReLU, halving, `blocks` times; then a linear head on the flattened map.
 
     ``order="conv-bn-relu"`` is Finn et al. 2017 and Antoniou et al. 2019, ``"conv-relu-bn"`` is Kao et al. 2022.
-    ``down="pool"`` halves by 2x2 max-pool, ``"stride"`` by a stride of 2 in the conv.
+    ``down="pool"`` halves by 2x2 max-pool, ``"stride"`` by a stride of 2 in the conv, ``"unpadded"`` by that too, but
+    no zeros are put around the maps, and the last conv is 2x2 with a stride of 1: the net of Kao et al. 2022 on
+    Omniglot, whose 28 pixels become 13, 6, 2 and 1.
     Parameters: ``body.<block>.conv.weight``, ``.conv.bias``, ``.norm.weight``, ``.norm.bias``, ``head.weight``,
     ``head.bias``.
     """
@@ -47,7 +50,7 @@ class Conv4:
         if least < 1:
             raise UserError("conv4", "way, filters, blocks and channels must be positive", least, "raise it")
         if min(self.map) < 1:
-            least = 2**self.blocks if self.down == "pool" else 1
+            least = {"pool": 2**self.blocks, "stride": 1, "unpadded": 3 * 2 ** (self.blocks - 1) - 1}[self.down]
             raise UserError(
                 "conv4",
                 f"images must be at least {least} pixels",
@@ -59,9 +62,21 @@ class Conv4:
     def map(self) -> tuple[int, int]:
         """H, W of the last feature map."""
         height, width = self.image[1:]
-        for _ in range(self.blocks):
-            height, width = (height // 2, width // 2) if self.down == "pool" else ((height + 1) // 2, (width + 1) // 2)
+        for window in self.windows:
+            height, width = (window.places(size) // self.pool for size in (height, width))
         return height, width
+
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """That of every block's conv."""
+        if self.down == "unpadded":
+            return (*[Window(step=2, pad=0)] * (self.blocks - 1), Window(side=2, pad=0))
+        return (Window(step=2 if self.down == "stride" else 1),) * self.blocks
+
+    @cached_property
+    def pool(self) -> int:
+        """Side of the max-pool, which is also its stride; 1: none."""
+        return 2 if self.down == "pool" else 1
 
     @cached_property
     def features(self) -> int:
@@ -93,11 +108,10 @@ class Conv4:
         """Weights normal with variance 2 / fan-in (He et al. 2015), biases 0, norms 1 and 0; moments 0 and 1."""
         params: Params = {}
         channels, moments = self.image[0], {}
-        for number in range(1, self.blocks + 1):
-            shape = (self.filters, channels, 3, 3)
-            params[f"body.{number}.conv.weight"] = torch.randn(shape, generator=generator) * math.sqrt(
-                2 / (channels * 9)
-            )
+        for number, window in enumerate(self.windows, 1):
+            shape = (self.filters, channels, window.side, window.side)
+            scale = math.sqrt(2 / math.prod(shape[1:]))
+            params[f"body.{number}.conv.weight"] = torch.randn(shape, generator=generator) * scale
             params[f"body.{number}.conv.bias"] = torch.zeros(self.filters)
             params[f"body.{number}.norm.weight"] = torch.ones(self.filters)
             params[f"body.{number}.norm.bias"] = torch.zeros(self.filters)
@@ -146,7 +160,7 @@ class Conv4:
         collected: Moments | None = {} if collect else None
         for number in numbers:
             name = f"body.{number}."
-            z = self._convolve(z, params[name + "conv.weight"], params[name + "conv.bias"])
+            z = self._convolve(z, params[name + "conv.weight"], params[name + "conv.bias"], self.windows[number - 1])
             if self.order == "conv-relu-bn":
                 z = F.relu(z)
             z = batch_norm(
@@ -159,34 +173,35 @@ class Conv4:
             )
             if self.order == "conv-bn-relu":
                 z = F.relu(z)
-            if self.down == "pool":
-                pooled = F.max_pool2d(z.flatten(0, 1), 2)
+            if self.pool > 1:
+                pooled = F.max_pool2d(z.flatten(0, 1), self.pool)
                 z = pooled.reshape(*z.shape[:2], *pooled.shape[1:])
             layers[f"conv{number}"] = z.transpose(0, 1)
         return layers, collected or {}
 
     def _fast(self, params: Params, x: Tensor, numbers: range) -> tuple[dict[str, Tensor], Moments]:
         """The same by the blocks that have their own derivatives."""
-        kind = Kind(2 if self.down == "pool" else 1, self.order == "conv-relu-bn")
-        step = 2 if self.down == "stride" else 1
+        kind = Kind(self.pool, self.order == "conv-relu-bn")
         z = x if 1 in numbers else x.movedim(2, -1)
         layers: dict[str, Tensor] = {}
         moments: Moments = {}
         for number in numbers:
             name = f"body.{number}."
             own = [params[name + part] for part in ("conv.weight", "conv.bias", "norm.weight", "norm.bias")]
-            z, mean, var = block(z, *own, step=step, kind=kind, images=number == 1, name=name + "norm")
+            z, mean, var = block(
+                z, *own, window=self.windows[number - 1], kind=kind, images=number == 1, name=name + "norm"
+            )
             moments |= {f"{name}norm.mean": mean, f"{name}norm.var": var}
             layers[f"conv{number}"] = z.movedim(-1, 2)
         return layers, moments
 
-    def _convolve(self, z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Convolution of z [R, B, C, H, W] by weights [B or 1, C', C, 3, 3]: one group a task, or one for all."""
+    def _convolve(self, z: Tensor, weight: Tensor, bias: Tensor, window: Window) -> Tensor:
+        """Convolution of z [R, B, C, H, W] by weights [B or 1, C', C, side, side]: one group a task, or one for all."""
         rows, tasks = z.shape[:2]
         groups = max(weight.shape[0], bias.shape[0])
         flat = z.reshape(rows * tasks // groups, -1, *z.shape[3:])
         weight, bias = weight.expand(groups, -1, -1, -1, -1).flatten(0, 1), bias.expand(groups, -1).flatten()
-        out = F.conv2d(flat, weight, bias, 2 if self.down == "stride" else 1, 1, groups=groups)
+        out = F.conv2d(flat, weight, bias, window.step, window.pad, groups=groups)
         return out.reshape(rows, tasks, -1, *out.shape[2:])
 
     def head(self, params: Params, features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""3x3 convolutions of maps [G, R, H, W, B*K] with their own first and second derivative."""
+"""Convolutions of maps [G, R, H, W, B*K] with their own first and second derivative."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,6 +13,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets import kernels
 from mamlprobe.nets.cells import planes
 from mamlprobe.nets.compiled import ready
+from mamlprobe.nets.window import Window
 
 Gradients = tuple[Tensor | None, ...]
 
@@ -35,23 +36,23 @@ def last(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
     return wrapper
 
 
-def compiled_images(x: Tensor) -> bool:
+def compiled_images(x: Tensor, window: Window) -> bool:
     """Whether the images [B, R, C, H, W] can take the compiled first convolution."""
-    return x.shape[2] in (1, 3) and not x.requires_grad and ready(x)
+    return window.side == 3 and x.shape[2] in (1, 3) and not x.requires_grad and ready(x)
 
 
-def _filtered(x: Tensor, step: int) -> bool:
-    """Whether minimal filtering is faster than the product of patches and weights: not strided, not the smallest."""
-    return step == 1 and x.shape[2] * x.shape[3] > 16
+def _filtered(x: Tensor, window: Window) -> bool:
+    """Whether minimal filtering is faster than the product of patches and weights: not for the smallest maps."""
+    return window == Window() and x.shape[2] * x.shape[3] > 16
 
 
-def _conv(x: Tensor, w: Tensor, step: int, *more: Tensor) -> Tensor:
-    """3x3 convolution, padding 1, of maps x [G, R, H, W, B*C] by w [B, K, C, 3, 3]; plus that of a second x and w."""
+def _conv(x: Tensor, w: Tensor, window: Window, *more: Tensor) -> Tensor:
+    """Convolution of maps x [G, R, H, W, B*C] by w [B, K, C, side, side]; plus that of a second x and w."""
     if ready(x):
-        return kernels.conv(x, w, *more) if _filtered(x, step) else kernels.direct(x, w, *more, step=step)
-    y = F.conv2d(planes(x), _filters(w), None, step, 1, 1, len(w)).movedim(1, -1).to(x.dtype)
+        return kernels.conv(x, w, *more) if _filtered(x, window) else kernels.direct(x, w, *more, window=window)
+    y = F.conv2d(planes(x), _filters(w), None, window.step, window.pad, 1, len(w)).movedim(1, -1).to(x.dtype)
     if more:
-        y = y + F.conv2d(planes(more[0]), _filters(more[1]), None, step, 1, 1, len(w)).movedim(1, -1)
+        y = y + F.conv2d(planes(more[0]), _filters(more[1]), None, window.step, window.pad, 1, len(w)).movedim(1, -1)
     return y.contiguous().unflatten(0, x.shape[:2])
 
 
@@ -60,21 +61,21 @@ def _filters(w: Tensor) -> Tensor:
 
 
 def _conv_backward(
-    gy: Tensor, x: Tensor, w: Tensor, step: int, mask: tuple[bool, bool]
+    gy: Tensor, x: Tensor, w: Tensor, window: Window, mask: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of the input and of the weight, those that the mask asks for."""
-    if ready(x) and _filtered(x, step):
+    if ready(x) and _filtered(x, window):
         gx = kernels.conv(gy, w, turned=True) if mask[0] else None
         return gx, kernels.conv_weight(x, gy, len(w)) if mask[1] else None
     if ready(x):
-        gx = kernels.direct_input(gy, w, x, step=step) if mask[0] else None
-        return gx, kernels.direct_weight(x, gy, len(w), step=step) if mask[1] else None
+        gx = kernels.direct_input(gy, w, x, window=window) if mask[0] else None
+        return gx, kernels.direct_weight(x, gy, len(w), window=window) if mask[1] else None
     if not any(mask):
         return None, None
-    ones, twos = [1, 1], [step, step]
+    ones, steps, pads = ([each, each] for each in (1, window.step, window.pad))
     flags = [*mask, False]
     low = [each.to(_factors(x)) for each in (planes(gy), planes(x), _filters(w))]
-    gx, gw, _ = torch.ops.aten.convolution_backward(*low, None, twos, ones, ones, False, [0, 0], len(w), flags)
+    gx, gw, _ = torch.ops.aten.convolution_backward(*low, None, steps, pads, ones, False, [0, 0], len(w), flags)
     gx = gx.to(x.dtype).movedim(1, -1).contiguous().unflatten(0, x.shape[:2]) if mask[0] else None
     return gx, gw.to(w.dtype).reshape(w.shape) if mask[1] else None
 
@@ -90,17 +91,17 @@ class Conv(Function):
     """`_conv`; the shared weights of B tasks whose maps lie behind each other are B = 1."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, step: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, w: Tensor, window: Window) -> Tensor:
         """Maps of the convolution."""
         ctx.save_for_backward(x, w)
-        ctx.step = step
-        return _conv(x, w, step)
+        ctx.window = window
+        return _conv(x, w, window)
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> Gradients:
         """Gradients, themselves differentiable once."""
         x, w = ctx.saved_tensors
-        gx, gw = _ConvGradient.apply(gy.contiguous(), x, w, ctx.step, ctx.needs_input_grad[:2])
+        gx, gw = _ConvGradient.apply(gy.contiguous(), x, w, ctx.window, ctx.needs_input_grad[:2])
         return gx, gw, None
 
 
@@ -109,24 +110,24 @@ class _ConvGradient(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, gy: Tensor, x: Tensor, w: Tensor, step: int, mask: tuple[bool, bool]
+        ctx: Any, gy: Tensor, x: Tensor, w: Tensor, window: Window, mask: tuple[bool, bool]
     ) -> tuple[Tensor | None, Tensor | None]:
         ctx.save_for_backward(gy, x, w)
-        ctx.step = step
+        ctx.window = window
         ctx.set_materialize_grads(False)
-        return _conv_backward(gy, x, w, step, mask)
+        return _conv_backward(gy, x, w, window, mask)
 
     @staticmethod
     @last
     def backward(ctx: Any, hx: Tensor | None, hw: Tensor | None) -> Gradients:
         gy, x, w = ctx.saved_tensors
-        step = ctx.step
+        window = ctx.window
         need_gy, need_x, need_w = ctx.needs_input_grad[:3]
         pairs = [] if hx is None else [hx.contiguous(), w]
         pairs += [] if hw is None else [x, hw.contiguous()]
-        ggy = _conv(pairs[0], pairs[1], step, *pairs[2:]) if need_gy and pairs else None
-        gw = None if hx is None else _conv_backward(gy, hx.contiguous(), w, step, (False, need_w))[1]
-        gx = None if hw is None else _conv_backward(gy, x, hw.contiguous(), step, (need_x, False))[0]
+        ggy = _conv(pairs[0], pairs[1], window, *pairs[2:]) if need_gy and pairs else None
+        gw = None if hx is None else _conv_backward(gy, hx.contiguous(), w, window, (False, need_w))[1]
+        gx = None if hw is None else _conv_backward(gy, x, hw.contiguous(), window, (need_x, False))[0]
         return ggy, gx, gw, None, None
 
 
@@ -134,28 +135,28 @@ class FirstConv(Function):
     """The convolution of images that need no gradient, compiled."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, step: int, grouped: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, w: Tensor, window: Window, grouped: bool) -> Tensor:
         """Maps of the convolution."""
         ctx.save_for_backward(x)
-        ctx.weights, ctx.step, ctx.grouped = len(w), step, grouped
-        return kernels.first_conv(x, w, step, grouped)
+        ctx.weights, ctx.window, ctx.grouped = len(w), window, grouped
+        return kernels.first_conv(x, w, window, grouped)
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> Gradients:
         """Gradients, themselves differentiable once."""
         (x,) = ctx.saved_tensors
-        return None, _FirstConvGradient.apply(gy.contiguous(), x, ctx.weights, ctx.step, ctx.grouped), None, None
+        return None, _FirstConvGradient.apply(gy.contiguous(), x, ctx.weights, ctx.window, ctx.grouped), None, None
 
 
 class _FirstConvGradient(Function):
     @staticmethod
-    def forward(ctx: Any, gy: Tensor, x: Tensor, weights: int, step: int, grouped: bool) -> Tensor:
+    def forward(ctx: Any, gy: Tensor, x: Tensor, weights: int, window: Window, grouped: bool) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.step, ctx.grouped = step, grouped
-        return kernels.first_conv_weight(x, gy, weights, step, grouped)
+        ctx.window, ctx.grouped = window, grouped
+        return kernels.first_conv_weight(x, gy, weights, window, grouped)
 
     @staticmethod
     @last
     def backward(ctx: Any, hw: Tensor) -> Gradients:
         (x,) = ctx.saved_tensors
-        return kernels.first_conv(x, hw, ctx.step, ctx.grouped), None, None, None, None
+        return kernels.first_conv(x, hw, ctx.window, ctx.grouped), None, None, None, None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mamlprobe.nets.cells import EPS, Kind
 from mamlprobe.nets.compiled import ENDS, kernels
+from mamlprobe.nets.window import Window
 
 
 def _call(name: str, tensors: Sequence[Tensor | None], numbers: Sequence[object]) -> None:
@@ -69,7 +70,7 @@ def twice(
     return made[0], made[1], made[2], made[3]
 
 
-def _images(x: Tensor, y: Tensor, weights: int, step: int, grouped: bool) -> ctypes.Array[ctypes.c_int64]:
+def _images(x: Tensor, y: Tensor, weights: int, window: Window, grouped: bool) -> ctypes.Array[ctypes.c_int64]:
     """The shapes and strides of images x [B, R, C, H, W] and maps y [G, R, h, w, K]."""
     tasks, rows, _, height, width = x.shape
     tall, wide = y.shape[2:4]
@@ -78,21 +79,21 @@ def _images(x: Tensor, y: Tensor, weights: int, step: int, grouped: bool) -> cty
     by_row = tall * wide * by_pixel
     by_task = channels if grouped else rows * by_row
     size = 9 * x.shape[2] * channels if weights > 1 else 0
-    numbers = (tasks, rows, height, width, step, tall, wide, channels, by_task, by_row, by_pixel, size)
-    return (ctypes.c_int64 * 12)(*numbers)
+    numbers = (tasks, rows, height, width, window.step, tall, wide, channels, by_task, by_row, by_pixel, size)
+    return (ctypes.c_int64 * 13)(*numbers, window.pad)
 
 
-def first_conv(x: Tensor, weight: Tensor, step: int, grouped: bool) -> Tensor:
-    """3x3 convolution, padding 1, of images x [B, R, C, H, W], C 1 or 3, by weights [B or 1, K, C, 3, 3].
+def first_conv(x: Tensor, weight: Tensor, window: Window, grouped: bool) -> Tensor:
+    """Convolution by a window of side 3 of images x [B, R, C, H, W], C 1 or 3, by weights [B or 1, K, C, 3, 3].
 
     Maps [1, R, h, w, B*K] where grouped, else [B, R, h, w, K].
     """
     tasks, rows, colours, height, width = x.shape
-    tall, wide, channels = (height - 1) // step + 1, (width - 1) // step + 1, weight.shape[1]
+    tall, wide, channels = window.places(height), window.places(width), weight.shape[1]
     y = x.new_empty((1, rows, tall, wide, tasks * channels) if grouped else (tasks, rows, tall, wide, channels))
     taps = weight.movedim(1, -1).contiguous()
     numbers = [
-        _images(x, y, len(weight), step, grouped),
+        _images(x, y, len(weight), window, grouped),
         ctypes.c_int64(colours),
         ctypes.c_int64(torch.get_num_threads()),
     ]
@@ -100,12 +101,16 @@ def first_conv(x: Tensor, weight: Tensor, step: int, grouped: bool) -> Tensor:
     return y
 
 
-def first_conv_weight(x: Tensor, gy: Tensor, weights: int, step: int, grouped: bool) -> Tensor:
+def first_conv_weight(x: Tensor, gy: Tensor, weights: int, window: Window, grouped: bool) -> Tensor:
     """Gradient [B or 1, K, C, 3, 3] of the weights of `first_conv` from the gradient of its maps."""
     tasks, _, colours = x.shape[:3]
     channels = gy.shape[-1] // tasks if grouped else gy.shape[-1]
     found = x.new_empty(tasks, colours, 3, 3, channels)
-    numbers = [_images(x, gy, weights, step, grouped), ctypes.c_int64(colours), ctypes.c_int64(torch.get_num_threads())]
+    numbers = [
+        _images(x, gy, weights, window, grouped),
+        ctypes.c_int64(colours),
+        ctypes.c_int64(torch.get_num_threads()),
+    ]
     _call("first_conv_weight", [x, gy, found], numbers)
     found = found if weights > 1 or tasks == 1 else found.sum(0, keepdim=True)
     return found.movedim(-1, 1)
@@ -129,7 +134,7 @@ def _first_tail(x: Tensor, p: Tensor, w: Tensor, scale: Tensor, kind: Kind, step
     grouped = p.shape[0] == 1 and len(x) > 1
     stride = scale.shape[-1] if len(scale) > 1 else 0
     numbers = (x.shape[2], kind.pool, stride, torch.get_num_threads())
-    return [_images(x, p, len(w), step, grouped), *(ctypes.c_int64(int(n)) for n in numbers)]
+    return [_images(x, p, len(w), Window(step=step), grouped), *(ctypes.c_int64(int(n)) for n in numbers)]
 
 
 def first_forward(
@@ -227,29 +232,33 @@ def conv_weight(x: Tensor, gy: Tensor, tasks: int) -> Tensor:
     return found
 
 
-def direct(x: Tensor, w: Tensor, *more: Tensor, step: int) -> Tensor:
-    """`conv` with any stride, as a product of patches and weights."""
+def _window(window: Window) -> ctypes.Array[ctypes.c_int64]:
+    return (ctypes.c_int64 * 3)(*window)
+
+
+def direct(x: Tensor, w: Tensor, *more: Tensor, window: Window) -> Tensor:
+    """`conv` by any window, as a product of patches and weights."""
     tasks, out, into = w.shape[:3]
-    tall, wide = ((size - 1) // step + 1 for size in x.shape[2:4])
+    tall, wide = (window.places(size) for size in x.shape[2:4])
     y = x.new_empty(*x.shape[:2], tall, wide, tasks * out)
-    numbers = [ctypes.c_int64(n) for n in (1 + len(more) // 2, step, torch.get_num_threads())]
+    numbers = [ctypes.c_int64(1 + len(more) // 2), _window(window), ctypes.c_int64(torch.get_num_threads())]
     _call("direct", [x, w, *(more or (None, None)), y], [_maps(x, tasks, into, out), *numbers])
     return y
 
 
-def direct_input(gy: Tensor, w: Tensor, x: Tensor, *, step: int) -> Tensor:
+def direct_input(gy: Tensor, w: Tensor, x: Tensor, *, window: Window) -> Tensor:
     """Gradient of the maps x of `direct`."""
     tasks, out, into = w.shape[:3]
     gx = torch.empty_like(x)
-    numbers = [_maps(x, tasks, into, out), ctypes.c_int64(step), ctypes.c_int64(torch.get_num_threads())]
+    numbers = [_maps(x, tasks, into, out), _window(window), ctypes.c_int64(torch.get_num_threads())]
     _call("direct_input", [gy, w, gx], numbers)
     return gx
 
 
-def direct_weight(x: Tensor, gy: Tensor, tasks: int, *, step: int) -> Tensor:
-    """Gradient [B, K, C, 3, 3] of the weights of `direct`."""
+def direct_weight(x: Tensor, gy: Tensor, tasks: int, *, window: Window) -> Tensor:
+    """Gradient [B, K, C, side, side] of the weights of `direct`."""
     into, out = x.shape[-1] // tasks, gy.shape[-1] // tasks
-    found = x.new_empty(tasks, out, into, 3, 3)
-    numbers = [_maps(x, tasks, into, out), ctypes.c_int64(step), ctypes.c_int64(torch.get_num_threads())]
+    found = x.new_empty(tasks, out, into, window.side, window.side)
+    numbers = [_maps(x, tasks, into, out), _window(window), ctypes.c_int64(torch.get_num_threads())]
     _call("direct_weight", [x, gy, found], numbers)
     return found

@@ -56,7 +56,9 @@ class SlowConv(Conv4):
         seen: Moments = {}
         for number in range(first + 1, min(last, self.blocks) + 1):
             own = {part: params[f"body.{number}.{part}"] for part in ("conv.weight", "conv.bias")}
-            z = F.conv2d(z, own["conv.weight"], own["conv.bias"], stride=2 if self.down == "stride" else 1, padding=1)
+            within = 0 if self.down == "unpadded" else 1
+            step = 1 if self.down == "pool" or (within == 0 and number == self.blocks) else 2
+            z = F.conv2d(z, own["conv.weight"], own["conv.bias"], stride=step, padding=within)
             z = self.activation(z) if self.order == "conv-relu-bn" else z
             z = _normed(z, params, f"body.{number}.norm", moments, seen)
             z = self.activation(z) if self.order == "conv-bn-relu" else z

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets import block as blocks
 from mamlprobe.nets import cells, compiled, conv4, convolution, kernels
-from mamlprobe.nets.conv4 import ORDERS, Conv4
+from mamlprobe.nets.conv4 import DOWNS, ORDERS, Conv4
+from mamlprobe.nets.window import Window
 
 ROUTES = ["compiled", "torch"]
 KINDS = [cells.Kind(pool, first) for pool in (1, 2) for first in (False, True)]
@@ -54,10 +55,10 @@ def close(found: dict, wanted: dict, tolerance: float = 1e-9) -> None:
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("down", ["pool", "stride"])
+@pytest.mark.parametrize("down", DOWNS)
 @pytest.mark.parametrize("own", ["*", "norm", "none"])
 @pytest.mark.parametrize(
-    ("image", "filters"), [((1, 13, 9), 4), ((3, 8, 12), 19), ((2, 11, 10), 16), ((1, 14, 14), 32)]
+    ("image", "filters"), [((1, 15, 11), 4), ((3, 8, 12), 19), ((2, 11, 10), 16), ((1, 14, 14), 32)]
 )
 def test_both_derivatives_are_those_of_the_general_route(take, route, order, down, own, image, filters):
     """Odd sizes, ties (rounded inputs), scales below, above and at zero, parameters of each task or shared."""
@@ -147,52 +148,58 @@ def test_convolution_by_minimal_filtering(take, tasks, rows, into, out, height, 
     torch.testing.assert_close(kernels.conv_weight(x, gy, tasks), gw)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize(
+    "window",
+    [*(Window(step=step) for step in (1, 2, 3)), Window(step=2, pad=0), Window(side=2, pad=0), Window(4, 3, 2)],
+)
 @pytest.mark.parametrize("tasks", [1, 3])
 @pytest.mark.parametrize(
     ("rows", "into", "out", "height", "width"), [(2, 4, 5, 6, 4), (5, 19, 32, 7, 5), (1, 33, 7, 1, 2)]
 )
-def test_convolution_by_patches(take, step, tasks, rows, into, out, height, width):
-    """The same with any stride."""
+def test_convolution_by_patches(take, window, tasks, rows, into, out, height, width):
+    """The same by any window."""
     take("compiled")
+    if min(window.places(height), window.places(width)) < 1:
+        height, width = height + window.side, width + window.side
     source = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=source, dtype=torch.float64)
 
     x, other = draw(1, rows, height, width, tasks * into), draw(1, rows, height, width, tasks * into)
-    w, twin = draw(tasks, out, into, 3, 3), draw(tasks, out, into, 3, 3)
+    w, twin = draw(tasks, out, into, window.side, window.side), draw(tasks, out, into, window.side, window.side)
 
     def plain(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        maps = F.conv2d(x[0].movedim(-1, 1), w.flatten(0, 1), padding=1, stride=step, groups=tasks)
+        maps = F.conv2d(x[0].movedim(-1, 1), w.flatten(0, 1), padding=window.pad, stride=window.step, groups=tasks)
         return maps.movedim(1, -1)[None]
 
     gy = draw(*plain(x, w).shape)
-    torch.testing.assert_close(kernels.direct(x, w, step=step), plain(x, w))
-    torch.testing.assert_close(kernels.direct(x, w, other, twin, step=step), plain(x, w) + plain(other, twin))
+    torch.testing.assert_close(kernels.direct(x, w, window=window), plain(x, w))
+    torch.testing.assert_close(kernels.direct(x, w, other, twin, window=window), plain(x, w) + plain(other, twin))
     a, b = x.clone().requires_grad_(), w.clone().requires_grad_()
     gx, gw = torch.autograd.grad((plain(a, b) * gy).sum(), (a, b))
-    torch.testing.assert_close(kernels.direct_input(gy, w, x, step=step), gx)
-    torch.testing.assert_close(kernels.direct_weight(x, gy, tasks, step=step), gw)
+    torch.testing.assert_close(kernels.direct_input(gy, w, x, window=window), gx)
+    torch.testing.assert_close(kernels.direct_weight(x, gy, tasks, window=window), gw)
 
 
-@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("window", [Window(step=1), Window(step=2), Window(step=2, pad=0)])
 @pytest.mark.parametrize("colours", [1, 3])
 @pytest.mark.parametrize("channels", [3, 19])
 @pytest.mark.parametrize("weights", [1, 2])
-def test_first_convolution(take, step, colours, channels, weights):
+def test_first_convolution(take, window, colours, channels, weights):
     take("compiled")
     source = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, colours, 11, 9, generator=source, dtype=torch.float64)
     w = torch.randn(weights, channels, colours, 3, 3, generator=source, dtype=torch.float64, requires_grad=True)
-    wanted = torch.stack([F.conv2d(x[t], w[t % weights], padding=1, stride=step) for t in range(2)]).movedim(2, -1)
+    words = {"padding": window.pad, "stride": window.step}
+    wanted = torch.stack([F.conv2d(x[t], w[t % weights], **words) for t in range(2)]).movedim(2, -1)
     gy = torch.randn(wanted.shape, generator=source, dtype=torch.float64)
     (gw,) = torch.autograd.grad((wanted * gy).sum(), w)
     for grouped in (False, True) if weights == 2 else (False,):
-        found = kernels.first_conv(x, w.detach(), step, grouped)
+        found = kernels.first_conv(x, w.detach(), window, grouped)
         torch.testing.assert_close(blocks.by_task(found, 2), wanted.detach())
         maps = blocks.grouped_maps(gy) if grouped else gy
-        torch.testing.assert_close(kernels.first_conv_weight(x, maps.contiguous(), weights, step, grouped), gw)
+        torch.testing.assert_close(kernels.first_conv_weight(x, maps.contiguous(), weights, window, grouped), gw)
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -8,11 +8,11 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
-from mamlprobe.nets.conv4 import Conv4, conv4
+from mamlprobe.nets.conv4 import DOWNS, Conv4, conv4
 from mamlprobe.nets.params import lead, spread
 from tests.oracles import TwinConv, forward, forward_with
 
-WORDS = [(order, down) for order in ("conv-bn-relu", "conv-relu-bn") for down in ("pool", "stride")]
+WORDS = [(order, down) for order in ("conv-bn-relu", "conv-relu-bn") for down in DOWNS]
 
 
 def made(net: Conv4, tasks: int = 1, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -43,7 +43,7 @@ def test_every_task_is_the_twin_alone(order, down, image):
     torch.testing.assert_close(net.head(params, found.features), found.logits)
     assert found.features.shape == (3, 4, net.features)
     assert [tuple(v.shape) for v in found.layers.values()] == [
-        (3, 4, 4, *conv4(**{**words, "blocks": 1}).map),
+        (3, *twin.body["1"].double()(x[0]).shape),
         (3, 4, 4, *net.map),
         (3, 4, 3),
     ]
@@ -75,7 +75,13 @@ def test_parameters_and_layers():
 
 @pytest.mark.parametrize(
     ("image", "down", "features"),
-    [((1, 28, 28), "pool", 32), ((3, 84, 84), "pool", 800), ((1, 28, 28), "stride", 128), ((3, 64, 64), "pool", 512)],
+    [
+        ((1, 28, 28), "pool", 32),
+        ((3, 84, 84), "pool", 800),
+        ((1, 28, 28), "stride", 128),
+        ((3, 64, 64), "pool", 512),
+        ((1, 28, 28), "unpadded", 32),
+    ],
 )
 def test_widths_of_the_papers(image, down, features):
     net = conv4(image=image, down=down)
@@ -109,6 +115,10 @@ def test_start_is_he_normal():
         ({"down": "poll"}, "conv4: the down must be a known one, got 'poll'; did you mean pool?"),
         ({"way": 0}, "conv4: way, filters, blocks and channels must be positive, got 0; raise it"),
         ({"blocks": -1}, "conv4: way, filters, blocks and channels must be positive, got -1; raise it"),
+        (
+            {"image": (1, 28, 22), "down": "unpadded"},
+            "conv4: images must be at least 23 pixels, got (1, 28, 22); use larger images, fewer blocks or stride",
+        ),
         (
             {"image": (1, 28, 15)},
             "conv4: images must be at least 16 pixels, got (1, 28, 15); use larger images, fewer blocks or stride",

@@ -16,7 +16,7 @@ from tests.probe.cases import start
 NETS = [
     conv4(image=(2, 9, 9), way=3, filters=3, blocks=2, order=order, down=down)
     for order in ("conv-bn-relu", "conv-relu-bn")
-    for down in ("pool", "stride")
+    for down in ("pool", "stride", "unpadded")
 ]
 
 

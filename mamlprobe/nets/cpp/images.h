@@ -1,21 +1,21 @@
 // The convolution of images with few colours, whose own gradient nobody asks for.
 
 struct Images {  // x [tasks, rows, CIN, height, width]; y [..., tall, wide, channels] with these strides
-  Int tasks, rows, height, width, step, tall, wide, channels, by_task, by_row, by_pixel, weight_stride;
+  Int tasks, rows, height, width, step, tall, wide, channels, by_task, by_row, by_pixel, weight_stride, pad;
 };
 
 template <class T, int CIN>
 void padded(const T* x, const Images& s, std::vector<T>& into) {
-  const Int W = s.width + 2;
-  into.assign(CIN * (s.height + 2) * W, T(0));
+  const Int W = s.width + 2 * s.pad, H = s.height + 2 * s.pad;
+  into.assign(CIN * H * W, T(0));
   for (int c = 0; c < CIN; c++)
     for (Int i = 0; i < s.height; i++)
-      std::memcpy(&into[(c * (s.height + 2) + i + 1) * W + 1], x + (c * s.height + i) * s.width, s.width * sizeof(T));
+      std::memcpy(&into[(c * H + i + s.pad) * W + s.pad], x + (c * s.height + i) * s.width, s.width * sizeof(T));
 }
 
 template <class T, class V, int CIN, int PIXELS>
 inline void taps(const T* x, const Images& s, Int i, Int j, const T* w, Int C, T* y) {
-  const Int W = s.width + 2, plane = (s.height + 2) * W;
+  const Int W = s.width + 2 * s.pad, plane = (s.height + 2 * s.pad) * W;
   V sum[PIXELS];
   for (int p = 0; p < PIXELS; p++) sum[p] = V{} ;
   for (int c = 0; c < CIN; c++)
@@ -58,7 +58,7 @@ void first_conv(const T* x, const T* w, T* y, const Images& s, int threads) {
 
 template <class T, class V, int CIN>
 inline void correlate(const T* x, const Images& s, Int i, const T* gy, T* gw) {
-  const Int W = s.width + 2, plane = (s.height + 2) * W, C = s.channels;
+  const Int W = s.width + 2 * s.pad, plane = (s.height + 2 * s.pad) * W, C = s.channels;
   V sum[9 * CIN];
 #pragma GCC unroll 27
   for (int t = 0; t < 9 * CIN; t++) sum[t] = load<V>(gw + t * C);

@@ -38,16 +38,17 @@ namespace {
          s, stride, threads),                                                                                      \
         twice)                                                                                                     \
   extern "C" void first_conv_##END(const T* x, const T* w, T* y, const Int* n, Int colours, Int threads) {         \
-    const Images s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11]};                      \
+    const Images s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12]};                 \
     colours == 1 ? first_conv<T, 1>(x, w, y, s, threads) : first_conv<T, 3>(x, w, y, s, threads);                  \
   }                                                                                                                \
   extern "C" void first_conv_weight_##END(const T* x, const T* gy, T* gw, const Int* n, Int colours,               \
                                           Int threads) {                                                           \
-    const Images s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11]};                      \
+    const Images s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12]};                 \
     colours == 1 ? first_conv_weight<T, 1>(x, gy, gw, s, threads)                                                  \
                  : first_conv_weight<T, 3>(x, gy, gw, s, threads);                                                 \
   }
 #define MAPS {n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]}
+#define WINDOW by_window[0], by_window[1], by_window[2]
 #define CONVOLUTION(T, END)                                                                                          \
   extern "C" void conv_##END(const T* x, const T* w, const T* x2, const T* w2, T* y, const Int* n, Int pairs,        \
                              Int turned, Int threads) {                                                              \
@@ -58,15 +59,15 @@ namespace {
     winograd_weight<T>(x, gy, gw, MAPS, int(threads));                                                               \
   }                                                                                                                  \
   extern "C" void direct_##END(const T* x, const T* w, const T* x2, const T* w2, T* y, const Int* n, Int pairs,      \
-                               Int step, Int threads) {                                                              \
+                               const Int* by_window, Int threads) {                                                  \
     const T *maps[2] = {x, x2}, *by[2] = {w, w2};                                                                    \
-    direct<T>(maps, by, int(pairs), y, {MAPS, step}, int(threads));                                                  \
+    direct<T>(maps, by, int(pairs), y, {MAPS, WINDOW}, int(threads));                                                \
   }                                                                                                                  \
-  extern "C" void direct_input_##END(const T* gy, const T* w, T* gx, const Int* n, Int step, Int threads) {          \
-    direct_input<T>(gy, w, gx, {MAPS, step}, int(threads));                                                          \
+  extern "C" void direct_input_##END(const T* gy, const T* w, T* gx, const Int* n, const Int* by_window, Int threads) {\
+    direct_input<T>(gy, w, gx, {MAPS, WINDOW}, int(threads));                                                        \
   }                                                                                                                  \
-  extern "C" void direct_weight_##END(const T* x, const T* gy, T* gw, const Int* n, Int step, Int threads) {         \
-    direct_weight<T>(x, gy, gw, {MAPS, step}, int(threads));                                                         \
+  extern "C" void direct_weight_##END(const T* x, const T* gy, T* gw, const Int* n, const Int* by_window, Int threads) {\
+    direct_weight<T>(x, gy, gw, {MAPS, WINDOW}, int(threads));                                                       \
   }
 #define PICK(INNER, T, ARGUMENTS)                                    \
   if (colours == 1 && pool == 1) INNER<T, 1, 1> ARGUMENTS;           \
@@ -74,7 +75,7 @@ namespace {
   if (colours == 3 && pool == 1) INNER<T, 3, 1> ARGUMENTS;           \
   if (colours == 3 && pool == 2) INNER<T, 3, 2> ARGUMENTS;
 #define FIRST_TAIL const Int *n, Int colours, Int pool, Int stride, Int threads
-#define FIRST_SHAPE const Images s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11]};
+#define FIRST_SHAPE const Images s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12]};
 #define FIRST_BLOCK(T, END)                                                                                          \
   extern "C" void first_forward_##END(const T* x, const T* w, const T* scale, const T* shift, T* out, T* picked,     \
                                       uint8_t* which, T* mean, T* rstd, double* variance, double* patch_mean,        \
