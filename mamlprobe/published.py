@@ -14,6 +14,7 @@ from mamlprobe.nets.build import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
 
 TASKS, SEEDS = "95 % interval over tasks", "standard deviation over seeds"
+KAO_FILES, KAO_ENDS = "Kao et al. 2022, files of the authors' program", "mean of the last ten evaluations"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,24 +136,44 @@ def _raghu() -> dict[str, Published]:
 
 
 def _kao() -> dict[str, Published]:
-    source, of = "Kao et al. 2022, files of the authors' program", "mean of the last ten evaluations"
-    pooled, strided = replace(POOLED, order="conv-relu-bn"), replace(STRIDED, order="conv-relu-bn")
+    pooled, spread = replace(POOLED, order="conv-relu-bn"), "after 10 steps from a head that is zeroed at test"
     found: dict[str, Published] = {}
-    for arm, head, mini_numbers, omniglot_numbers in (
-        ("random", "keep", ((46.81, 0.30), (61.06, 0.85)), ((88.55, 0.36), (95.19, 0.20))),
-        ("zero-init", "zero_once", ((47.15, 0.48), (62.37, 0.47)), ((88.34, 0.41), (94.16, 0.28))),
-        ("zeroing", "zero_each_update", ((47.30, 0.28), (61.18, 0.33)), ((93.73, 0.38), (97.68, 0.25))),
+    for arm, head, numbers in (
+        ("random", "keep", ((46.81, 0.30), (61.06, 0.85))),
+        ("zero-init", "zero_once", ((47.15, 0.48), (62.37, 0.47))),
+        ("zeroing", "zero_each_update", ((47.30, 0.28), (61.18, 0.33))),
     ):
-        mini = replace(METHODS["fomaml"], head=head)
-        omniglot = replace(mini, inner=replace(mini.inner, steps=2, test_steps=3, lr=0.4))
-        zeroed = f"{of}, after 10 steps from a head that is zeroed at test"
-        larger = f"{of}, after 1 step; there nothing is padded and the last convolution is 2x2, here 3x3 and padded"
-        # fmt: off
-        found |= _shots(f"kao-{arm}-mini", MINI, pooled, mini, numbers=mini_numbers, query=15, tasks=(4, 2),
-                        updates=30_000, source=source, over=SEEDS, notes=(zeroed,))
-        found |= _shots(f"kao-{arm}-omniglot", KAO_OMNIGLOT, strided, omniglot, numbers=omniglot_numbers, query=15,
-                        tasks=32, updates=3_000, source=source, over=SEEDS, notes=(larger,))
-        # fmt: on
+        method, notes = replace(METHODS["fomaml"], head=head), (f"{KAO_ENDS}, {spread}",)
+        found |= _shots(f"kao-{arm}-mini", MINI, pooled, method, numbers=numbers, query=15, tasks=(4, 2),
+                        updates=30_000, source=KAO_FILES, over=SEEDS, notes=notes)  # fmt: skip
+    return found
+
+
+def _kao_omniglot() -> dict[str, Published]:
+    """Tested every 30 updates; ``so-`` is second order, ``grouped-`` has labels tied to groups of five characters."""
+    net = replace(STRIDED, order="conv-relu-bn", down="unpadded")
+    keep, once, every = "keep", "zero_once", "zero_each_update"
+    found: dict[str, Published] = {}
+    for arm, head, scale, numbers in (
+        ("random", keep, 1.0, ((88.55, 0.36), (95.19, 0.20))),
+        ("x0.5", keep, 0.5, ((88.44, 0.50), (94.88, 0.23))),
+        ("zero-init", once, 1.0, ((88.34, 0.41), (94.16, 0.28))),
+        ("zeroing", every, 1.0, ((93.73, 0.38), (97.68, 0.25))),
+        ("so-random", keep, 1.0, ((44.84, 2.65), (97.21, 0.15))),
+        ("so-zero-init", once, 1.0, (60.86, (97.89, 0.13))),
+        ("so-zeroing", every, 1.0, ((89.27, 0.77), (97.89, 0.16))),
+        ("grouped-random", keep, 1.0, ((71.08, 1.48), (82.47, 0.68))),
+        ("grouped-zero-init", once, 1.0, ((72.07, 1.43), (82.01, 0.92))),
+        ("grouped-zeroing", every, 1.0, ((81.39, 0.41), (88.99, 0.47))),
+    ):
+        method = replace(METHODS["maml" if arm.startswith("so-") else "fomaml"], head=head, head_scale=scale)
+        method = replace(method, inner=replace(method.inner, steps=2, test_steps=3, lr=0.4))
+        notes = (f"{KAO_ENDS}, after 1 step, the head as trained",)
+        trained = _shots(f"kao-{arm}-omniglot", KAO_OMNIGLOT, net, method, numbers=numbers, query=15, tasks=32,
+                         updates=3_000, source=KAO_FILES, over=SEEDS, notes=notes)  # fmt: skip
+        for name, each in trained.items():
+            labels = "groups" if arm.startswith("grouped-") else "episode"
+            found[name] = replace(each, experiment=replace(each.experiment, labels=labels, checkpoint_every=30))
     return found
 
 
@@ -239,5 +260,7 @@ def _oh() -> dict[str, Published]:
     # fmt: on
 
 
-PUBLISHED: dict[str, Published] = _finn() | _raghu() | _kao() | _antoniou() | _nichol() | _rajeswaran() | _li() | _oh()
+PUBLISHED: dict[str, Published] = (
+    _finn() | _raghu() | _kao() | _kao_omniglot() | _antoniou() | _nichol() | _rajeswaran() | _li() | _oh()
+)
 """Published trainings by name: first author, method where the paper has several or none of its own name, data, N, K."""
