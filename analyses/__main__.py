@@ -29,6 +29,8 @@ class Options:
     """smoke: seconds, to see that all works; quick: minutes on two cores; paper: the published settings."""
     dataset: str | None = None
     """Another data set: glyphs, omniglot, or a folder of images."""
+    seeds: int | None = None
+    """Number of models a training; 3 where it is not given, 2 at smoke."""
     data_root: str | None = None
     """Folder of raw data; MAMLPROBE_DATA where it is not given."""
     out: Path = Path("figures")
@@ -53,6 +55,8 @@ def main(words: list[str] | None = None) -> int:
     """Exit code 0, or 2 for the user's mistake, 130 for Ctrl-C."""
     options = tyro.cli(Options, prog="python -m analyses", args=words, description=f"{Options.__doc__}\n\n{EXAMPLE}")
     try:
+        if options.seeds is not None and options.seeds < 1:
+            raise UserError("analyses", "seeds must be 1 or more", options.seeds, "leave it out for the usual number")
         scripts = chosen(Path(__file__).parent, options.names, core=options.core)
         if options.list:
             print("\n".join(f"{name:24} {load(name).PAPER}: {load(name).TITLE}" for name in scripts))
@@ -60,6 +64,7 @@ def main(words: list[str] | None = None) -> int:
         stage = Stage(
             preset=options.preset,
             dataset=options.dataset,
+            repeats=options.seeds,
             root=options.data_root,
             device=options.device,
             folder=options.runs,

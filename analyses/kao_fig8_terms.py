@@ -2,8 +2,8 @@
 
 Kao et al. 2022, figure 8 (K8). First order, one step of a head that starts at random and is never trained; at test all
 parameters take one step, the head zeroed before it or as it is. So interference is that of the initial head alone,
-unlike MAML's, where it grows with training. Published: miniImageNet, 5-way 1-shot. Cost: eighteen models whose head
-alone adapts, six of them those of figure 7, and a minute.
+unlike MAML's, where it grows with training. Published, from the authors' files: miniImageNet. Cost: eighteen models
+whose head alone adapts, six of them those of figure 7, and a minute.
 """
 
 import pandas as pd
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.published import split
 from mamlprobe.draw.sheet import composite
 
 CORE = False
@@ -26,13 +27,16 @@ ARMS = {
     "contrastive-positives": "positives",
 }
 MODELS = tuple(ARMS)
-SOURCE = "published_results.csv, last ten evaluations"
-PUBLISHED = {
-    "zeroed": {"both": 44.80, "noise": 46.40, "interference": 46.42, "neither": 46.82, "zeroing": 47.08,
-               "positives": 37.66},
-    "as trained": {"both": 35.53, "noise": 29.81, "interference": 40.47, "neither": 29.50,
-                   "positives": 28.83},
-}  # fmt: skip
+EXPERIMENT = "exact_contrastiveness"
+FILES = {
+    ("random init", "contrastive_IFR1"): "both",
+    ("random init", "contrastive_IFR0"): "noise",
+    ("random init", "contrastive_IFR1_q_contrast"): "interference",
+    ("random init", "contrastive_IFR0_q_contrast"): "neither",
+    ("zeroing", "maml"): "zeroing",
+    ("random init", "contrastive_IFR0_pos_contrast"): "positives",
+}
+"""Start of the head and scheme of the authors' files in first order: arm."""
 ORDERS = {
     ("noise", "both"): "without interference it learns better than with both",
     ("interference", "both"): "without noise it learns better than with both",
@@ -42,9 +46,10 @@ ORDERS = {
 
 
 def table(stage):
-    """Accuracy in percent by arm, head at test and update; differences of arms at the end, head zeroed."""
+    """Accuracy in percent by arm, head at test and update, the published end; differences at the end, head zeroed."""
     from mamlprobe.probe.variants import only as adapting
     from mamlprobe.probe.variants import zero_at_test
+    from mamlprobe.published_curves import beside, final
     from mamlprobe.stage import difference, means
 
     def heads(_, method):
@@ -58,16 +63,19 @@ def table(stage):
         means(rows, ["arm", "variant", "update"]).assign(quantity="accuracy"),
         means(gaps, ["arm"]).assign(quantity="difference"),
     ]
-    return pd.concat(parts, ignore_index=True)
+    ends = pd.concat([final(EXPERIMENT, test_zeroing=zeroed) for zeroed in (True, False)])
+    files = pd.Series(zip(ends["arm"], ends["scheme"], strict=True), index=ends.index)
+    ends = ends.assign(arm=files.map(FILES), variant=ends["head"])
+    return beside(pd.concat(parts), ends[(ends["order"] == "FO") & ends["arm"].notna()])
 
 
 def figure(table) -> Figure:
     """Accuracy at the end beside the published one, and its course with the head zeroed at test."""
-    accuracy = table[table["quantity"] == "accuracy"]
+    ours, _, ends = split(table)
+    accuracy = ours[ours["quantity"] == "accuracy"]
     last, zeroed = accuracy[accuracy["update"] == accuracy["update"].max()], accuracy[accuracy["variant"] == "zeroed"]
     zeroed = zeroed.assign(low=zeroed["low"].clip(0, 100), high=zeroed["high"].clip(0, 100))  # intervals of few seeds
-    marks = [{"variant": head, "arm": arm, "value": v} for head, arms in PUBLISHED.items() for arm, v in arms.items()]
-    words: dict = {"group": "arm", "hue": "variant", "reference": pd.DataFrame(marks), "chance": 20}
+    words: dict = {"group": "arm", "hue": "variant", "reference": ends[["variant", "arm", "value"]], "chance": 20}
     panels = [
         ("Accuracy at the end (%), by terms kept", lambda ax: draw_grouped(ax, last, **words)),
         ("Its course, head zeroed at test (%)", lambda ax: draw_curves(ax, zeroed, x="update", hue="arm", chance=20)),
@@ -79,7 +87,9 @@ def claims(table):
     """What removing each does, and that the cleaned loss reaches what zeroing does."""
     from mamlprobe.stage import claim, only
 
-    found, points, known = [], {"unit": "points", "source": SOURCE}, PUBLISHED["zeroed"]
+    table, _, ends = split(table)
+    known = ends[ends["variant"] == "zeroed"].set_index("arm")["value"]
+    found, points = [], {"unit": "points", "source": ends["source"].iloc[0]}
     for (a, b), text in ORDERS.items():
         row = only(table, quantity="difference", arm=f"{a} - {b}")
         gap = round(known[a] - known[b], 2)

@@ -1,6 +1,6 @@
 """Treatments of one training ("arms") held against one another over updates, each evaluated with both heads at test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -8,25 +8,39 @@ import pandas as pd
 from mamlprobe.learn.methods import Method
 from mamlprobe.nets.params import Net
 from mamlprobe.probe.variants import zero_at_test
+from mamlprobe.runs.folder import Run
 from mamlprobe.stage import Stage, difference, means
 
 KEPT, ZEROED = "as trained", "zeroed"
 HEADS = (KEPT, ZEROED)
 
 
-def arm_rows(stage: Stage, arms: Mapping[str, str], *, steps: int | None = 1) -> pd.DataFrame:
+def arm_rows(
+    stage: Stage,
+    arms: Mapping[str, str],
+    *,
+    steps: int | Sequence[int] | None = 1,
+    updates: Callable[[Run], Iterable[int]] = lambda run: run.updates(),
+    tasks: int | None = None,
+    shot: int = 1,
+) -> pd.DataFrame:
     """Accuracy in percent of every task after `steps` inner steps, at every saved update, a row a head at test.
 
-    `arms` names recipes and what to call them. Columns of `Stage.score`, and ``arm head``. None takes as many steps as
-    each was trained with. Zeroed means before the inner loop at test.
+    `arms` names recipes and what to call them. Columns of `Stage.score`, and ``arm head``. After each of several steps,
+    a row each; None takes as many as each was trained with. Zeroed means before the inner loop at test. `updates` of a
+    run, `tasks` and `shot` as in `Stage.score`.
     """
+    wanted = [] if steps is None else [steps] if isinstance(steps, int) else list(steps)
 
     def heads(net: Net, method: Method) -> dict[str, Method]:
-        last = method.inner.steps if steps is None else steps
+        last = max(wanted, default=method.inner.steps)
         one = replace(method, inner=replace(method.inner, test_steps=last))
         return {KEPT: one, ZEROED: zero_at_test(one)}
 
-    rows = stage.score(tuple(arms), heads, lambda run: run.updates(), steps="last")
+    rows = stage.score(
+        tuple(arms), heads, updates, steps="every" if len(wanted) > 1 else "last", tasks=tasks, shot=shot
+    )
+    rows = rows[rows["step"].isin(wanted)] if wanted else rows
     return rows.assign(arm=rows["method"].map(arms)).rename(columns={"variant": "head"})
 
 

@@ -7,15 +7,13 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 import mamlprobe
@@ -27,6 +25,7 @@ from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
 from mamlprobe.stage import Stage
 from mamlprobe.training.loop import pick_device
+from mamlprobe.workers import processes
 
 CLAIM_COLUMNS = [
     *("id", "paper", "claim", "published", "published_source", "ours", "low", "high", "unit", "seeds", "tasks"),
@@ -74,12 +73,8 @@ def key(script: ModuleType, stage: Stage) -> str:
     sha = hashlib.sha256(inspect.getsource(script).encode())
     for path in sorted(Path(mamlprobe.__file__).parent.rglob("*.py")):
         sha.update(path.read_bytes())
-    sha.update(f"{stage.preset} {stage.dataset} {pick_device(stage.device).type}".encode())
+    sha.update(f"{stage.preset} {stage.dataset} {stage.seeds} {pick_device(stage.device).type}".encode())
     return sha.hexdigest()[:16]
-
-
-def _limit(threads: int) -> None:
-    torch.set_num_threads(threads)
 
 
 def _train(stage: Stage, name: str, seed: int) -> float:
@@ -111,6 +106,7 @@ def _make(stage: Stage, name: str) -> Done:
         "seconds": round(seconds, 1),
         "trained": _trained(stage, name),
         "command": f"python -m analyses {name} --preset {stage.preset}"
+        + (f" --seeds {stage.repeats}" if stage.repeats else "")
         + (f" --dataset {stage.dataset} --out {stage.out}" if stage.dataset else ""),
         "key": key(script, stage),
     }
@@ -159,7 +155,7 @@ def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = F
     threads = max(1, (os.cpu_count() or 1) // workers)
     with (
         tqdm(total=len(jobs) + len(due), desc="analyses", unit="job", dynamic_ncols=True) as bar,
-        ProcessPoolExecutor(workers, get_context("spawn"), _limit, (threads,)) as executor,
+        processes(workers, threads=threads) as executor,
     ):
         for part, tasks in (
             (_train, [(stage, name, seed) for name, seed in sorted(jobs, key=_cost)]),
@@ -167,15 +163,11 @@ def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = F
             (_make, [(stage, name) for name in last]),
         ):
             futures = {executor.submit(part, *task): task[1:] for task in tasks}
-            try:
-                for future in as_completed(futures):
-                    found = future.result()
-                    done += [found] if isinstance(found, Done) else []
-                    bar.set_postfix_str(" ".join(map(str, futures[future])), refresh=False)
-                    bar.update()
-            except BaseException:
-                executor.shutdown(wait=False, cancel_futures=True)
-                raise
+            for future in as_completed(futures):
+                found = future.result()
+                done += [found] if isinstance(found, Done) else []
+                bar.set_postfix_str(" ".join(map(str, futures[future])), refresh=False)
+                bar.update()
     publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
     return done
 

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.contrast_recipes import CONTRAST
 from mamlprobe.kao_recipes import KAO
 from mamlprobe.learn.methods import METHODS
-from mamlprobe.published import PUBLISHED
+from mamlprobe.published import KAO_OMNIGLOT, PUBLISHED
 from mamlprobe.runs.experiment import Experiment, Recipe
 from mamlprobe.sinusoid_recipes import SINUSOID
-from mamlprobe.sizes import at_paper, at_quick, few, learner, sized
+from mamlprobe.sizes import at_paper, at_quick, at_smoke, few, lasting, learner, sized
 
 PRESETS = ("smoke", "quick", "long", "paper")
 
@@ -58,7 +59,10 @@ def _random() -> Recipe:
 def _published(name: str) -> Recipe:
     known = PUBLISHED[name]
     number = f"{known.accuracy:g}" + (f" +- {known.spread:g}" if known.spread is not None else "")
-    return Recipe(sizes={"paper": known.experiment}, source=known.source, about=f"{number} %, {known.cost}")
+    sizes = {"paper": known.experiment}
+    if known.experiment.data == KAO_OMNIGLOT:
+        sizes = {"smoke": at_smoke(known.experiment), "long": lasting(known.experiment, 600), **sizes}
+    return Recipe(sizes=sizes, source=known.source, about=f"{number} %, {known.cost}")
 
 
 LEARNERS: dict[str, Recipe] = {
@@ -82,6 +86,7 @@ LEARNERS: dict[str, Recipe] = {
     "multiclass": _multiclass(),
     "random": _random(),
     **KAO,
+    **CONTRAST,
 }
 """Every learner, in all sizes: at smoke, quick and long on the built-in characters, at paper in one setting for all."""
 
@@ -90,7 +95,7 @@ RECIPES: dict[str, Recipe] = LEARNERS | SINUSOID | {name: _published(name) for n
 
 
 def recipe(name: str, preset: str | None = None) -> Experiment:
-    """The experiment of that name at that size; None is quick, or the only size that there is.
+    """The experiment of that name at that size; None is quick, or the largest where there is none.
 
     Raises:
         UserError: unknown name or preset; a preset that the recipe does not come in.
@@ -99,7 +104,7 @@ def recipe(name: str, preset: str | None = None) -> Experiment:
         raise unknown("recipe", "recipe", name, RECIPES)
     sizes = RECIPES[name].sizes
     if preset is None:
-        preset = "quick" if "quick" in sizes else next(iter(sizes))
+        preset = "quick" if "quick" in sizes else list(sizes)[-1]
     if preset not in PRESETS:
         raise unknown("recipe", "preset", preset, PRESETS)
     if preset not in sizes:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import pandas as pd
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sinusoids import FORMULAS
@@ -41,6 +42,8 @@ class Stage:
     dataset: str | None = None
     """None takes the preset's own."""
     root: str | None = None
+    repeats: int | None = None
+    """Number of seeds; None takes the preset's own."""
     device: str = "auto"
     folder: Path = Path("runs")
     out: Path = Path("figures")
@@ -48,7 +51,7 @@ class Stage:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds of every training."""
-        return self.sized(SEEDS)
+        return self.sized(SEEDS) if self.repeats is None else tuple(range(self.repeats))
 
     @property
     def tasks(self) -> int:
@@ -65,9 +68,9 @@ class Stage:
         return sizes["quick" if self.preset == "long" and "long" not in sizes else self.preset]
 
     def experiment(self, name: str, seed: int = 0) -> Experiment:
-        """The recipe at this preset, on this stage's data; a recipe of a formula keeps that."""
+        """The recipe at this preset, on this stage's data; a recipe of a formula, or of these data, keeps its own."""
         found = replace(recipe(name, self.preset), seed=seed)
-        if self.dataset is None or found.data.dataset in FORMULAS:
+        if self.dataset in (None, found.data.dataset) or found.data.dataset in FORMULAS:
             return found
         return replace(found, data=replace(self.data, dataset=self.dataset))
 
@@ -84,7 +87,13 @@ class Stage:
     def source(self, name: str) -> Source:
         """What the tasks of a recipe are drawn from."""
         data = self.experiment(name).data
-        return source_of(data) if data.dataset in FORMULAS else self.pool
+        if data not in self._sources:
+            self._sources[data] = self.pool if data == self.data else source_of(data, root=self.root)
+        return self._sources[data]
+
+    @cached_property
+    def _sources(self) -> dict[Data, Source]:
+        return {}
 
     def run(self, name: str, seed: int, *, progress: bool = False) -> Run:
         """The finished run of a recipe; trained now where it is not yet."""
@@ -97,11 +106,22 @@ class Stage:
         return [(name, self.run(name, seed)) for name in names for seed in self.seeds]
 
     def episodes(
-        self, tasks: int, *, query: int = 15, shot: int = 1, way: int = 5, index: int = 0, split: str = "test"
+        self,
+        tasks: int,
+        *,
+        query: int = 15,
+        shot: int = 1,
+        way: int = 5,
+        index: int = 0,
+        split: str = "test",
+        like: str | None = None,
     ) -> Episodes:
-        """Test episodes, or those of another split; the same for the same words."""
-        query = min(query, self.pool.smallest[split][0] - shot)
-        return sample(self.pool, split=split, way=way, shot=shot, query=query, tasks=tasks, seed=TEST_SEED, index=index)
+        """Test episodes, or those of another split, of the usual data or of a recipe's; the same for the same words."""
+        pool = self.pool if like is None else self.source(like)
+        if not isinstance(pool, Pool):
+            raise UserError("stage", "episodes must be drawn from images", like, "name a recipe of images")
+        query = min(query, pool.smallest[split][0] - shot)
+        return sample(pool, split=split, way=way, shot=shot, query=query, tasks=tasks, seed=TEST_SEED, index=index)
 
     def score(
         self,
@@ -109,9 +129,15 @@ class Stage:
         variants: Callable[[Net, Method], Mapping[str, Method]],
         updates: Callable[[Run], Iterable[int]] = lambda run: run.updates()[-1:],
         steps: Literal["every", "last"] = "every",
+        *,
+        tasks: int | None = None,
+        shot: int = 1,
     ) -> pd.DataFrame:
-        """Accuracies in percent of these recipes' runs under variants of their method, a row a task and step."""
-        episodes = self.episodes(self.tasks)
+        """Accuracies in percent of these recipes' runs under variants of their method, a row a task and step.
+
+        On as many test `tasks` as usual where None is said, of `shot` support items a class.
+        """
+        episodes = self.episodes(tasks or self.tasks, shot=shot, like=names[0])
 
         def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
             table = evaluate(net, theta, episodes, variants(net, method), steps=steps)

@@ -1,6 +1,7 @@
-"""Shared by all tests: one thread, an isolated cache, and batches of tasks made by hand."""
+"""Shared by all tests: one thread, an isolated cache, tasks made by hand, and two runs of the command line."""
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.nets import compiled
+from tests.tiny import SMALL, write_images
 
 torch.set_num_threads(1)
 
@@ -89,3 +91,20 @@ def waves() -> Callable[..., Episodes]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small grey images."""
+    return write_images(tmp_path_factory.mktemp("data") / "tiny", "L")
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory, images: Path) -> list[str]:
+    """Folders of a MAML and an ANIL run on them, made by the command line; not to be written to."""
+    from mamlprobe.cli import main
+
+    out = tmp_path_factory.mktemp("runs")
+    for name in ("maml", "anil"):
+        assert main(["train", name, *shlex.split(SMALL), "--dataset", str(images), "--out", str(out)]) == 0
+    return [str(next(out.glob(f"{name}-*"))) for name in ("maml", "anil")]

@@ -29,43 +29,12 @@ from mamlprobe.probe.variants import variants
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training.loop import Interrupted
-
-SMALL = (
-    "--preset smoke --way 3 --size 10 --net.blocks 2 --tasks 2 --updates 2 --checkpoint-every 1 --validation-tasks 3"
-)
-
-
-def write_images(folder: Path, mode: str, size: int = 10) -> Path:
-    """A folder of 5 + 3 + 4 classes of 6 images, each class a pattern of its own with noise."""
-    noise = np.random.default_rng(0)
-    shape = (size, size, 3) if mode == "RGB" else (size, size)
-    for split, classes in {"train": 5, "val": 3, "test": 4}.items():
-        for each in range(classes):
-            pattern, place = noise.integers(0, 200, shape), folder / split / f"{split}{each}"
-            place.mkdir(parents=True)
-            for item in range(6):
-                pixels = (pattern + noise.integers(0, 55, shape)).astype(np.uint8)
-                Image.fromarray(pixels).save(place / f"{item}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_images(tmp_path_factory.mktemp("data") / "tiny", "L")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, images):
-    """Folders of a MAML and an ANIL run, made by the command line."""
-    out = tmp_path_factory.mktemp("runs")
-    for name in ("maml", "anil"):
-        assert main(["train", name, *shlex.split(SMALL), "--dataset", str(images), "--out", str(out)]) == 0
-    return [next(out.glob(f"{name}-*")) for name in ("maml", "anil")]
+from tests.tiny import SMALL, write_images
 
 
 @pytest.fixture(scope="module")
 def run(runs):
-    return str(runs[0])
+    return runs[0]
 
 
 def test_train_makes_the_run_and_says_where(run, images, capsys):
@@ -307,7 +276,7 @@ def test_a_report_on_two_runs(runs, tmp_path, capsys):
     ):
         assert word in text, word
     for path in runs:
-        assert path.name in text
+        assert Path(path).name in text
     names = ["runs", *(f"run{i}-{part}" for i in (1, 2) for part in ("settings", "log", "accuracy", "layers"))]
     assert re.findall(r'<section id="([^"]+)"', text) == names
     pictures = re.findall(r'<img src="([^"]{40})', text)
@@ -341,6 +310,7 @@ def test_import_kao_and_ask_it(images, tmp_path, capsys):
 
 NET = """
 import torch
+from PIL import Image
 
 class Net(torch.nn.Module):
     def __init__(self):

@@ -20,14 +20,9 @@ from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training.loop import train
-from tests.test_cli import write_images
+from tests.tiny import write_images
 
 SMALL = "--preset smoke --way 3 --size 10 --net.blocks 2 --net.filters 3 --tasks 2 --updates 2 --validation-tasks 0"
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_images(tmp_path_factory.mktemp("data") / "tiny", "L")
 
 
 @pytest.fixture(scope="module")

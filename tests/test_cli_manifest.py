@@ -1,7 +1,6 @@
 """Tasks written down by one command and scored by another."""
 
 import json
-import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -12,21 +11,7 @@ from mamlprobe.commands.cases import open_case
 from mamlprobe.data.episodes import manifest, sample
 from mamlprobe.data.manifests import read_manifest, write_manifest
 from mamlprobe.learn.evaluate import evaluate
-from tests.test_cli import SMALL, write_images
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return write_images(tmp_path_factory.mktemp("data") / "tiny", "L")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, images):
-    """Folders of a MAML and an ANIL run."""
-    out = tmp_path_factory.mktemp("runs")
-    for name in ("maml", "anil"):
-        assert main(["train", name, *shlex.split(SMALL), "--dataset", str(images), "--out", str(out)]) == 0
-    return [str(next(out.glob(f"{name}-*"))) for name in ("maml", "anil")]
+from tests.tiny import write_images
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Points and maps by the command line: the functions themselves, of all tasks, on the same tasks."""
 
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,6 @@ from mamlprobe.commands.probes import PROBES
 from mamlprobe.probe.embedding import class_geometry, embed
 from mamlprobe.probe.grid import cka_grid, pair_grid
 from mamlprobe.probe.pairs import Model
-from tests.test_cli import SMALL, write_images
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Folders of a MAML and an ANIL run."""
-    images, out = write_images(tmp_path_factory.mktemp("data") / "tiny", "L"), tmp_path_factory.mktemp("runs")
-    for name in ("maml", "anil"):
-        assert main(["train", name, *shlex.split(SMALL), "--dataset", str(images), "--out", str(out)]) == 0
-    return [str(next(out.glob(f"{name}-*"))) for name in ("maml", "anil")]
 
 
 def asked(out, *words):

@@ -99,7 +99,7 @@ def last(run):
         ("report --out a.html", "report: at least one run must be named, got none; name the folders of runs"),
         ("report a --out a.txt", "write: a.txt must end in .html or .htm, got '.txt'; rename it"),
         ("probe layers a --figure a.doc", "write: a.doc must end in .png or .pdf or .svg, got '.doc'; rename it"),
-        ("probe lyers a", "probe: the probe must be a known one, got 'lyers'; did you mean layers?"),
+        ("probe lyers a", "probe: the probe must be a known one, got 'lyers'; did you mean layers, terms?"),
         ("evaluate nowhere", "load_run: the run folder must exist, got nowhere; train it first, or check the path"),
     ],
 )

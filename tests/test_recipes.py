@@ -11,6 +11,7 @@ from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.cli import main, parse
 from mamlprobe.commands.training import listed
 from mamlprobe.data.episodes import sample
+from mamlprobe.data.glyphs import draw
 from mamlprobe.learn.axes import TERMS
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.methods import METHODS
@@ -26,7 +27,7 @@ from mamlprobe.runs.folder import load_run
 from mamlprobe.sinusoid_recipes import SINUSOID
 from mamlprobe.training.labels import by_class, head_rows, training_tasks
 from mamlprobe.training.loop import train
-from tests.test_cli import write_images
+from tests.tiny import write_images
 from tests.training.conftest import blobs
 
 OFFERED = [(name, preset) for name, each in RECIPES.items() for preset in each.sizes]
@@ -55,12 +56,26 @@ def test_every_method_has_a_learner_and_every_learner_all_sizes():
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_learners_share_their_shape_at_quick(name):
-    """So that their accuracies can be compared."""
-    usual, quick = recipe("maml"), recipe(name)
-    for field in ("data", "way", "shot", "query", "tasks", "validation_tasks", "seed"):
+    """So that their accuracies can be compared; those of many shots with one another."""
+    usual, quick, many = recipe("maml"), recipe(name), name.endswith("-shots")
+    for field in ("data", "way", "query", "tasks", "validation_tasks", "seed"):
         assert getattr(quick, field) == getattr(usual, field), field
     assert replace(quick.net, order=usual.net.order) == usual.net
-    assert quick.updates == (0 if name == "random" else usual.updates)
+    updates = 0 if name == "random" else usual.updates
+    assert (quick.shot, quick.updates) == ((15, 300) if many else (usual.shot, updates))
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNERS if name.endswith("-shots")])
+def test_many_shots_are_the_arm_of_one_shot_on_as_many_items_as_there_are(name):
+    quick, paper = (recipe(name, preset) for preset in ("quick", "paper"))
+    assert len(draw(ord("A"))) == quick.shot + quick.query
+    for many in (quick, paper):
+        one = recipe(many.recipe.replace("-shots", "").rpartition("-")[0], many.recipe.rpartition("-")[2])
+        same = {"recipe", "shot", "updates", "checkpoint_every"}
+        assert {word: value for word, value in vars(many).items() if word not in same} == {
+            word: value for word, value in vars(one).items() if word not in same
+        }
+    assert (paper.shot, paper.updates, paper.method.inner.steps, paper.method.inner.lr) == (25, 10_000, 5, 0.01)
 
 
 def test_a_contrastive_twin_differs_from_its_inner_loop_by_the_rule_alone():

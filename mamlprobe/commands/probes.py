@@ -7,6 +7,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.commands.cases import Case
+from mamlprobe.commands.contrastive import (
+    carried_figure,
+    carried_means,
+    carried_table,
+    classifier_figure,
+    classifier_means,
+    classifier_table,
+    cosine_figure,
+    cosine_means,
+    cosine_table,
+    layer_term_figure,
+    layer_term_means,
+    layer_term_table,
+    share_figure,
+    share_means,
+    share_table,
+)
 from mamlprobe.commands.representations import (
     embed_figure,
     embed_means,
@@ -18,16 +35,10 @@ from mamlprobe.commands.representations import (
 from mamlprobe.commands.tables import accuracies, last_steps, means, readable
 from mamlprobe.draw.bars import grouped
 from mamlprobe.draw.curves import curves
-from mamlprobe.draw.heatmaps import grid
 from mamlprobe.learn.evaluate import evaluate
-from mamlprobe.probe.cosine import cosine_classes, cosine_maps
 from mamlprobe.probe.layers import DEFAULT, similarity
-from mamlprobe.probe.shares import contrast_table
 from mamlprobe.probe.variants import variants
 from mamlprobe.runs.experiment import few_shot
-
-MAP = "map"
-"""The quantity of the cosine table's rows that are entries of a map, with a row and a column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,37 +94,6 @@ def accuracy_figure(table: pd.DataFrame) -> Figure:
     return grouped(found, group="variant", hue=None, chance=1 / int(table["way"].iloc[0]), label="accuracy")
 
 
-def _cosine_table(case: Case) -> pd.DataFrame:
-    def look(part, first):
-        case_of = (case.net, case.theta, part, case.method)
-        return pd.concat([cosine_classes(*case_of), cosine_maps(*case_of).assign(quantity=MAP)], ignore_index=True)
-
-    return case.table(look)
-
-
-def _cosine_means(table: pd.DataFrame) -> pd.DataFrame:
-    return readable(means(table[table["quantity"] != MAP], ["quantity"]))
-
-
-def _cosine_figure(table: pd.DataFrame) -> Figure:
-    maps = table[table["quantity"] == MAP]
-    found = maps.groupby(["row", "column"], sort=False)["value"].mean().reset_index()
-    return grid(found, i="row", j="column", label="cosine similarity", digits=2)
-
-
-def _contrast_table(case: Case) -> pd.DataFrame:
-    return case.table(lambda part, first: contrast_table(case.net, case.theta, part, case.method))
-
-
-def _contrast_means(table: pd.DataFrame) -> pd.DataFrame:
-    return readable(means(table, ["quantity", "part"]))
-
-
-def _contrast_figure(table: pd.DataFrame) -> Figure:
-    shares = means(table[table["quantity"] == "share"], ["part"])
-    return grouped(shares, group="part", hue=None, label="share of the body's outer gradient")
-
-
 PROBES: dict[str, Probe] = {
     "layers": Probe(
         about="similarity of each layer before and after the inner loop (Raghu et al. 2020, figure 2)",
@@ -135,15 +115,33 @@ PROBES: dict[str, Probe] = {
     ),
     "cosine": Probe(
         about="cosine between the classes' features (Kao et al. 2022, figure 2)",
-        table=_cosine_table,
-        summary=_cosine_means,
-        figure=_cosine_figure,
+        table=cosine_table,
+        summary=cosine_means,
+        figure=cosine_figure,
     ),
     "contrast": Probe(
         about="contrastive, noise and interference terms of the outer gradient (Kao et al. 2022, sections 3 and 4)",
-        table=_contrast_table,
-        summary=_contrast_means,
-        figure=_contrast_figure,
+        table=share_table,
+        summary=share_means,
+        figure=share_figure,
+    ),
+    "terms": Probe(
+        about="the same terms by layer, in size and direction, and by pairs of one class and of different classes",
+        table=layer_term_table,
+        summary=layer_term_means,
+        figure=layer_term_figure,
+    ),
+    "head": Probe(
+        about="what the head says before it has seen a task, and how it lies to the features of past tasks",
+        table=carried_table,
+        summary=carried_means,
+        figure=carried_figure,
+    ),
+    "prototypes": Probe(
+        about="the model beside prototype classifiers on its own features: same accuracy, same answers, same logits?",
+        table=classifier_table,
+        summary=classifier_means,
+        figure=classifier_figure,
     ),
     "embed": Probe(
         about="query features before and after the inner loop, and the prototypes, in two principal components",

@@ -22,7 +22,7 @@ One teacher stands for all: Gaussian inputs, and a learner whose first weights a
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -30,19 +30,21 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.base.streams import random_keys
+from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.data.sinusoids import CPU, SPLITS
+from mamlprobe.data.formula import Formula, parted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planted:
-    """The tasks of one dial. Nothing is held: a batch is made from its words; the splits are streams of their own.
+class Planted(Formula):
+    """The tasks of one dial.
 
     Raises:
         UserError: a dial outside 0-1, fewer inputs than twice the units, a gain or a turn that is not positive.
     """
+
+    KIND = "planted"
+    ONE = "a teacher has one output"
 
     dial: float
     """0: only the head must change, 1: only the body; between, what heads leave while the body stays."""
@@ -54,8 +56,6 @@ class Planted:
     """g: how far tanh is bent."""
     turn: float = math.pi / 4
     """t at dial 1, in radians."""
-    device: torch.device = CPU
-    """Where tasks are made."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.dial <= 1:
@@ -74,24 +74,9 @@ class Planted:
         return f"planted-{self.dial:g}"
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the streams."""
-        return SPLITS
-
-    @property
     def image_shape(self) -> tuple[int, ...]:
         """(D,)."""
         return (self.inputs,)
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """(0,): inputs are not shifted."""
-        return (0.0,)
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """(1,): inputs are not scaled."""
-        return (1.0,)
 
     @property
     def source(self) -> str:
@@ -103,10 +88,6 @@ class Planted:
     def _settings(self) -> dict[str, float]:
         words = ("dial", "inputs", "units", "gain", "turn")
         return {word: getattr(self, word) for word in words}
-
-    def to(self, device: torch.device | str) -> "Planted":
-        """The same tasks, made on another device."""
-        return replace(self, device=torch.device(device))
 
     def digest(self) -> str:
         """16 hex digits of a SHA-256 over the settings."""
@@ -150,23 +131,13 @@ class Planted:
         Raises:
             UserError: unknown split; a way that is not 1; a number below its least.
         """
-        if split not in SPLITS:
-            raise unknown("planted", "split", split, SPLITS)
-        if way != 1:
-            raise UserError("planted", "way must be 1: a teacher has one output", way, "set way to 1")
-        numbers = {"shot": (shot, 1), "query": (query, 1), "tasks": (tasks, 1), "index": (index, 0)}
-        for name, (value, least) in numbers.items():
-            if value < least:
-                raise UserError("planted", f"{name} must be at least {least}", value, "give a larger number")
+        self._check(split=split, way=way, shot=shot, query=query, tasks=tasks, index=index)
         x = self._normal(split, seed, index, "points", shape=(tasks, shot + query, self.inputs))
-        y = taught(x, *self.teachers(split=split, tasks=tasks, seed=seed, index=index))
-        x, y = x.float(), y.float()
-        return Episodes(support_x=x[:, :shot], support_y=y[:, :shot], query_x=x[:, shot:], query_y=y[:, shot:])
+        return parted(x, taught(x, *self.teachers(split=split, tasks=tasks, seed=seed, index=index)), shot)
 
     def _normal(self, split: str, seed: int, index: int, word: str, *, shape: tuple[int, ...]) -> Tensor:
         """Standard normal numbers, float64, each from 53 bits through the inverse of their distribution."""
-        keys = random_keys(seed, "planted", split, index, word, shape=shape, device=self.device)
-        return torch.special.ndtri(((keys >> 10).to(torch.float64) + 0.5) * 2.0**-53)
+        return torch.special.ndtri(self._uniform(split, seed, index, word, shape=shape) + 2.0**-54)
 
 
 def taught(x: Tensor, first: Tensor, last: Tensor) -> Tensor:

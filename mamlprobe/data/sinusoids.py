@@ -3,36 +3,32 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.base.streams import random_keys
+from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
-
-CPU = torch.device("cpu")
-SPLITS = ("train", "val", "test")
+from mamlprobe.data.formula import Formula, parted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sinusoids:
+class Sinusoids(Formula):
     """The tasks y = A sin(x - phi): amplitude A, phase phi and inputs x uniform, each between its two numbers.
-
-    Nothing is held: a batch is made from its words. The splits are streams of their own over the same curves.
 
     Raises:
         UserError: a range whose end is not above its start.
     """
 
+    KIND = "sinusoids"
+    ONE = "a curve has one value at a place"
+
     name: str = "sinusoids"
     amplitude: tuple[float, float] = (0.1, 5.0)
     phase: tuple[float, float] = (0.0, math.pi)
     x: tuple[float, float] = (-5.0, 5.0)
-    device: torch.device = CPU
-    """Where tasks are made."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in self._ranges.items():
@@ -44,24 +40,9 @@ class Sinusoids:
         return {"amplitude": self.amplitude, "phase": self.phase, "x": self.x}
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the streams."""
-        return SPLITS
-
-    @property
     def image_shape(self) -> tuple[int, ...]:
         """(1,): an input is one number."""
         return (1,)
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """(0,): inputs are not shifted."""
-        return (0.0,)
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """(1,): inputs are not scaled."""
-        return (1.0,)
 
     @property
     def source(self) -> str:
@@ -69,10 +50,6 @@ class Sinusoids:
         return "y = A sin(x - phase), made by a formula; uniform " + ", ".join(
             f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in self._ranges.items()
         )
-
-    def to(self, device: torch.device | str) -> "Sinusoids":
-        """The same tasks, made on another device."""
-        return replace(self, device=torch.device(device))
 
     def digest(self) -> str:
         """16 hex digits of a SHA-256 over the ranges."""
@@ -99,24 +76,10 @@ class Sinusoids:
         Raises:
             UserError: unknown split; a way that is not 1; a number below its least.
         """
-        if split not in SPLITS:
-            raise unknown("sinusoids", "split", split, SPLITS)
-        if way != 1:
-            raise UserError("sinusoids", "way must be 1: a curve has one value at a place", way, "set way to 1")
-        numbers = {"shot": (shot, 1), "query": (query, 1), "tasks": (tasks, 1), "index": (index, 0)}
-        for name, (value, least) in numbers.items():
-            if value < least:
-                raise UserError("sinusoids", f"{name} must be at least {least}", value, "give a larger number")
+        self._check(split=split, way=way, shot=shot, query=query, tasks=tasks, index=index)
         amplitude, phase = self.curves(split=split, tasks=tasks, seed=seed, index=index)
         x = _between(self._uniform(split, seed, index, "points", shape=(tasks, shot + query, 1)), self.x)
-        y = curve(x, amplitude, phase)
-        x, y = x.float(), y.float()
-        return Episodes(support_x=x[:, :shot], support_y=y[:, :shot], query_x=x[:, shot:], query_y=y[:, shot:])
-
-    def _uniform(self, split: str, seed: int, index: int, word: str, *, shape: tuple[int, ...]) -> Tensor:
-        """Uniform numbers in [0, 1), float64, from 53 bits each."""
-        keys = random_keys(seed, "sinusoids", split, index, word, shape=shape, device=self.device)
-        return (keys >> 10).to(torch.float64) * 2.0**-53
+        return parted(x, curve(x, amplitude, phase), shot)
 
 
 def curve(x: Tensor, amplitude: Tensor, phase: Tensor) -> Tensor:

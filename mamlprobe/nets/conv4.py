@@ -26,8 +26,8 @@ class Conv4:
 
     ``order="conv-bn-relu"`` is Finn et al. 2017 and Antoniou et al. 2019, ``"conv-relu-bn"`` is Kao et al. 2022.
     ``down="pool"`` halves by 2x2 max-pool, ``"stride"`` by a stride of 2 in the conv, ``"unpadded"`` by that too, but
-    no zeros are put around the maps, and the last conv is 2x2 with a stride of 1: the net of Kao et al. 2022 on
-    Omniglot, whose 28 pixels become 13, 6, 2 and 1.
+    no zeros are put around the maps, and the last conv is 2x2 with a stride of 1: the net of Kao et al. 2022 for
+    characters, whose 28 pixels become 13, 6, 2 and 1.
     Parameters: ``body.<block>.conv.weight``, ``.conv.bias``, ``.norm.weight``, ``.norm.bias``, ``head.weight``,
     ``head.bias``.
     """

@@ -9,7 +9,6 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import random_keys
 from mamlprobe.data.episodes import manifest, sample
-from mamlprobe.data.load import load_pool
 from mamlprobe.data.sinusoids import FORMULAS, Sinusoids, curve
 from mamlprobe.data.sources import draw, load_source
 
@@ -78,10 +77,6 @@ def test_the_mean_curve_is_its_closed_form(name, factor):
     assert torch.allclose(mean, factor * x.cos(), atol=0.03)
 
 
-def test_the_same_words_give_the_same_tasks(source):
-    assert manifest(source.episodes(**WORDS)) == manifest(source.to("cpu").episodes(**WORDS))
-
-
 @pytest.mark.parametrize("change", [{"split": "val"}, {"split": "test"}, {"seed": 4}, {"index": 3}])
 def test_other_words_give_other_curves_and_other_points(source, change):
     here, there = source.episodes(**WORDS), source.episodes(**{**WORDS, **change})
@@ -104,22 +99,6 @@ def test_digests_tell_ranges_apart_and_not_devices():
     assert Sinusoids().digest() == FORMULAS["sinusoids"].digest() == Sinusoids().to("meta").digest()
     assert list(Sinusoids().describe()["high"]) == [5.0, math.pi, 5.0]
     assert "3.142" in Sinusoids().source
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"split": "tests"}, r"^sinusoids: .*split.*tests"),
-        ({"way": 5}, r"^sinusoids: way must be 1: a curve has one value at a place, got 5; set way to 1\.?$"),
-        ({"shot": 0}, r"^sinusoids: shot must be at least 1, got 0"),
-        ({"query": 0}, r"^sinusoids: query must be at least 1, got 0"),
-        ({"tasks": 0}, r"^sinusoids: tasks must be at least 1, got 0"),
-        ({"index": -1}, r"^sinusoids: index must be at least 0, got -1"),
-    ],
-)
-def test_impossible_words_are_refused(source, change, said):
-    with pytest.raises(UserError, match=said):
-        source.episodes(**{**WORDS, **change})
 
 
 def test_a_range_that_goes_down_is_refused():
@@ -147,8 +126,3 @@ def test_sources_by_name(write_tree, image_bytes, tmp_path):
 def test_options_of_images_are_refused(option, value):
     with pytest.raises(UserError, match=f"^load_pool: sinusoids has no choice of {option}, got .*{value}"):
         load_source("sinusoids", **{option: value})
-
-
-def test_a_formula_is_no_pool():
-    with pytest.raises(UserError, match=r"^load_pool: a pool must hold images of classes, got the curves 'sinusoids'"):
-        load_pool("sinusoids")

@@ -1,0 +1,121 @@
+"""Where the contrastive reading of MAML holds, and by how much it misses where it does not.
+
+Ours, after Kao et al. 2022, sections 3 and 4 (D1 to D3), who have the cross-entropy and one step of the head. The
+body's true outer gradient, task by task in float64, against three closed forms: clean (pairs weighted as from a zeroed
+head, the first step counted S times), one step (the same with interference and noise), every step (the pairs of all
+inner steps). Above from trained MAML under 1 to 7 inner steps, orders, heads and what adapts; below for each learner
+its own inner loop at the end of its training. Squared errors start from MAML trained on them. Cost: twenty-one models,
+most of them those of other figures, and some minutes.
+"""
+
+from dataclasses import replace
+from itertools import product
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.heatmaps import draw_map
+from mamlprobe.draw.sheet import caption, legend
+from mamlprobe.draw.style import canvas, style
+
+CORE = False
+ORDER = 62
+TITLE = "Where the contrastive reading holds"
+PAPER = "ours, after Kao et al. 2022, sections 3 and 4"
+STARTS = ("maml", "maml-mse")
+LEARNERS = {"anil": "ANIL", "maml": "MAML", "boil": "BOIL", "mamlpp": "MAML++", "fomaml": "FOMAML",
+            "fomaml-zeroing": "zeroing", "maml-mse": "MAML, mse"}  # fmt: skip
+MODELS = tuple(LEARNERS)
+STEPS = {"smoke": (1, 2), "quick": (1, 2, 3, 5, 7), "paper": (1, 2, 3, 5, 7)}
+HEADS = {"keep": "head kept", "zero_each_update": "head zeroed"}
+BODIES = {"head alone": ("head.*",), "whole net": ("*",)}
+TASKS = {"smoke": 2, "quick": 10, "paper": 20}
+LAST = 10**9
+"""An update after all schedules."""
+EXACT, BREAKS, SAME, HALF = 1e-10, 0.1, 0.9, 0.5**0.5
+"""Relative errors in float64 up to which a form is the gradient, and from which it misses; cosines from which it points
+the same way, and from which it has more than half of the squared length."""
+ZEROED, OWN = {"head": "head zeroed"}, {"part": "learners"}
+CLAIMS = (
+    ("head zeroed, one step: every form is the gradient", {**ZEROED, "steps": 1}, EXACT),
+    ("order 1: the pairs of every step are the gradient", {"form": "every step", "order": 1}, EXACT),
+    ("head zeroed, two steps: the form of one misses", {**ZEROED, "form": "one step", "steps": 2}, BREAKS),
+    *((f"head zeroed, order {k}: the clean form points the same way", {**ZEROED, "form": "clean", "order": k}, SAME)
+      for k in (1, 2)),
+    ("MAML, own loop: clean has more than half of it", {**OWN, "learner": "MAML", "form": "clean"}, HALF),
+    *((f"{name}, own loop: every step has more than half of it", {**OWN, "learner": name, "form": "every step"}, HALF)
+      for name in ("ANIL", "MAML", "BOIL", "MAML++")),
+)  # fmt: skip
+"""Text, rows, bound; the worst of the rows must keep to it."""
+
+
+def table(stage):
+    """Relative error and cosine of every form by loss, inner loop, order, head and steps; and by learner."""
+    import torch
+
+    from mamlprobe.learn.schedules import resolve
+    from mamlprobe.probe.forms import form_table
+    from mamlprobe.stage import means
+
+    episodes = stage.episodes(stage.sized(TASKS), query=5).to(dtype=torch.float64)
+
+    def probe(net, theta, method, **words):
+        return form_table(net, theta.to(dtype=torch.float64), episodes, method).assign(**words)
+
+    def loops(net, theta, method):
+        found = []
+        for head, (adapts, names), order, steps in product(HEADS, BODIES.items(), (1, 2), stage.sized(STEPS)):
+            inner = replace(method.inner, steps=steps, test_steps=steps, adapts=names, order=order)
+            chosen = replace(method, head=head, inner=inner)
+            found.append(probe(net, theta, chosen, head=HEADS[head], adapts=adapts))
+        return pd.concat(found)
+
+    grid = stage.probe(STARTS, loops)
+    own = stage.probe(MODELS, lambda net, theta, m: probe(net, theta, resolve(m, LAST, LAST), head="own", adapts="own"))
+    both = pd.concat([grid.assign(part="loops"), own.assign(part="learners")])
+    both = both.assign(learner=both["method"].map(LEARNERS), loss=both["loss"].replace("mse", "squared error"))
+    by = ["part", "learner", "loss", "adapts", "order", "head", "steps", "form", "quantity"]
+    return means(both.dropna(subset="value"), by)
+
+
+def figure(table) -> Figure:
+    """Errors and directions over inner steps, and learners."""
+    loops = table[(table["part"] == "loops") & ~((table["head"] == "head zeroed") & (table["form"] == "clean"))]
+    loops = loops.assign(arm=loops["head"].str.removeprefix("head ") + ": " + loops["form"])
+    figure, axes = canvas(3, 3, ratio=0.8)
+    rows = (("cross_entropy", "error"), ("cross_entropy", "cosine"), ("squared error", "cosine"))
+    cells = list(product(rows, (("head alone", 1), ("head alone", 2), ("whole net", 2))))[:-1]
+    for k, (((loss, quantity), (adapts, order)), ax) in enumerate(zip(cells, axes.flat, strict=False)):
+        here = loops[(loops["loss"] == loss) & (loops["quantity"] == quantity)]
+        here = here[(here["adapts"] == adapts) & (here["order"] == order)]
+        if error := quantity == "error":
+            here = here.drop(columns=["low", "high"])
+        draw_curves(ax, here, x="steps", hue="arm", logy=error)
+        with style():
+            ax.set(title=f"{adapts.capitalize()}, order {order}", ylim=(1e-17, 1e2) if error else (0, 1.03))
+            ax.set(xticks=sorted(set(here["steps"])), xlabel="inner steps" if k >= 5 else "")
+            ax.set_ylabel("" if k % 3 else f"{quantity}, {loss.replace('_', '-')}")
+    own = table[(table["part"] == "learners") & (table["quantity"] == "cosine")]
+    own = own.assign(form=own["form"].str.replace(" ", "\n"))
+    draw_map(axes[2, 2], own, i="learner", j="form", vmin=0, vmax=1, digits=2, aspect="auto")
+    with style():
+        axes[2, 2].set_title("Own inner loop: cosine")
+    legend(figure, axes.flat)
+    caption(
+        figure, "Error: |gradient - form| / |gradient| of the body. From a zeroed head, clean and one step are one."
+    )
+    return figure
+
+
+def claims(table):
+    """Where the forms are exact; what a second step, second order and other learners do to them: the worst case."""
+    from mamlprobe.stage import claim
+
+    found = []
+    for text, where, bound in CLAIMS:
+        quantity, side = "error" if bound in (EXACT, BREAKS) else "cosine", "below" if bound == EXACT else "above"
+        part = table[(table[[*where]] == pd.Series(where)).all(axis=1) & (table["quantity"] == quantity)]
+        worst = part.loc[part["value"].idxmax() if side == "below" else part["value"].idxmin()]
+        found.append(claim("D4", text, worst, side=side, bound=bound, unit=quantity.replace("error", "relative error")))
+    return found

@@ -1,0 +1,126 @@
+"""The inner rate of a zeroed one-step head is a temperature: MAML at rate eta is a prototype classifier at N / eta.
+
+Ours, after Kao et al. 2022, section 4 (D2): with the head at zero before its one step, logits are eta / N <c_j, f(q)>
+with class means c_j. Trained at inner rates over three decades, first order, head alone; tested at other rates: which
+class is largest cannot change, the loss must, and the body can make up for a rate by the scale of its features. At
+three rates the explicit contrastive loss of that temperature is trained in place of the inner loop. Cost: thirty small
+models, six of them those of another figure, and a minute.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.style import DOTS, GREY, PALE
+
+CORE = False
+ORDER = 63
+TITLE = "The temperature of zeroed MAML"
+PAPER = "ours, after Kao et al. 2022, section 4"
+ETAS, USUAL, TWINS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0), 0.1, (0.01, 0.1, 1.0)
+LOOPS, EXPLICIT = (
+    {eta: name if eta == USUAL else f"{name}-eta{eta:g}" for eta in etas}
+    for name, etas in (("efil-fo-zeroing", ETAS), ("contrastive-fo-zeroing", TWINS))
+)
+MODELS = (*LOOPS.values(), *EXPLICIT.values())
+AT = tuple(float(rate) for rate in np.logspace(-3, 2, 31))
+"""Rates at test, beside the one in training."""
+PAIRS = {
+    (LOOPS[0.01], LOOPS[0.1]): ("trained at rate 0.01 it is not 2 points below rate 0.1", "above"),
+    (LOOPS[1.0], LOOPS[0.1]): ("trained at rate 1 it is not 2 points below rate 0.1", "above"),
+    (LOOPS[10.0], LOOPS[0.1]): ("trained at rate 10 it is 2 points below rate 0.1", "below"),
+    **{(name, LOOPS[eta]): (f"by the contrastive loss at rate {eta:g} it is not 2 points below", "above")
+       for eta, name in EXPLICIT.items()},
+}  # fmt: skip
+EXACT, NEAR, GROWS, POINTS = 1e-10, 0.5, 1.0, -2.0
+"""Error; decades that are near; decades of logits out of three of rates; points of accuracy that count."""
+
+
+def table(stage):
+    """Accuracy, loss and size of logits by rate in training and at test; best rates; differences; the law."""
+    import torch
+
+    from mamlprobe.probe.identities import prototype_errors
+    from mamlprobe.probe.temperature import rate_table
+    from mamlprobe.stage import difference, means
+
+    episodes, few = (stage.episodes(n, query=q).to(dtype=torch.float64) for n, q in ((stage.tasks, 15), (2, 5)))
+
+    def probe(net, theta, method):
+        theta = theta.to(dtype=torch.float64)
+        error = max(prototype_errors(net, theta, few, method))
+        return rate_table(net, theta, episodes, method, rates=AT).assign(eta=method.inner.lr, error=error)
+
+    rows = stage.probe(MODELS, probe)
+    rows["arm"] = rows["method"].isin(LOOPS.values()).map({True: "inner loop", False: "contrastive loss"})
+    parts = [means(rows, ["method", "arm", "eta", "rate", "quantity"])]
+    own = rows[rows["rate"] == rows["eta"]]
+    accuracy, sizes, losses = (
+        part[part["quantity"] == q] for part, q in ((own, "accuracy"), (own, "size"), (rows, "loss"))
+    )
+    parts += [means(difference(accuracy, "method", *pair), ["method"]).assign(quantity="difference") for pair in PAIRS]
+    grown = difference(sizes, "method", LOOPS[ETAS[-1]], LOOPS[ETAS[0]])
+    parts.append(means(grown, ["method"]).assign(quantity="growth"))
+    curves = losses.groupby(["method", "arm", "eta", "seed", "run", "rate"], as_index=False)["value"].mean()
+    least = curves.loc[curves.groupby("run")["value"].idxmin()]
+    least = least.assign(value=np.log10(least["rate"] / least["eta"]).abs())
+    parts.append(means(least, ["method", "arm", "eta"]).assign(quantity="best rate"))
+    every = rows[rows["quantity"] == "accuracy"].groupby(["run", "task"])["value"]
+    exact = {"accuracy moved": (every.max() - every.min()).max(), "law": rows["error"].max()}
+    words = {"interval": "exact", "seeds": len(stage.seeds), "run": ";".join(sorted(set(rows["run"])))}
+    parts += [pd.DataFrame([{"quantity": name, "value": value, **words}]) for name, value in exact.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """Accuracy and size of logits by rate in training; accuracy and loss by rate at test."""
+    own = table[np.isclose(table["rate"], table["eta"])]
+    loops = table[(table["arm"] == "inner loop") & table["rate"].notna()].sort_values("eta")
+    loops = loops.assign(trained=loops["eta"].map("{:g}".format))
+
+    def lines(rows, quantity, x, hue, **words):
+        rows = rows[rows["quantity"] == quantity]
+
+        def draw(ax):
+            draw_curves(ax, rows, x=x, hue=hue)
+            if quantity == "size":
+                usual = rows[rows["eta"] == USUAL]["value"].iloc[0]
+                guide = [usual + np.log10(eta / USUAL) for eta in ETAS]
+                ax.plot(ETAS, guide, color=PALE, linestyle=DOTS, label="features of rate 0.1", gid="aside")
+            if quantity == "loss":
+                here = rows[np.isclose(rows["rate"], rows["eta"])]
+                ax.plot(here["rate"], here["value"], "o", mfc="none", mec=GREY, ms=7, label="as trained", gid="aside")
+            ax.set(xscale="log", xlabel=f"inner rate {'in training' if x == 'eta' else 'at test'}", **words)
+
+        return draw
+
+    plain = loops.drop(columns=["low", "high"])
+    panels = [
+        ("Accuracy", lines(own, "accuracy", "eta", "arm", ylabel="accuracy (%)")),
+        ("Size of logits", lines(own, "size", "eta", "arm", ylabel="log10(rate |f|^2 / N)")),
+        ("Accuracy at another rate", lines(plain, "accuracy", "rate", "trained", ylabel="accuracy (%)")),
+        ("Loss at another rate", lines(loops, "loss", "rate", "trained", ylabel="cross-entropy", ylim=(0.35, 2))),
+    ]
+    drawn = composite(panels, cols=2, ratio=0.7)
+    caption(drawn, "Head zeroed, one step of the head alone. Below: a line for each rate in training.")
+    return drawn
+
+
+def claims(table):
+    """The law; what a rate at test can and cannot do; what one in training does; the explicit loss."""
+    from mamlprobe.stage import claim, only
+
+    best = table[(table["quantity"] == "best rate") & (table["arm"] == "inner loop")]
+    law, moved, growth = (only(table, quantity=name) for name in ("law", "accuracy moved", "growth"))
+    rows = [
+        ("one zeroed step is a prototype classifier at temperature N / rate", law, "below", EXACT, "relative error"),
+        ("the rate at test moves no accuracy (most of a task)", moved, "below", EXACT, "points"),
+        ("the loss at test is least within half a decade of the rate in training (worst of the rates)",
+         best.loc[best["value"].idxmax()], "below", NEAR, "decades"),
+        ("of three decades of rates less than one is left in the logits", growth, "below", GROWS, "decades"),
+    ]  # fmt: skip
+    for pair, (text, side) in PAIRS.items():
+        rows.append((text, only(table, quantity="difference", method=" - ".join(pair)), side, POINTS, "points"))
+    return [claim("D5", text, row, side=side, bound=bound, unit=unit) for text, row, side, bound, unit in rows]

@@ -1,0 +1,44 @@
+"""Omniglot: the head zeroed at test, and zeroed in training.
+
+Kao et al. 2022, appendix (K11): first-order MAML in 5-way tasks of 1 and 5 shots, at the authors' settings: their net
+(strided, nothing padded), inner rate 0.4, two steps, 32 tasks an update. Accuracy after one step, the head as trained
+and zeroed. Marks are the authors' own curves at the same updates. Cost: six models; 7 to 11 s per ten updates each.
+"""
+
+from mamlprobe.omniglot_arms import draw, gap, omniglot_table, trainings
+from mamlprobe.omniglot_arms import missing as missing
+
+ORDER = 57
+TITLE = "Omniglot: zeroing at test and in training"
+PAPER = "Kao et al. 2022, Omniglot, zeroing at the testing stage"
+ARMS = {"random": "random init", "zero-init": "zero-init", "zeroing": "zeroing"}
+MODELS = trainings(ARMS)
+CORE = False
+PAIRS = [("zeroing", "random init"), ("zeroing", "zero-init"), ("zero-init", "random init")]
+
+
+def table(stage):
+    """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
+    return omniglot_table(stage, ARMS, PAIRS)
+
+
+def figure(table):
+    """The authors' four panels."""
+    panels = [f"{head}, {shot}" for head in ("as trained", "zeroed") for shot in ("1 shot", "5 shots")]
+    return draw(table, {panel: panel.capitalize() for panel in panels}, lowest=60)
+
+
+def claims(table):
+    """Zeroing at test mends one shot; zeroing in training helps both."""
+    from mamlprobe.omniglot_arms import LATE
+
+    random = {"quantity": "lift", "arm": "random init"}
+    kept = {"quantity": "difference", "arm": "zeroing - random init", "head": "as trained"}
+    found = [gap(table, "K11", "1 shot, random init: zeroing at test raises accuracy", shot=1, **random)]
+    for shot, words in ((1, "1 shot"), (5, "5 shots")):
+        text = f"{words}, head as trained: zeroing in training is above random init"
+        found.append(gap(table, "K11", text, shot=shot, **kept))
+    if table["last"].max() >= LATE:
+        text = "5 shots, random init: zeroing at test lowers accuracy after one step"
+        found.append(gap(table, "K11", text, side="below", shot=5, **random))
+    return found

@@ -1,0 +1,58 @@
+"""Omniglot: first and second order.
+
+Kao et al. 2022, appendix (K13): MAML of both orders, three treatments of the head; accuracy after one step from a
+zeroed head, in 5-way tasks of 5 shots as in the authors' figure, and of 1 shot, which their files hold too. Settings of
+the authors as in kao_omniglot_heads; marks are their own curves at the same updates. Cost: six models of second order,
+six that kao_omniglot_heads shares.
+"""
+
+import pandas as pd
+
+from mamlprobe.omniglot_arms import draw, gap, omniglot_table, trainings
+from mamlprobe.omniglot_arms import missing as missing
+
+ORDER = 59
+TITLE = "Omniglot: first and second order"
+PAPER = "Kao et al. 2022, Omniglot, second order"
+STARTS = {"random": "random init", "zero-init": "zero-init", "zeroing": "zeroing"}
+SECOND = {f"so-{name}": f"{start}, second order" for name, start in STARTS.items()}
+ARMS = STARTS | SECOND
+MODELS = trainings(ARMS)
+CORE = False
+PAIRS = [(called, STARTS[name.removeprefix("so-")]) for name, called in SECOND.items()]
+PAIRS += [("zeroing", "random init"), ("zeroing, second order", "random init, second order")]
+
+
+def table(stage):
+    """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
+    return omniglot_table(stage, ARMS, PAIRS)
+
+
+def figure(table):
+    """First and second order beside one another, five shots before one."""
+    parts = []
+    for order, second in (("first order", False), ("second order", True)):
+        mine = table[table["arm"].str.endswith(", second order") == second]
+        parts.append(mine.assign(arm=mine["arm"].str.split(",").str[0], panel=mine["panel"] + f", {order}"))
+    panels = [f"{shot}, {order}" for shot in ("5 shots", "1 shot") for order in ("first order", "second order")]
+    return draw(pd.concat(parts), {f"zeroed, {panel}": panel for panel in panels}, lowest=25)
+
+
+def claims(table):
+    """At one shot second order fails with a random head, and zeroing rescues it."""
+    from mamlprobe.omniglot_arms import LATE
+
+    words = {"quantity": "difference", "head": "zeroed"}
+    second = "random init, second order"
+    text = "1 shot, random init: second order is 10 points below first"
+    bound = {"side": "below", "bound": -10.0, "shot": 1}
+    found = [gap(table, "K13", text, arm=f"{second} - random init", **bound, **words)]
+    text = "1 shot, second order: zeroing is 10 points above random init"
+    zeroing = f"zeroing, second order - {second}"
+    found.append(gap(table, "K13", text, bound=10.0, shot=1, arm=zeroing, **words))
+    if table["last"].max() >= LATE:
+        text = "5 shots, second order: zeroing is less than 2 points above random init"
+        found.append(gap(table, "K13", text, side="below", bound=2.0, shot=5, arm=zeroing, **words))
+        text = "5 shots, random init: second order is above first"
+        found.append(gap(table, "K13", text, shot=5, arm=f"{second} - random init", **words))
+    return found

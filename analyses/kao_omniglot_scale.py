@@ -1,0 +1,43 @@
+"""Omniglot: how the head starts.
+
+Kao et al. 2022, appendix (K12): first-order MAML whose head starts at random, at half of that, at zero, or is zeroed
+before every update; accuracy after one step from a zeroed head. Settings of the authors as in kao_omniglot_heads; marks
+are their own curves at the same updates. Cost: two models, six that kao_omniglot_heads shares.
+"""
+
+from mamlprobe.omniglot_arms import draw, gap, omniglot_table, trainings
+from mamlprobe.omniglot_arms import missing as missing
+
+ORDER = 58
+TITLE = "Omniglot: scale of the initial head"
+PAPER = "Kao et al. 2022, Omniglot, initialization"
+ARMS = {"random": "random init", "x0.5": "x0.5", "zero-init": "zero-init", "zeroing": "zeroing"}
+MODELS = trainings(ARMS)
+CORE = False
+NAMES = list(ARMS.values())
+PAIRS = [*zip(NAMES[1:], NAMES, strict=False), ("zeroing", "random init")]
+
+
+def table(stage):
+    """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
+    return omniglot_table(stage, ARMS, PAIRS)
+
+
+def figure(table):
+    """The authors' two panels."""
+    return draw(table, {"zeroed, 1 shot": "1 shot", "zeroed, 5 shots": "5 shots"}, lowest=60)
+
+
+def claims(table):
+    """The smaller the start the better, at five shots; at one shot the arms meet in the end."""
+    from mamlprobe.omniglot_arms import LATE
+
+    words = {"quantity": "difference", "head": "zeroed"}
+    found = [
+        gap(table, "K12", f"5 shots, head zeroed at test: {a} above {b}", shot=5, arm=f"{a} - {b}", **words)
+        for a, b in PAIRS
+    ]
+    if table["last"].max() >= LATE:
+        text = "1 shot, head zeroed at test: zeroing is less than 1 point above random init"
+        found.append(gap(table, "K12", text, side="below", bound=1.0, shot=1, arm="zeroing - random init", **words))
+    return found

@@ -1,0 +1,114 @@
+"""Support features as prototypes: inner products with query features, and the model as a prototype classifier.
+
+Kao et al. 2022, sections 3 and 4 (D2). From a zeroed head, one inner step makes MAML a dot-product prototype classifier
+with temperature N / eta: here on trained models and test tasks, against class means computed apart, in float64. What is
+left of it after all test steps, with the head as trained, and against other prototype classifiers. Tasks of five
+support items a class, so that prototypes are means. Cost: 18 models that other figures share, and three minutes.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.bars import draw_grouped
+from mamlprobe.draw.heatmaps import colour_bar, draw_map
+from mamlprobe.draw.sheet import caption, composite
+
+ORDER = 55
+TITLE = "Support features as prototypes"
+PAPER = "Kao et al. 2022, sections 3 and 4"
+NAMES = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
+NAMES |= {"maml": "MAML", "anil": "ANIL", "mamlpp": "MAML++"}
+MODELS = tuple(NAMES)
+CORE = False
+MAPS = {"fomaml": "Random", "fomaml-zeroing": "Zeroing"}
+EXACT, TRAINED, DOT = "zeroed, 1 step", "as trained, all steps", "dot product"
+PAIRED = {"after - before": "moment", f"{DOT} - model": "classifier", f"cosine - {DOT}": "classifier"}
+LEARNED = "MAML++"
+"""Its inner rates are learned, and so is its temperature."""
+
+
+def table(stage):
+    """Separation, accuracy, agreement and scale by model; differences, and what the identity is off; maps of a task."""
+    from mamlprobe.probe.prototypes import prototype_table
+    from mamlprobe.probe.separation import product_maps, separation_table
+    from mamlprobe.stage import difference, means
+
+    episodes = stage.episodes(stage.tasks, shot=5, query=5)
+    by = ["model", "variant", "classifier", "moment", "quantity"]
+
+    def probe(net, theta, method):
+        found = [each(net, theta, episodes, method) for each in (separation_table, prototype_table)]
+        return pd.concat(found).fillna(dict.fromkeys(by[1:4], ""))
+
+    rows = stage.probe(MODELS, probe).dropna(subset="value")
+    rows["model"] = rows["method"].map(NAMES)
+    parts = [rows]
+    for pair, name in PAIRED.items():
+        on = [word for word in ("seed", "task", *by) if word != name]
+        parts.append(difference(rows, name, *pair.split(" - "), on=on))
+    off = rows[(rows["variant"] == EXACT) & (rows["classifier"] == DOT)]
+    off = off[(off["quantity"] == "agreement") | ((off["quantity"] == "scale") & (off["model"] != LEARNED))]
+    off = off.assign(value=(1 - off["value"]).abs(), quantity=off["quantity"] + ", off")
+    found = [means(pd.concat(parts), by), means(off, ["quantity"])]
+    for name, model in MAPS.items():
+        run = stage.run(name, stage.seeds[0])
+        maps = product_maps(run.net(), run.theta(), episodes.task(0), run.config.method).round({"z": 3})
+        found.append(maps[["moment", "row", "column", "query_label", "z"]].assign(quantity="map", model=model))
+    return pd.concat(found, ignore_index=True)
+
+
+def figure(table) -> Figure:
+    """Above maps of a task; below how far classes stand apart, how accurate are model and prototypes, and how alike."""
+    maps = table[table["quantity"] == "map"].astype({"row": int, "column": int})
+    alone = table[~table[["moment", "classifier"]].isin(list(PAIRED)).any(axis=1)]
+
+    def products(model, moment):
+        mine = maps[(maps["model"] == model) & (maps["moment"] == moment)]
+        return lambda ax: draw_map(ax, mine, i="row", j="column", value="z", vmin=-1.5, vmax=3)
+
+    def dots(hue, xlabel, **where):
+        mine, words = alone[(alone[list(where)] == pd.Series(where)).all(axis=1)], {"orientation": "horizontal"}
+        return lambda ax: (draw_grouped(ax, mine, group="model", hue=hue, **words), ax.set(xlabel=xlabel))
+
+    panels = [(f"{model}, {at}", products(model, at)) for model in MAPS.values() for at in ("before", "after")]
+    items, agree = "share of query items", {"quantity": "agreement"}
+    panels += [
+        ("Same class above", dots("moment", "difference of means / sd", quantity="separation")),
+        ("Zeroed, 1 step", dots("classifier", "accuracy", quantity="accuracy", variant=EXACT)),
+        ("Like dot product", dots("variant", items, classifier=DOT, **agree)),
+        ("As trained, all steps", dots("classifier", "share same as model", variant=TRAINED, **agree)),
+    ]
+    drawn = composite(panels, cols=4, ratio=1.38)
+    axes, size = drawn.axes, 1 + int(maps["row"].max())
+    each = size // maps["query_label"].nunique()
+    middles, names, edges = range(each // 2, size, each), range(1, 1 + size // each), np.arange(each, size, each) - 0.5
+    for ax in axes[:4]:
+        ax.set(xlabel="support, by class", xticks=middles, yticks=middles, xticklabels=names, yticklabels=names)
+        ax.hlines(edges, -0.5, size - 0.5, color="white", linewidth=0.7)
+        ax.vlines(edges, -0.5, size - 0.5, color="white", linewidth=0.7)
+    axes[0].set_ylabel("query, by class")
+    for ax in (*axes[1:4], *axes[5:8]):
+        ax.tick_params(labelleft=False)
+    colour_bar(axes[0].images[0], axes[:4], label="inner product, in sd above the mean of its map")
+    caption(drawn, f"{each} support and {each} query items a class. Like, same: puts an item into the same class.")
+    return drawn
+
+
+def claims(table):
+    """The identity on trained models; what adapting does to products; which prototypes describe an adapted model."""
+    from mamlprobe.stage import claim, only
+
+    text = "zeroed, one step: items that model and dot-product prototypes put into different classes"
+    found = [claim("D2", text, only(table, quantity="agreement, off"), side="below", bound=0.0, unit="share")]
+    text = "zeroed, one step: relative error of the temperature N / eta (fixed rates)"
+    found.append(claim("D2", text, only(table, quantity="scale, off"), side="below", bound=1e-10, unit="error"))
+    for model in (NAMES[name] for name in MAPS):
+        row = only(table, model=model, moment="after - before", quantity="separation")
+        text = f"adapting sets products of one class further above those of others, {model}"
+        found.append(claim("P1", text, row, side="above", bound=0.0, unit="sd"))
+    for model in ("random init", "MAML", "ANIL"):
+        row = only(table, model=model, classifier=f"cosine - {DOT}", quantity="agreement", variant=TRAINED)
+        text = f"{TRAINED}: {model} agrees more with prototypes by cosine than by dot product"
+        found.append(claim("P2", text, row, side="above", bound=0.0, unit="share"))
+    return found

@@ -1,0 +1,68 @@
+"""What sources of regression tasks have in common whose tasks are made by a formula, without a file."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.streams import random_keys
+from mamlprobe.data.episodes import Episodes
+
+CPU = torch.device("cpu")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formula:
+    """Nothing is held: a batch is made from its words; the splits are streams of their own over the same tasks."""
+
+    KIND: ClassVar[str]
+    """What the formula is called in errors, and in the names of its random numbers."""
+    ONE: ClassVar[str]
+    """Why a task has no classes."""
+
+    device: torch.device = CPU
+    """Where tasks are made."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the streams."""
+        return SPLITS
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """(0,): inputs are not shifted."""
+        return (0.0,)
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """(1,): inputs are not scaled."""
+        return (1.0,)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same tasks, made on another device."""
+        return replace(self, device=torch.device(device))
+
+    def _check(self, *, split: str, way: int, shot: int, query: int, tasks: int, index: int) -> None:
+        """Refuses words that no batch has."""
+        if split not in SPLITS:
+            raise unknown(self.KIND, "split", split, SPLITS)
+        if way != 1:
+            raise UserError(self.KIND, f"way must be 1: {self.ONE}", way, "set way to 1")
+        numbers = {"shot": (shot, 1), "query": (query, 1), "tasks": (tasks, 1), "index": (index, 0)}
+        for name, (value, least) in numbers.items():
+            if value < least:
+                raise UserError(self.KIND, f"{name} must be at least {least}", value, "give a larger number")
+
+    def _uniform(self, split: str, seed: int, index: int, word: str, *, shape: tuple[int, ...]) -> Tensor:
+        """Uniform numbers in [0, 1), float64, from 53 bits each."""
+        keys = random_keys(seed, self.KIND, split, index, word, shape=shape, device=self.device)
+        return (keys >> 10).to(torch.float64) * 2.0**-53
+
+
+def parted(x: Tensor, y: Tensor, shot: int) -> Episodes:
+    """Tasks in float32 of points x, y [B, R, ...], float64: the first `shot` rows are the support."""
+    x, y = x.float(), y.float()
+    return Episodes(support_x=x[:, :shot], support_y=y[:, :shot], query_x=x[:, shot:], query_y=y[:, shot:])

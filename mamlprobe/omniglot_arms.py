@@ -1,0 +1,129 @@
+"""Arms of Kao et al. 2022 on Omniglot, beside the authors' own curves at the same updates (K11-K14)."""
+
+from collections.abc import Mapping, Sequence
+from math import inf, nan, sqrt
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from mamlprobe.arms import KEPT, ZEROED, arm_rows, arm_table
+from mamlprobe.draw.curves import curves
+from mamlprobe.published_curves import OMNIGLOT, beside, published_curves
+from mamlprobe.runs.folder import Run
+from mamlprobe.stage import Stage, claim, only
+
+Claim = dict[str, object]
+LATE = 2000
+"""Updates from which on a run is at its end."""
+SHOTS = (1, 5)
+TASKS = 3
+"""Test tasks, as multiples of the usual number: the authors took about a thousand."""
+
+
+def missing(stage: Stage) -> str:
+    """Why there is no figure: the settings are those of one data set."""
+    sized = stage.preset == "smoke" and stage.dataset is not None
+    fits = stage.preset in ("long", "paper") and stage.dataset == OMNIGLOT
+    return "" if fits or sized else "drawn with --dataset omniglot --preset long (600 updates an arm) or paper (3,000)"
+
+
+def trainings(arms: Mapping[str, str], shots: Sequence[int] = SHOTS) -> tuple[str, ...]:
+    """The recipes of these arms."""
+    return tuple(_recipe(arm, shot) for shot in shots for arm in arms)
+
+
+def omniglot_table(
+    stage: Stage,
+    arms: Mapping[str, str],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    experiment: str = "basic",
+    shots: Sequence[int] = SHOTS,
+) -> pd.DataFrame:
+    """Accuracy in percent after one step by shot, arm, head at test and update, ours and published.
+
+    `arms` tells what the arm of a recipe is called; published ones are called by order too where it is second. Besides
+    ours, as `arm_table` gives them for these pairs, there are rows of quantity ``ours - published`` (`agreement`).
+    """
+    found: list[pd.DataFrame] = []
+    for shot in shots:
+        words: dict[str, Any] = {"dataset": OMNIGLOT, "shot": shot, "k": 1}
+        theirs = pd.concat([published_curves(experiment, test_zeroing=each, **words) for each in (False, True)])
+        theirs["arm"] = theirs["arm"].where(theirs["order"] == "FO", theirs["arm"] + ", second order")
+        theirs = theirs[theirs["arm"].isin(arms.values())]
+        shared = set(theirs["update"])
+
+        def updates(run: Run, shared: set[int] = shared) -> list[int]:
+            known = run.updates()
+            return [update for update in known if update in shared or update == known[-1]]
+
+        recipes = {_recipe(arm, shot): called for arm, called in arms.items()}
+        rows = arm_rows(stage, recipes, updates=updates, tasks=TASKS * stage.tasks, shot=shot)
+        ours = arm_table(rows, pairs)
+        both = beside(pd.concat([ours, agreement(ours, theirs)]), theirs[theirs["update"] <= rows["update"].max()])
+        both["panel"] = both["head"] + f", {shot} shot" + "s" * (shot > 1)
+        found.append(both.assign(shot=shot, last=int(rows["update"].max())))
+    return pd.concat(found, ignore_index=True)
+
+
+def draw(table: pd.DataFrame, panels: Mapping[str, str], *, lowest: float) -> Figure:
+    """Curves of these panels (their titles by ``zeroed, 1 shot`` and so on) in percent from `lowest`, and published."""
+    shown = table[(table["quantity"] == "accuracy") & table["panel"].isin(list(panels))]
+    shown = shown.sort_values("panel", key=lambda column: column.map(list(panels).index), kind="stable")
+    ours, theirs = (shown[shown["whose"] == whose] for whose in ("ours", "published"))
+    titles = list(panels.values())
+    return curves(ours, x="update", hue="arm", panel="panel", reference=theirs, titles=titles, xlabel="updates",
+                  ylabel="accuracy after one step (%)", ylim=(lowest, 101.0))  # fmt: skip
+
+
+def gap(
+    table: pd.DataFrame, name: str, text: str, *, side: str = "above", bound: float = 0.0, **where: object
+) -> Claim:
+    """A claim of the difference or lift that `where` names, at the last update, with the published at the same."""
+    ours, theirs = (table[table["whose"] == whose] for whose in ("ours", "published"))
+    last = ours["last"].max()
+    row = only(ours[ours["update"] == last], **where)
+    known = theirs[(theirs["shot"] == row["shot"]) & (theirs["update"] <= last)]
+    known = known[known["update"] == known["update"].max()].set_index(["arm", "head"])["value"]
+    if row["quantity"] == "lift":
+        published = known[row["arm"], ZEROED] - known[row["arm"], KEPT]
+    else:
+        a, b = row["arm"].split(" - ")
+        published = known[a, row["head"]] - known[b, row["head"]]
+    source = f"{theirs['source'].iloc[0]}, update {theirs['update'].max():,}"
+    told, text = round(float(published), 2), f"{text}, after {last:,} updates"
+    return claim(name, text, row, side=side, bound=bound, unit="points", published=told, source=source)
+
+
+def agreement(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
+    """Ours - published by arm, head and update, in points, with a 95 % interval.
+
+    Its variance is that of our mean (from its interval) plus s^2 / m, the published variance over m seeds; where we
+    have one seed, whose interval is over tasks alone, s^2 stands in for ours too and is added once more. Student's with
+    degrees of freedom by Satterthwaite 1946: m - 1 where all is s^2, more where less is; no interval where one seed was
+    published.
+    """
+    keys = ["arm", "head", "update"]
+    both = ours[ours["quantity"] == "accuracy"].merge(theirs, on=keys, suffixes=("", "_theirs"))
+    rows = []
+    for row in both.to_dict("records"):
+        half, seeds = nan, int(row["seeds_theirs"])
+        if seeds > 1:
+            own = (row["high"] - row["low"]) / 2 / stats.norm.ppf(0.975)
+            variance = ((row["high_theirs"] - row["low_theirs"]) / 2) ** 2 * seeds / (seeds - 1)
+            variance *= 1 / seeds + (row["seeds"] == 1)
+            freedom = (seeds - 1) * ((own**2 + variance) / variance) ** 2 if variance else inf
+            half = float(stats.t.ppf(0.975, freedom)) * sqrt(own**2 + variance)
+        value = row["value"] - row["value_theirs"]
+        kept = {
+            word: row[word] for word in (*keys, "seeds", "tasks", "norm", "dataset", "episodes", "run") if word in row
+        }
+        kept |= {"value": value, "low": value - half, "high": value + half, "quantity": "ours - published"}
+        rows.append(kept | {"interval": "t over seeds and tasks", "source": row["source"]})
+    return pd.DataFrame(rows)
+
+
+def _recipe(arm: str, shot: int) -> str:
+    return f"kao-{arm}-omniglot-5way-{shot}shot"

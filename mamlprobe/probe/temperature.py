@@ -1,0 +1,39 @@
+"""The inner rate of a zeroed one-step head as a temperature: scores at other rates, and the size of logits."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+import torch
+
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.evaluate import query_table
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.theta import Theta
+from mamlprobe.nets.params import Net
+from mamlprobe.probe.record import tasked
+
+
+def rate_table(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, rates: Iterable[float] = ()
+) -> pd.DataFrame:
+    """Accuracy and loss after the last test step at these inner rates and the method's own; the size of its logits.
+
+    Columns ``task quantity rate value norm episodes``, a row a task, quantity and rate: ``accuracy`` in percent,
+    ``loss``, and at the own rate eta ``size``, log10 of eta / N times the mean square of a query item's features before
+    adaptation, the scale of the logits eta / N <c_j, f(q)> of one step from a zeroed head (Kao et al. 2022, section 4).
+
+    Raises:
+        UserError: a negative rate.
+    """
+    own = method.inner.lr
+    variants = {repr(rate): replace(method, inner=replace(method.inner, lr=rate)) for rate in sorted({*rates, own})}
+    found = [query_table(net, theta, episodes, variants, quantity=q, steps="last") for q in ("accuracy", "loss")]
+    found[0]["value"] *= 100
+    with torch.no_grad():
+        squares = net(tasked(net, theta), episodes.query_x).features.double().square()
+    size = (own / episodes.way * squares.flatten(2).sum(-1).mean(1)).log10().cpu().numpy()
+    facts = {name: found[0][name].iloc[0] for name in ("norm", "episodes")}
+    found.append(pd.DataFrame({"task": range(episodes.tasks), "variant": repr(own), "value": size, "quantity": "size"}))
+    table = pd.concat(found, ignore_index=True).assign(**facts, rate=lambda t: t["variant"].astype(float))
+    return table[["task", "quantity", "rate", "value", "norm", "episodes"]]
