@@ -14,7 +14,7 @@ from mamlprobe.commands.probes import PROBES
 from mamlprobe.data.episodes import sample
 from mamlprobe.probe.course import head_table, term_table
 from mamlprobe.probe.prototypes import prototype_table, readings
-from tests.test_cli import SMALL, write_images
+from tests.tiny import SMALL, write_images
 
 NEW = ("terms", "head", "prototypes")
 
@@ -122,13 +122,10 @@ def test_figures_hold_the_means(runs):
 @pytest.mark.parametrize(
     ("probe", "recipe", "words", "message"),
     [
-        (
-            "terms",
-            "multiclass",
-            [],
-            "the head must have a row for each label of a task, got a row for each training cl",
+        *(
+            (probe, "multiclass", [], "the head must have a row for each label of a task, got a row for each training")
+            for probe in ("contrast", "terms", "prototypes")
         ),
-        ("prototypes", "multiclass", [], "the head must have a row for each label of a task, got a row for each train"),
         ("prototypes", "boil", [], "prototypes: the head must adapt, got inner.adapts ['body.*']; choose another run"),
     ],
 )

@@ -59,8 +59,13 @@ def cosine_figure(table: pd.DataFrame) -> Figure:
 
 
 def share_table(case: Case) -> pd.DataFrame:
-    """Terms of the body's outer gradient, and the pairs that are pulled together."""
-    return case.table(lambda part, first: contrast_table(case.net, case.theta, part, case.method))
+    """Terms of the body's outer gradient, and the pairs that are pulled together.
+
+    Raises:
+        UserError: a run with labels by class.
+    """
+    method = few_shot(case.run.config, case.method)
+    return case.table(lambda part, first: contrast_table(case.net, case.theta, part, method))
 
 
 def share_means(table: pd.DataFrame) -> pd.DataFrame:

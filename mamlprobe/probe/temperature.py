@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.evaluate import query_table
+from mamlprobe.learn.evaluate import chunks, query_table, tasks_at_a_time
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
@@ -30,9 +30,11 @@ def rate_table(
     variants = {repr(rate): replace(method, inner=replace(method.inner, lr=rate)) for rate in sorted({*rates, own})}
     found = [query_table(net, theta, episodes, variants, quantity=q, steps="last") for q in ("accuracy", "loss")]
     found[0]["value"] *= 100
+    params, sums = tasked(net, theta), []
     with torch.no_grad():
-        squares = net(tasked(net, theta), episodes.query_x).features.double().square()
-    size = (own / episodes.way * squares.flatten(2).sum(-1).mean(1)).log10().cpu().numpy()
+        for part in chunks(episodes, tasks_at_a_time(episodes)):
+            sums.append(net(params, part.query_x).features.double().square().flatten(2).sum(-1).mean(1))
+    size = (own / episodes.way * torch.cat(sums)).log10().cpu().numpy()
     facts = {name: found[0][name].iloc[0] for name in ("norm", "episodes")}
     found.append(pd.DataFrame({"task": range(episodes.tasks), "variant": repr(own), "value": size, "quantity": "size"}))
     table = pd.concat(found, ignore_index=True).assign(**facts, rate=lambda t: t["variant"].astype(float))
