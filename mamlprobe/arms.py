@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pandas as pd
 
@@ -23,12 +24,13 @@ def arm_rows(
     updates: Callable[[Run], Iterable[int]] = lambda run: run.updates(),
     tasks: int | None = None,
     shot: int = 1,
+    slots: str = "drawn",
 ) -> pd.DataFrame:
     """Accuracy in percent of every task after `steps` inner steps, at every saved update, a row a head at test.
 
     `arms` names recipes and what to call them. Columns of `Stage.score`, and ``arm head``. After each of several steps,
     a row each; None takes as many as each was trained with. Zeroed means before the inner loop at test. `updates` of a
-    run, `tasks` and `shot` as in `Stage.score`.
+    run, `tasks`, `shot` and `slots` as in `Stage.score`.
     """
     wanted = [] if steps is None else [steps] if isinstance(steps, int) else list(steps)
 
@@ -37,9 +39,8 @@ def arm_rows(
         one = replace(method, inner=replace(method.inner, test_steps=last))
         return {KEPT: one, ZEROED: zero_at_test(one)}
 
-    rows = stage.score(
-        tuple(arms), heads, updates, steps="every" if len(wanted) > 1 else "last", tasks=tasks, shot=shot
-    )
+    kept: Literal["every", "last"] = "every" if len(wanted) > 1 else "last"
+    rows = stage.score(tuple(arms), heads, updates, steps=kept, tasks=tasks, shot=shot, slots=slots)
     rows = rows[rows["step"].isin(wanted)] if wanted else rows
     return rows.assign(arm=rows["method"].map(arms)).rename(columns={"variant": "head"})
 

@@ -61,7 +61,8 @@ def _published(name: str) -> Recipe:
     number = f"{known.accuracy:g}" + (f" +- {known.spread:g}" if known.spread is not None else "")
     sizes = {"paper": known.experiment}
     if known.experiment.data == KAO_OMNIGLOT:
-        sizes = {"smoke": at_smoke(known.experiment), "long": lasting(known.experiment, 600), **sizes}
+        smoke = replace(lasting(at_smoke(known.experiment), 60), validate_every=60, checkpoint_every=30)
+        sizes = {"smoke": smoke, "long": lasting(known.experiment, 600), **sizes}
     return Recipe(sizes=sizes, source=known.source, about=f"{number} %, {known.cost}")
 
 

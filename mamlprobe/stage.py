@@ -114,6 +114,7 @@ class Stage:
         way: int = 5,
         index: int = 0,
         split: str = "test",
+        slots: str = "drawn",
         like: str | None = None,
     ) -> Episodes:
         """Test episodes, or those of another split, of the usual data or of a recipe's; the same for the same words."""
@@ -121,7 +122,8 @@ class Stage:
         if not isinstance(pool, Pool):
             raise UserError("stage", "episodes must be drawn from images", like, "name a recipe of images")
         query = min(query, pool.smallest[split][0] - shot)
-        return sample(pool, split=split, way=way, shot=shot, query=query, tasks=tasks, seed=TEST_SEED, index=index)
+        words: dict[str, Any] = {"way": way, "shot": shot, "query": query, "tasks": tasks, "slots": slots}
+        return sample(pool, split=split, seed=TEST_SEED, index=index, **words)
 
     def score(
         self,
@@ -132,12 +134,13 @@ class Stage:
         *,
         tasks: int | None = None,
         shot: int = 1,
+        slots: str = "drawn",
     ) -> pd.DataFrame:
         """Accuracies in percent of these recipes' runs under variants of their method, a row a task and step.
 
-        On as many test `tasks` as usual where None is said, of `shot` support items a class.
+        On as many test `tasks` as usual where None is said, of `shot` support items a class, labels by `slots`.
         """
-        episodes = self.episodes(tasks or self.tasks, shot=shot, like=names[0])
+        episodes = self.episodes(tasks or self.tasks, shot=shot, slots=slots, like=names[0])
 
         def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
             table = evaluate(net, theta, episodes, variants(net, method), steps=steps)
