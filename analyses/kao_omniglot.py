@@ -53,7 +53,7 @@ def pixels(stage):
     import torch
 
     from mamlprobe.data.episodes import manifest, sample
-    from mamlprobe.omniglot_arms import trainings
+    from mamlprobe.omniglot_names import trainings
     from mamlprobe.probe.pixels import nearest_pixels
 
     pool = stage.source(*trainings({"random": ""}, (1,)))

@@ -5,8 +5,9 @@ Kao et al. 2022, appendix (K11): first-order MAML in 5-way tasks of 1 and 5 shot
 and zeroed. Marks are the authors' own curves at the same updates. Cost: six models; 7 to 11 s per ten updates each.
 """
 
-from mamlprobe.omniglot_arms import draw, gap, omniglot_table, trainings
-from mamlprobe.omniglot_arms import missing as missing
+from mamlprobe.draw.published import published_marks
+from mamlprobe.omniglot_names import LATE, trainings
+from mamlprobe.omniglot_names import missing as missing
 
 ORDER = 57
 TITLE = "Omniglot: zeroing at test and in training"
@@ -19,18 +20,20 @@ PAIRS = [("zeroing", "random init"), ("zeroing", "zero-init"), ("zero-init", "ra
 
 def table(stage):
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
+    from mamlprobe.omniglot_arms import omniglot_table
+
     return omniglot_table(stage, ARMS, PAIRS)
 
 
 def figure(table):
     """The authors' four panels."""
     panels = [f"{head}, {shot}" for head in ("as trained", "zeroed") for shot in ("1 shot", "5 shots")]
-    return draw(table, {panel: panel.capitalize() for panel in panels}, lowest=60)
+    return published_marks(table, {panel: panel.capitalize() for panel in panels}, lowest=60)
 
 
 def claims(table):
     """Zeroing at test mends one shot; zeroing in training helps both."""
-    from mamlprobe.omniglot_arms import LATE
+    from mamlprobe.omniglot_arms import gap
 
     random = {"quantity": "lift", "arm": "random init"}
     kept = {"quantity": "difference", "arm": "zeroing - random init", "head": "as trained"}

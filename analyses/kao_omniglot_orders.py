@@ -8,8 +8,9 @@ six that kao_omniglot_heads shares.
 
 import pandas as pd
 
-from mamlprobe.omniglot_arms import draw, gap, omniglot_table, trainings
-from mamlprobe.omniglot_arms import missing as missing
+from mamlprobe.draw.published import published_marks
+from mamlprobe.omniglot_names import LATE, trainings
+from mamlprobe.omniglot_names import missing as missing
 
 ORDER = 59
 TITLE = "Omniglot: first and second order"
@@ -25,6 +26,8 @@ PAIRS += [("zeroing", "random init"), ("zeroing, second order", "random init, se
 
 def table(stage):
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
+    from mamlprobe.omniglot_arms import omniglot_table
+
     return omniglot_table(stage, ARMS, PAIRS)
 
 
@@ -35,12 +38,12 @@ def figure(table):
         mine = table[table["arm"].str.endswith(", second order") == second]
         parts.append(mine.assign(arm=mine["arm"].str.split(",").str[0], panel=mine["panel"] + f", {order}"))
     panels = [f"{shot}, {order}" for shot in ("5 shots", "1 shot") for order in ("first order", "second order")]
-    return draw(pd.concat(parts), {f"zeroed, {panel}": panel for panel in panels}, lowest=25)
+    return published_marks(pd.concat(parts), {f"zeroed, {panel}": panel for panel in panels}, lowest=25)
 
 
 def claims(table):
     """At one shot second order fails with a random head, and zeroing rescues it."""
-    from mamlprobe.omniglot_arms import LATE
+    from mamlprobe.omniglot_arms import gap
 
     words = {"quantity": "difference", "head": "zeroed"}
     second = "random init, second order"

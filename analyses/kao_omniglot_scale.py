@@ -5,8 +5,9 @@ before every update; accuracy after one step from a zeroed head. Settings of the
 are their own curves at the same updates. Cost: two models, six that kao_omniglot_heads shares.
 """
 
-from mamlprobe.omniglot_arms import draw, gap, omniglot_table, trainings
-from mamlprobe.omniglot_arms import missing as missing
+from mamlprobe.draw.published import published_marks
+from mamlprobe.omniglot_names import LATE, trainings
+from mamlprobe.omniglot_names import missing as missing
 
 ORDER = 58
 TITLE = "Omniglot: scale of the initial head"
@@ -20,17 +21,19 @@ PAIRS = [*zip(NAMES[1:], NAMES, strict=False), ("zeroing", "random init")]
 
 def table(stage):
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
+    from mamlprobe.omniglot_arms import omniglot_table
+
     return omniglot_table(stage, ARMS, PAIRS)
 
 
 def figure(table):
     """The authors' two panels."""
-    return draw(table, {"zeroed, 1 shot": "1 shot", "zeroed, 5 shots": "5 shots"}, lowest=60)
+    return published_marks(table, {"zeroed, 1 shot": "1 shot", "zeroed, 5 shots": "5 shots"}, lowest=60)
 
 
 def claims(table):
     """The smaller the start the better, at five shots; at one shot the arms meet in the end."""
-    from mamlprobe.omniglot_arms import LATE
+    from mamlprobe.omniglot_arms import gap
 
     words = {"quantity": "difference", "head": "zeroed"}
     found = [

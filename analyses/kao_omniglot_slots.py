@@ -8,8 +8,9 @@ does, with their curves as marks; below they are drawn as usual. Settings as in 
 
 import pandas as pd
 
-from mamlprobe.omniglot_arms import draw, gap, omniglot_table, trainings
-from mamlprobe.omniglot_arms import missing as missing
+from mamlprobe.draw.published import published_marks
+from mamlprobe.omniglot_names import missing as missing
+from mamlprobe.omniglot_names import trainings
 
 ORDER = 60
 TITLE = "Omniglot: labels tied to characters"
@@ -23,6 +24,8 @@ SHOTS = {1: "1 shot", 5: "5 shots"}
 
 def table(stage):
     """Accuracy in percent by test tasks, shot, arm, head and update, ours and published, and differences."""
+    from mamlprobe.omniglot_arms import omniglot_table
+
     tied = omniglot_table(stage, ARMS, PAIRS, experiment="memorization", slots="groups")
     drawn = omniglot_table(stage, ARMS, PAIRS, experiment="memorization")
     drawn = drawn[(drawn["whose"] == "ours") & (drawn["quantity"] != "ours - published")]
@@ -33,11 +36,15 @@ def figure(table):
     """Test tasks as the authors', then as usual: the head zeroed, as in their two panels, and as trained."""
     panels = [f"{head}, {shot}" for head in ("zeroed", "as trained") for shot in SHOTS.values()]
     titles = {panel: panel.capitalize() for panel in panels}
-    return draw(table, titles | {f"{panel}, drawn": f"{titles[panel]}, drawn" for panel in panels}, lowest=40)
+    return published_marks(
+        table, titles | {f"{panel}, drawn": f"{titles[panel]}, drawn" for panel in panels}, lowest=40
+    )
 
 
 def claims(table):
     """Zeroing in training prevents memorisation, at test it recovers much; on tied test tasks, and on usual ones."""
+    from mamlprobe.omniglot_arms import gap
+
     found = []
     for tested, shot in ((tested, shot) for tested in ("tied", "drawn") for shot in SHOTS):
         words, mine = f"{SHOTS[shot]}, test tasks {tested}", table[table["tested"] == tested]

@@ -5,31 +5,15 @@ from math import inf, nan, sqrt
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy import stats
 
 from mamlprobe.arms import KEPT, ZEROED, arm_rows, arm_table
-from mamlprobe.draw.curves import curves
+from mamlprobe.omniglot_names import SHOTS, recipe_of
 from mamlprobe.published_curves import OMNIGLOT, beside, published_curves
 from mamlprobe.runs.folder import Run
 from mamlprobe.stage import Stage, claim, only
 
 Claim = dict[str, object]
-LATE = 2000
-"""Updates from which on a run is at its end."""
-SHOTS = (1, 5)
-
-
-def missing(stage: Stage) -> str:
-    """Why there is no figure: the settings are those of one data set."""
-    sized = stage.preset == "smoke" and stage.dataset is not None
-    fits = stage.preset in ("long", "paper") and stage.dataset == OMNIGLOT
-    return "" if fits or sized else "drawn with --dataset omniglot --preset long (600 updates an arm) or paper (3,000)"
-
-
-def trainings(arms: Mapping[str, str], shots: Sequence[int] = SHOTS) -> tuple[str, ...]:
-    """The recipes of these arms."""
-    return tuple(_recipe(arm, shot) for shot in shots for arm in arms)
 
 
 def omniglot_table(
@@ -57,7 +41,7 @@ def omniglot_table(
             known = run.updates()
             return [update for update in known if update in shared or update == known[-1]]
 
-        recipes = {_recipe(arm, shot): called for arm, called in arms.items()}
+        recipes = {recipe_of(arm, shot): called for arm, called in arms.items()}
         rows = arm_rows(stage, recipes, updates=updates, shot=shot, slots=slots)
         ours = arm_table(rows, pairs)
         both = beside(pd.concat([ours, agreement(ours, theirs)]), theirs[theirs["update"] <= rows["update"].max()])
@@ -72,16 +56,6 @@ def _theirs(experiment: str, shot: int, arms: Sequence[str]) -> pd.DataFrame:
     found = pd.concat([published_curves(experiment, test_zeroing=each, **words) for each in (False, True)])
     found["arm"] = found["arm"].where(found["order"] == "FO", found["arm"] + ", second order")
     return found[found["arm"].isin(arms) & (found["update"] > 0)]
-
-
-def draw(table: pd.DataFrame, panels: Mapping[str, str], *, lowest: float) -> Figure:
-    """Curves of these panels (their titles by ``zeroed, 1 shot`` and so on) in percent from `lowest`, and published."""
-    shown = table[(table["quantity"] == "accuracy") & table["panel"].isin(list(panels))]
-    shown = shown.sort_values("panel", key=lambda column: column.map(list(panels).index), kind="stable")
-    ours, theirs = (shown[shown["whose"] == whose] for whose in ("ours", "published"))
-    titles = list(panels.values())
-    return curves(ours, x="update", hue="arm", panel="panel", reference=theirs, titles=titles, xlabel="updates",
-                  ylabel="accuracy after one step (%)", ylim=(lowest, 101.0))  # fmt: skip
 
 
 def gap(
@@ -132,7 +106,3 @@ def agreement(ours: pd.DataFrame, theirs: pd.DataFrame) -> pd.DataFrame:
         kept |= {"value": value, "low": value - half, "high": value + half, "quantity": "ours - published"}
         rows.append(kept | {"interval": "t over seeds and tasks", "source": row["source"]})
     return pd.DataFrame(rows)
-
-
-def _recipe(arm: str, shot: int) -> str:
-    return f"kao-{arm}-omniglot-5way-{shot}shot"

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mamlprobe.omniglot_arms import agreement, gap, missing, omniglot_table, trainings
+from mamlprobe.omniglot_arms import agreement, gap, omniglot_table
+from mamlprobe.omniglot_names import missing, trainings
 from mamlprobe.published import KAO_OMNIGLOT
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.experiment import Data

@@ -1,9 +1,13 @@
 """The authors' own rows of a table: told apart from ours, and drawn in panels of their own."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from mamlprobe.draw.curves import curves
 from mamlprobe.draw.style import DOTS, PALE, looks, naming, style
 from mamlprobe.draw.text import levels, need, single
 
@@ -51,3 +55,18 @@ def draw_published(ax: Axes, table: pd.DataFrame, *, hue: str, x: str = "update"
         if table[x].max() >= 10_000:
             ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         ax.set_xlabel("updates")
+
+
+def published_marks(table: pd.DataFrame, titles: Mapping[str, str], *, lowest: float) -> Figure:
+    """Our curves over updates with the authors' as marks at the same, in percent from `lowest` on.
+
+    A panel for each of the `titles`, named by the column ``panel``, a line for each ``arm``.
+
+    Raises:
+        UserError: as `split` and `curves`.
+    """
+    shown = table[(table["quantity"] == "accuracy") & table["panel"].isin(list(titles))]
+    shown = shown.sort_values("panel", key=lambda column: column.map(list(titles).index), kind="stable")
+    ours, theirs, _ = split(shown)
+    return curves(ours, x="update", hue="arm", panel="panel", reference=theirs, titles=list(titles.values()),
+                  xlabel="updates", ylabel="accuracy after one step (%)", ylim=(lowest, 101.0))  # fmt: skip
