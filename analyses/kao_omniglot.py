@@ -88,7 +88,9 @@ def figure(table) -> Figure:
 
     words = {1: "1 shot", 5: "5 shots"}
     drawn = composite([(f"Labels {a}, {words[b]}", panel(a, b)) for a in ("drawn", "tied") for b in words], cols=2)
-    caption(drawn, f"Ours - published after {end['update'].max():,} updates and one inner step; intervals of 95 %.")
+    caption(
+        drawn, f"Ours - published after {int(end['update'].max()):,} updates and one inner step; intervals of 95 %."
+    )
     return drawn
 
 
@@ -102,7 +104,9 @@ def claims(table):
     row = pd.Series(
         {"value": 100 * inside, "interval": "exact", "seeds": end["seeds"].min(), "tasks": end["tasks"].min()}
     )
-    text = f"of {len(end)} intervals of ours - published after {end['update'].max():,} updates, those that hold zero"
+    text = (
+        f"of {len(end)} intervals of ours - published after {int(end['update'].max()):,} updates, those that hold zero"
+    )
     words = {"side": "above", "bound": 80.0, "unit": "%", "source": "; ".join(end["source"].unique())}
     found = [claim("K11-K14", text, row, published=95, **words)]
     text = "nearest pixels: our test characters are as easy as the last of other orders of the alphabets"
