@@ -26,7 +26,8 @@ class Options:
     core: bool = False
     """Only the figures of the first papers (ANIL, zeroing trick): four minutes on two cores."""
     preset: Literal["smoke", "quick", "long", "paper"] = "quick"
-    """smoke: seconds, to see that all works; quick: minutes on two cores; paper: the published settings."""
+    """smoke: seconds, to see that all works; quick: minutes on two cores; long: hours, for data that are not built in;
+    paper: the published settings."""
     dataset: str | None = None
     """Another data set: glyphs, omniglot, or a folder of images."""
     seeds: int | None = None

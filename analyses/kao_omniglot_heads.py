@@ -2,7 +2,7 @@
 
 Kao et al. 2022, appendix (K11): first-order MAML in 5-way tasks of 1 and 5 shots, at the authors' settings: their net
 (strided, nothing padded), inner rate 0.4, two steps, 32 tasks an update. Accuracy after one step, the head as trained
-and zeroed. Marks are the authors' own curves at the same updates. Cost: six models; 7 to 11 s per ten updates each.
+and zeroed. Marks are the authors' own curves at the same updates. Cost: six models; 5 to 8 s per ten updates each.
 """
 
 from mamlprobe.draw.published import published_marks
