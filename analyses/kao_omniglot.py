@@ -7,7 +7,6 @@ known; ours are sorted. How much that can matter is shown by pixels: nearest nei
 the alphabets. Cost: none of its own.
 """
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -48,24 +47,13 @@ def table(stage):
 
 def pixels(stage):
     """Accuracy of nearest pixels, 5-way 1-shot, on our test characters - on the last of other orders of alphabets."""
-    from dataclasses import replace
-
-    import torch
-
     from mamlprobe.data.episodes import manifest, sample
     from mamlprobe.omniglot_names import trainings
-    from mamlprobe.probe.pixels import nearest_pixels
+    from mamlprobe.probe.pixels import nearest_pixels, other_orders
 
     pool = stage.source(*trainings({"random": ""}, (1,)))
-    words = {"split": "test", "way": 5, "shot": 1, "query": 15, "tasks": stage.tasks, "seed": 0}
-    alphabets = np.unique([name.rpartition("/")[0] for name in pool.class_names], return_inverse=True)[1]
-    own, others = sample(pool, **words), []
-    for order in range(ORDERS):
-        place = np.random.default_rng(order).permutation(alphabets.max() + 1)
-        ids = np.argsort(place[alphabets], kind="stable")
-        ids = torch.from_numpy(ids[-len(pool.splits["test"]) :])
-        others.append(nearest_pixels(sample(replace(pool, splits={"test": ids}), **words)).mean())
-    mine, others = 100 * nearest_pixels(own), 100 * torch.stack(others)
+    own = sample(pool, split="test", way=5, shot=1, query=15, tasks=stage.tasks, seed=0)
+    mine, others = 100 * nearest_pixels(own), 100 * other_orders(pool, orders=ORDERS, tasks=stage.tasks)
     value = float(mine.mean() - others.mean())
     half = 1.96 * float((mine.var() / len(mine) + others.var() / ORDERS).sqrt())
     facts = {"interval": "normal, over tasks and orders", "seeds": 1, "tasks": stage.tasks, "episodes": manifest(own)}
