@@ -1,6 +1,6 @@
 """Accuracy of a start under several methods, on the same episodes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.beside import Found, beside
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import Known, paths, tasks_at
@@ -45,6 +46,19 @@ def chunks(episodes: Episodes, size: int) -> list[Episodes]:
         Episodes(**{name: value[at : at + size] for name, value in parts.items()})
         for at in range(0, episodes.tasks, size)
     ]
+
+
+def in_chunks(work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None) -> Iterator[Found]:
+    """What the work makes of so many tasks after the others; where no number is given, of what suits the device.
+
+    Then as many threads as torch has do one of these batches each (`beside`): a number says what memory may hold.
+
+    Raises:
+        UserError: a chunk below 1.
+    """
+    if chunk is not None:
+        return map(work, chunks(episodes, chunk))
+    return beside(work, chunks(episodes, tasks_at_a_time(episodes)), episodes.support_x.device)
 
 
 def evaluate(
@@ -94,12 +108,19 @@ def query_table(
     if not variants:
         raise UserError("evaluate", "there must be at least one variant", 0, 'give {"keep": method}')
     parts: dict[str, list[Tensor]] = {label: [] for label in variants}
-    for batch in chunks(episodes, tasks_at_a_time(episodes) if chunk is None else chunk):
+    last = steps == "last"
+
+    def values(batch: Episodes) -> list[Tensor]:
         known: Known = {}
-        for label, method in variants.items():
-            values = _values(net, theta, batch, method, quantity=quantity, last=steps == "last", known=known)
-            parts[label].append(values.cpu())
-            advance(batch.tasks)
+        return [
+            _values(net, theta, batch, method, quantity=quantity, last=last, known=known).cpu()
+            for method in variants.values()
+        ]
+
+    for found in in_chunks(values, episodes, chunk):
+        for label, value in zip(variants, found, strict=True):
+            parts[label].append(value)
+            advance(len(value))
     tables, digest = [], manifest(episodes)
     for label, method in variants.items():
         grid = torch.cat(parts[label]).double().numpy()
@@ -119,12 +140,14 @@ def _values(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, last: bool, known: Known
 ) -> Tensor:
     """The quantity of every task after every test step [B, S+1], or after the last one [B, 1]."""
-    frozen = replace(method, inner=replace(method.inner, adapts=()))
-    first, _, _ = tasks_at(net, theta, episodes, frozen, stage="test", known=known)  # at step 0 nothing has moved
     tasks, path = paths(net, theta, episodes, method, stage="test", track="none", known=known)
     values = []
     for step in range(len(path) - 1 if last else 0, len(path)):
-        logits = (tasks if step else first).query_logits(path[step], step=step)
+        at = tasks
+        if step == 0:  # nothing has moved: tasks share every layer, and variants what they give
+            frozen = replace(method, inner=replace(method.inner, adapts=()))
+            at, _, _ = tasks_at(net, theta, episodes, frozen, stage="test", known=known)
+        logits = at.query_logits(path[step], step=step)
         if quantity == "accuracy":
             values.append(task_accuracies(logits, episodes.query_y))
         else:

@@ -13,7 +13,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.evaluate import chunks
 from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.outer import chunk_size, only_head
+from mamlprobe.learn.outer import held, only_head
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 
@@ -111,7 +111,7 @@ def memory_needed(
     Raises:
         UserError: a chunk below 1.
     """
-    size = chunk_size(chunk, episodes.tasks, episodes, light=only_head(net, method))
+    size = held(chunk, episodes.tasks, episodes, light=only_head(net, method))
     return gradient_need(net, [theta], [episodes], method, tasks=episodes.tasks, recompute=recompute).at(size)
 
 
@@ -130,7 +130,7 @@ def gradient_need(
     def compute(count: int) -> object:
         """For two tasks of one run, or for one task of each of two."""
         few = [chunks(each, count if runs == 1 else 1)[0] for each in episodes[: min(count, runs)]]
-        return meta_gradients(net, thetas[: len(few)], few, method, recompute=recompute)
+        return meta_gradients(net, thetas[: len(few)], few, method, chunk=count, recompute=recompute)
 
     there = tensors(*thetas, *episodes)
     return need(compute, tasks, there=there, sums=sum(value.nbytes for value in tensors(*thetas)))

@@ -9,6 +9,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
+from mamlprobe.learn.beside import beside, threads_for
 from mamlprobe.learn.contrastive import contrastive
 from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
 from mamlprobe.learn.implicit import implicit
@@ -64,8 +65,8 @@ def meta_gradient(
     "contrastive" the chosen terms of the gradient after one step of the head. What ``outer.trains`` does not select has
     a gradient of zero.
 
-    `chunk` tasks are held in memory at a time, None for what suits the device: all on a GPU, and on a CPU no more than
-    make it faster (`tasks_at_a_time`); `recompute` computes every inner step a second time
+    `chunk` tasks are held in memory at a time, None for what suits the device: all on a GPU, and on a CPU as many as
+    make it faster (`tasks_at_a_time`) in each of torch's threads. `recompute` computes every inner step a second time
     instead of keeping its graph: memory does not grow with the number of steps. Both change the last digits only.
 
     Raises:
@@ -102,8 +103,12 @@ def summed(
     gradients: Params = {}
     told: list[Params] = []
     owners: Sequence[Tensor | None] = [None] * episodes.tasks if owner is None else torch.split(owner, size)
-    for part, own in zip(chunks(episodes, size), owners, strict=False):
-        found, seen = _told(*route(net, live, part, method, mean_over=mean_over, owner=own))
+    parts = list(zip(chunks(episodes, size), owners, strict=False))
+
+    def work(part: tuple[Episodes, Tensor | None]) -> tuple[Params, Params]:
+        return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
+
+    for found, seen in map(work, parts) if chunk else beside(work, parts, episodes.support_x.device):
         for name in list(found):
             gradients[name] = gradients[name] + found.pop(name) if name in gradients else found.pop(name)
         told.append(seen)
@@ -129,6 +134,16 @@ def chunk_size(chunk: int | None, tasks: int, episodes: Episodes | None = None, 
     if chunk is None and episodes is not None and episodes.support_x.device.type == "cpu":
         chunk = tasks_at_a_time(episodes) * (4 if light else 1)
     return min(chunk or tasks, tasks)
+
+
+def held(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool) -> int:
+    """The number of tasks in memory at the same time: of such chunks in all threads.
+
+    Raises:
+        UserError: a chunk below 1.
+    """
+    size = chunk_size(chunk, tasks, episodes, light=light)
+    return size if chunk else min(size * threads_for(-(-tasks // size), episodes.support_x.device), tasks)
 
 
 def only_head(net: Net, method: Method) -> bool:

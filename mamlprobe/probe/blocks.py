@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
+from mamlprobe.learn.evaluate import in_chunks
 from mamlprobe.learn.losses import task_accuracies
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.readout import cosine_attention
@@ -33,10 +33,9 @@ def class_blocks(
         UserError: a chunk below 1.
     """
     tables, first = [], 0
-    for batch in chunks(episodes, tasks_at_a_time(episodes) if chunk is None else chunk):
-        rows = _blocks(net, theta, batch, method)
+    for rows in in_chunks(lambda batch: _blocks(net, theta, batch, method), episodes, chunk):
         tables.append(rows.assign(task=rows["task"] + first))
-        first += batch.tasks
+        first += rows["task"].nunique()
     return pd.concat(tables, ignore_index=True).assign(norm=method.norm.statistics, episodes=manifest(episodes))
 
 

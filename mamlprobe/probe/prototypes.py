@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
+from mamlprobe.learn.evaluate import in_chunks
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.readout import centres, squared_distances
 from mamlprobe.learn.tasks import paths
@@ -79,10 +79,7 @@ def prototype_table(net: Net, theta: Theta, episodes: Episodes, method: Method) 
     """
     _possible(net, theta, episodes, method)
     exact = theta.to(dtype=torch.float64)
-    parts = [
-        _numbers(net, exact, part.to(dtype=torch.float64), method)
-        for part in chunks(episodes, tasks_at_a_time(episodes))
-    ]
+    parts = list(in_chunks(lambda part: _numbers(net, exact, part.to(dtype=torch.float64), method), episodes, None))
     tables = []
     for words in parts[0]:
         keys = dict(zip(("variant", "classifier", "quantity"), words, strict=True))

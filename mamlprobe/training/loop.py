@@ -13,7 +13,7 @@ from mamlprobe.data.load import load_pool
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import Source, load_source
 from mamlprobe.learn.joint import meta_gradients
-from mamlprobe.learn.outer import chunk_size
+from mamlprobe.learn.outer import chunk_size, held, only_head
 from mamlprobe.learn.schedules import resolve, scheduled
 from mamlprobe.nets.compiled import compiler, kernels, prepare
 from mamlprobe.runs.experiment import Data, Experiment, run_name
@@ -196,7 +196,8 @@ def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: 
     index, pool = first.update, first.pool
     episodes = [training_tasks(pool, each.experiment, index=index) for each in group]
     thetas = [each.learner.theta for each in group]
-    size = chunk_size(how["chunk"], experiment.tasks * len(group), episodes[0])
+    light = only_head(first.net, experiment.method)
+    size = held(how["chunk"], experiment.tasks * len(group), episodes[0], light=light)
     with enough(size, recompute=how["recompute"]), first.precise():
         if replays is not None:
             replays.take(group, episodes)

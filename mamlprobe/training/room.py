@@ -10,7 +10,7 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.memory import Need, gradient_need
-from mamlprobe.learn.outer import chunk_size, only_head
+from mamlprobe.learn.outer import held, only_head
 from mamlprobe.training.labels import training_tasks
 from mamlprobe.training.progress import say
 from mamlprobe.training.session import Session
@@ -55,7 +55,7 @@ def look(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> 
     tasks = experiment.tasks * len(sessions)
     few = min(experiment.tasks, 2)
     episodes = [training_tasks(each.pool, each.experiment, tasks=few) for each in sessions[:2]]
-    size = chunk_size(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method))
+    size = held(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method))
     thetas = [each.learner.theta for each in sessions]
 
     def need(again: bool) -> Need:

@@ -51,13 +51,13 @@ void direct(const T* const* x, const T* const* w, int pairs, T* y, const Windows
         for (Int c = 0; c < m.in; c++)
           for (Int t = 0; t < taps; t++) u[n * size + (t * m.in + c) * wide + k] = from[(k * m.in + c) * taps + t];
     }
-    std::vector<T> patch(BLOCK * taps * m.in), out(BLOCK * wide);
+    const auto patch = room<T>(BLOCK * taps * m.in), out = room<T>(BLOCK * wide);
 #pragma omp for schedule(static)
     for (Int n = 0; n < m.tasks * blocks; n++) {
       const Int task = n / blocks, first = n % blocks * BLOCK, count = std::min<Int>(BLOCK, all - first);
       for (int p = 0; p < pairs; p++) {
-        gather_patches(x[p] + task * m.in_task, patch.data(), s, first, count);
-        product(patch.data(), taps * m.in, Int(1), &u[(p * m.tasks + task) * size], out.data(), count, wide, taps * m.in,
+        gather_patches(x[p] + task * m.in_task, patch.get(), s, first, count);
+        product(patch.get(), taps * m.in, Int(1), &u[(p * m.tasks + task) * size], out.get(), count, wide, taps * m.in,
                 p > 0);
       }
       for (Int q = 0; q < count; q++)
@@ -80,7 +80,7 @@ void direct_input(const T* gy, const T* w, T* gx, const Windows& s, int threads)
     for (Int n = 0; n < m.tasks * m.out; n++)
       for (Int c = 0; c < m.in; c++)
         for (Int t = 0; t < taps; t++) u[n * wide + t * m.in + c] = w[(n * m.in + c) * taps + t];
-    std::vector<T> out(BLOCK * wide);
+    const auto out = room<T>(BLOCK * wide);
 #pragma omp for schedule(static)
     for (Int n = 0; n < m.tasks * m.rows; n++) {
       const Int task = n / m.rows, row = n % m.rows;
@@ -89,7 +89,7 @@ void direct_input(const T* gy, const T* w, T* gx, const Windows& s, int threads)
       for (Int first = 0; first < s.places(); first += BLOCK) {
         const Int count = std::min<Int>(BLOCK, s.places() - first);
         product(gy + task * m.out_task + (row * s.places() + first) * m.out_pixel, m.out_pixel, Int(1),
-                &u[task * size], out.data(), count, wide, m.out, false);
+                &u[task * size], out.get(), count, wide, m.out, false);
         for (Int q = 0; q < count; q++)
           inside(s, first + q, [&](Int t, Int at) {
             const T* part = &out[q * wide + t * m.in];
@@ -108,19 +108,21 @@ void direct_weight(const T* x, const T* gy, T* gw, const Windows& s, int threads
   const Int taps = s.taps();
   const Int wide = up(m.out, 2 * Vector<T>::lanes), size = taps * m.in * wide, all = m.rows * s.places(),
             blocks = (all + BLOCK - 1) / BLOCK, parts = std::max<Int>(1, std::min(blocks, 16 / m.tasks));
-  std::vector<T> sums(size * m.tasks * parts, T(0));
+  const auto sums = room<T>(size * m.tasks * parts);
 #pragma omp parallel num_threads(threads)
   {
-    std::vector<T> patch(BLOCK * taps * m.in), slopes(BLOCK * wide, T(0));
+    const auto patch = room<T>(BLOCK * taps * m.in);
+    std::vector<T> slopes(BLOCK * wide, T(0));
 #pragma omp for schedule(static)
     for (Int n = 0; n < m.tasks * parts; n++) {
       const Int task = n / parts, part = n % parts;
-      for (Int b = blocks * part / parts; b < blocks * (part + 1) / parts; b++) {
+      const Int begin = blocks * part / parts;
+      for (Int b = begin; b < blocks * (part + 1) / parts; b++) {
         const Int first = b * BLOCK, count = std::min<Int>(BLOCK, all - first);
-        gather_patches(x + task * m.in_task, patch.data(), s, first, count);
+        gather_patches(x + task * m.in_task, patch.get(), s, first, count);
         for (Int q = 0; q < count; q++)
           std::memcpy(&slopes[q * wide], gy + task * m.out_task + (first + q) * m.out_pixel, m.out * sizeof(T));
-        product(patch.data(), Int(1), taps * m.in, slopes.data(), &sums[n * size], taps * m.in, wide, count, true);
+        product(patch.get(), Int(1), taps * m.in, slopes.data(), &sums[n * size], taps * m.in, wide, count, b > begin);
       }
     }
 #pragma omp for schedule(static)

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <vector>
 
 typedef int64_t Int;
@@ -38,6 +39,12 @@ inline V load(const T* from) {
 template <class V, class T>
 inline void store(T* to, const V& v) {
   std::memcpy(to, &v, sizeof v);
+}
+
+// Room for values that are written before they are read: unlike a vector, it is not filled with zeros first.
+template <class T>
+std::unique_ptr<T[]> room(Int count) {
+  return std::unique_ptr<T[]>(new T[count]);
 }
 
 // Calls body(V, channel) for whole vectors of channels, then for the rest one by one.

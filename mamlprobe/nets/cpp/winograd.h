@@ -171,18 +171,19 @@ template <class T>
 void winograd(const T* const* x, const T* const* w, int pairs, T* y, const Maps& s, bool turned, int threads) {
   const Int wide = up(s.out, 2 * Vector<T>::lanes), size = 16 * s.in * wide, tiles = s.tiles(),
             blocks = (tiles + BLOCK - 1) / BLOCK;
-  std::vector<T> u(size * s.tasks * pairs), zeros(s.in, T(0));
+  const std::vector<T> zeros(s.in, T(0));
+  const auto u = room<T>(size * s.tasks * pairs);
 #pragma omp parallel num_threads(threads)
   {
 #pragma omp for schedule(static)
     for (Int n = 0; n < s.tasks * pairs; n++)
       weights(w[n / s.tasks] + n % s.tasks * s.in * s.out * 9, &u[n * size], s.in, s.out, wide, turned);
-    std::vector<T> v(16 * (BLOCK * s.in + APART)), m(16 * (BLOCK * wide + APART));
+    const auto v = room<T>(16 * (BLOCK * s.in + APART)), m = room<T>(16 * (BLOCK * wide + APART));
 #pragma omp for schedule(static)
     for (Int n = 0; n < s.tasks * blocks; n++) {
       const Int task = n / blocks, first = n % blocks * BLOCK, count = std::min<Int>(BLOCK, tiles - first);
       for (int p = 0; p < pairs; p++) {
-        inputs(x[p] + task * s.in_task, v.data(), s, first, count, zeros.data());
+        inputs(x[p] + task * s.in_task, v.get(), s, first, count, zeros.data());
         for (int k = 0; k < 16; k++)
           product(&v[k * (BLOCK * s.in + APART)], s.in, Int(1), &u[(p * s.tasks + task) * size + k * s.in * wide],
                   &m[k * (BLOCK * wide + APART)], up(count, 4), wide, s.in, p > 0);
@@ -215,20 +216,23 @@ template <class T>
 void winograd_weight(const T* x, const T* gy, T* gw, const Maps& s, int threads) {
   const Int wide = up(s.out, 2 * Vector<T>::lanes), size = 16 * s.in * wide, tiles = s.tiles(),
             blocks = (tiles + BLOCK - 1) / BLOCK, parts = std::max<Int>(1, std::min(blocks, 16 / s.tasks));
-  std::vector<T> sums(size * s.tasks * parts, T(0)), zeros(std::max(s.in, s.out), T(0));
+  const std::vector<T> zeros(std::max(s.in, s.out), T(0));
+  const auto sums = room<T>(size * s.tasks * parts);
 #pragma omp parallel num_threads(threads)
   {
-    std::vector<T> v(16 * (BLOCK * s.in + APART)), m(16 * (BLOCK * wide + APART), T(0));
+    const auto v = room<T>(16 * (BLOCK * s.in + APART)), m = room<T>(16 * (BLOCK * wide + APART));
+    if (wide > s.out) std::fill(m.get(), m.get() + 16 * (BLOCK * wide + APART), T(0));  // columns that stay empty
 #pragma omp for schedule(static)
     for (Int n = 0; n < s.tasks * parts; n++) {
       const Int task = n / parts, part = n % parts;
-      for (Int b = blocks * part / parts; b < blocks * (part + 1) / parts; b++) {
+      const Int begin = blocks * part / parts;
+      for (Int b = begin; b < blocks * (part + 1) / parts; b++) {
         const Int first = b * BLOCK, count = std::min<Int>(BLOCK, tiles - first);
-        inputs(x + task * s.in_task, v.data(), s, first, count, zeros.data());
-        outputs(gy + task * s.out_task, m.data(), s, wide, first, count, zeros.data());
+        inputs(x + task * s.in_task, v.get(), s, first, count, zeros.data());
+        outputs(gy + task * s.out_task, m.get(), s, wide, first, count, zeros.data());
         for (int k = 0; k < 16; k++)
           product(&v[k * (BLOCK * s.in + APART)], Int(1), s.in, &m[k * (BLOCK * wide + APART)], &sums[n * size + k * s.in * wide], s.in,
-                  wide, count, true);
+                  wide, count, b > begin);
       }
     }
 #pragma omp for schedule(static)
