@@ -15,7 +15,7 @@ from benchmarks.parts import PARTS, chosen
 from benchmarks.peer import check
 from benchmarks.table import load, origin, printed, save, show, table_of
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.compiled import prepare
+from mamlprobe.native.compiled import prepare
 
 EXAMPLE = "example: python -m benchmarks --works A --methods anil --rounds 3 --learn2learn ../learn2learn-0.2.0"
 

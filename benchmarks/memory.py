@@ -18,7 +18,7 @@ from benchmarks.arms import ARMS, OURS, REFERENCES
 from benchmarks.cases import Case, Iteration, Missing, Row
 from benchmarks.options import Options
 from benchmarks.works import WORKS
-from mamlprobe.nets.compiled import prepare
+from mamlprobe.native.compiled import prepare
 
 SWEPT = ("B", "tiny")
 """Works whose memory is also measured over the number of inner steps."""

@@ -21,7 +21,7 @@ from benchmarks.options import words
 from benchmarks.works import METHODS, WORKS, Work, episodes
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.nets.compiled import prepare
+from mamlprobe.native.compiled import prepare
 from mamlprobe.nets.conv4 import Conv4
 from mamlprobe.nets.params import Params
 from mamlprobe.runs.environment import environment

@@ -21,7 +21,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.data.pool import Pool
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.nets.compiled import prepare
+from mamlprobe.native.compiled import prepare
 from mamlprobe.training.graphs import WARM, Iteration, Replayed
 from mamlprobe.training.loop import pick_device
 from mamlprobe.training.precision import PRECISIONS, check, precision

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mamlprobe.learn.tasks import adapt_tasks
     from mamlprobe.learn.theta import Theta, init
     from mamlprobe.measure import cca, cka, pwcca, svcca
+    from mamlprobe.native.compiled import prepare
     from mamlprobe.nets.build import NetSpec
-    from mamlprobe.nets.compiled import prepare
     from mamlprobe.nets.conv4 import conv4
     from mamlprobe.nets.mlp import mlp
     from mamlprobe.nets.wrap import wrap
@@ -60,7 +60,7 @@ _HOMES = {
     "learn.theta": "Theta init",
     "measure": "cca cka pwcca svcca",
     "nets.build": "NetSpec",
-    "nets.compiled": "prepare",
+    "native.compiled": "prepare",
     "nets.conv4": "conv4",
     "nets.mlp": "mlp",
     "nets.wrap": "wrap",

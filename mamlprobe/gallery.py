@@ -20,7 +20,7 @@ import mamlprobe
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.draw.files import save
 from mamlprobe.draw.page import Section, page
-from mamlprobe.nets.compiled import prepare
+from mamlprobe.native.compiled import prepare
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
 from mamlprobe.stage import Stage

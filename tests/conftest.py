@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.nets import compiled
+from mamlprobe.native import compiled
 from tests.tiny import SMALL, write_images
 
 torch.set_num_threads(1)

@@ -15,25 +15,26 @@ PACKAGE = {name: path for name, path in FILES.items() if name.startswith("mamlpr
 
 FLOORS = {  # folder: what it may import of the package beside itself
     "base": (),
-    "data": ("base",),
-    "nets": ("base",),
-    "measure": ("base",),
+    "native": ("base",),
+    "data": ("base", "native"),
+    "nets": ("base", "native"),
+    "measure": ("base", "native"),
     "draw": ("base",),
     "learn": ("base", "nets.params", "data.episodes"),
     "probe": ("base", "data", "nets", "measure", "learn"),
     "rl": ("base", "data", "nets", "measure", "learn"),
-    "runs": ("base", "data", "nets", "learn"),
-    "training": ("base", "data", "nets", "learn", "runs"),
+    "runs": ("base", "native", "data", "nets", "learn"),
+    "training": ("base", "native", "data", "nets", "learn", "runs"),
 }
 """Folders and modules that are not named stand on the top floor and may import everything but an analysis."""
 
 STANDARD = {"numpy", "pandas"}
 """The base needs no more than the standard library and these; `base/streams.py` may have torch, `cache.py` pooch."""
 
-SILENT = {"base", "nets", "measure", "draw", "learn", "probe", "rl"}
+SILENT = {"base", "native", "nets", "measure", "draw", "learn", "probe", "rl"}
 """Floors that open no files."""
 
-WRITERS = {"mamlprobe/draw/files.py", "mamlprobe/nets/compiled.py"}
+WRITERS = {"mamlprobe/draw/files.py", "mamlprobe/native/compiled.py"}
 """The exceptions: a figure is saved where its bytes are made, and compiled kernels are kept."""
 
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "read_csv", "to_csv", "mkdir", "unlink"}

@@ -17,7 +17,7 @@ from mamlprobe.commands.tables import accuracies, headline, keep, kept, ready, s
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.compiled import prepare
+from mamlprobe.native.compiled import prepare
 from mamlprobe.report import report
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.foreign import import_kao, import_state_dict, write_run

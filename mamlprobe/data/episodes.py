@@ -200,9 +200,7 @@ def take(pool: Pool, classes: Tensor, items: Tensor, *, shot: int) -> Episodes:
     flat = items + pool.images.shape[1] * classes[:, :, None]
     sets = {"support": slice(shot), "query": slice(shot, each)}
     rows = torch.cat([flat[:, :, part].flatten() for part in sets.values()])
-    inputs = pool.floats(pool.images.flatten(0, 1).index_select(0, rows)).split(
-        [tasks * way * shot, tasks * way * (each - shot)]
-    )
+    inputs = pool.rows(rows).split([tasks * way * shot, tasks * way * (each - shot)])
     labels = torch.arange(way, device=pool.device)[:, None]
     parts: dict[str, Tensor] = {"class_ids": classes}
     for (name, part), x in zip(sets.items(), inputs, strict=True):

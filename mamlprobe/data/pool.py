@@ -1,5 +1,6 @@
 """A data set as one array of bytes `[class, item, C, H, W]`, and the file it is kept in."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.native.compiled import call, kernels
 
 FORMAT = 1
 """Number of the layout that `save_pool` writes."""
@@ -73,10 +75,27 @@ class Pool:
         images: ``[..., C, H, W]`` uint8.
         """
         scaled = images.to(torch.float32).div_(255)
-        if all(value == 0 for value in self.mean) and all(value == 1 for value in self.std):
+        if self._plain:
             return scaled
         mean, std = self._levels
         return (scaled - mean) / std
+
+    def rows(self, places: Tensor) -> Tensor:
+        """`floats` of the images at these places [R], counted through all items of all classes: [R, C, H, W]."""
+        images = self.images.flatten(0, 1)
+        if self.device.type == "cpu" and kernels() is not None and _within(places, len(images)):
+            out = torch.empty(len(places), *self.image_shape)
+            channels, height, width = self.image_shape
+            levels = None if self._plain else torch.cat([level.flatten() for level in self._levels])
+            numbers = [ctypes.c_int64(n) for n in (len(places), channels, height * width, torch.get_num_threads())]
+            call("pixels", [out, images, places.contiguous(), levels], numbers)
+            return out
+        return self.floats(images.index_select(0, places))
+
+    @property
+    def _plain(self) -> bool:
+        """Whether mean and std change nothing."""
+        return all(value == 0 for value in self.mean) and all(value == 1 for value in self.std)
 
     @cached_property
     def _levels(self) -> tuple[Tensor, Tensor]:
@@ -139,6 +158,11 @@ class Pool:
             for name, ids in self.splits.items()
         ]
         return pd.DataFrame(rows)
+
+
+def _within(places: Tensor, count: int) -> bool:
+    """Whether there is a row at every one of these places; torch's own operation tells who asks for others."""
+    return not len(places) or (int(places.min()) >= 0 and int(places.max()) < count)
 
 
 def _faults(pool: Pool) -> Iterator[tuple[str, object]]:

@@ -3,13 +3,13 @@
 Every row becomes [x, y, |x|^2, |y|^2, 1] of the shifted x and y, and the inner products of these columns are summed.
 They hold all that is needed, since to move the origin from the shift to the mean is a linear map of them.
 
-Products are taken in float32 over 512 rows, 8 of them summed, and the sums added in float64. As every step of a sum
-rounds by u / 3 or so of what it has (u = 2^-24), this is off by u / 3 sqrt((512 + 8^2) 512 / R) where the steps err
+Products are taken in float32 over 512 rows, at most 8 such sums summed, and these added in float64. As every step of a
+sum rounds by u / 3 or so of what it has (u = 2^-24), this is off by u / 3 sqrt((512 + 8^2) 512 / R) where the steps err
 independently, and by some u / 2 more where rows come again and again (blank inputs). Squares of few digits would all
-round one way: they are summed apart, in short sums. An error of channel i is magnified by its variance inflation
-v_i = S_ii (C^+)_ii, S taken about the shift and C about the mean: the scales of channels have no part in it, collinear
-channels and a shift far from the mean do. Independent errors move the mean of r correlations by |v|_2 / r of theirs,
-others by |v|_1 / r. Where the sum passes `_ERROR`, the products are taken again in float64.
+round one way: they are summed apart, in short sums or in float64. An error of channel i is magnified by its variance
+inflation v_i = S_ii (C^+)_ii, S taken about the shift and C about the mean: the scales of channels have no part in it,
+collinear channels and a shift far from the mean do. Independent errors move the mean of r correlations by |v|_2 / r of
+theirs, others by |v|_1 / r. Where the sum passes `_ERROR`, the products are taken again in float64.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,13 +22,11 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.cca import cca, pwcca, svcca
 from mamlprobe.measure.cka import Norms, alignment
+from mamlprobe.measure.products import PIECE, PIECES, Products
 from mamlprobe.measure.spectrum import TOLERANCE, Rows, Spectrum, eigen, own, same_rows, spectrum_of
 
 Pair = tuple[Rows, Rows]
 Batches = Callable[[], Iterable[Pair]]
-
-_PIECE, _PIECES, _STRIP, _SHORT = 512, 8, 64, 32
-"""Rows of a product; products at a time (4,096 rows stay in a cache); columns of a block of it; rows of a short sum."""
 
 _ERROR, _SMALLEST, _RANGE = 1e-6, 1e-9, 2.0**40
 """Largest error of a mean correlation to be expected of rounding; smallest eigenvalue ratio whose direction is sound in
@@ -118,13 +116,13 @@ def stream(source: Pair | Batches) -> Covariances:
 
 def _one_pass(batches: Iterable[Pair], products: torch.dtype) -> Covariances | None:
     """The covariances by products of this type; None where float32 products are, or turn out to be, too coarse."""
-    sums: _Sums | None = None
+    sums: Products | None = None
     for pair in batches:
         _, f, g = same_rows("stream", *pair)
         x, y = _tensor("x", pair[0]), _tensor("y", pair[1])
         if products is torch.float32 and not (_fits(x) and _fits(y)):
             return None
-        sums = sums or _Sums(f, g, products, x.device)
+        sums = sums or Products(f, g, products, x.device)
         if (f, g) != (sums.f, sums.g):
             got, advice = f"F = {f}, G = {g} after F = {sums.f}, G = {sums.g}", "stream one layer at a time"
             raise UserError("stream", "all batches must have the same features", got, advice)
@@ -151,88 +149,10 @@ def _fits(x: Tensor) -> bool:
     return (setting.fp32_precision if setting else torch.get_float32_matmul_precision()) in ("none", "ieee", "highest")
 
 
-class _Sums:
-    """The inner products of the columns [x, y, |x|^2, |y|^2, 1] of shifted rows.
-
-    Rows are gathered until a chunk is full, so how they were cut into batches has no part in the result.
-    """
-
-    def __init__(self, f: int, g: int, products: torch.dtype, device: torch.device) -> None:
-        width = f + g + 3
-        self.f, self.g, self.products, self.filled = f, g, products, 0
-        self.x, self.y, self.sides = slice(0, f), slice(f, f + g), slice(0, f + g)
-        self.shift = torch.zeros(0)
-        self.chunk = torch.empty(_PIECES * _PIECE, width, dtype=products, device=device)
-        self.chunk[:, -1] = 1
-        self.squared = torch.empty(_PIECES * _PIECE, f + g, dtype=products, device=device)
-        self.squares = torch.zeros(f + g, dtype=torch.float64, device=device)
-        self.total = torch.zeros(width, width, dtype=torch.float64, device=device)
-        self.blocks = []
-        z = self.chunk.view(_PIECES, _PIECE, width)
-        for j in range(0, width, _STRIP):
-            left, right, into = z[:, :, j:].mT, z[:, :, j : j + _STRIP], self.total[j:, j : j + _STRIP]
-            self.blocks.append((left, right, torch.empty(_PIECES, *into.shape, dtype=products, device=device), into))
-
-    def add(self, x: Tensor, y: Tensor) -> None:
-        """Takes rows in, and multiplies whenever the chunk is full."""
-        start = 0
-        while start < len(x):
-            stop = min(len(x), start + len(self.chunk) - self.filled)
-            into = self.chunk[self.filled : self.filled + stop - start]
-            for columns, rows in ((self.x, x[start:stop]), (self.y, y[start:stop])):
-                if len(self.shift):
-                    torch.sub(rows, self.shift[columns], out=into[:, columns])
-                else:
-                    into[:, columns] = rows
-            self.filled, start = self.filled + stop - start, stop
-            if self.filled == len(self.chunk):
-                self.multiply()
-
-    def multiply(self) -> None:
-        """Empties the chunk into the lower triangle of the total."""
-        if not len(self.shift):
-            self.shift = _shift(self.chunk[: self.filled : _PIECES, self.sides])
-            self.chunk[: self.filled, self.sides] -= self.shift
-        self.chunk[self.filled :] = 0
-        torch.square(self.chunk[:, self.sides], out=self.squared)
-        for k, columns in ((-3, self.x), (-2, self.y)):
-            torch.sum(self.squared[:, columns], 1, out=self.chunk[:, k])
-        self.squares += self.squared.view(-1, _SHORT, self.squared.shape[1]).sum(1).sum(0, dtype=torch.float64)
-        pieces = -(-self.filled // _PIECE)
-        for left, right, block, into in self.blocks:
-            into += torch.bmm(left[:pieces], right[:pieces], out=block[:pieces]).sum(0)
-        self.filled = 0
-
-    def finish(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Products about the shift and about the mean, and the mean: |x - d|^2 = |x|^2 - 2 d.x + |d|^2 is linear."""
-        if self.filled:
-            self.multiply()
-        about = self.total.tril() + self.total.tril(-1).T
-        about.diagonal()[self.sides] = self.squares
-        d = about[-1, self.sides] / about[-1, -1]
-        move = torch.eye(len(about)).to(about)
-        move[-1, self.sides] = -d
-        for k, columns in ((-3, self.x), (-2, self.y)):
-            move[columns, k], move[-1, k] = -2 * d[columns], d[columns].square().sum()
-        return about, move.T @ about @ move, d + self.shift
-
-
-def _shift(rows: Tensor) -> Tensor:
-    """About the mean of `rows` [r, K], and exactly the value of a constant column.
-
-    Rounded to a power of two near a sixteenth of the spread: the zeros of a ReLU become short numbers, whose products
-    add up exactly, while a long number that comes again and again rounds the same way in each step.
-    """
-    std, mean = torch.std_mean(rows - rows[0], 0, correction=0)
-    unit = std.log2().floor().exp2() / 16
-    mean += rows[0]
-    return torch.where(unit > 0, (mean / unit).round() * unit, mean)
-
-
-def _covariances(sums: _Sums) -> Covariances | None:
+def _covariances(sums: Products) -> Covariances | None:
     """The result, or None where float32 products were too coarse for it."""
     about, centred, mean = sums.finish()
-    coarse = sums.products is torch.float32
+    coarse = sums.kind is torch.float32
     if not bool(centred.isfinite().all()):
         advice = "look for the update where the net diverged"
         if not coarse:
@@ -253,7 +173,7 @@ def _covariances(sums: _Sums) -> Covariances | None:
         xy=xy / scale,
         yy=yy / scale,
         norms=(kxy, kxx, kyy, kx, ky),
-        products=sums.products,
+        products=sums.kind,
         spectra=spectra,
     )
 
@@ -273,11 +193,11 @@ class _Streamed(Spectrum):
         return self.rows, self.V.shape[0]
 
 
-def _spectra(about: Tensor, centred: Tensor, rows: int, sums: _Sums) -> tuple[Spectrum, Spectrum] | None:
+def _spectra(about: Tensor, centred: Tensor, rows: int, sums: Products) -> tuple[Spectrum, Spectrum] | None:
     """Directions of x and y where products about the shift and about the mean are good enough for them."""
     squares, cross = about.diagonal(), centred[sums.x, sums.y]
-    x = _streamed(centred[sums.x, sums.x], squares[sums.x], rows, torch.eye(sums.f).to(cross), sums.products)
-    y = _streamed(centred[sums.y, sums.y], squares[sums.y], rows, cross, sums.products)
+    x = _streamed(centred[sums.x, sums.x], squares[sums.x], rows, torch.eye(sums.f).to(cross), sums.kind)
+    y = _streamed(centred[sums.y, sums.y], squares[sums.y], rows, cross, sums.kind)
     if x is None or y is None:
         return None
     one = torch.linalg.svdvals(x.mix.T @ cross @ y.mix) <= 1 + 1e-6
@@ -291,6 +211,6 @@ def _streamed(inner: Tensor, squares: Tensor, rows: int, base: Tensor, products:
         return None
     s, V, energy = found
     v, u = squares * (V / s).square().sum(1), torch.finfo(products).eps / 2
-    independent = u / 3 * ((_PIECE + _PIECES**2) * _PIECE / rows) ** 0.5
+    independent = u / 3 * ((PIECE + PIECES**2) * PIECE / rows) ** 0.5
     error = float(independent * v.norm() + u / 2 * v.sum()) / max(len(s), 1)
     return _Streamed(base=base, mix=V / s, s=s, V=V, energy=energy, rows=rows, error=error)

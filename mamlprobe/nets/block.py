@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from mamlprobe.native.compiled import ENDS, ready
 from mamlprobe.nets import cells, kernels
 from mamlprobe.nets.cells import Kind
-from mamlprobe.nets.compiled import ENDS, ready
 from mamlprobe.nets.convolution import Conv, FirstConv, Gradients, compiled_images, last
 from mamlprobe.nets.kernels import First
 from mamlprobe.nets.norm import enough

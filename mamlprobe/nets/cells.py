@@ -23,9 +23,10 @@ d scale q, nothing for the shift, and for s
         - (r / n) (hscale d shift - scale r (d shift q + d scale mean h))
         - (r / n) u (hscale d scale - 2 scale r d scale q + scale r E).
 
-Each pass over the maps is one operation that torch has for channels innermost, on a CPU as on a GPU. ``cpp/cells.h`` is
-the same for a CPU, in fewer passes; there activities within 256 roundings of the channel's deviation count as equal,
-since equal sums of products come out rounded otherwise at another place. Sums over groups are left to the caller.
+Each pass over the maps is one operation that torch has for channels innermost, on a CPU as on a GPU. The kernels of
+``native/cpp/cells.h`` are the same for a CPU, in fewer passes; there activities within 256 roundings of the channel's
+deviation count as equal, since equal sums of products come out rounded otherwise at another place. Sums over groups are
+left to the caller.
 """
 
 from typing import NamedTuple

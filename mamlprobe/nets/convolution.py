@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.native.compiled import ready
 from mamlprobe.nets import kernels
 from mamlprobe.nets.cells import planes
-from mamlprobe.nets.compiled import ready
 from mamlprobe.nets.window import Window
 
 Gradients = tuple[Tensor | None, ...]

@@ -1,21 +1,14 @@
-"""`cells`, the convolutions and the first block by the compiled kernels; see ``cpp``."""
+"""`cells`, the convolutions and the first block by the compiled kernels; see ``native/cpp``."""
 
 import ctypes
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from mamlprobe.native.compiled import call
 from mamlprobe.nets.cells import EPS, Kind
-from mamlprobe.nets.compiled import ENDS, kernels
 from mamlprobe.nets.window import Window
-
-
-def _call(name: str, tensors: Sequence[Tensor | None], numbers: Sequence[object]) -> None:
-    like = next(x for x in tensors if x is not None)
-    pointers = [ctypes.c_void_p(None if x is None else x.data_ptr()) for x in tensors]
-    getattr(kernels(), f"{name}_{ENDS[like.dtype]}")(*pointers, *numbers)
 
 
 def _tail(y: Tensor, scale: Tensor, kind: Kind) -> list[ctypes.c_int64]:
@@ -33,7 +26,7 @@ def forward(y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind) -
         y.new_empty(groups, channels),
         y.new_empty(groups, channels, dtype=torch.float64),
     )
-    _call("forward", [y, bias, scale, shift, out, mean, rstd, var], [ctypes.c_double(EPS), *_tail(y, scale, kind)])
+    call("forward", [y, bias, scale, shift, out, mean, rstd, var], [ctypes.c_double(EPS), *_tail(y, scale, kind)])
     return out, mean, rstd, var.to(y.dtype)
 
 
@@ -43,7 +36,7 @@ def backward(
     """`cells.backward`; all contiguous."""
     gy, gbias = torch.empty_like(y), torch.zeros_like(mean)
     gscale, gshift = torch.empty_like(mean), torch.empty_like(mean)
-    _call("backward", [gp, y, bias, scale, shift, mean, rstd, gy, gbias, gscale, gshift], _tail(y, scale, kind))
+    call("backward", [gp, y, bias, scale, shift, mean, rstd, gy, gbias, gscale, gshift], _tail(y, scale, kind))
     return gy, gbias, gscale, gshift
 
 
@@ -66,7 +59,7 @@ def twice(
     """`cells.twice`; all contiguous."""
     given = [gp, y, bias, scale, shift, mean, rstd, gscale, gshift, hy, hbias, hscale, hshift]
     made = [torch.empty_like(gp), torch.empty_like(y), torch.zeros_like(mean), torch.empty_like(mean)]
-    _call("twice", [*given, *made], _tail(y, scale, kind))
+    call("twice", [*given, *made], _tail(y, scale, kind))
     return made[0], made[1], made[2], made[3]
 
 
@@ -97,7 +90,7 @@ def first_conv(x: Tensor, weight: Tensor, window: Window, grouped: bool) -> Tens
         ctypes.c_int64(colours),
         ctypes.c_int64(torch.get_num_threads()),
     ]
-    _call("first_conv", [x, taps, y], numbers)
+    call("first_conv", [x, taps, y], numbers)
     return y
 
 
@@ -111,7 +104,7 @@ def first_conv_weight(x: Tensor, gy: Tensor, weights: int, window: Window, group
         ctypes.c_int64(colours),
         ctypes.c_int64(torch.get_num_threads()),
     ]
-    _call("first_conv_weight", [x, gy, found], numbers)
+    call("first_conv_weight", [x, gy, found], numbers)
     found = found if weights > 1 or tasks == 1 else found.sum(0, keepdim=True)
     return found.movedim(-1, 1)
 
@@ -157,7 +150,7 @@ def first_forward(
     )
     var = torch.empty(tasks, channels, dtype=torch.float64)
     tensors = [x, taps, scale, shift, p, kept.picked, kept.which, kept.mean, kept.rstd, var, kept.patch_mean]
-    _call("first_forward", tensors, [ctypes.c_double(EPS), *_first_tail(x, p, taps, scale, kind, step)])
+    call("first_forward", tensors, [ctypes.c_double(EPS), *_first_tail(x, p, taps, scale, kind, step)])
     return p, var.to(x.dtype), kept
 
 
@@ -173,7 +166,7 @@ def first_backward(
     size = kept.patch_mean.shape[1]
     covariance = kept.patch_mean.new_empty(len(x), size, size)
     tensors = [gp, x, taps, scale, shift, *kept, covariance, won, gw, gscale, gshift]
-    _call("first_backward", tensors, _first_tail(x, gp, taps, scale, kind, step))
+    call("first_backward", tensors, _first_tail(x, gp, taps, scale, kind, step))
     return gw, gscale, gshift, won, covariance
 
 
@@ -200,7 +193,7 @@ def first_twice(
     """
     made = [torch.empty_like(gp), torch.empty_like(won), torch.empty_like(gscale)]
     given = [gp, x, taps, scale, shift, *kept, covariance, won, gscale, gshift, htaps, hscale, hshift]
-    _call("first_twice", [*given, *made], _first_tail(x, gp, taps, scale, kind, step))
+    call("first_twice", [*given, *made], _first_tail(x, gp, taps, scale, kind, step))
     return made[0], made[1], made[2]
 
 
@@ -220,7 +213,7 @@ def conv(x: Tensor, w: Tensor, *more: Tensor, turned: bool = False) -> Tensor:
     out, into = (w.shape[2], w.shape[1]) if turned else (w.shape[1], w.shape[2])
     y = x.new_empty(*x.shape[:-1], tasks * out)
     numbers = [ctypes.c_int64(n) for n in (1 + len(more) // 2, int(turned), torch.get_num_threads())]
-    _call("conv", [x, w, *(more or (None, None)), y], [_maps(x, tasks, into, out), *numbers])
+    call("conv", [x, w, *(more or (None, None)), y], [_maps(x, tasks, into, out), *numbers])
     return y
 
 
@@ -228,7 +221,7 @@ def conv_weight(x: Tensor, gy: Tensor, tasks: int) -> Tensor:
     """Gradient [B, K, C, 3, 3] of the weights of `conv`."""
     into, out = x.shape[-1] // tasks, gy.shape[-1] // tasks
     found = x.new_empty(tasks, out, into, 3, 3)
-    _call("conv_weight", [x, gy, found], [_maps(x, tasks, into, out), ctypes.c_int64(torch.get_num_threads())])
+    call("conv_weight", [x, gy, found], [_maps(x, tasks, into, out), ctypes.c_int64(torch.get_num_threads())])
     return found
 
 
@@ -242,7 +235,7 @@ def direct(x: Tensor, w: Tensor, *more: Tensor, window: Window) -> Tensor:
     tall, wide = (window.places(size) for size in x.shape[2:4])
     y = x.new_empty(*x.shape[:2], tall, wide, tasks * out)
     numbers = [ctypes.c_int64(1 + len(more) // 2), _window(window), ctypes.c_int64(torch.get_num_threads())]
-    _call("direct", [x, w, *(more or (None, None)), y], [_maps(x, tasks, into, out), *numbers])
+    call("direct", [x, w, *(more or (None, None)), y], [_maps(x, tasks, into, out), *numbers])
     return y
 
 
@@ -251,7 +244,7 @@ def direct_input(gy: Tensor, w: Tensor, x: Tensor, *, window: Window) -> Tensor:
     tasks, out, into = w.shape[:3]
     gx = torch.empty_like(x)
     numbers = [_maps(x, tasks, into, out), _window(window), ctypes.c_int64(torch.get_num_threads())]
-    _call("direct_input", [gy, w, gx], numbers)
+    call("direct_input", [gy, w, gx], numbers)
     return gx
 
 
@@ -260,5 +253,5 @@ def direct_weight(x: Tensor, gy: Tensor, tasks: int, *, window: Window) -> Tenso
     into, out = x.shape[-1] // tasks, gy.shape[-1] // tasks
     found = x.new_empty(tasks, out, into, window.side, window.side)
     numbers = [_maps(x, tasks, into, out), _window(window), ctypes.c_int64(torch.get_num_threads())]
-    _call("direct_weight", [x, gy, found], numbers)
+    call("direct_weight", [x, gy, found], numbers)
     return found

@@ -15,7 +15,7 @@ from mamlprobe.data.sources import Source, load_source
 from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.outer import chunk_size, held, only_head
 from mamlprobe.learn.schedules import resolve, scheduled
-from mamlprobe.nets.compiled import compiler, kernels, prepare
+from mamlprobe.native.compiled import compiler, kernels, prepare
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.runs.writing import locked

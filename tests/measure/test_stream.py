@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.measure import cca, cka, pwcca, stream, svcca
+from mamlprobe.measure import cca, cka, products, pwcca, stream, svcca
 from mamlprobe.measure.spectrum import Spectrum, by_svd, centred
+from mamlprobe.native.compiled import kernels
 
 ROWS = 9000
 """More than two chunks of 4,096."""
@@ -25,6 +26,15 @@ MEASURES = {
     "svcca_half": (lambda found: found.svcca(variance=0.5), lambda x, y: svcca(x, y, variance=0.5)),
     "pwcca": (lambda found: found.pwcca(), pwcca),
 }
+
+
+@pytest.fixture(params=["compiled kernels", "torch alone"], autouse=True)
+def _route(request, monkeypatch):
+    """Everything holds for both."""
+    if request.param == "torch alone":
+        monkeypatch.setattr(products, "ready", lambda x: False)
+    elif kernels() is None:
+        pytest.skip("no compiler, no compiled kernels")
 
 
 def gaussian(seed, *shape):

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.native import compiled
 from mamlprobe.nets import block as blocks
-from mamlprobe.nets import cells, compiled, conv4, convolution, kernels
+from mamlprobe.nets import cells, conv4, convolution, kernels
 from mamlprobe.nets.conv4 import DOWNS, ORDERS, Conv4
 from mamlprobe.nets.window import Window
 

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -99,3 +100,10 @@ def keep_memory() -> None:
 def ready(x: Tensor) -> bool:
     """Whether the compiled kernels can take tensors like `x`."""
     return x.device.type == "cpu" and x.dtype in ENDS and kernels() is not None
+
+
+def call(name: str, tensors: Sequence[Tensor | None], numbers: Sequence[object]) -> None:
+    """Calls the kernel of that name for the type of the first tensor; all must be contiguous."""
+    like = next(x for x in tensors if x is not None)
+    pointers = [ctypes.c_void_p(None if x is None else x.data_ptr()) for x in tensors]
+    getattr(kernels(), f"{name}_{ENDS[like.dtype]}")(*pointers, *numbers)

@@ -8,6 +8,8 @@ namespace {
 #include "winograd.h"
 #include "direct.h"
 #include "first.h"
+#include "pixels.h"
+#include "products.h"
 
 }  // namespace
 
@@ -104,6 +106,18 @@ namespace {
          (gp, x, w, scale, shift, picked, which, mean, rstd, patch_mean, patch_covariance, won, gscale, gshift, hw,  \
           hscale, hshift, xgp, xw, xscale, s, stride, int(threads)))                                                 \
   }
+#define TABLES(T, END)                                                                                               \
+  extern "C" void pixels_##END(T* out, const uint8_t* images, const Int* rows, const T* levels, Int count,           \
+                               Int colours, Int size, Int threads) {                                                 \
+    pixels<T>(out, images, rows, levels, count, colours, size, int(threads));                                        \
+  }                                                                                                                  \
+  extern "C" void inner_products_##END(const T* x, const T* y, const T* shift, double* total, double* squares,       \
+                                       Int rows, Int f, Int g, Int threads) {                                        \
+    const Table s{rows, f, g, up(f + g + 3, 2 * Vector<T>::lanes)};                                                  \
+    inner_products<T>(x, y, shift, total, squares, s, int(threads));                                                 \
+  }
+TABLES(float, f32)
+TABLES(double, f64)
 FIRST_BLOCK(float, f32)
 FIRST_BLOCK(double, f64)
 CONVOLUTION(float, f32)

@@ -1,0 +1,1 @@
+"""Kernels in C++: compiled once a machine, called with tensors."""
