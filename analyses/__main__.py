@@ -32,6 +32,8 @@ class Options:
     """Another data set: glyphs, omniglot, or a folder of images."""
     seeds: int | None = None
     """Number of models a training; 3 where it is not given, 2 at smoke."""
+    finished: bool = False
+    """Train nothing: draw from the runs that are trained whole, of each recipe as many of the seeds as there are."""
     data_root: str | None = None
     """Folder of raw data; MAMLPROBE_DATA where it is not given."""
     out: Path = Path("figures")
@@ -66,6 +68,7 @@ def main(words: list[str] | None = None) -> int:
             preset=options.preset,
             dataset=options.dataset,
             repeats=options.seeds,
+            finished=options.finished,
             root=options.data_root,
             device=options.device,
             folder=options.runs,

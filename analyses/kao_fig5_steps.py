@@ -19,6 +19,7 @@ ARMS = {"fomaml-1step": "original, 1", "fomaml": "original, 3", "fomaml-7steps":
 ARMS |= {"fomaml-zeroing-1step": "zeroing, 1", "fomaml-zeroing": "zeroing, 3", "fomaml-zeroing-7steps": "zeroing, 7"}
 MODELS = tuple(ARMS)
 CORE = False
+QUICK_SEEDS = 6
 PAIRS = [("original, 7", "original, 1"), ("zeroing, 7", "zeroing, 1"), ("zeroing, 1", "original, 7")]
 EXPERIMENT = "training_stage_zeroing"
 SLACK = 1.0

@@ -22,6 +22,7 @@ ARMS = {f"{name}-bins": f"{start}, tied" for name, start in STARTS.items()}
 ARMS |= {name: f"{start}, drawn" for name, start in STARTS.items()}
 MODELS = tuple(ARMS)
 CORE = False
+QUICK_SEEDS = 6
 PAIRS = [(f"{start}, tied", f"{start}, drawn") for start in STARTS.values()]
 PAIRS += [("zeroing, tied", "random init, tied")]
 EXPERIMENTS = {"tied": "fixed_channel", "drawn": "initialization_and_zeroing"}

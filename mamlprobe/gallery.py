@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,12 +68,21 @@ def chosen(folder: Path, wanted: Sequence[str], *, core: bool = False) -> list[s
     return [name for name in found if not core or getattr(load(name), "CORE", True)]
 
 
+def seeded(stage: Stage, script: ModuleType) -> Stage:
+    """The stage with the number of seeds that the script needs to decide its claims at the preset quick, if it says."""
+    more = getattr(script, "QUICK_SEEDS", None)
+    return stage if stage.preset != "quick" or stage.repeats or more is None else replace(stage, repeats=more)
+
+
 def key(script: ModuleType, stage: Stage) -> str:
     """What a script's result depends on: its text, the package's text, the stage and the runs it stands on."""
+    stage = seeded(stage, script)
     sha = hashlib.sha256(inspect.getsource(script).encode())
     for path in sorted(Path(mamlprobe.__file__).parent.rglob("*.py")):
         sha.update(path.read_bytes())
     sha.update(f"{stage.preset} {stage.dataset} {stage.seeds} {pick_device(stage.device).type}".encode())
+    if stage.finished:
+        sha.update(repr(_jobs(stage, script)).encode())
     return sha.hexdigest()[:16]
 
 
@@ -86,11 +95,10 @@ def _train(stage: Stage, name: str, seed: int) -> float:
 def _make(stage: Stage, name: str) -> Done:
     """Runs one script and writes its figure, table and claims."""
     begin = time.perf_counter()
-    script = load(name)
-    reason = script.missing(stage) if hasattr(script, "missing") else ""
+    script, reason = load(name), _missing(stage, name)
     if reason:
         return Done(name=name, state="skipped", reason=reason)
-    table = script.table(stage)
+    table = script.table(seeded(stage, script))
     seconds = time.perf_counter() - begin
     claims = pd.DataFrame(script.claims(table)) if hasattr(script, "claims") else pd.DataFrame()
     device = environment(pick_device(stage.device))
@@ -107,6 +115,7 @@ def _make(stage: Stage, name: str) -> Done:
         "trained": _trained(stage, name),
         "command": f"python -m analyses {name} --preset {stage.preset}"
         + (f" --seeds {stage.repeats}" if stage.repeats else "")
+        + (" --finished" if stage.finished else "")
         + (f" --dataset {stage.dataset} --out {stage.out}" if stage.dataset else ""),
         "key": key(script, stage),
     }
@@ -174,7 +183,12 @@ def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = F
 
 def _models(stage: Stage, name: str) -> list[tuple[str, int]]:
     """Recipe and seed of every run that the script stands on."""
-    return [(model, seed) for seed in stage.seeds for model in load(name).MODELS]
+    return _jobs(stage, load(name))
+
+
+def _jobs(stage: Stage, script: ModuleType) -> list[tuple[str, int]]:
+    stage = seeded(stage, script)
+    return sorted((job for model in script.MODELS for job in stage.jobs(model)), key=lambda job: job[1])
 
 
 def _cost(job: tuple[str, int]) -> int:
@@ -184,8 +198,11 @@ def _cost(job: tuple[str, int]) -> int:
 
 
 def _missing(stage: Stage, name: str) -> str:
+    """Why the script cannot run; empty where it can."""
     script = load(name)
-    return str(script.missing(stage)) if hasattr(script, "missing") else ""
+    reason = str(script.missing(stage)) if hasattr(script, "missing") else ""
+    absent = [] if reason or not stage.finished else [model for model in script.MODELS if not stage.jobs(model)]
+    return reason or (f"not trained yet: {', '.join(absent)}" if absent else "")
 
 
 def redraw(stage: Stage, scripts: Sequence[str]) -> list[Done]:

@@ -19,8 +19,8 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import nested_interval, t_interval, two_way_interval, verdict
 from mamlprobe.nets.params import Net
 from mamlprobe.recipes import recipe
-from mamlprobe.runs.experiment import Data, Experiment
-from mamlprobe.runs.folder import Run
+from mamlprobe.runs.experiment import Data, Experiment, run_name
+from mamlprobe.runs.folder import Run, load_run
 from mamlprobe.training.loop import pool_of, source_of, train
 
 T = TypeVar("T")
@@ -44,6 +44,8 @@ class Stage:
     root: str | None = None
     repeats: int | None = None
     """Number of seeds; None takes the preset's own."""
+    finished: bool = False
+    """Take the runs that are trained whole, of each recipe as many seeds as there are, and train nothing."""
     device: str = "auto"
     folder: Path = Path("runs")
     out: Path = Path("figures")
@@ -103,7 +105,16 @@ class Stage:
 
     def runs(self, *names: str) -> list[tuple[str, Run]]:
         """Every seed's run of these recipes, with the recipe's name."""
-        return [(name, self.run(name, seed)) for name in names for seed in self.seeds]
+        return [(name, self.run(*job)) for name in names for job in self.jobs(name)]
+
+    def jobs(self, name: str) -> list[tuple[str, int]]:
+        """The recipe with each of its seeds."""
+        jobs = [(name, seed) for seed in self.seeds]
+        return [job for job in jobs if self._done(*job)] if self.finished else jobs
+
+    def _done(self, name: str, seed: int) -> bool:
+        path = self.folder / run_name(self.experiment(name, seed))
+        return path.is_dir() and load_run(path).done
 
     def episodes(
         self,
@@ -218,7 +229,8 @@ def difference(
     left = rows[rows[column] == a].set_index(keys)
     right = rows[rows[column] == b].set_index(keys)
     both = left[["value", *extra]].join(right["value"].rename("other"), how="inner").reset_index()
-    runs = ";".join(sorted({*left.get("run", []), *right.get("run", [])}))
+    paired = [side[side.index.isin(left.index.intersection(right.index))] for side in (left, right)]
+    runs = ";".join(sorted({run for side in paired for run in side.get("run", [])}))
     both["value"] = both["value"] - both.pop("other")
     both[column] = f"{a} - {b}"
     return both.assign(run=runs) if runs else both

@@ -82,6 +82,20 @@ def test_a_second_call_trains_nothing_and_keeps_what_is_up_to_date(made, capsys)
 
 
 @pytest.mark.slow
+def test_finished_trains_nothing_and_says_what_is_not_trained(made, tmp_path, capsys):
+    base, words = made
+    words = ["raghu_fig2_layers", *words[:-4], "--finished", "--out", str(tmp_path / "figures"), "--runs"]
+    assert main([*words, str(tmp_path / "runs")]) == 0
+    assert "not trained yet: maml" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
+    assert main([*words, str(base / "runs")]) == 0
+    made_again, before = (out / "raghu_fig2_layers.csv" for out in (tmp_path / "figures", base / "figures"))
+    assert made_again.read_bytes() == before.read_bytes()
+    provenance = json.loads((tmp_path / "figures" / "provenance" / "raghu_fig2_layers.json").read_text())
+    assert "--finished" in provenance["provenance"]["command"]
+
+
+@pytest.mark.slow
 def test_figures_are_redrawn_from_their_tables_without_torch(made):
     base, _ = made
     code = (

@@ -1,9 +1,13 @@
 """Tables of means, paired differences and claims, against numbers worked by hand."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from mamlprobe.gallery import _jobs
 from mamlprobe.measure import nested_interval, two_way_interval
 from mamlprobe.stage import Stage, claim, difference, last_step, means, only
 
@@ -45,6 +49,31 @@ def test_differences_are_paired_by_seed_and_task(rows):
     row = only(means(difference(shuffled, "method", "a", "b"), ["method"]), method="a - b")
     assert [row["value"], row["low"], row["high"]] == pytest.approx([1.0, 1.0, 1.0])
     assert row["run"] == "a-run;b-run"
+
+
+def test_a_difference_rests_on_the_runs_of_seeds_that_both_have(rows):
+    rows = rows.assign(run=rows["run"] + rows["seed"].astype(str))
+    row = only(means(difference(rows[~((rows["method"] == "b") & (rows["seed"] == 1))], "method", "a", "b"), ["method"]))
+    assert (row["seeds"], row["run"]) == (1, "a-run0;b-run0")
+
+
+def test_finished_runs_alone_of_each_recipe_as_many_as_there_are(tmp_path):
+    stage = Stage(preset="smoke", folder=tmp_path / "runs", out=tmp_path / "figures", finished=True)
+    assert replace(stage, finished=False).jobs("anil") == [("anil", 0), ("anil", 1)]
+    assert stage.jobs("anil") == []
+    run = stage.run("anil", 1)
+    assert (stage.jobs("anil"), stage.jobs("maml")) == ([("anil", 1)], [])
+    assert [(name, found.path) for name, found in stage.runs("anil", "maml")] == [("anil", run.path)]
+    (run.path / "done").unlink()
+    assert stage.jobs("anil") == []
+
+
+def test_a_script_may_ask_for_more_seeds_at_quick_alone():
+    more, usual = SimpleNamespace(MODELS=("maml",), QUICK_SEEDS=5), SimpleNamespace(MODELS=("maml",))
+    assert len(_jobs(Stage(), more)) == 5
+    assert len(_jobs(Stage(), usual)) == 3
+    assert len(_jobs(Stage(repeats=4), more)) == 4
+    assert len(_jobs(Stage(preset="smoke"), more)) == 2
 
 
 @pytest.mark.parametrize(
