@@ -8,6 +8,8 @@ from typing import TypeVar
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from mamlprobe.native.compiled import keep_memory
+
 Part = TypeVar("Part")
 Found = TypeVar("Found")
 
@@ -32,6 +34,7 @@ def beside(function: Callable[[Part], Found], parts: Sequence[Part], device: tor
     if threads == 1:
         yield from map(function, parts)
         return
+    keep_memory()
     work = partial(_as_here, function, torch.is_grad_enabled())
     try:
         with ThreadPoolExecutor(threads, "beside", torch.set_num_threads, (1,)) as pool:
