@@ -11,7 +11,8 @@ from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.schedules import resolve
 from mamlprobe.learn.theta import Theta, init
-from mamlprobe.nets import block, compiled, conv4, convolution
+from mamlprobe.native import compiled
+from mamlprobe.nets import block, conv4, convolution
 from tests.oracles import PLAIN
 
 CASES = [
