@@ -81,15 +81,21 @@ class Pool:
         return (scaled - mean) / std
 
     def rows(self, places: Tensor) -> Tensor:
-        """`floats` of the images at these places [R], counted through all items of all classes: [R, C, H, W]."""
+        """`floats` of the images at these places [R], counted through all items of all classes: [R, C, H, W].
+
+        Raises:
+            IndexError: there is no such place.
+        """
         images = self.images.flatten(0, 1)
-        if self.device.type == "cpu" and kernels() is not None and _within(places, len(images)):
+        if self.device.type == "cpu" and images.is_contiguous() and kernels() is not None:
             out = torch.empty(len(places), *self.image_shape)
             channels, height, width = self.image_shape
             levels = None if self._plain else torch.cat([level.flatten() for level in self._levels])
-            numbers = [ctypes.c_int64(n) for n in (len(places), channels, height * width, torch.get_num_threads())]
-            call("pixels", [out, images, places.contiguous(), levels], numbers)
-            return out
+            shape = (len(images), len(places), channels, height * width, torch.get_num_threads())
+            if call(
+                "pixels", [out, images, places.to(torch.int64).contiguous(), levels], [ctypes.c_int64(n) for n in shape]
+            ):
+                return out
         return self.floats(images.index_select(0, places))
 
     @property
@@ -158,11 +164,6 @@ class Pool:
             for name, ids in self.splits.items()
         ]
         return pd.DataFrame(rows)
-
-
-def _within(places: Tensor, count: int) -> bool:
-    """Whether there is a row at every one of these places; torch's own operation tells who asks for others."""
-    return not len(places) or (int(places.min()) >= 0 and int(places.max()) < count)
 
 
 def _faults(pool: Pool) -> Iterator[tuple[str, object]]:

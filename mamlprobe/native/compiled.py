@@ -105,8 +105,8 @@ def ready(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in ENDS and kernels() is not None
 
 
-def call(name: str, tensors: Sequence[Tensor | None], numbers: Sequence[object]) -> None:
-    """Calls the kernel of that name for the type of the first tensor; all must be contiguous."""
+def call(name: str, tensors: Sequence[Tensor | None], numbers: Sequence[object]) -> int:
+    """Calls the kernel of that name for the type of the first tensor, all contiguous; the answer, if it has one."""
     like = next(x for x in tensors if x is not None)
     pointers = [ctypes.c_void_p(None if x is None else x.data_ptr()) for x in tensors]
-    getattr(kernels(), f"{name}_{ENDS[like.dtype]}")(*pointers, *numbers)
+    return int(getattr(kernels(), f"{name}_{ENDS[like.dtype]}")(*pointers, *numbers))

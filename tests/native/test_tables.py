@@ -1,5 +1,7 @@
 """The compiled kernels for images of bytes and for inner products, each against torch's own operations."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -39,7 +41,10 @@ def test_images_are_the_same_to_the_last_bit(colours, side):
     wanted = pool.floats(pool.images.flatten(0, 1)[places])
     assert torch.equal(pool.rows(places), wanted)
     assert torch.equal(pool.rows(torch.stack([places, places], 1)[:, 0]), wanted)  # not contiguous
+    assert torch.equal(pool.rows(places.int()), wanted)
     assert pool.rows(places[:0]).shape == (0, colours, side, side)
+    lying = replace(pool, images=pool.images.mT.contiguous().mT)
+    assert torch.equal(lying.rows(places), wanted)
 
 
 @pytest.mark.parametrize("place", [28, -1])

@@ -107,9 +107,9 @@ namespace {
           hscale, hshift, xgp, xw, xscale, s, stride, int(threads)))                                                 \
   }
 #define TABLES(T, END)                                                                                               \
-  extern "C" void pixels_##END(T* out, const uint8_t* images, const Int* rows, const T* levels, Int count,           \
-                               Int colours, Int size, Int threads) {                                                 \
-    pixels<T>(out, images, rows, levels, count, colours, size, int(threads));                                        \
+  extern "C" int pixels_##END(T* out, const uint8_t* images, const Int* rows, const T* levels, Int all, Int count,   \
+                              Int colours, Int size, Int threads) {                                                  \
+    return pixels<T>(out, images, rows, levels, all, count, colours, size, int(threads));                            \
   }                                                                                                                  \
   extern "C" void inner_products_##END(const T* x, const T* y, const T* shift, double* total, double* squares,       \
                                        Int rows, Int f, Int g, Int threads) {                                        \
