@@ -24,7 +24,7 @@ class Options:
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Scripts to run; all where none is named."""
     core: bool = False
-    """Only the figures of the first papers (ANIL, zeroing trick): four minutes on two cores."""
+    """Only the figures of the first papers (ANIL, zeroing trick): some ten minutes on two cores."""
     preset: Literal["smoke", "quick", "long", "paper"] = "quick"
     """smoke: seconds, to see that all works; quick: minutes on two cores; long: hours, for data that are not built in;
     paper: the published settings."""

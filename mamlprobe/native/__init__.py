@@ -1,1 +1,1 @@
-"""Kernels in C++: compiled once a machine, called with tensors."""
+"""Between floors 0 and 1: kernels in C++: compiled once a machine, called with tensors."""
