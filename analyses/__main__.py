@@ -88,7 +88,8 @@ def main(words: list[str] | None = None) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     print(summary(done))
-    print(f"page: {options.out / 'index.html'}")
+    if (options.out / "index.html").is_file():
+        print(f"page: {options.out / 'index.html'}")
     return 0
 
 

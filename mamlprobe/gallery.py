@@ -177,7 +177,8 @@ def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = F
                 done += [found] if isinstance(found, Done) else []
                 bar.set_postfix_str(" ".join(map(str, futures[future])), refresh=False)
                 bar.update()
-    publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
+    if any(each.state != "skipped" for each in done):
+        publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
     return done
 
 

@@ -87,7 +87,7 @@ def test_finished_trains_nothing_and_says_what_is_not_trained(made, tmp_path, ca
     words = ["raghu_fig2_layers", *words[:-4], "--finished", "--out", str(tmp_path / "figures"), "--runs"]
     assert main([*words, str(tmp_path / "runs")]) == 0
     assert "not trained yet: maml" in capsys.readouterr().out
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "figures").exists()
     assert main([*words, str(base / "runs")]) == 0
     made_again, before = (out / "raghu_fig2_layers.csv" for out in (tmp_path / "figures", base / "figures"))
     assert made_again.read_bytes() == before.read_bytes()
