@@ -44,6 +44,9 @@ class Episodes:
             x, y, items = (getattr(self, f"{part}_{end}") for end in ("x", "y", "items"))
             if x.ndim < 2 or y.ndim < 2 or x.shape[:2] != y.shape[:2]:
                 _refuse(f"{part}_x and {part}_y must agree in their axes [B, R]", [list(x.shape), list(y.shape)])
+            if not (x.shape[0] and x.shape[1]):
+                must, got = f"{part}_x [B, R, ...] must hold at least one task and row", list(x.shape)
+                raise UserError("episodes", must, got, "give tasks with rows")
             if not y.is_floating_point() and (y.dtype != torch.int64 or y.ndim != 2):
                 _refuse(f"labels {part}_y must be [B, R] int64 (or float targets)", f"{list(y.shape)} {y.dtype}")
             if items is not None and items.shape != y.shape[:2]:

@@ -1,27 +1,54 @@
 """Losses and accuracies, one number a task."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.nets.params import Params
 
 
+@contextmanager
+def _in_range(logits: Tensor, labels: Tensor) -> Iterator[None]:
+    """Says which labels no logit stands for, where torch does not; nothing is looked at before it fails."""
+    try:
+        yield
+    except (IndexError, RuntimeError) as error:
+        low, high = (int(value) for value in torch.aminmax(labels))
+        if 0 <= low and high < logits.shape[-1]:
+            raise
+        must = f"labels must lie in 0..{logits.shape[-1] - 1}, one for each output of the net"
+        advice = "number the classes of a task from 0, or build the net with a larger way"
+        raise UserError("loss", must, f"{low}..{high}", advice) from error
+
+
 def targets(logits: Tensor, labels: Tensor) -> Tensor:
-    """Real targets as they are; class labels [B, R] as one-hot rows [B, R, N] in the logits' precision."""
+    """Real targets as they are; class labels [B, R] as one-hot rows [B, R, N] in the logits' precision.
+
+    Raises:
+        UserError: a label without a logit.
+    """
     if labels.is_floating_point():
         return labels.reshape(logits.shape)
-    return F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+    with _in_range(logits, labels):
+        return F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
 
 
 def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
     """Mean loss over the rows of each task [B]; logits [B, R, N], labels [B, R] or real targets.
 
     ``cross_entropy``; ``mse`` is half the squared distance to the target.
+
+    Raises:
+        UserError: a label without a logit.
     """
     if loss == "mse":
         return 0.5 * (logits - targets(logits, labels)).square().sum(-1).mean(-1)
-    rows = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    with _in_range(logits, labels):
+        rows = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     return rows.reshape(labels.shape).mean(-1)
 
 
@@ -38,9 +65,13 @@ def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
     """Share of rows whose largest logit is the label's, a task [B]; NaN for real targets.
 
     Logits that tie for the largest (a zeroed head before its first step) share the credit: chance, not the first class.
+
+    Raises:
+        UserError: a label without a logit.
     """
     if labels.is_floating_point():
         return logits.new_full((logits.shape[0],), float("nan"))
     best = logits == logits.amax(-1, keepdim=True)
-    hit = best.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    with _in_range(logits, labels):
+        hit = best.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     return (hit.to(torch.float64) / best.sum(-1)).mean(-1)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.learn.losses import targets, task_accuracies, task_losses
 from tests.oracles import slow_loss
 
@@ -57,3 +58,24 @@ def test_ties_share_the_credit():
     labels = torch.tensor([[1, 2, 0, 2]])
     assert task_accuracies(logits, labels).item() == pytest.approx((1 / 2 + 1 / 3 + 0 + 1) / 4)
     assert task_accuracies(torch.zeros(1, 4, 3), labels).item() == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("label", [4, -1])
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda labels: task_losses(LOGITS, labels, "cross_entropy"),
+        lambda labels: task_losses(LOGITS, labels, "mse"),
+        lambda labels: task_accuracies(LOGITS, labels),
+    ],
+)
+def test_a_label_without_a_logit_is_named(work, label):
+    labels = LABELS.clone()
+    labels[1, 2] = label
+    with pytest.raises(UserError, match=rf"must lie in 0\.\.3, .* got {min(label, 0)}\.\.{max(label, 3)}"):
+        work(labels)
+
+
+def test_other_errors_of_torch_stay_what_they_are():
+    with pytest.raises(RuntimeError):
+        task_accuracies(LOGITS, LABELS[:1, :, None])
