@@ -345,7 +345,7 @@ def test_data_lists_and_describes(images, capsys, monkeypatch):
     monkeypatch.delenv("MAMLPROBE_DATA", raising=False)
     assert main(["data", "--data-root", str(images.parent)]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == ["dataset", "glyphs", "omniglot", "sinusoids", "sinusoids-2pi", "tiny"]
+    assert names == ["dataset", "glyphs", "omniglot", "sinusoids", "sinusoids-2pi", "planted-DIAL", "tiny"]
     assert main(["data", "tiny", "--data-root", str(images.parent)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[-3:] == [

@@ -14,10 +14,11 @@ FETCHED = {"omniglot": fetch}
 
 
 def known_pools(root: str | None) -> pd.DataFrame:
-    """One row a data set that `load_pool` finds by name: ``dataset about``."""
+    """One row a data set that is found by name: ``dataset about``; the planted ones are a row."""
     folder = data_folder(root)
     rows = [("glyphs", "built in: characters of many scripts, drawn from fonts"), ("omniglot", _omniglot(folder))]
     rows += [(name, f"built in: {each.source}") for name, each in FORMULAS.items()]
+    rows.append(("planted-DIAL", "built in: teachers made by a formula, which need another body by a dial from 0 to 1"))
     there = sorted(folder.iterdir()) if folder.is_dir() else []
     for path in there:
         name = path.name
