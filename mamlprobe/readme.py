@@ -15,7 +15,7 @@ BEGIN, END = "<!-- results: written by python -m analyses --readme README.md -->
 
 
 def results(out: Path) -> str:
-    """Markdown: a row a script, its first claim and the count of verdicts; below, every claim that does not hold."""
+    """Markdown: a row a script, its first claim and the count of verdicts; below, folded, what does not hold."""
     rows, others = [], []
     for path in sorted((out / "provenance").glob("*.json")):
         record = json.loads(path.read_text())
@@ -39,8 +39,14 @@ def results(out: Path) -> str:
             if row["verdict"] != "holds":
                 told = f"published {row['published'] or 'none'}, ours {ours(row)}"
                 others.append(f"* **{row['verdict']}** {link} {row['id']}: {row['claim']}; {told}")
-    listed = "\n\nNot held at this preset:\n\n" + "\n".join(others) if others else ""
-    return markdown(pd.DataFrame(rows)).strip() + listed
+    return markdown(pd.DataFrame(rows)).strip() + (_folded(others) if others else "")
+
+
+def _folded(others: list[str]) -> str:
+    """The list behind a line that opens it."""
+    counts = [f"{sum(f'**{word}**' in line for line in others)} {word}" for word in ("fails", "undecided")]
+    summary = f"Claims that do not hold at this preset ({', '.join(counts)})"
+    return f"\n\n<details>\n<summary>{summary}</summary>\n\n" + "\n".join(others) + "\n\n</details>"
 
 
 def ours(row: Mapping[str, Any]) -> str:

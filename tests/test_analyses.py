@@ -87,7 +87,8 @@ def test_finished_trains_nothing_and_says_what_is_not_trained(made, tmp_path, ca
     words = ["raghu_fig2_layers", *words[:-4], "--finished", "--out", str(tmp_path / "figures"), "--runs"]
     assert main([*words, str(tmp_path / "runs")]) == 0
     assert "not trained yet: maml" in capsys.readouterr().out
-    assert not (tmp_path / "runs").exists() and not (tmp_path / "figures").exists()
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "figures").exists()
     assert main([*words, str(base / "runs")]) == 0
     made_again, before = (out / "raghu_fig2_layers.csv" for out in (tmp_path / "figures", base / "figures"))
     assert made_again.read_bytes() == before.read_bytes()
@@ -165,6 +166,9 @@ def test_the_committed_claims_are_those_of_the_committed_figures_and_of_the_read
     assert len(claims) == sum(len(part) for part in parts)
     text = (ROOT / "README.md").read_text()
     assert readme.results(out).strip() in text
+    summary = text.partition("<summary>")[2].partition("</summary>")[0]
+    for word in ("fails", "undecided"):
+        assert f"{(claims['verdict'] == word).sum()} {word}" in summary
 
 
 def test_a_readme_without_marks_is_refused(tmp_path):

@@ -18,7 +18,7 @@ def _in_range(logits: Tensor, labels: Tensor) -> Iterator[None]:
         yield
     except (IndexError, RuntimeError) as error:
         low, high = (int(value) for value in torch.aminmax(labels))
-        if 0 <= low and high < logits.shape[-1]:
+        if low >= 0 and high < logits.shape[-1]:
             raise
         must = f"labels must lie in 0..{logits.shape[-1] - 1}, one for each output of the net"
         advice = "number the classes of a task from 0, or build the net with a larger way"
