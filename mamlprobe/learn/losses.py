@@ -10,6 +10,9 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.params import Params
 
+NONE_LEFT_OUT = -(2**62)
+"""No label: torch leaves rows out whose label is -100, unless told another number."""
+
 
 @contextmanager
 def _in_range(logits: Tensor, labels: Tensor) -> Iterator[None]:
@@ -48,7 +51,7 @@ def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
     if loss == "mse":
         return 0.5 * (logits - targets(logits, labels)).square().sum(-1).mean(-1)
     with _in_range(logits, labels):
-        rows = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        rows = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=NONE_LEFT_OUT)
     return rows.reshape(labels.shape).mean(-1)
 
 

@@ -60,7 +60,7 @@ def test_ties_share_the_credit():
     assert task_accuracies(torch.zeros(1, 4, 3), labels).item() == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("label", [4, -1])
+@pytest.mark.parametrize("label", [4, -1, -100])
 @pytest.mark.parametrize(
     "work",
     [
