@@ -1,5 +1,5 @@
 # make reproduce   trains on the built-in data and draws every figure, table and claim (eleven minutes on two free cores, more on busy ones)
-# make gallery     the same for every script in analyses/ (an hour on two free cores)
+# make gallery     the same for every script in analyses/ (an hour and a half on two free cores)
 # make test        format, lint, types and tests
 # make bench       times the core against plain code: make bench BENCH="--works B --learn2learn FOLDER"; see benchmarks/
 PYTHON ?= python3
