@@ -30,8 +30,13 @@ Steps = Literal["every", "last"]
 """After which test steps a task is scored."""
 
 
-def tasks_at_a_time(episodes: Episodes) -> int:
-    """How many of the tasks to hold at a time on their device, by how much they would fill."""
+def tasks_at_a_time(episodes: Episodes, net: Net | None = None) -> int:
+    """How many of the tasks to hold at a time on their device, by how much they would fill.
+
+    One, where the net does one after the other.
+    """
+    if net is not None and not net.together:
+        return 1
     x = episodes.support_x
     most = max(1, NUMBERS // (x[0].numel() + episodes.query_x[0].numel()))
     return most if x.device.type == "cpu" else max(most, LEAST)
@@ -48,17 +53,26 @@ def chunks(episodes: Episodes, size: int) -> list[Episodes]:
     ]
 
 
-def in_chunks(work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None) -> Iterator[Found]:
-    """What the work makes of so many tasks after the others; where no number is given, of what suits the device.
+def in_chunks(
+    work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None, *, net: Net | None = None
+) -> Iterator[Found]:
+    """What the work makes of some tasks after the others, of as many at a time as suits the device and the net.
 
-    Then as many threads as torch has do one of these batches each (`beside`): a number says what memory may hold.
+    As many threads as torch has do one of these batches each (`beside`); `chunk` says how many tasks memory may hold in
+    all of them. The result does not depend on the threads, nor on a chunk that holds what suits the device; a smaller
+    one can change the last digits of nets that do tasks together.
 
     Raises:
         UserError: a chunk below 1.
     """
-    if chunk is not None:
-        return map(work, chunks(episodes, chunk))
-    return beside(work, chunks(episodes, tasks_at_a_time(episodes)), episodes.support_x.device)
+    size, device = tasks_at_a_time(episodes, net), episodes.support_x.device
+    if chunk is None:
+        parts, most = chunks(episodes, size), None
+    else:
+        size = min(size, chunk) if device.type == "cpu" or (net is not None and not net.together) else chunk
+        parts, most = chunks(episodes, size), max(1, chunk // max(size, 1))
+    alone = parts[0].tasks == 1 or (net is not None and not net.together)
+    return beside(work, parts, device, most=most, alone=alone)
 
 
 def evaluate(
@@ -117,7 +131,7 @@ def query_table(
             for method in variants.values()
         ]
 
-    for found in in_chunks(values, episodes, chunk):
+    for found in in_chunks(values, episodes, chunk, net=net):
         for label, value in zip(variants, found, strict=True):
             parts[label].append(value)
             advance(len(value))

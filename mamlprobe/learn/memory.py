@@ -13,7 +13,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.evaluate import chunks
 from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.outer import held, only_head
+from mamlprobe.learn.outer import held, only_head, parts_of
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 
@@ -80,10 +80,17 @@ class Need:
         return 0 if self.at(1) > room else min(1 + (room - self.at(1)) // max(self.more, 1), self.tasks - 1)
 
 
-def need(compute: Callable[[int], object], tasks: int, *, there: Iterable[Tensor] = (), sums: int = 0) -> Need:
+def need(
+    compute: Callable[[int], object],
+    tasks: int,
+    *,
+    there: Iterable[Tensor] = (),
+    sums: int = 0,
+    apart: bool = False,
+) -> Need:
     """What ``compute(n)``, the work for n tasks, needs beside what is `there`: measured for one task and for two.
 
-    Where there is but one of the `tasks`, for one.
+    Where there is but one of the `tasks`, for one. Tasks that are done `apart`, in threads, each need what one needs.
     """
     there = list(there)
     peaks = []
@@ -91,7 +98,8 @@ def need(compute: Callable[[int], object], tasks: int, *, there: Iterable[Tensor
         with Living(there) as living:
             compute(count)
         peaks.append(living.peak)
-    return Need(tasks=tasks, one=peaks[0], more=max(peaks[-1] - peaks[0], 0), sums=sums)
+    more = peaks[0] if apart else max(peaks[-1] - peaks[0], 0)
+    return Need(tasks=tasks, one=peaks[0], more=more, sums=sums)
 
 
 def memory_needed(
@@ -111,7 +119,7 @@ def memory_needed(
     Raises:
         UserError: a chunk below 1.
     """
-    size = held(chunk, episodes.tasks, episodes, light=only_head(net, method))
+    size = held(chunk, episodes.tasks, episodes, light=only_head(net, method), net=net)
     return gradient_need(net, [theta], [episodes], method, tasks=episodes.tasks, recompute=recompute).at(size)
 
 
@@ -133,7 +141,8 @@ def gradient_need(
         return meta_gradients(net, thetas[: len(few)], few, method, chunk=count, recompute=recompute)
 
     there = tensors(*thetas, *episodes)
-    return need(compute, tasks, there=there, sums=sum(value.nbytes for value in tensors(*thetas)))
+    apart = parts_of(2, 2, episodes[0], net=net, light=only_head(net, method))[0] == 1
+    return need(compute, tasks, there=there, sums=sum(value.nbytes for value in tensors(*thetas)), apart=apart)
 
 
 def tensors(*values: object) -> list[Tensor]:

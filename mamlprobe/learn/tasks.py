@@ -76,6 +76,7 @@ class Tasks:
         inputs, moments = self.inputs, self.still(step)
         if self.method.norm.statistics == "support":
             moments = self.support(params, collect=True, end=end).moments
+            moments = {name: value for name, value in moments.items() if name.rpartition(".")[0] not in self.net.by_row}
         return self.net(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
     def inputs_of(self, layer: str, params: Params) -> Inputs:
@@ -171,7 +172,7 @@ def _seated(params: Params, owner: Tensor | None) -> Params:
 def _prototypes(tasks: Tasks, params: Params) -> Params:
     """The head of each task from its class means (Triantafillou et al. 2020, equation 3)."""
     names, episodes = head_names(tasks.net), tasks.episodes
-    if len(names) != 2:
+    if len(names) != 2 or not tasks.net.linear:
         advice = "give the head a bias, or use head keep"
         raise UserError("method", "a head from prototypes must be one linear layer with bias", list(names), advice)
     features = tasks.support(tasks.at(params, 0)).features

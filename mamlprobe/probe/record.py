@@ -59,14 +59,18 @@ def tasked(net: Net, params: Theta | Params) -> Params:
     return dict(given)
 
 
-def as_rows(maps: Tensor, features: str) -> Tensor:
-    """Rows [B, R', F] of activations [B, R, C, H, W] (or [B, R, F], which stay); `features` as in `FEATURES`."""
+def as_rows(maps: Tensor, features: str, axis: int = 2) -> Tensor:
+    """Rows [B, R', F] of activations [B, R, C, H, W] (or [B, R, F], which stay); `features` as in `FEATURES`.
+
+    `axis` is that of the features, as the net's `feature_axis` tells it; flattened maps do not depend on it.
+    """
     if features not in FEATURES:
         raise unknown("record", "way to make features", features, FEATURES)
     if maps.ndim == 3:
         return maps
-    if features == "pooled":
-        return maps.flatten(3).mean(3)
     if features == "flattened":
         return maps.flatten(2)
+    maps = maps if axis == 2 else maps.movedim(axis, 2)
+    if features == "pooled":
+        return maps.flatten(3).mean(3)
     return maps.flatten(3).movedim(2, 3).flatten(1, 2)
