@@ -198,7 +198,7 @@ def open_case(
     one = next(replace(case, pool=pool, tasks=1).batches())  # can it be?
     if run.image is None:
         running = case.method.norm.statistics == "running"
-        logits("evaluate", case.net, checkpoint.theta, one.support_x, running=running)
+        logits("evaluate", case.net, checkpoint.theta, one.support_x, way=run.config.way, running=running)
     return case
 
 

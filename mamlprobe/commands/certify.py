@@ -66,7 +66,7 @@ class Certify(InnerWords):
             raise UserError("certify", must, list(source.image_shape), "choose other data with --dataset")
         episodes = training_tasks(source, few, tasks=TASKS)
         if self._is_run and image is None:
-            logits("certify", net, theta, episodes.support_x[:1])
+            logits("certify", net, theta, episodes.support_x[:1], way=few.way)
         words = {"seed": self.seed, "updates": max(experiment.updates, 1)}
         if self.contrast:
             table = certify_contrast(net, theta, self._classes(episodes, few), experiment.method)

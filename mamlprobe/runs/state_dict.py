@@ -77,7 +77,7 @@ def load_module(spec: NetSpec, path: str | Path, *, say: Callable[[str], object]
     wanted: Params = {name: value.clone() for name, value in module.state_dict().items()}
     found = _counted(_shared(renamed(read_tensors(path), wanted), module, file), wanted)
     for name in wanted.keys() & found.keys():
-        found[name] = _whole(name, found[name], wanted[name])
+        found[name] = _whole(found[name], wanted[name])
         alike(name, found[name], wanted[name])
     try:
         module.load_state_dict(found)
@@ -129,10 +129,18 @@ def _like(found: Params, tensors: Params) -> Params:
     return like
 
 
-def _whole(name: str, found: Tensor, wanted: Tensor) -> Tensor:
-    """The constructor's whole numbers where the file has the same as real ones, as of a net that was cast."""
-    if found.is_floating_point() and kind(wanted) in ("whole", "truth") and _equal(found, wanted.to(found.dtype)):
-        return wanted
+def _whole(found: Tensor, wanted: Tensor) -> Tensor:
+    """Whole numbers or truths, where the file has them as real ones, as of a net that was cast; else the tensor itself.
+
+    Numbers too large to be kept exactly by the file's precision are taken where they are the constructor's.
+    """
+    if found.is_floating_point() and kind(wanted) in ("whole", "boolean"):
+        real = found.double()
+        exact = real.abs() <= 2 / torch.finfo(found.dtype).eps
+        if bool((exact & (real == real.to(wanted.dtype))).all()):
+            return found.to(wanted.dtype)
+        if _equal(found, wanted.to(found.dtype)):
+            return wanted
     return found
 
 
@@ -153,19 +161,23 @@ def outputs(head: nn.Module) -> int:
     return int(bias)
 
 
-def logits(where: str, net: Net, theta: Theta, x: Tensor, *, running: bool = False) -> Tensor:
+def logits(where: str, net: Net, theta: Theta, x: Tensor, *, way: int = 1, running: bool = False) -> Tensor:
     """Logits [B, R, N] of inputs x [B, R, ...] at the start.
 
     Raises:
-        UserError: the net does not take such inputs.
+        UserError: the net does not take such inputs, or gives fewer than `way` logits.
     """
     moments = lead(theta.moments) if running and theta.moments else None
     try:
         with torch.no_grad():
-            return net(lead(theta.net), x, moments=moments).logits
+            found = net(lead(theta.net), x, moments=moments).logits
     except UserError:
         raise
     except Exception as error:  # a module of the user's may raise anything
-        got = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        got = " ".join(f"{type(error).__name__} {error}".split())[:200].rstrip(".")
         must = f"the net must take inputs of shape {list(x.shape[2:])}"
         raise UserError(where, must, got, "choose other data, or say the shape by --image at import") from None
+    if found.ndim != 3 or found.shape[-1] < way:
+        must = f"the net must give {way} logits or more a row"
+        raise UserError(where, must, f"shape {list(found.shape[2:])}", "say --way at import, or name another head")
+    return found

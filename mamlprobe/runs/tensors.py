@@ -108,7 +108,7 @@ def alike(name: str, found: Tensor, wanted: Tensor) -> None:
     """
     kinds = [kind(each) for each in (found, wanted)]
     if kinds[0] != kinds[1]:
-        got = f"{str(found.dtype).removeprefix('torch.')} in {name}"
+        got = str(found.dtype).removeprefix("torch.")
         raise UserError("import", f"{name} must hold {kinds[1]} numbers", got, "save the net's own state dict")
 
 
@@ -116,7 +116,7 @@ def kind(value: Tensor) -> str:
     """What numbers the tensor holds."""
     if value.is_floating_point():
         return "real"
-    return "complex" if value.is_complex() else "truth" if value.dtype == torch.bool else "whole"
+    return "complex" if value.is_complex() else "boolean" if value.dtype == torch.bool else "whole"
 
 
 def conversion(found: Iterable[Tensor], became: Iterable[Tensor], say: Callable[[str], object]) -> None:
