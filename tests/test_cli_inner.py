@@ -249,12 +249,12 @@ def test_a_trained_run_assumes_nothing_and_takes_the_words(runs, tmp_path, capsy
     [
         ("--inner-lr -1", "method: inner.lr must not be negative, got -1.0; use 0 or more"),
         ("--inner-lr nan", "inner loop: the inner rate must be a finite number, got nan; use such as 0.01"),
-        ("--inner-lr fast", "the words must make a command"),
+        ("--inner-lr fast", "the words must make a command, got error parsing --inner-lr: no type matching FLOAT"),
         ("--steps -1", "method: inner steps must not be negative, got -1; use 0 or more"),
         ("--adapts nowhere.*", "adapts: every pattern must select a parameter, got 'nowhere.*'; the layers are"),
         ("--adapts head.*,", "inner loop: adapts must be patterns parted by commas, got 'head.*,'; write such as"),
-        ("--norm bach", "the words must make a command"),
-        ("--readout haed", "the words must make a command"),
+        ("--norm bach", "inner loop: the norm must be a known one, got 'bach'; did you mean batch?"),
+        ("--readout haed", "inner loop: the readout must be a known one, got 'haed'; did you mean head?"),
     ],
 )
 @pytest.mark.parametrize("command", ["import", "evaluate", "probe"])

@@ -37,7 +37,7 @@ NUDGE = 0.1
 class Certify(InnerWords):
     """The gradient certificate: is the outer gradient, on this net, data and method, what the settings say?
 
-    It ends with code 1 where a check fails. The words of the inner loop are those of the certificate's own, and `steps`
+    It ends with code 1 where a check fails. What is said of the inner loop holds for the certificate alone; steps are
     those of training.
     """
 

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, adapting
@@ -22,16 +22,21 @@ class InnerWords:
     adapts: str | None = None
     """What the inner loop changes: patterns on parameters, layers or roles (head.*, body.*) parted by commas; a leading
     ! takes away."""
-    norm: Literal["batch", "support", "running"] | None = None
-    """What batch norms go by: each set's own statistics, the support set's, or the running averages."""
-    readout: Literal["head", "cosine", "prototype"] | None = None
-    """What query items are classified by: the head, or without it cosine attention or class means of features."""
+    norm: str | None = None
+    """What batch norms go by: batch, each set's own statistics; support, the support set's; running, the averages of
+    training."""
+    readout: str | None = None
+    """What query items are classified by: head; or without it, by features: cosine, attention to the support items;
+    prototype, distance to the class means."""
 
     @property
     def said(self) -> dict[str, Any]:
         """The words that are said, by name."""
         return {name: getattr(self, name) for name in NAMES if getattr(self, name) is not None}
 
+
+NORMS = ("batch", "support", "running")
+READOUTS = ("head", "cosine", "prototype")
 
 NAMES = tuple(each.name for each in fields(InnerWords))
 
@@ -50,6 +55,9 @@ def restated(method: Method, words: InnerWords, *, train: bool = False) -> Metho
         UserError: a word that cannot be, or not with this method, such as a rate where rates were learned.
     """
     inner, norm = method.inner, method.norm
+    for name, known in (("norm", NORMS), ("readout", READOUTS)):
+        if words.said.get(name, known[0]) not in known:
+            raise unknown("inner loop", name, words.said[name], known)
     if words.inner_lr is not None:
         if not math.isfinite(words.inner_lr):
             raise UserError("inner loop", "the inner rate must be a finite number", words.inner_lr, "use such as 0.01")

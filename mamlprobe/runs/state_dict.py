@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.build import NetSpec, made
-from mamlprobe.nets.params import Net, Params, lead
+from mamlprobe.nets.params import Net, Params, lead, mapped
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.inner import fits
@@ -74,7 +74,7 @@ def load_module(spec: NetSpec, path: str | Path, *, say: Callable[[str], object]
         if is_lazy(value):
             advice = "name a function that makes the module and runs it once"
             raise UserError(WHERE, "the module's layers must know their sizes", f"a lazy one with {name}", advice)
-    wanted: Params = {name: value.clone() for name, value in module.state_dict().items()}
+    wanted = mapped(torch.clone, _tensors(module))
     found = _counted(_shared(renamed(read_tensors(path), wanted), module, file), wanted)
     for name in wanted.keys() & found.keys():
         found[name] = _whole(found[name], wanted[name])
@@ -85,15 +85,20 @@ def load_module(spec: NetSpec, path: str | Path, *, say: Callable[[str], object]
         same_shapes(WHERE, wanted, found)
         got = " ".join(str(error).split())[:300]
         raise UserError(WHERE, "the module must take the file", got, "name the net it was made with") from None
-    now = module.state_dict()
+    now = _tensors(module)
     pairs = [(found[name], now[name]) for name in now.keys() & found.keys() if kind(now[name]) in ("real", "complex")]
     conversion([pair[0] for pair in pairs], [pair[1] for pair in pairs], say)
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     return module, {
-        name: value.clone()
+        name: value.clone(memory_format=torch.contiguous_format)
         for name, value in now.items()
         if name not in parameters and not name.endswith(COUNT) and not _equal(value, wanted[name])
     }
+
+
+def _tensors(module: nn.Module) -> Params:
+    """The module's tensors by their names in a state dict."""
+    return {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
 
 
 def _shared(found: Params, module: nn.Module, file: str) -> Params:

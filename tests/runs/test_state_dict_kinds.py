@@ -149,6 +149,26 @@ class Lazy(Plain):
         self.part = nn.LazyLinear(8)
 
 
+class Turned(Plain):
+    """A buffer that does not lie in one piece."""
+
+    def add(self):
+        self.register_buffer("turn", torch.randn(8, 8).mT)
+
+    def more(self, x):
+        return x @ self.turn
+
+
+class Beside(Plain):
+    """What is no tensor."""
+
+    def get_extra_state(self):
+        return {"version": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
 class Instances(nn.Module):
     def __init__(self):
         super().__init__()
@@ -160,7 +180,7 @@ class Instances(nn.Module):
 '''
 
 KINDS = ["Plain", "Unsaved", "Tied", "Twice", "Drawn", "Order", "Masked", "Waves", "Spectral", "Weighted", "Renaming"]
-KINDS += ["CosineHead"]
+KINDS += ["CosineHead", "Turned"]
 
 
 @pytest.fixture
@@ -329,6 +349,11 @@ REFUSED = {
         "Plain",
         lambda state: changed(state, **{"fc.bias": torch.full((3,), 1e300, dtype=torch.float64)}),
         "import: net.pt must hold finite numbers, got NaN or infinity in fc.bias; take",
+    ),
+    "no tensor": (
+        "Beside",
+        lambda state: {name: value for name, value in state.items() if isinstance(value, torch.Tensor)},
+        "import state_dict: the module must take the file, got Error(s) in loading state_dict for Beside: Missing key",
     ),
     "lazy": (
         "Lazy",
