@@ -64,7 +64,7 @@ def share_table(case: Case) -> pd.DataFrame:
     Raises:
         UserError: a run with labels by class.
     """
-    method = few_shot(case.run.config, case.method)
+    method = few_shot(case.run.config, case.training_method)
     return case.table(lambda part, first: contrast_table(case.net, case.theta, part, method))
 
 
@@ -85,7 +85,7 @@ def layer_term_table(case: Case) -> pd.DataFrame:
     Raises:
         UserError: a run with labels by class, or a method that has no such terms.
     """
-    method = few_shot(case.run.config, case.method)
+    method = few_shot(case.run.config, case.training_method)
     return case.table(lambda part, first: term_table(case.net, case.theta, part, method))
 
 
