@@ -310,7 +310,7 @@ def test_an_image_of_another_shape_is_told_in_one_line(brought, images, tmp_path
         assert main([*command, "--dataset", str(other)]) == 2
         told = capsys.readouterr().err
         assert (
-            f"{command[0].replace('probe', 'evaluate')}: the net must take inputs of shape [3, 84, 84], got RuntimeEr"
+            f"{command[0].replace('probe', 'evaluate')}: the module must run on inputs of shape [R, 3, 84, 84], got"
             in told
         )
         assert told.count("\n") == 1

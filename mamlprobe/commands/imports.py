@@ -64,13 +64,18 @@ class StateDict(Foreign):
     head: str
     """Prefix of the head's parameters."""
     layers: tuple[str, ...] = ()
-    """Modules to record, in order; else the children that own parameters."""
+    """Modules to record and to freeze by; else the module's blocks."""
+    output: str = ""
+    """Key, attribute or number of the logits in what the module returns; else they are looked for."""
+    features: str = ""
+    """first or last: which axis of a layer's output is features, where its kind does not tell."""
     way: int | None = None
     """Classes a task; else as many as the head has outputs."""
 
     def run(self) -> None:
         """Reads and writes."""
         words: dict[str, Any] = {"module": self.module, "head": self.head, "layers": self.layers, "image": self.image}
+        words |= {"output": self.output, "features": self.features}
         experiment, theta = import_state_dict(self.file, method=self.method, say=print, **words)
         if self.way is not None and self.way > experiment.way:
             got = f"{self.way}"

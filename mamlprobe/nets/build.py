@@ -4,18 +4,19 @@ import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.spec import LATER
 from mamlprobe.base.streams import key
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.params import Net
-from mamlprobe.nets.wrap import wrap
+from mamlprobe.nets.wrap import Wrapped, wrap
 
 KINDS = ("conv4", "mlp", "module")
 
@@ -41,7 +42,11 @@ class NetSpec:
     head: str = ""
     """Prefix of the module's head parameters."""
     layers: tuple[str, ...] = ()
-    """Modules to record and to freeze by, in order; empty for the children that own parameters."""
+    """Modules to record and to freeze by, in order; empty for the module's blocks (see `wrap`)."""
+    output: str = field(default="", metadata=LATER)
+    """Key, attribute or number of the logits in what a module returns; empty looks for them."""
+    features: str = field(default="", metadata=LATER)
+    """first or last: the axis of features of a module's layers; empty where their kinds tell."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -79,7 +84,7 @@ def build(
     if spec.kind == "module":
         module = made(spec, seed)
         _fill(module, buffers or {})
-        return wrap(module, spec.head, layers=spec.layers or None)
+        return wrapped(module, spec, image)
     if image is None:
         raise UserError("net", "the shape of the inputs must be known", "none", "set net.image to C, H, W")
     if spec.kind == "mlp":
@@ -89,6 +94,18 @@ def build(
         raise UserError("net", "a conv4 must see images", f"inputs of shape {list(image)}", "set net.kind to mlp")
     body = {"filters": spec.filters, "blocks": spec.blocks}
     return cast(Net, conv4(image=image, way=way, order=spec.order, down=spec.down, head_bias=spec.head_bias, **body))
+
+
+def wrapped(module: nn.Module, spec: NetSpec, image: tuple[int, ...] | None) -> Wrapped:
+    """The module as a net, as the spec says.
+
+    Raises:
+        UserError: as `wrap`.
+    """
+    output = int(spec.output) if spec.output.isdecimal() else spec.output or None
+    shape = image if image is not None and len(image) == 3 else None
+    words: dict[str, Any] = {"output": output, "inputs": shape, "features": spec.features or None}
+    return wrap(module, spec.head, layers=spec.layers or None, **words)
 
 
 def _fill(module: nn.Module, buffers: Mapping[str, Tensor]) -> None:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,8 @@ from torch.nn.parameter import is_lazy
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.build import NetSpec, made
+from mamlprobe.nets.build import NetSpec, made, wrapped
 from mamlprobe.nets.params import Net, Params, lead, mapped
-from mamlprobe.nets.wrap import wrap
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.inner import fits
 from mamlprobe.runs.tensors import alike, conversion, finite, kind, read_tensors, renamed, same_shapes, unheard
@@ -33,23 +33,27 @@ def import_state_dict(
     data: Data | None = None,
     method: Method | None = None,
     image: tuple[int, int, int] | None = None,
+    output: str = "",
+    features: str = "",
     say: Callable[[str], object] = unheard,
 ) -> tuple[Experiment, Theta]:
     """The settings to test it by, and the weights, of a state dict of the module ``package.file:Class``.
 
-    `head` is the prefix of the head's parameters. What the module's `load_state_dict` takes is taken, in the module's
-    own precision, of which `say` hears where it is another. Beside that, a prefix that the names share (``module.``)
-    is taken off, a shared weight may stand under one of its names alone, and counters of batches may be there or not.
-    The inner loop is not in the file: `method` says it, MAML's where it is not given.
+    `head` is the prefix of the head's parameters, `output` and `features` are as in `wrap`. What the module's
+    `load_state_dict` takes is taken, in the module's own precision, of which `say` hears where it is another. Beside
+    that, a prefix that the names share (``module.``) is taken off, a shared weight may stand under one of its names
+    alone, and counters of batches may be there or not. The inner loop is not in the file: `method` says it, MAML's
+    where it is not given.
 
     Raises:
         UserError: what `read_tensors` and `wrap` raise; names that are missing or not the module's, other shapes or
             kinds of numbers; numbers that are not finite; a shared weight of two values; a method that does not go with
             the net; images that the module does not take.
     """
-    spec = NetSpec(kind="module", image=image, module=module, head=head, layers=layers)
+    words: dict[str, Any] = {"output": output, "features": features}
+    spec = NetSpec(kind="module", image=image, module=module, head=head, layers=layers, **words)
     loaded, _ = load_module(spec, path, say=say)
-    net = wrap(loaded, head, layers=layers or None)
+    net = wrapped(loaded, spec, image)
     params, moments = net.init(torch.Generator())
     theta, method = Theta(net=params, moments=moments), method or Method()
     own = {name.replace(".mean", ".running_mean").replace(".var", ".running_var"): v for name, v in moments.items()}
@@ -176,12 +180,10 @@ def logits(where: str, net: Net, theta: Theta, x: Tensor, *, way: int = 1, runni
     try:
         with torch.no_grad():
             found = net(lead(theta.net), x, moments=moments).logits
-    except UserError:
-        raise
-    except Exception as error:  # a module of the user's may raise anything
-        got = " ".join(f"{type(error).__name__} {error}".split())[:200].rstrip(".")
-        must = f"the net must take inputs of shape {list(x.shape[2:])}"
-        raise UserError(where, must, got, "choose other data, or say the shape by --image at import") from None
+    except UserError as error:
+        raise UserError(
+            where, error.must, error.got, "choose other data, or say the shape by --image at import"
+        ) from None
     if found.ndim != 3 or found.shape[-1] < way:
         must = f"the net must give {way} logits or more a row"
         raise UserError(where, must, f"shape {list(found.shape[2:])}", "say --way at import, or name another head")
