@@ -56,23 +56,20 @@ def chunks(episodes: Episodes, size: int) -> list[Episodes]:
 def in_chunks(
     work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None, *, net: Net | None = None
 ) -> Iterator[Found]:
-    """What the work makes of some tasks after the others, of as many at a time as suits the device and the net.
+    """What the work makes of some tasks after the others: of as many at a time as suits the device, or `chunk`.
 
-    As many threads as torch has do one of these batches each (`beside`); `chunk` says how many tasks memory may hold in
-    all of them. The result does not depend on the threads, nor on a chunk that holds what suits the device; a smaller
-    one can change the last digits of nets that do tasks together.
+    Without `chunk` as many threads as torch has do one of these batches each (`beside`). A net that does tasks one
+    after the other has batches of one, at most `chunk` at the same time. Nothing depends on the number of threads;
+    `chunk` can change the last digits of nets that do tasks together.
 
     Raises:
         UserError: a chunk below 1.
     """
-    size, device = tasks_at_a_time(episodes, net), episodes.support_x.device
-    if chunk is None:
-        parts, most = chunks(episodes, size), None
-    else:
-        size = min(size, chunk) if device.type == "cpu" or (net is not None and not net.together) else chunk
-        parts, most = chunks(episodes, size), max(1, chunk // max(size, 1))
-    alone = parts[0].tasks == 1 or (net is not None and not net.together)
-    return beside(work, parts, device, most=most, alone=alone)
+    apart = net is not None and not net.together
+    size = tasks_at_a_time(episodes, net) if chunk is None else chunk
+    parts = chunks(episodes, min(size, 1) if apart else size)
+    most = chunk if apart or chunk is None else 1
+    return beside(work, parts, episodes.support_x.device, most=most, alone=apart or parts[0].tasks == 1)
 
 
 def evaluate(

@@ -127,20 +127,20 @@ def parts_of(
 ) -> tuple[int, int | None]:
     """The number of tasks in one graph, and of graphs at the same time at most; `chunk` is what memory may hold.
 
-    On a CPU what suits tasks like these, and one for a net that does tasks one after the other; on other devices what
-    `chunk` says, or all. Light tasks are held four times as many: those whose inner loop does not reach into the body.
+    A net that does tasks one after the other has one task in a graph. Of others it is `chunk`, or what suits the
+    device: on a CPU what suits tasks like these, four times as many where the inner loop does not reach into the body
+    (`light`), and else all.
 
     Raises:
         UserError: a chunk below 1.
     """
     if chunk is not None and chunk < 1:
         raise UserError("chunk", "at least 1 task must be held at a time", chunk, "leave it out")
-    size = min(chunk or tasks, tasks)
     if net is not None and not net.together:
-        size = 1
-    elif episodes is not None and episodes.support_x.device.type == "cpu":
-        size = min(size, tasks_at_a_time(episodes) * (4 if light else 1))
-    return size, None if chunk is None else max(1, chunk // size)
+        return 1, chunk
+    if chunk is None and episodes is not None and episodes.support_x.device.type == "cpu":
+        return min(tasks_at_a_time(episodes) * (4 if light else 1), tasks), None
+    return min(chunk or tasks, tasks), 1
 
 
 def held(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool, net: Net | None = None) -> int:
@@ -151,7 +151,7 @@ def held(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool, net:
     """
     size, most = parts_of(chunk, tasks, episodes, net=net, light=light)
     threads = threads_for(-(-tasks // size), episodes.support_x.device)
-    return min(size * (threads if most is None else min(threads, most)), tasks)
+    return min(size * min(threads, most or threads), tasks)
 
 
 def only_head(net: Net, method: Method) -> bool:
