@@ -1,6 +1,5 @@
 """A run at one update beside the tasks it is judged by."""
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -9,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import key
@@ -17,6 +15,7 @@ from mamlprobe.data.episodes import Episodes, manifest, sample
 from mamlprobe.data.load import READERS
 from mamlprobe.data.manifests import Manifest, load_manifest, write_manifest
 from mamlprobe.data.pool import Pool
+from mamlprobe.learn.bar import bar
 from mamlprobe.learn.evaluate import chunks
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
@@ -96,14 +95,14 @@ class Case:
         The manifest in column `episodes` is that of all tasks.
         """
         tables, drawn, first = [], [], 0
-        with tqdm(total=self.tasks, unit="task", desc=self.name, disable=not sys.stderr.isatty(), leave=False) as bar:
+        with bar(self.tasks, self.name) as advance:
             for batch in self.batches():
                 drawn.append(_without_inputs(batch))
                 for part in chunks(batch, self.most):
                     found = look(part, first)
                     tables.append(found.assign(task=found["task"] + first))
                     first += part.tasks
-                    bar.update(part.tasks)
+                    advance(part.tasks)
         config = self.run.config
         words: dict[str, Any] = {
             "run": self.name,

@@ -61,7 +61,7 @@ def accuracy_table(case: Case, words: str) -> pd.DataFrame:
     """
     found = variants(case.net, case.method, words)
     methods = {label: few_shot(case.run.config, method) for label, method in found.items()}
-    return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods))
+    return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods, steps="every"))
 
 
 def layer_table(case: Case, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from mamlprobe.learn.tasks import points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.cka import alignment
 from mamlprobe.nets.params import Net
-from mamlprobe.probe.pairs import MOMENTS, Model, both_ends
+from mamlprobe.probe.pairs import MOMENTS, Model
 from mamlprobe.probe.record import activations
 from mamlprobe.probe.tabled import tabled
 
@@ -127,7 +127,7 @@ def _table(
     if rows < 4:
         raise UserError("grid", f"a task must have at least 4 {inputs} images", rows, f"take more {inputs} items")
     names = [tuple(layers or each.net.layers) for each in (a, b)]
-    keys = "moment_a moment_b layer_a layer_b".split()
+    keys = ["moment_a", "moment_b", "layer_a", "layer_b"]
 
     def look(part: Episodes, _: int) -> pd.DataFrame:
         x = part.query_x if inputs == "query" else part.support_x
@@ -151,7 +151,7 @@ def _grams(
     model: Model, episodes: Episodes, x: Tensor, moments: Sequence[tuple[str, str]], layers: Sequence[str]
 ) -> dict[tuple[str, str], Gram]:
     """By moment and layer, each computed once."""
-    path = points(model.net, model.theta, episodes, model.method, both_ends(model.method))
+    path = points(model.net, model.theta, episodes, model.method, (0, model.method.inner.test_steps))
     found: dict[tuple[str, str], Gram] = {}
     for moment, params in zip(MOMENTS, path, strict=True):
         if any(moment in pair for pair in moments):

@@ -1,6 +1,6 @@
 """How similar are the layers of two trained models, before and after the inner loop? (Raghu et al. 2020, table 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,7 +10,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import points
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.params import Net, Params
 from mamlprobe.probe.layers import COLUMNS, DEFAULT, chosen, compared
 from mamlprobe.probe.record import activations
 from mamlprobe.probe.tabled import tabled
@@ -61,7 +61,7 @@ def pair_similarity(
     def look(part: Episodes, first: int) -> pd.DataFrame:
         x = part.query_x if inputs == "query" else part.support_x
         found: list[dict[str, object]] = []
-        ends = [points(each.net, each.theta, part, each.method, both_ends(each.method)) for each in (a, b)]
+        ends = [points(each.net, each.theta, part, each.method, (0, each.method.inner.test_steps)) for each in (a, b)]
         for moment in moments:
             place = MOMENTS.index(moment)
             left, right = (
@@ -77,6 +77,10 @@ def pair_similarity(
     return table.assign(inputs=inputs, norm=norm)[["task", "layer", "moment", *COLUMNS.split()]]
 
 
-def both_ends(method: Method) -> tuple[int, int]:
-    """The numbers of steps at the two `MOMENTS`."""
-    return 0, method.inner.test_steps
+def both_ends(path: Iterable[Params], method: Method) -> Iterator[tuple[str, int, Params]]:
+    """The first and the last point of a test-time path, each with its name in `MOMENTS` and its number of steps."""
+    last = method.inner.test_steps
+    for step, params in enumerate(path):
+        for moment, wanted in zip(MOMENTS, (0, last), strict=True):
+            if step == wanted:
+                yield moment, step, params
