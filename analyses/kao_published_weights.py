@@ -68,7 +68,7 @@ def table(stage):
         scores.append(
             mp.evaluate(net, theta, episodes, variants, steps="every", chunk=4).assign(checkpoint=label, run=name)
         )
-        kept = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"]}
+        kept = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"], "chunk": few.tasks}
         layers.append(mp.similarity(net, theta, few, method, **kept).assign(checkpoint=label, run=name))
     rows = pd.concat(scores, ignore_index=True).assign(seed=0, dataset=DATASET)
     rows["value"] *= 100

@@ -89,6 +89,13 @@ class Case:
         rows = self.run.config.way * (self.shot + self.query)
         return max(1, min(BATCH, PIXELS // (rows * height * width)))
 
+    def held(self, part: Episodes) -> int | None:
+        """How many of the part's tasks a probe holds at a time: all of them, or what suits the device for a module.
+
+        The last digits of a built net's numbers depend on which tasks are adapted together.
+        """
+        return None if self.run.config.net.kind == "module" else part.tasks
+
     def table(self, look: Callable[[Episodes, int], pd.DataFrame]) -> pd.DataFrame:
         """What `look(tasks, number of the first)` returns, all tasks together, with the columns `KEYS`.
 

@@ -134,9 +134,9 @@ def _table(
         one = _grams(a, part, x, moments, names[0])
         other = one if a is b else _grams(b, part, x, moments, names[1])
         found = []
-        for pair, layer_a, layer_b in itertools.product(moments, *names):
-            left, right = one[pair[0], layer_a], other[pair[1], layer_b]
-            words: dict[str, object] = dict(zip(keys, (*pair, layer_a, layer_b), strict=True))
+        for (first, second), (layer_a, layer_b) in itertools.product(moments, itertools.product(*names)):
+            left, right = one[first, layer_a], other[second, layer_b]
+            words: dict[str, object] = dict(zip(keys, (first, second, layer_a, layer_b), strict=True))
             words |= {"width_a": left.width, "width_b": right.width}
             found += [{"task": task, "value": value, **words} for task, value in enumerate(left.cka(right))]
         return pd.DataFrame(found)
