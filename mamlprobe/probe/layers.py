@@ -79,7 +79,8 @@ def similarity(
         UserError: unknown measure, layer or inputs; a step the method does not take, or none at all; a chunk below 1.
     """
     chosen(measures, inputs)
-    steps = chosen_steps("layers", method, (method.inner.test_steps,) if steps is None else steps)
+    last = method.inner.test_steps
+    steps = chosen_steps("layers", method, (last,) * (last > 0) if steps is None else steps)
     names = tuple(layers or net.layers)
 
     def look(part: Episodes, first: int) -> pd.DataFrame:
