@@ -1,6 +1,5 @@
 """A run at one update beside the tasks it is judged by."""
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -9,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import key
@@ -17,6 +15,7 @@ from mamlprobe.data.episodes import Episodes, manifest, sample
 from mamlprobe.data.load import READERS
 from mamlprobe.data.manifests import Manifest, load_manifest, write_manifest
 from mamlprobe.data.pool import Pool
+from mamlprobe.learn.bar import bar
 from mamlprobe.learn.evaluate import chunks
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta, init
@@ -110,20 +109,27 @@ class Case:
         rows = self.run.config.way * (self.shot + self.query)
         return max(1, min(BATCH, PIXELS // (rows * height * width)))
 
+    def held(self, part: Episodes) -> int | None:
+        """How many of the part's tasks a probe holds at a time: all of them, or what suits the device for a module.
+
+        The last digits of a built net's numbers depend on which tasks are adapted together.
+        """
+        return None if self.run.config.net.kind == "module" else part.tasks
+
     def table(self, look: Callable[[Episodes, int], pd.DataFrame]) -> pd.DataFrame:
         """What `look(tasks, number of the first)` returns, all tasks together, with the columns `KEYS`.
 
         The manifest in column `episodes` is that of all tasks.
         """
         tables, drawn, first = [], [], 0
-        with tqdm(total=self.tasks, unit="task", desc=self.name, disable=not sys.stderr.isatty(), leave=False) as bar:
+        with bar(self.tasks, self.name) as advance:
             for batch in self.batches():
                 drawn.append(_without_inputs(batch))
                 for part in chunks(batch, self.most):
                     found = look(part, first)
                     tables.append(found.assign(task=found["task"] + first))
                     first += part.tasks
-                    bar.update(part.tasks)
+                    advance(part.tasks)
         config = self.run.config
         words: dict[str, Any] = {
             "run": self.name,
