@@ -107,9 +107,11 @@ def _uncopyable(module: nn.Module) -> dict[int, Any]:
 
 def twin(module: nn.Module) -> nn.Module:
     """Another module of the same tensors: what a pass swaps, sets or keeps on one is not seen on the other."""
-    memo: dict[int, Any] = _uncopyable(module)
-    memo |= {id(value): value for value in (*module.parameters(), *module.buffers())}
-    return deepcopy(module, memo)
+    shared = {id(value): value for value in (*module.parameters(), *module.buffers())}
+    try:
+        return deepcopy(module, dict[int, Any](shared))
+    except Exception:
+        return deepcopy(module, _uncopyable(module) | shared)
 
 
 def lazy_parameters(module: nn.Module) -> list[str]:

@@ -38,6 +38,8 @@ class Layout:
     """1 or -1."""
     size: int
     """Number of features."""
+    axes: int
+    """Number of axes of that part's output."""
     sure: bool = True
     """Whether no operation behind it moved axes, and the part's forward pass is that of its kind."""
 
@@ -55,7 +57,7 @@ def layout_of(part: nn.Module, output: Tensor) -> Layout | None:
                 return None
             ours = type(part).forward.__module__.startswith("torch.nn.modules")
             size = part.normalized_shape[0] if isinstance(part, nn.LayerNorm | nn.RMSNorm) else output.shape[axis]
-            return Layout(axis=axis, size=int(size), sure=ours)
+            return Layout(axis=axis, size=int(size), axes=output.ndim, sure=ours)
     return None
 
 
@@ -70,8 +72,8 @@ def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None) -> in
         return 1
     if known is not None:
         told = known.axis % len(shape)
-        if known.sure and shape[told] == known.size:
-            return told
+        if known.sure and (shape[told] == known.size or known.axes == len(shape)):
+            return told  # also where channels were put together, as in a dense block
         fits = [axis for axis in (1, last) if shape[axis] == known.size]
         if len(fits) == 1:
             return fits[0]

@@ -93,7 +93,9 @@ def similarity(
             after = {step: activations(net, params, x, layers=names) for step, params in some.items()}
             for layer in names:
                 ends = {step: maps[layer] for step, maps in after.items()}
-                found += [{"layer": layer, **row} for row in compared(before[layer], ends, measures, seed=seed + first)]
+                axis = axis_of(net, layer, before[layer], measures)
+                rows = compared(before[layer], ends, measures, seed=seed + first, axes=(axis, axis))
+                found += [{"layer": layer, **row} for row in rows]
         return pd.DataFrame(found)
 
     table = tabled(look, episodes, chunk, net=net, name="layers", by=("layer", "features"))
@@ -109,17 +111,34 @@ def chosen(measures: Sequence[str], inputs: str) -> None:
         raise unknown("layers", "inputs", inputs, ("query", "support"))
 
 
+def axis_of(net: Net, layer: str, maps: Tensor, measures: Sequence[str]) -> int:
+    """Axis of the features in activations [B, R, ...] of the layer, if one of the measures needs to know it.
+
+    Raises:
+        UserError: it cannot be known.
+    """
+    needed = any(MEASURES[name][0] != "flattened" for name in measures)
+    return net.feature_axis(layer, maps.shape) if needed and maps.ndim > 3 else 2
+
+
 def compared(
-    start: Tensor, ends: Mapping[int, Tensor], measures: Sequence[str], *, seed: int
+    start: Tensor,
+    ends: Mapping[int, Tensor],
+    measures: Sequence[str],
+    *,
+    seed: int,
+    axes: tuple[int, int] = (2, 2),
 ) -> list[dict[str, object]]:
     """Rows ``task step`` and most of `COLUMNS` of activations against those of every step.
 
-    start, each of ends: ``[B, R, C, H, W]`` or ``[B, R, F]``, the same inputs in the same order.
+    start, each of ends: ``[B, R, C, H, W]`` or ``[B, R, F]``, the same inputs in the same order; `axes` are those of
+    the features in start and in the ends.
     """
     found: list[dict[str, object]] = []
     for features in dict.fromkeys(MEASURES[name][0] for name in measures):
         wanted = [name for name in measures if MEASURES[name][0] == features]
-        first, others = as_rows(start, features), {step: as_rows(end, features) for step, end in ends.items()}
+        first = as_rows(start, features, axes[0])
+        others = {step: as_rows(end, features, axes[1]) for step, end in ends.items()}
         group = first.shape[1] // start.shape[1]
         for task in range(len(start)):
             pairs = {step: other[task] for step, other in others.items()}

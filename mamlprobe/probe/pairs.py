@@ -11,7 +11,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params
-from mamlprobe.probe.layers import COLUMNS, DEFAULT, chosen, compared
+from mamlprobe.probe.layers import COLUMNS, DEFAULT, axis_of, chosen, compared
 from mamlprobe.probe.record import activations
 from mamlprobe.probe.tabled import tabled
 
@@ -68,7 +68,9 @@ def pair_similarity(
                 activations(each.net, path[place], x, layers=names) for each, path in zip((a, b), ends, strict=True)
             )
             for layer in names:
-                rows = compared(left[layer], {0: right[layer]}, measures, seed=seed + first)
+                sides = ((a.net, left), (b.net, right))
+                axes = [axis_of(net, layer, maps[layer], measures) for net, maps in sides]
+                rows = compared(left[layer], {0: right[layer]}, measures, seed=seed + first, axes=(axes[0], axes[1]))
                 found += [{"layer": layer, "moment": moment, **row} for row in rows]
         return pd.DataFrame(found)
 
