@@ -16,7 +16,7 @@ from mamlprobe.nets.copies import State, twin
 from mamlprobe.nets.layout import rows_first
 from mamlprobe.nets.params import Moments
 from mamlprobe.nets.plain_norms import Norms
-from mamlprobe.nets.trial import first_tensor
+from mamlprobe.nets.trial import first_tensor, tensor_of_rows
 
 TRACKED = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 """Norms that can keep running statistics."""
@@ -92,6 +92,7 @@ class Runner:
         Raises:
             UserError: the module fails on the rows, or gives a layer no rows.
         """
+        self.rows = len(rows)
         while True:
             with self._pass(moments, collect), told(self.module, rows):
                 self.caught.output = functional_call(self.module, dict(tensors), (rows.clone(),))
@@ -104,7 +105,7 @@ class Runner:
         self, tensors: Mapping[str, Tensor], features: Tensor, moments: Moments | None, *, collect: bool
     ) -> Tensor:
         """What the head alone makes of its input."""
-        part = self.module.get_submodule(self.head)
+        part, self.rows = self.module.get_submodule(self.head), len(features)
         with self._pass(moments, collect), told(self.module, features):
             found = functional_call(part, dict(tensors), (features.clone(),))
         assert isinstance(found, Tensor)
@@ -130,7 +131,7 @@ class Runner:
 
     def _catch(self, name: str) -> Callable[..., None]:
         def hook(part: nn.Module, args: tuple[Any, ...], output: object) -> None:
-            value = output if isinstance(output, Tensor) else first_tensor((output,))
+            value = output if isinstance(output, Tensor) else tensor_of_rows(part, output, self.rows)
             if value is None:
                 got = type(output).__name__
                 raise UserError("wrap", f"layer {name!r} must return a tensor", got, "name other layers")

@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets.copies import Stock
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
-from mamlprobe.nets.output import Output, logits_of
+from mamlprobe.nets.output import Output, as_logits, logits_of
 from mamlprobe.nets.params import Moments, Params, Pass, span
 from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
 from mamlprobe.nets.structure import BODY, ordered, owners
@@ -50,7 +50,7 @@ class Wrapped:
         self._norm_names = {name for name, part in parts.items() if isinstance(part, nn.modules.batchnorm._BatchNorm)}
         self._names = {id(value): name for name, value in module.named_parameters()}
         self._parts = {name: parts[name] for name in self.layers if name in parts}
-        self._features, self._layouts = dict(features), dict[str, Layout | None]()
+        self._features, self._layouts = dict(features), dict[str, tuple[Layout | None, ...]]()
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._tail = trial.inputs.get(head, (0,))[1:] if trial else ()
         self._met, self._lock = False, Lock()
@@ -197,7 +197,7 @@ class Wrapped:
             except Exception:
                 return  # the pass itself tells what is wrong
             refuse_odd(trial)
-            self._layouts = {name: trial.layouts.get(name) for name in self.layers}
+            self._layouts = {name: (trial.layouts.get(name), trial.taken.get(name)) for name in self.layers}
             self._tail = trial.inputs.get(self.head_name, (0,))[1:]
             self._met = True
 
@@ -213,7 +213,7 @@ class Wrapped:
         word = self._features.get(layer, self._features.get("*"))
         if word is not None and len(rows) > 2:
             return 2 if word == "first" else len(shape) - 1
-        return 1 + feature_axis(layer, rows, self._layouts.get(layer))
+        return 1 + feature_axis(layer, rows, *self._layouts.get(layer, (None,)))
 
     def head(self, params: Params, features: Tensor) -> Tensor:
         """Logits [B, R, N] of the head's input [B, R, F]."""
@@ -231,7 +231,7 @@ class Wrapped:
                 buffers = {name: value.to(rows.device, copy=True) for name, value in part.named_buffers()}
                 size = rows.shape[1:].numel()
                 rows = rows.reshape(len(rows), *self._tail) if size == torch.Size(self._tail).numel() else rows
-                found.append(runner.run_head(mine | buffers, rows, still, collect=collect))
+                found.append(as_logits(runner.run_head(mine | buffers, rows, still, collect=collect)))
                 seen.append(runner.caught.moments)
         return _together(found), {name: _together([each[name] for each in seen]) for name in seen[0]}
 
