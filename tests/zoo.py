@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -20,13 +22,14 @@ _KEPT: list[torch.library.Library] = []
 @cache
 def package(name: str) -> ModuleType:
     """torchvision, or another package that imports it; the test is skipped where one of them is not installed."""
-    pytest.importorskip("torchvision.version", reason="torchvision is not installed")
+    for each in dict.fromkeys(("torchvision", name)):
+        if find_spec(each) is None:
+            pytest.skip(f"{each} is not installed")
     if not _KEPT and not hasattr(torch.ops.torchvision, "nms"):
         _KEPT.append(torch.library.Library("torchvision", "DEF"))  # operators last as long as it does
         for operator in OPERATORS:
             _KEPT[0].define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    found: ModuleType = pytest.importorskip(name, reason=f"{name} is not installed")
-    return found
+    return import_module(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +43,8 @@ class Zoo:
     words: dict[str, Any] = field(default_factory=dict)
     """For its constructor."""
     source: str = "torchvision"
-    slow: bool = False
-    """Whether its test takes longer than ten seconds."""
+    maker: str = ""
+    """Its class, where that is called in place of the function of the name, to make it narrower or less deep."""
 
     def build(self) -> nn.Module:
         """The net in float64, its random weights always the same."""
@@ -49,27 +52,40 @@ class Zoo:
         if self.source == "timm":
             module: nn.Module = package("timm").create_model(self.name, num_classes=WAY, **self.words)
         else:
-            module = getattr(package("torchvision").models, self.name)(num_classes=WAY, **self.words)
+            module = getattr(package("torchvision").models, self.maker or self.name)(num_classes=WAY, **self.words)
+        if self.name in WIDE:
+            first, second, last = (part for part in module.classifier if isinstance(part, nn.Linear))
+            for part, size in (first, (64, first.in_features)), (second, (64, 64)), (last, (WAY, 64)):
+                part.weight = nn.Parameter(torch.randn(size) / size[1] ** 0.5)
+                part.bias = nn.Parameter(torch.randn(size[0]))
         return module.double()
 
 
-def _torchvision(name: str, head: str, side: int = 32, *, slow: bool = False, **words: Any) -> Zoo:
-    return Zoo(name=name, head=head, side=side, words=words, slow=slow)
+WIDE = "alexnet", "vgg11"
+"""Nets with linear layers of tens of millions of weights, which are made narrower."""
+
+
+def _torchvision(name: str, head: str, side: int = 32, *, maker: str = "", **words: Any) -> Zoo:
+    return Zoo(name=name, head=head, side=side, words=words, maker=maker)
 
 
 def _timm(name: str, head: str = "head.fc", side: int = 32, **words: Any) -> Zoo:
     return Zoo(name=name, head=head, side=side, words=words, source="timm")
 
 
+MAXVIT = {"input_size": (64, 64), "stem_channels": 16, "partition_size": 2, "block_channels": [24, 40, 48, 64]}
+MAXVIT |= {"block_layers": [1, 1, 1, 1], "head_dim": 8, "stochastic_depth_prob": 0.2}
+SWIN = {"patch_size": [4, 4], "embed_dim": 24, "depths": [2, 2, 2, 2], "num_heads": [1, 2, 4, 8], "window_size": [7, 7]}
+VIT = {"image_size": 32, "patch_size": 16, "num_layers": 4, "num_heads": 12, "hidden_dim": 192, "mlp_dim": 384}
+
 NETS = (
     _torchvision("alexnet", "classifier.6", 64),
     _torchvision("convnext_tiny", "classifier.2"),
-    _torchvision("densenet121", "classifier", block_config=(2, 3, 4, 2)),
+    _torchvision("densenet121", "classifier", maker="DenseNet", block_config=(2, 3, 4, 2)),
     _torchvision("efficientnet_b0", "classifier.1"),
-    _torchvision("efficientnet_v2_s", "classifier.1"),
     _torchvision("googlenet", "fc", init_weights=False),
     _torchvision("inception_v3", "fc", 75, init_weights=False),
-    _torchvision("maxvit_t", "classifier.5", 224, slow=True),
+    _torchvision("maxvit_t", "classifier.5", 64, maker="MaxVit", **MAXVIT),
     _torchvision("mnasnet0_5", "classifier.1"),
     _torchvision("mobilenet_v2", "classifier.1", width_mult=0.5),
     _torchvision("mobilenet_v3_small", "classifier.3"),
@@ -79,10 +95,10 @@ NETS = (
     _torchvision("resnet50", "fc", width_per_group=16),
     _torchvision("shufflenet_v2_x0_5", "fc"),
     _torchvision("squeezenet1_1", "classifier"),
-    _torchvision("swin_t", "head"),
+    _torchvision("swin_t", "head", maker="SwinTransformer", **SWIN),
     _torchvision("swin_v2_t", "head"),
     _torchvision("vgg11", "classifier.6"),
-    _torchvision("vit_b_16", "heads.head", 224, slow=True),
+    _torchvision("vit_b_16", "heads.head", maker="VisionTransformer", **VIT),
     _timm("botnet26t_256"),
     _timm("cait_xxs24_224", "head", img_size=32),
     _timm("convit_tiny", "head", img_size=32),

@@ -1,6 +1,7 @@
 """The zoo, wrapped with default layers: evaluated, frozen, recorded, outer gradients those of a plain loop."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -25,12 +26,24 @@ CERTIFIED = ("test_resnet", "test_vit", "test_convnext2")
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 
 
-@pytest.fixture(autouse=True)
+@contextmanager
 def two_threads() -> Iterator[None]:
     """Tasks beside one another."""
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
-    yield
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """All else in one thread: operations as small as these wait for one another in two."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def method(name: str) -> Method:
@@ -88,14 +101,13 @@ def distance(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
 def check_gradient(zoo: Zoo, net: Wrapped, name: str) -> None:
     """The outer gradient is the loop's to ten digits, and not that of another rate."""
     chosen, episodes = method(name), tasks_for(zoo.side)
-    found, _ = mp.meta_gradient(net, mp.init(net, seed=0), episodes, chosen, chunk=1)
+    with two_threads():
+        found, _ = mp.meta_gradient(net, mp.init(net, seed=0), episodes, chosen, chunk=1)
     wanted = plain_gradients(zoo.build(), episodes, chosen.inner.lr, chosen.inner.order)
     assert distance(found, wanted) < 1e-10
 
 
-@pytest.mark.parametrize(
-    "zoo", [pytest.param(each, id=each.name, marks=[pytest.mark.slow] * each.slow) for each in NETS]
-)
+@pytest.mark.parametrize("zoo", [pytest.param(each, id=each.name) for each in NETS])
 def test_works(zoo: Zoo) -> None:
     module = zoo.build()
     net, episodes = mp.wrap(module, zoo.head), tasks_for(zoo.side)
@@ -108,17 +120,17 @@ def test_works(zoo: Zoo) -> None:
         f"{zoo.head}.{name}" for name, _ in module.get_submodule(zoo.head).named_parameters()
     }
     theta, chosen = mp.init(net, seed=0), method("fomaml")
-    table = mp.evaluate(
-        net, theta, episodes, mp.variants(net, chosen, f"keep,head,freeze:1-{len(body)}"), chunk=1
-    ).sort_values(["variant", "step", "task"])
+    arms = mp.variants(net, chosen, f"keep,head,freeze:1-{len(body)}")
+    with two_threads():
+        table = mp.evaluate(net, theta, episodes, arms, chunk=1).sort_values(["variant", "step", "task"])
+        similar = mp.similarity(net, theta, episodes, chosen, measures=["procrustes"], chunk=1)
+    assert set(similar.layer) == set(net.layers)
     values = {name: list(rows.value) for name, rows in table.groupby("variant")}
     frozen = next(name for name in values if name.startswith("freeze"))
     assert values[frozen] == values["head"]
     recorded = mp.record(net, theta, episodes.query_x)
     assert tuple(recorded) == net.layers
     torch.testing.assert_close(recorded[net.layers[-1]][1], logits(zoo, episodes.query_x[1]))
-    similar = mp.similarity(net, theta, episodes, chosen, measures=["procrustes"], chunk=1)
-    assert set(similar.layer) == set(net.layers)
     check_gradient(zoo, net, "fomaml")
 
 
