@@ -11,6 +11,22 @@ from mamlprobe.draw.text import cell, folded
 from mamlprobe.measure import bootstrap, paired_interval
 from mamlprobe.runs.writing import write
 
+TEXTS = (
+    "run",
+    "run_b",
+    "method",
+    "method_b",
+    "dataset",
+    "split",
+    "norm",
+    "episodes",
+    "variant",
+    "layer",
+    "layer_a",
+    "layer_b",
+)
+"""Columns that hold words, also where all of these are digits: the hash of the tasks, names of layers."""
+
 
 def means(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Columns `by`, ``value low high tasks``: the mean over tasks and its 95 % bootstrap interval, a row a group.
@@ -87,7 +103,7 @@ def kept(path: str, *, no_runs: Sequence[str]) -> pd.DataFrame:
         raise UserError("probe", "a table must stand for its run", " ".join(no_runs), "leave the run out")
     advice = "give the file that --out wrote"
     try:
-        table = pd.read_csv(path, keep_default_na=True)
+        table = pd.read_csv(path, keep_default_na=True, dtype=dict.fromkeys(TEXTS, str))
     except (OSError, ValueError) as error:
         got = str(getattr(error, "strerror", None) or error).splitlines()[0]
         raise UserError("probe", f"{path} must be a table", got, advice) from None

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import stats
+from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import key
-from mamlprobe.measure.spectrum import Rows, Spectrum, own, same_rows
+from mamlprobe.measure.spectrum import Rows, Spectrum, own, same_rows, sides
 
 Values = Rows | Sequence[float]
 Measure = Callable[[Any, Any], float]
@@ -109,6 +110,7 @@ def null_floor(
     Raises:
         UserError: R not a multiple of `groups`, or fewer than two images; `level` not in (0, 1); `draws` < 1.
     """
+    x, y = sides("null_floor", x, y)
     rows, _, _ = same_rows("null_floor", x, y)
     if groups < 1 or rows % groups or rows == groups:
         got = f"R = {rows}, groups = {groups}"
@@ -177,10 +179,10 @@ def _resampled_means(values: Floats, labels: npt.NDArray[Any], draws: int, rng: 
     return means
 
 
-def _take(y: Rows | Spectrum, index: npt.NDArray[np.intp]) -> Rows | Spectrum:
+def _take(y: Tensor | Spectrum, index: npt.NDArray[np.intp]) -> Tensor | Spectrum:
     if isinstance(y, Spectrum):
         return y.take(torch.from_numpy(index).to(y.base.device))
-    return y[torch.from_numpy(index).to(y.device)] if isinstance(y, torch.Tensor) else y[index]
+    return y[torch.from_numpy(index).to(y.device)]
 
 
 def _mean_and_high(found: list[float], level: float) -> tuple[float, float]:
@@ -188,9 +190,15 @@ def _mean_and_high(found: list[float], level: float) -> tuple[float, float]:
 
 
 def numbers_of(where: str, values: Values) -> Floats:
-    """The values [n] in float64, for a door called `where`."""
-    rows = values if isinstance(values, torch.Tensor) else np.asarray(values)
-    return own(where, "values", rows).cpu().numpy().ravel()
+    """The values [n] in float64, NaN among them, for a door called `where`.
+
+    Raises:
+        UserError: no real numbers, an infinite one.
+    """
+    found: Floats = own(where, "values", values).cpu().numpy().ravel()
+    if np.isinf(found).any():
+        raise UserError(where, "values must be finite, or NaN where there is none", "infinity", "leave it out")
+    return found
 
 
 def _rng(seed: int, purpose: str) -> np.random.Generator:

@@ -15,13 +15,13 @@ theirs, others by |v|_1 / r. Where the sum passes `_ERROR`, the products are tak
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.cca import cca, pwcca, svcca
 from mamlprobe.measure.cka import Norms, alignment
+from mamlprobe.measure.given import given
 from mamlprobe.measure.products import PIECE, PIECES, Products
 from mamlprobe.measure.spectrum import TOLERANCE, Rows, Spectrum, eigen, own, same_rows, spectrum_of
 
@@ -118,8 +118,8 @@ def _one_pass(batches: Iterable[Pair], products: torch.dtype) -> Covariances | N
     """The covariances by products of this type; None where float32 products are, or turn out to be, too coarse."""
     sums: Products | None = None
     for pair in batches:
-        _, f, g = same_rows("stream", *pair)
         x, y = _tensor("x", pair[0]), _tensor("y", pair[1])
+        _, f, g = same_rows("stream", x, y)
         if products is torch.float32 and not (_fits(x) and _fits(y)):
             return None
         sums = sums or Products(f, g, products, x.device)
@@ -134,9 +134,8 @@ def _one_pass(batches: Iterable[Pair], products: torch.dtype) -> Covariances | N
 
 def _tensor(name: str, x: Rows) -> Tensor:
     """The batch itself where it is of a floating type that its device can multiply in float64, else a float64 copy."""
-    if isinstance(x, np.ndarray) and x.dtype in (np.float16, np.float32, np.float64):
-        x = torch.from_numpy(np.require(x, requirements=["C", "W"]))
-    if isinstance(x, Tensor) and x.is_floating_point() and x.device.type != "mps":
+    x = given("stream", name, x)
+    if x.is_floating_point() and x.device.type != "mps":
         return x.detach()
     return own("stream", name, x)
 

@@ -12,6 +12,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.shapes import check
 from mamlprobe.nets.block import block, fast
 from mamlprobe.nets.cells import Kind
+from mamlprobe.nets.inputs import floats
 from mamlprobe.nets.norm import batch_norm
 from mamlprobe.nets.params import Moments, Params, Pass, span
 from mamlprobe.nets.window import Window
@@ -138,6 +139,7 @@ class Conv4:
         The input of ``conv2`` is the map of ``conv1``, and so on.
         """
         if begin is None:
+            floats("conv4", x)
             check("conv4", "x", x, "B R C H W", C=self.image[0], H=self.image[1], W=self.image[2])
         first, last = span(self, begin, end)
         numbers = range(first + 1, min(last, self.blocks) + 1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.conv4 import linear
+from mamlprobe.nets.inputs import floats
 from mamlprobe.nets.norm import batch_norm
 from mamlprobe.nets.params import Moments, Params, Pass, span
 
@@ -97,6 +98,7 @@ class Mlp:
         end: str | None = None,
     ) -> Pass:
         """Named activations [B, R, width] of x [B, R, ...]."""
+        floats("mlp", x)
         z = x.flatten(2)
         if begin is None and z.shape[2] != self.inputs:
             raise UserError("mlp", f"a row must have {self.inputs} numbers", z.shape[2], "set inputs")
