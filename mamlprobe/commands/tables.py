@@ -12,18 +12,8 @@ from mamlprobe.measure import bootstrap, paired_interval
 from mamlprobe.runs.writing import write
 
 TEXTS = (
-    "run",
-    "run_b",
-    "method",
-    "method_b",
-    "dataset",
-    "split",
-    "norm",
-    "episodes",
-    "variant",
-    "layer",
-    "layer_a",
-    "layer_b",
+    *("run", "run_b", "method", "method_b", "dataset", "split", "norm", "episodes"),
+    *("variant", "layer", "layer_a", "layer_b"),
 )
 """Columns that hold words, also where all of these are digits: the hash of the tasks, names of layers."""
 

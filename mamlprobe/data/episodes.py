@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import key_sets
 from mamlprobe.data.checked import agree, checked, labels_or_targets
@@ -32,6 +33,8 @@ class Episodes:
     Raises:
         UserError: axes or types that must agree do not; no numbers; inputs that are bytes; one-hot labels.
     """
+
+    __repr__ = described
 
     support_x: Tensor
     support_y: Tensor

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest, take
 from mamlprobe.data.pool import Pool
@@ -29,6 +30,8 @@ class Manifest:
     classes: ``[B, N]`` ids of classes; entry n has label n.
     items: ``[B, N, K+Q]`` ids of items within their class, the support set first.
     """
+
+    __repr__ = described
 
     path: Path
     dataset: str

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import key
+from mamlprobe.measure.given import given
 from mamlprobe.measure.spectrum import Rows, Spectrum, own, same_rows, sides
 
 Values = Rows | Sequence[float]
@@ -110,7 +111,12 @@ def null_floor(
     Raises:
         UserError: R not a multiple of `groups`, or fewer than two images; `level` not in (0, 1); `draws` < 1.
     """
-    x, y = sides("null_floor", x, y)
+    sides("null_floor", x, y)
+    arrays = np.ndarray | Spectrum | Tensor  # which a measure of the user's may know what to do with
+    x, y = (
+        side if isinstance(side, arrays) and not getattr(side, "is_sparse", False) else given("null_floor", "x", side)
+        for side in (x, y)
+    )
     rows, _, _ = same_rows("null_floor", x, y)
     if groups < 1 or rows % groups or rows == groups:
         got = f"R = {rows}, groups = {groups}"
@@ -179,10 +185,10 @@ def _resampled_means(values: Floats, labels: npt.NDArray[Any], draws: int, rng: 
     return means
 
 
-def _take(y: Tensor | Spectrum, index: npt.NDArray[np.intp]) -> Tensor | Spectrum:
+def _take(y: Rows | Spectrum, index: npt.NDArray[np.intp]) -> Rows | Spectrum:
     if isinstance(y, Spectrum):
         return y.take(torch.from_numpy(index).to(y.base.device))
-    return y[torch.from_numpy(index).to(y.device)]
+    return y[torch.from_numpy(index).to(y.device)] if isinstance(y, Tensor) else y[index]
 
 
 def _mean_and_high(found: list[float], level: float) -> tuple[float, float]:

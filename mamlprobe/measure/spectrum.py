@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.given import given
 
@@ -33,6 +34,8 @@ class Spectrum:
     V       [F, r]  orthonormal directions in feature space
     energy          sum of all squared singular values, the sum of squares of the centred x
     """
+
+    __repr__ = described
 
     base: Tensor
     mix: Tensor
@@ -176,6 +179,6 @@ def same_rows(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> tuple[int, 
 
 def own(where: str, name: str, x: Any) -> Tensor:
     """A float64 copy that the caller may write to; on the device of `x` where that knows float64."""
-    x = given(where, name, x)
-    device = torch.device("cpu") if x.device.type == "mps" else x.device
-    return x.detach().to(device, torch.float64, copy=True, memory_format=torch.contiguous_format)
+    rows = given(where, name, x)
+    device = torch.device("cpu") if rows.device.type == "mps" else rows.device
+    return rows.detach().to(device, torch.float64, copy=True, memory_format=torch.contiguous_format)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.cca import cca, pwcca, svcca
 from mamlprobe.measure.cka import Norms, alignment
@@ -44,6 +45,8 @@ class Covariances:
     products         the type in which rows were multiplied
     spectra          directions of x and of y, for the CCA family of these two; None where covariances do not tell them
     """
+
+    __repr__ = described
 
     rows: int
     mean_x: Tensor
@@ -177,7 +180,7 @@ def _covariances(sums: Products) -> Covariances | None:
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Streamed(Spectrum):
     """Directions of `rows` that are gone: `base` is anything with the inner products of theirs, here I and X^T Y.
 

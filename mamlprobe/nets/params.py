@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
 
 Params = dict[str, Tensor]
@@ -20,6 +21,8 @@ Moments = dict[str, Tensor]
 @dataclass(frozen=True, kw_only=True)
 class Pass:
     """What one forward pass returns: every named layer that ran [B, R, ...] in order, the last being the logits."""
+
+    __repr__ = described
 
     layers: dict[str, Tensor]
     features: Tensor

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import adapt
@@ -29,6 +30,8 @@ PAIRS = ("all", "same", "different")
 @dataclass(frozen=True, kw_only=True)
 class Decomposition:
     """The body's outer gradient as a sum of terms, each task by itself."""
+
+    __repr__ = described
 
     terms: dict[str, Params]
     """Term -> gradient by body parameter [B, ...]; "contrastive" is the clean part, "noise" the other."""
