@@ -41,7 +41,7 @@ def words(value: Any) -> str:
         return described(value)
     if isinstance(value, Mapping) and 0 < len(value) <= _FEW:
         return "; ".join(f"{name}: {words(each)}" for name, each in value.items())
-    if isinstance(value, (list, tuple)) and 0 < len(value) <= _FEW:
+    if isinstance(value, (list, tuple)) and 0 < len(value) <= _FEW and not all(isinstance(n, int) for n in value):
         return "; ".join(map(words, value))
     if isinstance(value, float):
         return f"{value:.4g}"
@@ -55,7 +55,10 @@ def _tensor(value: Any) -> str:
     text = f"{list(value.shape)} {_kind(value)}"
     if len(value.shape) > 1 or "float" not in text or "meta" in text or not _count(value):
         return text
-    return f"{text}, mean {float(value.mean()):.4g}" if len(value.shape) else f"{float(value):.4g}"
+    try:
+        return f"{text}, mean {float(value.mean()):.4g}" if len(value.shape) else f"{float(value):.4g}"
+    except RuntimeError:  # a tensor without values of its own, such as one under vmap
+        return text
 
 
 def _tensors(held: list[Any]) -> str:
