@@ -128,7 +128,7 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
             "import kao a --out b --image 1 2",
             "got error parsing --image: no type matching {INT INT INT} could be instantiated from ['1', '2']; see",
         ),
-        ("data a b", "got unrecognized options: b; see mamlprobe data --help"),
+        ("data a b", "got unrecognized words: b; see mamlprobe data --help"),
     ],
 )
 def test_words_that_make_no_command(words, got, line):

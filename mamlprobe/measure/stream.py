@@ -13,7 +13,7 @@ theirs, others by |v|_1 / r. Where the sum passes `_ERROR`, the products are tak
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ class Covariances:
     yy: Tensor
     norms: Norms
     products: torch.dtype
-    spectra: tuple[Spectrum, Spectrum] | None
+    spectra: tuple[Spectrum, Spectrum] | None = field(repr=False)
 
     def cca(self, *, summary: str = "mean") -> float:
         """`mamlprobe.measure.cca` of the rows."""

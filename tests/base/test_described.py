@@ -48,12 +48,12 @@ def things():
         ("model", ["theta: Theta(net: 6 tensors"]),
         ("pass", ["layers: 3 tensors", "features: [2, 3, 50] float32"]),
         ("spectrum", ["V: [30, 30] float64", "energy: "]),
-        ("covariances", ["rows: 400", "xx: [30, 30] float64", "spectra: "]),
+        ("covariances", ["rows: 400", "xx: [30, 30] float64"]),
     ],
 )
 def test_prints_are_short(things, name, parts):
     for found in (repr(things[name]), str(things[name])):
-        assert len(found.splitlines()) < 25
+        assert len(found.splitlines()) < 15
         assert len(found) < 1500
         assert "tensor(" not in found
         for part in parts:
