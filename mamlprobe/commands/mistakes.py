@@ -12,6 +12,9 @@ SHELLS = ("bash", "zsh")
 COMPLETION = {"--tyro-print-completion": 1, "--tyro-write-completion": 2}
 """Options that make a completion file, each with the number of words behind it: shell, and path where it is written."""
 
+_PATHS = ("--out", "--figure", "--from-table", "--manifest", "--data-root", "--log")
+"""Options whose word would be the folder that one is in, were it empty; others say themselves what they must be."""
+
 _MUST, _LONGEST = "the words must make a command", 300
 _NOISE = r" \(applied to [^)]*\)| \(required\)| Arguments are applied to .*| Got errors: .*"
 
@@ -26,7 +29,8 @@ def looked_over(words: Sequence[str], commands: Collection[str]) -> None:
     if words and not words[0].startswith("-") and words[0] not in commands:
         raise unknown("mamlprobe", "command", words[0], commands)
     where = " ".join(["mamlprobe", *words[:1]]) if words and words[0] in commands else "mamlprobe"
-    if "" in words:
+    before = dict.fromkeys(was for was, word in zip(("", *words), words, strict=False) if not word)
+    if any(not word.startswith("--") or word in _PATHS for word in before):
         raise UserError(where, "no word may be empty", repr(""), f"leave it out, or see {where} --help")
     if words[:1] == ["import"] and len(words) > 1 and not words[1].startswith("-"):
         kinds = ("kao", "state_dict")
