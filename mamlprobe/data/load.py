@@ -3,22 +3,28 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from tqdm import tqdm
+
 from mamlprobe.base.cache import cache_folder
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data import glyphs, omniglot
 from mamlprobe.data.archives import stamps
-from mamlprobe.data.folder import read_folder
+from mamlprobe.data.folder import NOTE, read_folder
 from mamlprobe.data.planted import PLANTED
 from mamlprobe.data.pool import Pool, load_saved, save_pool
 from mamlprobe.data.sinusoids import FORMULAS
 
 READING = 1
 """Number of the way files are read; a change makes pools in the cache folder be parsed anew."""
+
+FOLDERS = 2
+"""The same of folders and zips of class folders alone."""
 
 LEVELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0,), (1.0,)),
@@ -48,7 +54,10 @@ def _omniglot(root: Path, size: int | None, ink: int, split: str | None) -> Pool
 def _folder(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
     only(path.name, "split", split, None)
     only(path.name, "ink", ink, 1)
-    return _kept(path.stem, [stamps(path), size], lambda: read_folder(path, size=size))
+    pool = _kept(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
+    for note in pool.source.split(NOTE)[1:]:
+        tqdm.write(f"load_pool: of {path} {note}", file=sys.stderr)
+    return pool
 
 
 READERS: dict[str, Callable[[Path, int | None, int, str | None], Pool]] = {"glyphs": _glyphs, "omniglot": _omniglot}

@@ -17,7 +17,8 @@ import requests
 import torch
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.data.archives import LANCZOS, Tree, opened, pixels
+from mamlprobe.data.archives import Tree, opened
+from mamlprobe.data.images import LANCZOS, pixels
 from mamlprobe.data.pool import Pool
 
 PARTS = {"images_background": 964, "images_evaluation": 659}
