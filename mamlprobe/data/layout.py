@@ -140,8 +140,9 @@ class _Folders:
         named = self.named(level)
         others = self.others(named)
         unknown = [each for each in others if not split_of(each.rpartition("/")[2])]
-        if unknown and all(len(self.below[each]) == 1 for each in named):
-            return {}
+        inside = [[each.rpartition("/")[2] for each in self.below.get(folder, ())] for folder in [*named, *unknown]]
+        if unknown and len(inside[0]) == 1 and all(each == inside[0] for each in inside):
+            return {}  # CLASS/images/IMAGE
         found = splits_of(named, str(self.tree.path))
         if unknown and len(named) == 1:
             got = f"{named[0]} beside {_some(unknown)}"
