@@ -14,7 +14,7 @@ import sys
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -260,10 +260,9 @@ def _loaded(tree: Tree, name: str, *, raw: str | None = None) -> tuple[Image.Ima
         tiles: Any = [(*each[:3], raw if isinstance(each[3], str) else (raw, *each[3][1:])) for each in _tiles(image)]
         image.tile = tiles
     image.load()
-    try:
-        return ImageOps.exif_transpose(image), layout
-    except (*_BROKEN, TypeError, KeyError):  # a remark on the turn that cannot be read
-        return image, layout
+    with suppress(*_BROKEN, TypeError, KeyError):  # a remark on the turn that cannot be read is none
+        ImageOps.exif_transpose(image, in_place=True)
+    return image, layout
 
 
 def _raw(image: Image.Image) -> str:
