@@ -20,7 +20,7 @@ from mamlprobe.data.pool import Pool
 from mamlprobe.learn.evaluate import chunks
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.params import Net, lead
 from mamlprobe.runs.experiment import Data
 from mamlprobe.runs.folder import Image, Run, load_run
 from mamlprobe.training.loop import pick_device, pool_of
@@ -168,8 +168,27 @@ def open_case(
     )
     if given is not None:
         given.check(pool)
-    next(replace(case, pool=pool, tasks=1).batches())  # can it be?
+    first = next(replace(case, pool=pool, tasks=1).batches())  # can it be?
+    if run.image is None:
+        takes("evaluate", run.net(), checkpoint.theta, first, pool.name)
     return case
+
+
+def takes(where: str, net: Net, theta: Theta, episodes: Episodes, name: str) -> None:
+    """Refuses data whose images the net cannot take, where nothing says which ones it sees.
+
+    Raises:
+        UserError: a pass through the net fails.
+    """
+    try:
+        with torch.no_grad():
+            net(lead(theta.net), episodes.support_x[:1])
+    except UserError:
+        raise
+    except RuntimeError as error:
+        got = f"{list(episodes.support_x.shape[2:])} ({str(error).splitlines()[0][:120]})"
+        advice = "choose other data with --dataset, or import the net with --image C H W, which images are resized to"
+        raise UserError(where, f"images of {name!r} must be as the net sees them", got, advice) from None
 
 
 def _settled(given: Manifest, way: int, **asked: str | int | None) -> tuple[str, int, int, int]:

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import generator
+from mamlprobe.commands.cases import takes
 from mamlprobe.commands.tables import keep, ready, show
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
@@ -62,6 +63,8 @@ class Certify:
             must = f"images of {source.name!r} must be {list(image)}, as the net sees them"
             raise UserError("certify", must, list(source.image_shape), "choose other data with --dataset")
         episodes = training_tasks(source, few, tasks=TASKS)
+        if image is None:
+            takes("certify", net, theta, episodes, source.name)
         words = {"seed": self.seed, "updates": max(experiment.updates, 1)}
         if self.contrast:
             table = certify_contrast(net, theta, self._classes(episodes, few), experiment.method)
