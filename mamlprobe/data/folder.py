@@ -67,7 +67,7 @@ def read_folder(path: Path, *, size: int | None = None) -> Pool:
         std=(1.0,) * channels,
         source=f"images of {path.name}, resized to {side} x {side} (bilinear){how}"
         + ("" if split_at_all else "; no splits given, so every class is in split test")
-        + "".join(NOTE + each for each in (*notes, *more, *_alike(images, counts))),
+        + "".join(NOTE + each for each in (*notes, *more, *_flat(how), *_alike(images, counts))),
     )
 
 
@@ -119,6 +119,13 @@ def _pixels(classes: Sequence[tuple[Tree, list[str]]], size: int | None) -> tupl
         for item, file in enumerate(files):
             into[item] = pixels(tree, file, channels=channels, size=side, resample=BILINEAR, how=how)
     return images, how
+
+
+def _flat(how: Look) -> list[str]:
+    """That images are lost beside others whose numbers are larger."""
+    if not how.lost:
+        return []
+    return [f"{len(how.lost)} images come out as good as even beside brighter ones, the first {how.lost[0]}"]
 
 
 def _alike(images: NDArray[np.uint8], counts: list[int]) -> list[str]:

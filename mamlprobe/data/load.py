@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
@@ -56,8 +57,14 @@ def _folder(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
     only(path.name, "ink", ink, 1)
     pool = _kept(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
     for note in pool.source.split(NOTE)[1:]:
-        tqdm.write(f"load_pool: of {path} {note}", file=sys.stderr)
+        _say(f"load_pool: of {path} {note}")
     return pool
+
+
+@cache
+def _say(line: str) -> None:
+    """Writes the line to stderr, once in a process."""
+    tqdm.write(line, file=sys.stderr)
 
 
 READERS: dict[str, Callable[[Path, int | None, int, str | None], Pool]] = {"glyphs": _glyphs, "omniglot": _omniglot}
@@ -88,7 +95,8 @@ def load_pool(
     rotations: "none", or "classes" for each class turned by 90, 180, 270 degrees as classes of their own.
     normalise: "none" (grey's default), "imagenet" (RGB's default), "half": how `Pool.floats` shifts and scales.
 
-    What was drawn or parsed is kept in the cache folder and found again by name, file stamps and options.
+    What was drawn or parsed is kept in the cache folder and found again by name, file stamps and options. What is left
+    out of a folder, and images that look wrong, are said in a line on stderr and in the pool's `source`.
 
     Raises:
         UserError: unknown name or word, missing or damaged files, an option that the data set does not have.

@@ -192,6 +192,13 @@ def test_one_scale_for_the_whole_data_set(pool_of):
     pool = pool_of([[png(BYTES[0, 0], bits=16, colour=0)], [png(BYTES[0, 0] * 257, bits=16, colour=0)]])
     assert pool.images[0].max() == 0
     np.testing.assert_array_equal(pool.images[1, 0, 0].numpy(), BYTES[0, 0])
+    assert pool.source.endswith("; note: 1 images come out as good as even beside brighter ones, the first 0/0.png")
+
+
+def test_reals_of_two_scales_are_refused(pool_of):
+    few, many = ((BYTES[0, 0] / by).astype(np.float32) for by in (255, 1.1))
+    with pytest.raises(UserError, match=r"numbers in 1/0\.tiff of .*, got numbers up to 1, and up to 231\.818 in 0/0"):
+        pool_of([[tiff(many)], [tiff(few)]], "tiff")
 
 
 @pytest.mark.parametrize(
@@ -199,11 +206,11 @@ def test_one_scale_for_the_whole_data_set(pool_of):
     [
         (np.full((9, 9), 0.5) - np.eye(9), "-0.5 to 0.5"),
         (np.full((9, 9), np.nan), "nan to nan"),
-        (np.full((9, 9), np.inf), "0 to inf"),
+        (np.full((9, 9), np.inf), "inf to inf"),
         (np.full((9, 9), 1.7), "numbers up to 1.7"),
         (np.full((9, 9), 700.5), "numbers up to 700.5"),
-        (np.full((9, 9), 70000), "0 to 70000"),
-        (np.full((9, 9), -3), "-3 to 0"),
+        (np.full((9, 9), 70000), "70000 to 70000"),
+        (np.full((9, 9), -3), "-3 to -3"),
     ],
 )
 def test_numbers_that_no_scale_fits(pool_of, tmp_path, numbers, got):
@@ -263,10 +270,9 @@ def test_pillow_does_not_warn(pool_of):
 def test_images_that_all_come_out_alike_are_told(tmp_path, write_tree, capsys):
     black = encoded(Image.new("L", (9, 9)))
     path = write_tree(tmp_path / "set", {f"{c}/{i}.png": black for c in "ab" for i in range(3)})
-    for _ in range(2):
-        load_pool(path)
-        told = capsys.readouterr().err.splitlines()
-        assert told == [f"load_pool: of {path} all 6 images come out alike"]
+    told = [load_pool(path).source.split("; note: ")[1:] for _ in range(2)]
+    assert told == [["all 6 images come out alike; levels none"]] * 2
+    assert capsys.readouterr().err == f"load_pool: of {path} all 6 images come out alike\n", "once"
     (path / "b" / "2.png").write_bytes(encoded(Image.new("L", (9, 9), 1)))
     load_pool(path)
     assert capsys.readouterr().err == ""
