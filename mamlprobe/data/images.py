@@ -1,9 +1,10 @@
 """From an encoded image to bytes: depth, opacity, turn, colour and size, decided alike for a whole data set.
 
 Numbers of 16 and 32 bits are brought to bytes by one scale for all files of the data set, the least that holds them
-all (`WHOLE`; reals 0..1 or 0..255). Where something is transparent, it is laid on one ground for all: white where the ink is dark, black
-where it is light; where that hides an image, the other one; where that hides one too, mid grey (`GROUNDS`). The ink of
-an image is seen where its distance from the ground, squared and averaged by opacity, is at least that of `SEEN`.
+all (`WHOLE`; numbers that are not whole lie in 0..1 or 0..255). Where something is transparent, it is laid on one
+ground for all: white where the ink is dark, black where it is light; where that hides an image, the other one; where
+that hides one too, mid grey (`GROUNDS`). The ink of an image is seen where its distance from the ground, squared and
+averaged by opacity, is at least that of `SEEN`.
 An image that its camera turned (EXIF) is turned back.
 """
 
