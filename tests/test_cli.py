@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -140,11 +139,11 @@ def test_evaluate_is_evaluate(run, tmp_path, capsys):
     assert tuple(table.columns[: len(KEYS)]) == KEYS
     case = open_case(run, tasks=30)
     episodes = sample(case.pool, split="test", way=3, shot=1, query=2, tasks=30, seed=key("evaluation"))
-    direct = evaluate(case.net, case.theta, episodes, variants(case.net, case.method, words))
+    direct = evaluate(case.net, case.theta, episodes, variants(case.net, case.method, words), steps="every")
     merged = table.merge(direct, on=["variant", "task", "step"], validate="one_to_one")
     assert len(merged) == len(table) == len(direct)
     other_batches = sample(case.pool, split="test", way=3, shot=1, query=2, tasks=5, seed=key("evaluation"), index=1)
-    last = evaluate(case.net, case.theta, other_batches, variants(case.net, case.method, words))
+    last = evaluate(case.net, case.theta, other_batches, variants(case.net, case.method, words), steps="every")
     first = merged["task"] < 25
     np.testing.assert_allclose(merged["value_x"][first], merged["value_y"][first], atol=1e-6)
     late = table[table["task"] >= 25].assign(task=lambda rows: rows["task"] - 25)
@@ -340,38 +339,6 @@ def test_import_a_state_dict_and_ask_it(images, tmp_path, monkeypatch, capsys):
     assert main(["evaluate", str(out), "--query", "2", "--episodes", "2", "--variants", "keep,nil,freeze"]) == 0
     assert main(["report", str(out), "--query", "2", "--episodes", "2", "--out", str(report)]) == 0
     assert "There is no log" in report.read_text()
-
-
-SIZED = """
-import torch
-
-class Net(torch.nn.Sequential):
-    def __init__(self):
-        super().__init__()
-        self.body = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten())
-        self.fc = torch.nn.Linear(128, 3)
-"""
-
-
-@pytest.mark.parametrize("words", ["evaluate --query 2", "probe layers --query 2", "certify"])
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_images_that_an_imported_net_cannot_take_are_one_line(tmp_path, monkeypatch, capsys, mode, words):
-    """Its import says no shape, and the images have another size or another number of channels."""
-    (tmp_path / f"sized{mode}.py").write_text(SIZED)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    net = import_module(f"sized{mode}").Net()
-    torch.save(net.state_dict(), tmp_path / "net.pt")
-    data, run = write_images(tmp_path / "data", mode), str(tmp_path / "run")
-    words_of = ["--module", f"sized{mode}:Net", "--head", "fc", "--dataset", str(data), "--out", run]
-    assert main(["import", "state_dict", str(tmp_path / "net.pt"), *words_of]) == 0
-    capsys.readouterr()
-    assert main([*words.split(), run]) == 2
-    shape = "[1, 28, 28]" if mode == "L" else "[3, 84, 84]"
-    (line,) = capsys.readouterr().err.splitlines()
-    assert f": images of 'data' must be as the net sees them, got {shape} (" in line
-    assert line.endswith(
-        "); choose other data with --dataset, or import the net with --image C H W, which images are resized to"
-    )
 
 
 def test_data_lists_and_describes(images, capsys, monkeypatch):

@@ -13,7 +13,7 @@ from mamlprobe.base.shapes import check
 from mamlprobe.nets.block import block, fast
 from mamlprobe.nets.cells import Kind
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import FLOATS, Moments, Params, Pass, span
+from mamlprobe.nets.params import FLOATS, Built, Moments, Params, Pass, span
 from mamlprobe.nets.window import Window
 
 ORDERS = ("conv-bn-relu", "conv-relu-bn")
@@ -21,7 +21,7 @@ DOWNS = ("pool", "stride", "unpadded")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conv4:
+class Conv4(Built):
     """3x3 conv, batch norm, ReLU, halving, `blocks` times; then a linear head on the flattened map.
 
     ``order="conv-bn-relu"`` is Finn et al. 2017 and Antoniou et al. 2019, ``"conv-relu-bn"`` is Kao et al. 2022.

@@ -13,7 +13,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.conv4 import linear
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import FLOATS, Moments, Params, Pass, span
+from mamlprobe.nets.params import FLOATS, Built, Moments, Params, Pass, span
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -25,7 +25,7 @@ NORMS = ("none", "batch")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mlp:
+class Mlp(Built):
     """Linear layers ``fc1`` ... of the `hidden` widths with an activation each, then a linear head.
 
     Inputs [B, R, ...] are flattened to `inputs` numbers a row. ``norm="batch"`` puts a batch norm before every
