@@ -73,7 +73,10 @@ def proximal(params: Params, anchor: Params, weight: float) -> Tensor:
     return (
         0.5
         * weight
-        * sum(((params[name] - value).square().flatten(1).sum(1) for name, value in anchor.items()), torch.zeros(()))
+        * sum(
+            ((params[name] - value).square().flatten(1).sum(1) for name, value in anchor.items()),
+            torch.zeros((), dtype=torch.float32, device="cpu"),
+        )
     )
 
 

@@ -190,7 +190,7 @@ def rates_at(theta: Theta, method: Method, *, owner: Tensor | None = None) -> Ra
     rate = rate_of(method.inner, theta.rates)
     if owner is None or method.inner.rates == "fixed":
         return rate
-    return lambda name, step: torch.as_tensor(rate(name, step))[owner]
+    return lambda name, step: torch.as_tensor(rate(name, step), device=owner.device)[owner]
 
 
 def paths(

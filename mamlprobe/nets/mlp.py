@@ -13,7 +13,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.conv4 import linear
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import Built, Moments, Params, Pass, span
+from mamlprobe.nets.params import FLOATS, Built, Moments, Params, Pass, span
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -75,15 +75,19 @@ class Mlp(Built):
         params: Params = {}
         moments: Moments = {}
         for i, (fan, width) in enumerate(pairwise(widths), start=1):
-            params[f"body.{i}.linear.weight"] = torch.randn(width, fan, generator=generator) * math.sqrt(2 / fan)
+            scale = math.sqrt(2 / fan)
+            params[f"body.{i}.linear.weight"] = torch.randn(width, fan, generator=generator, **FLOATS) * scale
             if self.bias:
-                params[f"body.{i}.linear.bias"] = torch.zeros(width)
+                params[f"body.{i}.linear.bias"] = torch.zeros(width, **FLOATS)
             if self.norm == "batch":
-                params[f"body.{i}.norm.weight"], params[f"body.{i}.norm.bias"] = torch.ones(width), torch.zeros(width)
-                moments[f"body.{i}.norm.mean"], moments[f"body.{i}.norm.var"] = torch.zeros(width), torch.ones(width)
-        params["head.weight"] = torch.randn(self.way, widths[-1], generator=generator) * math.sqrt(2 / widths[-1])
+                params[f"body.{i}.norm.weight"] = torch.ones(width, **FLOATS)
+                params[f"body.{i}.norm.bias"] = torch.zeros(width, **FLOATS)
+                moments[f"body.{i}.norm.mean"] = torch.zeros(width, **FLOATS)
+                moments[f"body.{i}.norm.var"] = torch.ones(width, **FLOATS)
+        scale = math.sqrt(2 / widths[-1])
+        params["head.weight"] = torch.randn(self.way, widths[-1], generator=generator, **FLOATS) * scale
         if self.bias:
-            params["head.bias"] = torch.zeros(self.way)
+            params["head.bias"] = torch.zeros(self.way, **FLOATS)
         return params, moments
 
     def __call__(

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
+
+FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+"""What the initial tensors of a net are, whatever torch's defaults."""
 
 Params = dict[str, Tensor]
 """Tensors by parameter name. Inside a net each has a leading task axis, of size B, or 1 where all tasks share it."""

@@ -57,7 +57,8 @@ def _surrogates(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> It
     def error(method: Method, without: str = "") -> float:
         terms = {name: term for name, term in decompose(net, theta, episodes, method).terms.items() if name != without}
         found = {
-            n: sum((term[n].mean(0) for term in terms.values()), torch.zeros(())) for n in next(iter(terms.values()))
+            n: sum((term[n].mean(0) for term in terms.values()), torch.zeros((), dtype=torch.float32, device="cpu"))
+            for n in next(iter(terms.values()))
         }
         return relative(found, meta_gradient(net, theta, episodes, method)[0])
 
