@@ -27,7 +27,7 @@ NORMS = {"released": "per_step_unused", "described": "per_step"}
 def table(stage):
     """Curves; unstable seeds; test accuracy and its paired differences; deviations over seeds and their ratio."""
     from mamlprobe.learn.evaluate import evaluate
-    from mamlprobe.stage import difference, keyed, last_step, means
+    from mamlprobe.stage import difference, keyed, means
 
     runs = [(name, stage.run(name, seed)) for name in MODELS for seed in stage.seeds]
     curves, rows, episodes = [], [], stage.episodes(stage.tasks)
@@ -39,7 +39,7 @@ def table(stage):
         if name == "mamlpp":
             norms = {f"{name} as {word}": replace(method.norm, statistics=kind) for word, kind in NORMS.items()}
             heads |= {label: replace(method, norm=norm) for label, norm in norms.items()}
-        found = last_step(evaluate(run.net(), run.theta(), episodes, heads))
+        found = evaluate(run.net(), run.theta(), episodes, heads)
         rows.append(keyed(found.assign(value=100 * found["value"]), run, name, run.updates()[-1]))
     curve, rows = pd.concat(curves), pd.concat(rows).drop(columns="method").rename(columns={"variant": "method"})
     falls = curve.groupby(["method", "seed"], sort=False)["value"].agg(lambda seen: (seen.cummax() - seen).max())

@@ -61,7 +61,7 @@ def table(stage):
     episodes = stage.episodes(stage.sized(TASKS), query=5).to(dtype=torch.float64)
 
     def probe(net, theta, method, **words):
-        return form_table(net, theta.to(dtype=torch.float64), episodes, method).assign(**words)
+        return form_table(net, theta.to(dtype=torch.float64), episodes, method, chunk=episodes.tasks).assign(**words)
 
     def loops(net, theta, method):
         found = []

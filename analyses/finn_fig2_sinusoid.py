@@ -73,7 +73,9 @@ def scored(stage, name: str, steps: int, word: str = ""):
         episodes = replace(episodes, query_y=0 * episodes.query_y)
     short, found = f"{name.removeprefix('sinusoid-')} {word}".strip(), []
     for _, run in stage.runs(name):
-        made = query_table(run.net(), run.theta(), episodes, {short: _stepped(run, steps)}, quantity="loss")
+        made = query_table(
+            run.net(), run.theta(), episodes, {short: _stepped(run, steps)}, quantity="loss", steps="every"
+        )
         made["value"] = (2 * made["value"]).fillna(100).clip(upper=100)
         found.append(keyed(made, run, short, run.updates()[-1]))
     return pd.concat(found)

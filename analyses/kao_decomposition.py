@@ -25,7 +25,11 @@ def table(stage):
     from mamlprobe.stage import means
 
     episodes = stage.episodes(stage.few, query=5)
-    rows = stage.probe(MODELS, lambda net, theta, m: contrast_table(net, theta, episodes, m), lambda run: run.updates())
+    rows = stage.probe(
+        MODELS,
+        lambda net, theta, m: contrast_table(net, theta, episodes, m, chunk=episodes.tasks),
+        lambda run: run.updates(),
+    )
     rows["arm"] = rows["method"].map(ARMS)
     # at a gradient of zero there is nothing to share
     shown = means(rows.dropna(subset="value"), ["arm", "update", "quantity", "part"])

@@ -33,11 +33,13 @@ def table(stage):
     every = lambda run: run.updates()  # noqa: E731
 
     def pairs(net, theta, method):
-        rows = contrast_table(net, theta, episodes, method)
+        rows = contrast_table(net, theta, episodes, method, chunk=episodes.tasks)
         heads = head_table(net, theta, episodes, method, past=past)
         return pd.concat([rows[rows["quantity"].isin(["attracted", "coefficient"])], heads], ignore_index=True)
 
-    terms = stage.probe(MODELS[:1], lambda net, theta, m: term_table(net, theta, episodes, m), every)
+    terms = stage.probe(
+        MODELS[:1], lambda net, theta, m: term_table(net, theta, episodes, m, chunk=episodes.tasks), every
+    )
     others = stage.probe(MODELS, pairs, every)
     others["part"] = others["part"].fillna("head")
     found = [

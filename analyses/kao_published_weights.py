@@ -65,8 +65,10 @@ def table(stage):
         net, method = experiment_net(experiment), experiment.method
         method = replace(method, inner=replace(method.inner, test_steps=STEPS))
         variants = {"as saved": method, "zeroed": zero_at_test(method), "nil": nil(method)}
-        scores.append(mp.evaluate(net, theta, episodes, variants, chunk=4).assign(checkpoint=label, run=name))
-        kept = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"]}
+        scores.append(
+            mp.evaluate(net, theta, episodes, variants, steps="every", chunk=4).assign(checkpoint=label, run=name)
+        )
+        kept = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"], "chunk": few.tasks}
         layers.append(mp.similarity(net, theta, few, method, **kept).assign(checkpoint=label, run=name))
     rows = pd.concat(scores, ignore_index=True).assign(seed=0, dataset=DATASET)
     rows["value"] *= 100

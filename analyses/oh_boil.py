@@ -30,7 +30,7 @@ def table(stage):
     few, many = stage.episodes(stage.few), stage.episodes(stage.tasks)
 
     def alike(net, theta, method):
-        return similarity(net, theta, few, method, measures=("cka_debiased",), steps=(method.inner.test_steps,))
+        return similarity(net, theta, few, method, measures=("cka_debiased",), chunk=few.tasks)
 
     cka = stage.probe(MODELS, alike, lambda run: (run.updates()[0], run.updates()[-1]))
     cka = cka.assign(state=(cka["update"] > 0).map(STATES), quantity="cka")

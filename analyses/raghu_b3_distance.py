@@ -31,7 +31,7 @@ def table(stage):
     for seed in stage.seeds:
         run = stage.run("maml", seed)
         for update in (run.updates()[0], run.updates()[-1]):
-            found = weight_distance(run.net(), run.theta(update), episodes, run.config.method)
+            found = weight_distance(run.net(), run.theta(update), episodes, run.config.method, chunk=episodes.tasks)
             tables.append(keyed(found, run, "maml", update).assign(inner_lr=run.config.method.inner.lr))
     rows = pd.concat(tables, ignore_index=True)
     rows["state"] = (rows["update"] > 0).map(STATES)

@@ -6,6 +6,8 @@ flattened for CKA. The grey floor is the measure with the images of one side shu
 inner rate and steps, which the figure names. Cost: three MAML models and a minute.
 """
 
+from functools import partial
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -37,8 +39,8 @@ def table(stage):
         def probe(net, theta, method, episodes=episodes, inputs=inputs, main=main):
             last = method.inner.test_steps
             looks = [((last,), DEFAULT), (tuple(range(1, last)), COURSE)] if main else [((last,), COURSE)]
-            words = (net, theta, episodes, method)
-            rows = [similarity(*words, steps=steps, inputs=inputs, measures=kinds) for steps, kinds in looks if steps]
+            look = partial(similarity, net, theta, episodes, method, inputs=inputs, chunk=episodes.tasks)
+            rows = [look(steps=steps, measures=kinds) for steps, kinds in looks if steps]
             return pd.concat(rows).assign(inner_lr=method.inner.lr, last=last)
 
         updates = (lambda run: (run.updates()[0], run.updates()[-1])) if main else (lambda run: run.updates()[-1:])

@@ -32,7 +32,7 @@ def table(stage):
         return {"nothing": found[0], "the body": found[-1]}
 
     def alike(net, theta, method):
-        return similarity(net, theta, few, method, measures=("cca_top98",), steps=(method.inner.test_steps,))
+        return similarity(net, theta, few, method, measures=("cca_top98",), chunk=few.tasks)
 
     few = stage.episodes(stage.few)
     rows = stage.score(MODELS, ends, lambda run: run.updates(), steps="last")

@@ -55,7 +55,8 @@ def table(stage):
             words = {"net": run.net(), "method": run.config.method}
             models[label, run.config.seed] = Model(theta=run.theta(update), **words)
         names.add(run.path.name)
-    rows = across(models, PAIRS, stage.episodes(stage.few), measures=tuple(MEASURES))
+    episodes = stage.episodes(stage.few)
+    rows = across(models, PAIRS, episodes, measures=tuple(MEASURES), chunk=episodes.tasks)
     rows = rows.assign(seed=rows["seeds"], dataset=stage.data.dataset)
     by = ["pair", "measure", "moment", "layer"]
     floors = rows.groupby(by, sort=False)["floor"].mean().reset_index()

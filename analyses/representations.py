@@ -32,8 +32,10 @@ def table(stage):
     episodes, pairs = stage.episodes(stage.few), [("before", "before"), ("before", "after")]
 
     def probe(net, theta, method):
-        maps = cka_grid(net, theta, episodes, method, moments=pairs).assign(quantity="map", moment="")
-        return pd.concat([maps, class_geometry(net, theta, episodes, method)])
+        maps = cka_grid(net, theta, episodes, method, moments=pairs, chunk=episodes.tasks).assign(
+            quantity="map", moment=""
+        )
+        return pd.concat([maps, class_geometry(net, theta, episodes, method, chunk=episodes.tasks)])
 
     last = stage.probe(MODELS, probe)
     rows = pd.concat([last, stage.probe(MODELS[:1], probe, lambda run: run.updates()[:1])], ignore_index=True)

@@ -17,9 +17,10 @@ from tyro.conf import DisallowNone, subcommand
 from mamlprobe import __version__
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.commands.certify import Certify
+from mamlprobe.commands.imports import Import
 from mamlprobe.commands.mistakes import COMPLETION, looked_over, mistake
 from mamlprobe.commands.training import Train, listed, train_words
-from mamlprobe.commands.words import Evaluate, Import, Probe, Report, Show
+from mamlprobe.commands.words import Evaluate, Probe, Report, Show
 from mamlprobe.recipes import PRESETS, RECIPES, recipe
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.training.loop import Interrupted

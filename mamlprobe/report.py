@@ -54,7 +54,9 @@ def _of_run(case: Case, accuracy: pd.DataFrame, name: str) -> Iterator[Section]:
     """The sections on one run."""
     run, config = case.run, case.run.config
     settings = pd.DataFrame(_flat(to_dict(config)).items(), columns=["setting", "value"])
-    about = f"{config.recipe}: {config.updates} updates of {config.tasks} tasks, seed {config.seed}."
+    about = (
+        f"{config.recipe}: {config.updates} updates of {config.tasks} tasks, seed {config.seed}. {case.assumed}".strip()
+    )
     origin = {**_flat(run.env), "updates kept": ", ".join(map(str, run.updates())), "finished": run.done}
     yield Section(
         name=f"{name}-settings", title=f"{case.name}: settings", about=about, table=settings, provenance=origin

@@ -139,11 +139,11 @@ def test_evaluate_is_evaluate(run, tmp_path, capsys):
     assert tuple(table.columns[: len(KEYS)]) == KEYS
     case = open_case(run, tasks=30)
     episodes = sample(case.pool, split="test", way=3, shot=1, query=2, tasks=30, seed=key("evaluation"))
-    direct = evaluate(case.net, case.theta, episodes, variants(case.net, case.method, words))
+    direct = evaluate(case.net, case.theta, episodes, variants(case.net, case.method, words), steps="every")
     merged = table.merge(direct, on=["variant", "task", "step"], validate="one_to_one")
     assert len(merged) == len(table) == len(direct)
     other_batches = sample(case.pool, split="test", way=3, shot=1, query=2, tasks=5, seed=key("evaluation"), index=1)
-    last = evaluate(case.net, case.theta, other_batches, variants(case.net, case.method, words))
+    last = evaluate(case.net, case.theta, other_batches, variants(case.net, case.method, words), steps="every")
     first = merged["task"] < 25
     np.testing.assert_allclose(merged["value_x"][first], merged["value_y"][first], atol=1e-6)
     late = table[table["task"] >= 25].assign(task=lambda rows: rows["task"] - 25)

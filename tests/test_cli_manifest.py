@@ -64,7 +64,7 @@ def test_tasks_made_in_the_library_are_scored_as_there(runs, tmp_path):
     episodes = sample(case.pool, split="train", way=3, shot=1, query=4, tasks=30, seed=5)
     write_manifest(episodes, file, pool=case.pool, split="train")
     table = scored("evaluate", runs[0], "--manifest", file, "--out", tmp_path / "a.csv")
-    direct = evaluate(case.net, case.theta, read_manifest(file, case.pool), {"keep": case.method})
+    direct = evaluate(case.net, case.theta, read_manifest(file, case.pool), {"keep": case.method}, steps="every")
     assert set(table["episodes"]) == {manifest(episodes)}
     both = table.merge(direct, on=["task", "step"], validate="one_to_one")
     assert len(both) == len(table) == len(direct)

@@ -14,11 +14,11 @@ class UserError(ValueError):
     def __init__(self, where: str, must: str, got: object, advice: str) -> None:
         line = f"{where}: {must}, got {got}; {advice}"
         super().__init__(" ".join(line.split()))
-        self._words = where, must, str(got), advice
+        self.where, self.must, self.got, self.advice = where, must, str(got), advice
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, str, str]]:
         """So that a worker process can hand it to its parent."""
-        return UserError, self._words
+        return UserError, (self.where, self.must, self.got, self.advice)
 
 
 def unknown(where: str, kind: str, name: object, known: Iterable[str]) -> UserError:

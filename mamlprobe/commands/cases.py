@@ -1,15 +1,13 @@
 """A run at one update beside the tasks it is judged by."""
 
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
@@ -18,12 +16,15 @@ from mamlprobe.data.episodes import Episodes, manifest, sample
 from mamlprobe.data.load import READERS
 from mamlprobe.data.manifests import Manifest, load_manifest, write_manifest
 from mamlprobe.data.pool import Pool
+from mamlprobe.learn.bar import bar
 from mamlprobe.learn.evaluate import chunks
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.theta import Theta
+from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.params import Net
 from mamlprobe.runs.experiment import Data
 from mamlprobe.runs.folder import Image, Run, load_run
+from mamlprobe.runs.inner import InnerWords, assumption, fits, in_words, restated, values_of
+from mamlprobe.runs.state_dict import logits
 from mamlprobe.training.loop import pick_device, pool_of
 from mamlprobe.training.validation import PIXELS
 
@@ -51,6 +52,8 @@ class Case:
     tasks: int
     given: Manifest | None = None
     """The tasks themselves, where a file names them."""
+    inner: InnerWords = field(default_factory=InnerWords)
+    """The inner loop where it is said otherwise than in the run."""
 
     @cached_property
     def net(self) -> Net:
@@ -59,8 +62,24 @@ class Case:
 
     @property
     def method(self) -> Method:
-        """The run's method."""
-        return self.run.config.method
+        """The run's method, with what is said of its inner loop."""
+        return restated(self.run.config.method, self.inner)
+
+    @property
+    def training_method(self) -> Method:
+        """The same where training is looked at: steps that are said are those of an outer gradient too."""
+        return restated(self.run.config.method, self.inner, train=True)
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The words of the inner loop, by name, that are not the run's."""
+        own = values_of(self.run.config.method)
+        return {name: value for name, value in values_of(self.method).items() if value != own[name]}
+
+    @property
+    def assumed(self) -> str:
+        """One line on what nobody said of the inner loop, at import or now; empty where there is nothing."""
+        return assumption(self.method, set(self.run.assumed) - set(self.inner.said))
 
     @property
     def name(self) -> str:
@@ -93,20 +112,27 @@ class Case:
         rows = self.run.config.way * (self.shot + self.query)
         return max(1, min(BATCH, PIXELS // (rows * height * width)))
 
+    def held(self, part: Episodes) -> int | None:
+        """How many of the part's tasks a probe holds at a time: all of them, or what suits the device for a module.
+
+        The last digits of a built net's numbers depend on which tasks are adapted together.
+        """
+        return None if self.run.config.net.kind == "module" else part.tasks
+
     def table(self, look: Callable[[Episodes, int], pd.DataFrame]) -> pd.DataFrame:
         """What `look(tasks, number of the first)` returns, all tasks together, with the columns `KEYS`.
 
         The manifest in column `episodes` is that of all tasks.
         """
         tables, drawn, first = [], [], 0
-        with tqdm(total=self.tasks, unit="task", desc=self.name, disable=not sys.stderr.isatty(), leave=False) as bar:
+        with bar(self.tasks, self.name) as advance:
             for batch in self.batches():
                 drawn.append(_without_inputs(batch))
                 for part in chunks(batch, self.most):
                     found = look(part, first)
                     tables.append(found.assign(task=found["task"] + first))
                     first += part.tasks
-                    bar.update(part.tasks)
+                    advance(part.tasks)
         config = self.run.config
         words: dict[str, Any] = {
             "run": self.name,
@@ -116,6 +142,9 @@ class Case:
         }
         words |= {"seed": config.seed, "update": self.update, "way": config.way, "shot": self.shot}
         table = pd.concat(tables, ignore_index=True)
+        words |= {name: value for name, value in self.changed.items() if name not in (*table.columns, *KEYS)}
+        told = [in_words(name, value) for name, value in self.changed.items() if name not in KEYS]
+        words |= {"inner_loop": ", ".join(told)} if told else {}
         table = table.assign(**words, episodes=manifest(_joined(drawn)), tasks=self.tasks)
         return table[[*KEYS, *(column for column in table.columns if column not in KEYS)]]
 
@@ -133,15 +162,17 @@ def open_case(
     device: str = "auto",
     manifest: str | None = None,
     usual: int = 600,
+    inner: InnerWords | None = None,
 ) -> Case:
     """The run in this folder with the data it was trained on, or other data; shot and query None are the run's own.
 
     The tasks are those of the split (None: test), `tasks` of them (None: `usual`), or those that the file `manifest`
-    names, which settles split, number, shot and query.
+    names, which settles split, number, shot and query. `inner` says the inner loop otherwise than the run.
 
     Raises:
         UserError: no such run, checkpoint, data, split or device; images of another shape; too few classes or items;
-            a manifest of other data or another way, or one that says other than the words.
+            a manifest of other data or another way, or one that says other than the words; an inner loop that the run
+            cannot have.
     """
     if tasks is not None and tasks < 1:
         raise UserError("evaluate", "episodes must be at least 1", tasks, "600 is usual")
@@ -168,11 +199,32 @@ def open_case(
         query=run.config.query if query is None else query,
         tasks=usual if tasks is None else tasks,
         given=given,
+        inner=inner or InnerWords(),
     )
+    _can_be(case)
     if given is not None:
         given.check(pool)
-    next(replace(case, pool=pool, tasks=1).batches())  # can it be?
+    one = next(replace(case, pool=pool, tasks=1).batches())  # can it be?
+    if run.image is None:
+        running = case.method.norm.statistics == "running"
+        logits("evaluate", case.net, checkpoint.theta, one.support_x, way=run.config.way, running=running)
     return case
+
+
+def _can_be(case: Case) -> None:
+    """Refuses an inner loop that the run cannot have.
+
+    Raises:
+        UserError: a word that does not go with the method, the net, or what was kept.
+    """
+    own, said = case.run.config.method, case.method
+    if said.inner.adapts != own.inner.adapts or case.run.imported:
+        fits(case.net, case.theta, said)
+    if case.inner.norm == "running" and not case.run.imported and own.norm.statistics != "running":
+        got = f"norm {own.norm.statistics} in training, which keeps none"
+        raise UserError("inner loop", "norm 'running' needs running averages from training", got, "leave it out")
+    if own.norm.affine == "per_step":
+        init(case.net, seed=0, method=said)  # refuses norms that adapt
 
 
 def _settled(given: Manifest, way: int, **asked: str | int | None) -> tuple[str, int, int, int]:

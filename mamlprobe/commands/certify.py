@@ -20,6 +20,8 @@ from mamlprobe.probe.contrastive import certify_contrast
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import Image, load_run
+from mamlprobe.runs.inner import InnerWords, assumption, fits, restated
+from mamlprobe.runs.state_dict import logits
 from mamlprobe.training.labels import head_rows, training_tasks
 from mamlprobe.training.loop import source_of
 from mamlprobe.training.state import Learner
@@ -32,10 +34,11 @@ NUDGE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Certify:
+class Certify(InnerWords):
     """The gradient certificate: is the outer gradient, on this net, data and method, what the settings say?
 
-    It ends with code 1 where a check fails.
+    It ends with code 1 where a check fails. What is said of the inner loop holds for the certificate alone; steps are
+    those of training.
     """
 
     target: Annotated[Positional[str], arg(metavar="RUN|RECIPE", help="Folder of a run, or name of a recipe.")] = "maml"
@@ -62,6 +65,8 @@ class Certify:
             must = f"images of {source.name!r} must be {list(image)}, as the net sees them"
             raise UserError("certify", must, list(source.image_shape), "choose other data with --dataset")
         episodes = training_tasks(source, few, tasks=TASKS)
+        if self._is_run and image is None:
+            logits("certify", net, theta, episodes.support_x[:1], way=few.way)
         words = {"seed": self.seed, "updates": max(experiment.updates, 1)}
         if self.contrast:
             table = certify_contrast(net, theta, self._classes(episodes, few), experiment.method)
@@ -107,14 +112,20 @@ class Certify:
             raise UserError("certify", "a preset must be that of a recipe", "a run folder", "leave --preset out")
         run = load_run(self.target)
         checkpoint = run.checkpoint()
+        experiment = replace(run.config, method=restated(run.config.method, self, train=True))
+        fits(run.net(), checkpoint.theta, experiment.method)
+        assumed = assumption(experiment.method, set(run.assumed) - set(self.said))
+        if assumed:
+            print(assumed)
         where = f"{run.path.resolve().name} at update {checkpoint.update}"
         size = run.image[1] if run.image and len(run.image) == 3 else None
-        return self._on(run.config, size), run.net(), checkpoint.theta, where, run.image
+        return self._on(experiment, size), run.net(), checkpoint.theta, where, run.image
 
     def _recipe(self) -> tuple[Experiment, Net, Theta, str, Image | None]:
         """The same for a recipe, a little off its start."""
         smallest = next(iter(RECIPES[self.target].sizes))
-        experiment = self._on(recipe(self.target, self.preset or smallest), None)
+        known = recipe(self.target, self.preset or smallest)
+        experiment = self._on(replace(known, method=restated(known.method, self, train=True)), None)
         source = source_of(experiment.data, root=self.data_root)
         way = head_rows(source, experiment) or experiment.way
         net = build(experiment.net, way=way, image=source.image_shape, seed=self.seed)
@@ -136,7 +147,9 @@ def nudged(theta: Theta, seed: int) -> Theta:
     def move(value: torch.Tensor) -> torch.Tensor:
         size = value.abs().mean()
         size = size if size > 0 else usual
-        return value + NUDGE * size * torch.rand(value.shape, generator=random).sub(0.5).to(value)
+        return value + NUDGE * size * torch.rand(value.shape, generator=random, dtype=torch.float32, device="cpu").sub(
+            0.5
+        ).to(value)
 
     return replace(theta.mapped(move), moments=theta.moments)
 

@@ -64,8 +64,8 @@ def share_table(case: Case) -> pd.DataFrame:
     Raises:
         UserError: a run with labels by class.
     """
-    method = few_shot(case.run.config, case.method)
-    return case.table(lambda part, first: contrast_table(case.net, case.theta, part, method))
+    method = few_shot(case.run.config, case.training_method)
+    return case.table(lambda part, first: contrast_table(case.net, case.theta, part, method, chunk=case.held(part)))
 
 
 def share_means(table: pd.DataFrame) -> pd.DataFrame:
@@ -85,8 +85,8 @@ def layer_term_table(case: Case) -> pd.DataFrame:
     Raises:
         UserError: a run with labels by class, or a method that has no such terms.
     """
-    method = few_shot(case.run.config, case.method)
-    return case.table(lambda part, first: term_table(case.net, case.theta, part, method))
+    method = few_shot(case.run.config, case.training_method)
+    return case.table(lambda part, first: term_table(case.net, case.theta, part, method, chunk=case.held(part)))
 
 
 def layer_term_means(table: pd.DataFrame) -> pd.DataFrame:

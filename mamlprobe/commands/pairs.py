@@ -59,14 +59,16 @@ PAIRS: dict[str, Probe] = {
     "layers": Probe(
         about="similarity of each layer of two models (Raghu et al. 2020, table 3)",
         table=lambda a, b: pair_table(
-            a, b, lambda one, other, part, first: pair_similarity(one, other, part, seed=first)
+            a, b, lambda one, other, part, first: pair_similarity(one, other, part, seed=first, chunk=a.held(part))
         ),
         summary=lambda table: readable(pair_means(table)),
         figure=pair_figure,
     ),
     "grid": Probe(
         about="similarity of every layer of one model with every layer of another",
-        table=lambda a, b: pair_table(a, b, lambda one, other, part, first: pair_grid(one, other, part)),
+        table=lambda a, b: pair_table(
+            a, b, lambda one, other, part, first: pair_grid(one, other, part, chunk=a.held(part))
+        ),
         summary=grid_means,
         figure=grid_figure,
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -33,6 +34,7 @@ from mamlprobe.commands.representations import (
     grid_table,
 )
 from mamlprobe.commands.tables import accuracies, last_steps, means, readable
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.draw.bars import grouped
 from mamlprobe.draw.curves import curves
 from mamlprobe.learn.evaluate import evaluate
@@ -61,17 +63,17 @@ def accuracy_table(case: Case, words: str) -> pd.DataFrame:
     """
     found = variants(case.net, case.method, words)
     methods = {label: few_shot(case.run.config, method) for label, method in found.items()}
-    return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods))
+    return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods, steps="every"))
 
 
 def layer_table(case: Case, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame:
     """Similarity of every layer before and after the inner loop, by the measures of `similarity`."""
-    net, method, last = case.net, case.method, case.method.inner.test_steps
-    return case.table(
-        lambda part, first: similarity(
-            net, case.theta, part, method, measures=measures, steps=(last,), seed=first
-        )  # the seed of the null floors
-    )
+
+    def look(part: Episodes, first: int) -> pd.DataFrame:
+        words: dict[str, Any] = {"measures": measures, "seed": first, "chunk": case.held(part)}
+        return similarity(case.net, case.theta, part, case.method, **words)  # the seed is that of the null floors
+
+    return case.table(look)
 
 
 def layer_means(table: pd.DataFrame) -> pd.DataFrame:

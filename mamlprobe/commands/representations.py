@@ -25,8 +25,8 @@ def embed_table(case: Case, kind: str) -> pd.DataFrame:
 
     def look(part, first):
         of_case = (case.net, case.theta, part, case.method)
-        points = embed(*of_case, kind=kind).assign(quantity=POINT)
-        return pd.concat([class_geometry(*of_case), points], ignore_index=True)
+        points = embed(*of_case, kind=kind, chunk=case.held(part)).assign(quantity=POINT)
+        return pd.concat([class_geometry(*of_case, chunk=case.held(part)), points], ignore_index=True)
 
     return case.table(look)
 
@@ -49,7 +49,7 @@ def embed_figure(table: pd.DataFrame) -> Figure:
 
 def grid_table(case: Case) -> pd.DataFrame:
     """Similarity of every layer with every layer: before, across the inner loop, and after."""
-    return case.table(lambda part, first: cka_grid(case.net, case.theta, part, case.method))
+    return case.table(lambda part, first: cka_grid(case.net, case.theta, part, case.method, chunk=case.held(part)))
 
 
 def _entries(table: pd.DataFrame) -> pd.DataFrame:

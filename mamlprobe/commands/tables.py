@@ -73,7 +73,8 @@ def headline(table: pd.DataFrame) -> str:
     """One line that says where the numbers come from."""
     row = table.iloc[0]
     tasks = f"{row['tasks']} tasks {row['way']}-way {row['shot']}-shot of {row['dataset']} {row['split']}"
-    return f"{row['run']} at update {row['update']}: {tasks} (episodes {row['episodes']}, norm {row['norm']})"
+    inner = f", {row['inner_loop']}" if "inner_loop" in row else ""
+    return f"{row['run']} at update {row['update']}: {tasks} (episodes {row['episodes']}, norm {row['norm']}{inner})"
 
 
 def keep(table: pd.DataFrame, out: str | None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import Positional, arg
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.commands.cases import Case, open_case
@@ -16,11 +16,9 @@ from mamlprobe.commands.probes import Probe as Question
 from mamlprobe.commands.tables import accuracies, headline, keep, kept, ready, show
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
-from mamlprobe.learn.theta import Theta
 from mamlprobe.native.compiled import prepare
 from mamlprobe.report import report
-from mamlprobe.runs.experiment import Data, Experiment
-from mamlprobe.runs.foreign import import_kao, import_state_dict, write_run
+from mamlprobe.runs.inner import InnerWords
 from mamlprobe.runs.writing import write
 
 FIGURES = (".png", ".pdf", ".svg")
@@ -32,8 +30,8 @@ ENOUGH = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tasks:
-    """Which tasks a run is judged by; what is not given is as in training."""
+class Tasks(InnerWords):
+    """Which tasks a run is judged by, and with which inner loop; what is not given is as in training."""
 
     split: str | None = None
     """train, val or test; test where not given."""
@@ -68,6 +66,7 @@ class Tasks:
             device=self.device,
             manifest=self.manifest,
             usual=usual,
+            inner=InnerWords(**self.said),
         )
 
 
@@ -94,10 +93,18 @@ class Evaluate(Tasks):
         if case.tasks >= ENOUGH:
             prepare()
         table = accuracy_table(case, self.variants)
+        say_assumed(case)
         print(headline(table))
         show(accuracies(table))
         name_tasks(case, self.write_manifest)
         keep(table, self.out)
+
+
+def say_assumed(*cases: Case) -> None:
+    """Prints a line for each case whose run was imported with words of the inner loop that nobody said."""
+    for case in cases:
+        if case.assumed:
+            print(f"{case.name}: {case.assumed}" if len(cases) > 1 else case.assumed)
 
 
 def name_tasks(case: Case, path: str | None) -> None:
@@ -152,6 +159,7 @@ class Probe(Tasks):
         of_tasks = [self, *[replace(self, manifest=None)] * (len(self.runs) - 1)]  # the first run's are everyone's
         cases = [words.case(run, self.episodes, usual=20) for words, run in zip(of_tasks, self.runs, strict=True)]
         table = probe.table(*cases)
+        say_assumed(*cases)
         show_means(table, probe)
         name_tasks(cases[0], self.write_manifest)
         keep(table, self.out)
@@ -173,77 +181,6 @@ def show_means(table: pd.DataFrame, probe: Question) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foreign:
-    """What every import has."""
-
-    file: Annotated[
-        Positional[str], arg(metavar="FILE", help="A .pt, .pth or .safetensors file; no code in it is run.")
-    ]
-    out: str
-    """Folder of the run that is made."""
-    image: tuple[int, int, int] | None = None
-    """C, H, W of the net's inputs."""
-    dataset: str | None = None
-    """Data set to judge it by; a name or a path."""
-
-    def write(self, experiment: Experiment, theta: Theta) -> None:
-        """Writes the run folder and says what is in it."""
-        if self.dataset is not None:
-            image = experiment.net.image
-            experiment = replace(experiment, data=Data(dataset=self.dataset, size=image and image[1]))
-        run = write_run(experiment, theta, self.out, source=self.file)
-        numbers = sum(value.numel() for value in theta.net.values())
-        print(f"run: {run.path}")
-        print(f"{experiment.way}-way, {numbers} parameters, layers {', '.join(run.net().layers)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kao(Foreign):
-    """A file of Kao et al. 2022, and others of that code's lineage, as a run; its net follows from the shapes."""
-
-    inner_lr: float = 0.01
-    """Rate of the inner loop, which is not in the file."""
-
-    def run(self) -> None:
-        """Reads and writes."""
-        self.write(*import_kao(self.file, inner_lr=self.inner_lr, image=self.image))
-
-
-@dataclass(frozen=True, kw_only=True)
-class StateDict(Foreign):
-    """The state dict of any nn.Module as a run."""
-
-    module: str
-    """package.file:Class, or a function that makes the module; called without arguments."""
-    head: str
-    """Prefix of the head's parameters."""
-    layers: tuple[str, ...] = ()
-    """Modules to record, in order; else the children that own parameters."""
-    way: int | None = None
-    """Classes a task; else as many as the head has outputs."""
-
-    def run(self) -> None:
-        """Reads and writes."""
-        words = {"module": self.module, "head": self.head, "layers": self.layers}
-        experiment, theta = import_state_dict(self.file, image=self.image, **words)  # type: ignore[arg-type]
-        if self.way is not None and self.way > experiment.way:
-            got = f"{self.way}"
-            raise UserError("import", f"way must be at most the head's {experiment.way} outputs", got, "lower way")
-        self.write(replace(experiment, way=self.way or experiment.way), theta)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Import:
-    """Weights from elsewhere as a run folder."""
-
-    kind: Annotated[Annotated[Kao, subcommand("kao")] | Annotated[StateDict, subcommand("state_dict")], arg(name="")]
-
-    def run(self) -> None:
-        """Imports."""
-        self.kind.run()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Report(Tasks):
     """One self-contained HTML page on runs: settings, log, accuracy under variants, layer similarity, origin."""
 
@@ -258,7 +195,9 @@ class Report(Tasks):
         if not self.runs:
             raise UserError("report", "at least one run must be named", "none", "name the folders of runs")
         ready(self.out, *PAGES)
-        write(Path(self.out), report([self.case(run, self.episodes, usual=100) for run in self.runs]).encode())
+        cases = [self.case(run, self.episodes, usual=100) for run in self.runs]
+        write(Path(self.out), report(cases).encode())
+        say_assumed(*cases)
         print(f"report: {self.out}")
 
 

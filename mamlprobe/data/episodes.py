@@ -197,9 +197,9 @@ def manifest_table(episodes: Episodes) -> pd.DataFrame:
         y, items = getattr(episodes, f"{part}_y").cpu(), getattr(episodes, f"{part}_items")
         tasks, rows = y.shape[:2]
         columns: dict[str, object] = {
-            "task": torch.arange(tasks).repeat_interleave(rows).numpy(),
+            "task": torch.arange(tasks, device="cpu").repeat_interleave(rows).numpy(),
             "set": part,
-            "row": torch.arange(rows).repeat(tasks).numpy(),
+            "row": torch.arange(rows, device="cpu").repeat(tasks).numpy(),
         }
         if y.ndim == 2:
             columns["label"] = y.detach().flatten().numpy()

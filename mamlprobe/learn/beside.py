@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -24,15 +25,25 @@ def threads_for(parts: int, device: torch.device) -> int:
     return min(parts, torch.get_num_threads())
 
 
-def beside(function: Callable[[Part], Found], parts: Sequence[Part], device: torch.device) -> Iterator[Found]:
-    """What the function makes of each part, in their order; see `threads_for`.
+def beside(
+    function: Callable[[Part], Found],
+    parts: Sequence[Part],
+    device: torch.device,
+    *,
+    most: int | None = None,
+    alone: bool = True,
+) -> Iterator[Found]:
+    """What the function makes of each part, in their order, at most so many at the same time; see `threads_for`.
 
     Small operations gain little from several threads and wait for the slowest of them, which on a busy machine takes
-    many times as long as their work. Which thread does what has no part in the result.
+    many times as long as their work. Which thread does what has no part in the result: each part has but one. Only
+    where one after the other is done, and they are not `alone`, does every operation have all threads.
     """
     threads, everywhere = threads_for(len(parts), device), torch.get_num_threads()
+    threads = threads if most is None else max(1, min(threads, most))
     if threads == 1:
-        yield from map(function, parts)
+        with one_thread(device) if alone else nullcontext():
+            yield from map(function, parts)
         return
     keep_memory()
     work = partial(_as_here, function, torch.is_grad_enabled())
@@ -41,6 +52,20 @@ def beside(function: Callable[[Part], Found], parts: Sequence[Part], device: tor
             yield from pool.map(work, parts)
     finally:
         torch.set_num_threads(everywhere)  # the number is also that of threads which are yet to come
+
+
+@contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """Inside, every operation on a CPU has one thread: sums are added up in the same order whatever their number."""
+    everywhere = torch.get_num_threads()
+    if device.type != "cpu" or everywhere == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(everywhere)
 
 
 def _as_here(function: Callable[[Part], Found], grad: bool, part: Part) -> Found:

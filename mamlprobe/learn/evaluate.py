@@ -1,6 +1,7 @@
 """Accuracy of a start under several methods, on the same episodes."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.bar import bar
 from mamlprobe.learn.beside import Found, beside
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.tasks import Known, paths, tasks_at
+from mamlprobe.learn.tasks import Known, along, tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 
@@ -30,8 +32,13 @@ Steps = Literal["every", "last"]
 """After which test steps a task is scored."""
 
 
-def tasks_at_a_time(episodes: Episodes) -> int:
-    """How many of the tasks to hold at a time on their device, by how much they would fill."""
+def tasks_at_a_time(episodes: Episodes, net: Net | None = None) -> int:
+    """How many of the tasks to hold at a time on their device, by how much they would fill.
+
+    One, where the net does one after the other.
+    """
+    if net is not None and not net.together:
+        return 1
     x = episodes.support_x
     most = max(1, NUMBERS // (x[0].numel() + episodes.query_x[0].numel()))
     return most if x.device.type == "cpu" else max(most, LEAST)
@@ -44,17 +51,38 @@ def chunks(episodes: Episodes, size: int) -> list[Episodes]:
     return [episodes.part(at, at + size) for at in range(0, episodes.tasks, size)]
 
 
-def in_chunks(work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None) -> Iterator[Found]:
-    """What the work makes of so many tasks after the others; where no number is given, of what suits the device.
+def in_chunks(work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None, *, net: Net) -> Iterator[Found]:
+    """What the work makes of some tasks after the others: of as many at a time as suits the device, or `chunk`.
 
-    Then as many threads as torch has do one of these batches each (`beside`): a number says what memory may hold.
+    Without `chunk` as many threads as torch has do one of these batches each (`beside`). A net that does tasks one
+    after the other has batches of one, at most `chunk` at the same time. Nothing depends on the number of threads;
+    `chunk` can change the last digits of nets that do tasks together.
 
     Raises:
         UserError: a chunk below 1.
     """
-    if chunk is not None:
-        return map(work, chunks(episodes, chunk))
-    return beside(work, chunks(episodes, tasks_at_a_time(episodes)), episodes.support_x.device)
+    return numbered(lambda part, first: work(part), episodes, chunk, net=net)
+
+
+def numbered(
+    work: Callable[[Episodes, int], Found], episodes: Episodes, chunk: int | None, *, net: Net
+) -> Iterator[Found]:
+    """As `in_chunks`, the work also told the number of the first of its tasks.
+
+    Each batch knows the number of classes of all tasks, also where its own labels do not show it.
+    """
+    size = tasks_at_a_time(episodes, net) if chunk is None else chunk
+    size = size if net.together else min(size, 1)
+    parts = [(part, number * size) for number, part in enumerate(chunks(episodes, size))]
+    if not episodes.support_y.is_floating_point():
+        for part, _ in parts:
+            vars(part)["way"] = episodes.way  # where the cached property keeps it
+
+    def told(part: tuple[Episodes, int]) -> Found:
+        return work(*part)
+
+    most = chunk if chunk is None or not net.together else 1
+    return beside(told, parts, episodes.support_x.device, most=most, alone=not net.together or parts[0][0].tasks == 1)
 
 
 def evaluate(
@@ -63,17 +91,17 @@ def evaluate(
     episodes: Episodes,
     variants: Mapping[str, Method],
     *,
-    steps: Steps = "every",
+    steps: Steps = "last",
     chunk: int | None = None,
-    advance: Callable[[int], object] = lambda tasks: None,
+    advance: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
-    """Query accuracy (a fraction) of every task after every test step under every variant: one row each.
+    """Query accuracy (a fraction) of every task after the last test step of every variant: one row each.
 
     Columns ``variant task step quantity value norm episodes``; `norm` is the regime, `episodes` the manifest. Variants
-    see the same episodes, so their rows pair by task. With `steps` "last" each variant's last test step alone is
-    scored: to score a step often costs more than to take it. `chunk` tasks are held in memory at a time, None for what
-    suits the device; what variants share is computed once for them. `advance` is called with the number of tasks done
-    since its last call, for every variant.
+    see the same episodes, so their rows pair by task. With `steps` "every" each test step is scored, the start too: to
+    score a step often costs more than to take it. `chunk` tasks are held in memory at a time, None for what suits the
+    device; what variants share is computed once for them. `advance` is called with the number of tasks done since its
+    last call, for every variant; without it a bar is shown where it takes long.
 
     Raises:
         UserError: no variants, a chunk below 1, other steps.
@@ -88,9 +116,9 @@ def query_table(
     variants: Mapping[str, Method],
     *,
     quantity: str,
-    steps: Steps = "every",
+    steps: Steps = "last",
     chunk: int | None = None,
-    advance: Callable[[int], object] = lambda tasks: None,
+    advance: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
     """As `evaluate`, for the quantity "accuracy" or "loss".
 
@@ -113,10 +141,11 @@ def query_table(
             for method in variants.values()
         ]
 
-    for found in in_chunks(values, episodes, chunk):
-        for label, value in zip(variants, found, strict=True):
-            parts[label].append(value)
-            advance(len(value))
+    with nullcontext(advance) if advance else bar(episodes.tasks * len(variants), "evaluating") as done:
+        for found in in_chunks(values, episodes, chunk, net=net):
+            for label, value in zip(variants, found, strict=True):
+                parts[label].append(value)
+                done(len(value))
     tables, digest = [], manifest(episodes)
     for label, method in variants.items():
         grid = torch.cat(parts[label]).double().numpy()
@@ -136,14 +165,16 @@ def _values(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, last: bool, known: Known
 ) -> Tensor:
     """The quantity of every task after every test step [B, S+1], or after the last one [B, 1]."""
-    tasks, path = paths(net, theta, episodes, method, stage="test", track="none", known=known)
+    tasks, path = along(net, theta, episodes, method, known=known)
     values = []
-    for step in range(len(path) - 1 if last else 0, len(path)):
+    for step, params in enumerate(path):
+        if last and step < method.inner.test_steps:
+            continue
         at = tasks
         if step == 0:  # nothing has moved: tasks share every layer, and variants what they give
             frozen = replace(method, inner=replace(method.inner, adapts=()))
             at, _, _ = tasks_at(net, theta, episodes, frozen, stage="test", known=known)
-        logits = at.query_logits(path[step], step=step)
+        logits = at.query_logits(params, step=step)
         if quantity == "accuracy":
             values.append(task_accuracies(logits, episodes.query_y))
         else:

@@ -76,12 +76,28 @@ def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
     return rows.reshape(labels.shape).mean(-1)
 
 
+def sloped(loss: Tensor) -> Tensor:
+    """The loss itself.
+
+    Raises:
+        UserError: it hangs on nothing that could move.
+    """
+    if loss.requires_grad:
+        return loss
+    must, got = "the loss must depend on the parameters that adapt or are learned", "one without a slope"
+    advice = "look for no_grad, detach or argmax between them and the logits"
+    raise UserError("loss", must, got, advice)
+
+
 def proximal(params: Params, anchor: Params, weight: float) -> Tensor:
     """(weight / 2) |phi - theta|^2 of each task [B], over what the anchor names (iMAML, equation 3)."""
     return (
         0.5
         * weight
-        * sum(((params[name] - value).square().flatten(1).sum(1) for name, value in anchor.items()), torch.zeros(()))
+        * sum(
+            ((params[name] - value).square().flatten(1).sum(1) for name, value in anchor.items()),
+            torch.zeros((), dtype=torch.float32, device="cpu"),
+        )
     )
 
 

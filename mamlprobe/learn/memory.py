@@ -1,4 +1,4 @@
-"""How much memory an outer gradient needs, found by computing it for one task and for two."""
+"""How much memory an outer gradient or a probe needs, found by computing it for one task and for two."""
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,10 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.evaluate import chunks
+from mamlprobe.learn.evaluate import chunks, evaluate
 from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.outer import held, only_head
+from mamlprobe.learn.outer import held, only_head, parts_of
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 
@@ -68,10 +68,13 @@ class Need:
     """For every further one held at the same time."""
     sums: int = 0
     """For what is added up where they are not all held at a time."""
+    kept: int = 0
+    """For what is kept of every task that is done."""
 
     def at(self, size: int) -> int:
         """Bytes for so many tasks at a time."""
-        return self.one + (size - 1) * self.more + (self.sums if size < self.tasks else 0)
+        done = (self.tasks - size) * self.kept
+        return self.one + (size - 1) * self.more + (self.sums if size < self.tasks else 0) + done
 
     def most(self, room: int) -> int:
         """The most tasks at a time that fit into so many bytes; 0 where not even one does."""
@@ -80,10 +83,17 @@ class Need:
         return 0 if self.at(1) > room else min(1 + (room - self.at(1)) // max(self.more, 1), self.tasks - 1)
 
 
-def need(compute: Callable[[int], object], tasks: int, *, there: Iterable[Tensor] = (), sums: int = 0) -> Need:
+def need(
+    compute: Callable[[int], object],
+    tasks: int,
+    *,
+    there: Iterable[Tensor] = (),
+    sums: int = 0,
+    apart: bool = False,
+) -> Need:
     """What ``compute(n)``, the work for n tasks, needs beside what is `there`: measured for one task and for two.
 
-    Where there is but one of the `tasks`, for one.
+    Where there is but one of the `tasks`, for one. Tasks that are done `apart`, in threads, each need what one needs.
     """
     there = list(there)
     peaks = []
@@ -91,7 +101,8 @@ def need(compute: Callable[[int], object], tasks: int, *, there: Iterable[Tensor
         with Living(there) as living:
             compute(count)
         peaks.append(living.peak)
-    return Need(tasks=tasks, one=peaks[0], more=max(peaks[-1] - peaks[0], 0), sums=sums)
+    more = peaks[0] if apart else max(peaks[-1] - peaks[0], 0)
+    return Need(tasks=tasks, one=peaks[0], more=more, sums=sums)
 
 
 def memory_needed(
@@ -102,17 +113,40 @@ def memory_needed(
     *,
     chunk: int | None = None,
     recompute: bool = False,
+    probe: Callable[..., object] | None = None,
 ) -> int:
     """Bytes that `meta_gradient` with these options holds at its peak beside theta and the episodes: an estimate.
+
+    With a `probe`, such as `similarity`, `cka_grid` or `evaluate`, those of ``probe(net, theta, episodes, method,
+    chunk=chunk)``; `evaluate` has the method for its one variant. Options of the probe are given by
+    ``functools.partial``.
 
     Counted are the tensors that torch makes for one and for two of the tasks, scaled to `chunk` tasks. Not counted is
     what libraries below torch keep for themselves, and what an allocator loses to rounding and gaps.
 
     Raises:
-        UserError: a chunk below 1.
+        UserError: a chunk below 1; as the probe.
     """
-    size = held(chunk, episodes.tasks, episodes, light=only_head(net, method))
+    if probe is not None:
+        size = held(chunk, episodes.tasks, episodes, light=False, net=net)
+        return probe_need(probe, net, theta, episodes, method).at(size)
+    size = held(chunk, episodes.tasks, episodes, light=only_head(net, method), net=net)
     return gradient_need(net, [theta], [episodes], method, tasks=episodes.tasks, recompute=recompute).at(size)
+
+
+def probe_need(probe: Callable[..., object], net: Net, theta: Theta, episodes: Episodes, method: Method) -> Need:
+    """What the probe needs for these tasks, found with the first two of them; what it returns is counted for all."""
+    last = {"keep": method} if getattr(probe, "func", probe) is evaluate else method
+    there, left, peaks = tensors(theta, episodes), [], []
+    for count in range(1, min(episodes.tasks, 2) + 1):
+        with Living(there) as living:
+            found = probe(net, theta, chunks(episodes, count)[0], last, chunk=count)
+            left.append(living.now)
+            del found
+        peaks.append(living.peak)
+    more, kept = (max(each[-1] - each[0], 0) for each in (peaks, left))
+    more = more if net.together else peaks[0]  # each in a thread of its own
+    return Need(tasks=episodes.tasks, one=peaks[0], more=more, kept=kept)
 
 
 def gradient_need(
@@ -133,7 +167,8 @@ def gradient_need(
         return meta_gradients(net, thetas[: len(few)], few, method, chunk=count, recompute=recompute)
 
     there = tensors(*thetas, *episodes)
-    return need(compute, tasks, there=there, sums=sum(value.nbytes for value in tensors(*thetas)))
+    apart = parts_of(2, 2, episodes[0], net=net, light=only_head(net, method))[0] == 1
+    return need(compute, tasks, there=there, sums=sum(value.nbytes for value in tensors(*thetas)), apart=apart)
 
 
 def tensors(*values: object) -> list[Tensor]:

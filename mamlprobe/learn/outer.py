@@ -14,7 +14,7 @@ from mamlprobe.learn.beside import beside, threads_for
 from mamlprobe.learn.contrastive import contrastive
 from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
 from mamlprobe.learn.implicit import implicit
-from mamlprobe.learn.losses import task_accuracies, task_losses
+from mamlprobe.learn.losses import sloped, task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.recompute import pulled, recomputed
 from mamlprobe.learn.reptile import reptile
@@ -100,7 +100,7 @@ def summed(
 
     With `owner` [B], theta's tensors have a leading axis of runs, and each task is one of its own run's.
     """
-    size = chunk_size(chunk, episodes.tasks, episodes, light=only_head(net, method))
+    size, most = parts_of(chunk, episodes.tasks, episodes, net=net, light=only_head(net, method))
     live = replace(theta.mapped(_leaf), moments=theta.moments)
     route = ROUTES["recomputed" if recompute and method.outer.rule == "unrolled" else method.outer.rule]
     gradients: Params = {}
@@ -111,7 +111,8 @@ def summed(
     def work(part: tuple[Episodes, Tensor | None]) -> tuple[Params, Params]:
         return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
 
-    for found, seen in map(work, parts) if chunk else beside(work, parts, episodes.support_x.device):
+    alone = size == 1 or not net.together
+    for found, seen in beside(work, parts, episodes.support_x.device, most=most, alone=alone):
         for name in list(found):
             gradients[name] = gradients[name] + found.pop(name) if name in gradients else found.pop(name)
         told.append(seen)
@@ -124,29 +125,36 @@ def _leaf(value: Tensor) -> Tensor:
     return value.detach().requires_grad_()
 
 
-def chunk_size(chunk: int | None, tasks: int, episodes: Episodes | None = None, *, light: bool = False) -> int:
-    """The number of tasks held at a time; where it is not given, what suits the device of tasks like these.
+def parts_of(
+    chunk: int | None, tasks: int, episodes: Episodes | None = None, *, net: Net | None = None, light: bool = False
+) -> tuple[int, int | None]:
+    """The number of tasks in one graph, and of graphs at the same time at most; `chunk` is what memory may hold.
 
-    Light tasks are held four times as many: those whose inner loop does not reach into the body.
+    A net that does tasks one after the other has one task in a graph. Of others it is `chunk`, or what suits the
+    device: on a CPU what suits tasks like these, four times as many where the inner loop does not reach into the body
+    (`light`), and else all.
 
     Raises:
         UserError: a chunk below 1.
     """
     if chunk is not None and chunk < 1:
         raise UserError("chunk", "at least 1 task must be held at a time", chunk, "leave it out")
+    if net is not None and not net.together:
+        return 1, chunk
     if chunk is None and episodes is not None and episodes.support_x.device.type == "cpu":
-        chunk = tasks_at_a_time(episodes) * (4 if light else 1)
-    return min(chunk or tasks, tasks)
+        return min(tasks_at_a_time(episodes) * (4 if light else 1), tasks), None
+    return min(chunk or tasks, tasks), 1
 
 
-def held(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool) -> int:
-    """The number of tasks in memory at the same time: of such chunks in all threads.
+def held(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool, net: Net | None = None) -> int:
+    """The number of tasks in memory at the same time: of such parts in all threads.
 
     Raises:
         UserError: a chunk below 1.
     """
-    size = chunk_size(chunk, tasks, episodes, light=light)
-    return size if chunk else min(size * threads_for(-(-tasks // size), episodes.support_x.device), tasks)
+    size, most = parts_of(chunk, tasks, episodes, net=net, light=light)
+    threads = threads_for(-(-tasks // size), episodes.support_x.device)
+    return min(size * min(threads, most or threads), tasks)
 
 
 def only_head(net: Net, method: Method) -> bool:
@@ -170,7 +178,7 @@ def unrolled(
         losses = losses * method.step_weights[-1]
         for step, weight in enumerate(method.step_weights[:-1], start=1):
             losses = losses + weight * tasks.query_losses(path[step], step=step)
-    loss = losses.sum() / mean_over
+    loss = sloped(losses.sum() / mean_over)
     return tasks, path, logits.detach(), pulled({"loss": loss}, {"loss": torch.ones_like(loss)}, live.learned)
 
 

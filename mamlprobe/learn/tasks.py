@@ -1,7 +1,8 @@
 """A batch of tasks as losses of parameters: what the inner and the outer loop see of nets, norms and readouts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -77,6 +78,7 @@ class Tasks:
         inputs, moments = self.inputs, self.still(step)
         if self.method.norm.statistics == "support":
             moments = self.support(params, collect=True, end=end).moments
+            moments = {name: value for name, value in moments.items() if name.rpartition(".")[0] not in self.net.by_row}
         return self.net(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
     def inputs_of(self, layer: str, params: Params) -> Inputs:
@@ -170,7 +172,7 @@ def _seated(params: Params, owner: Tensor | None) -> Params:
 def _prototypes(tasks: Tasks, params: Params) -> Params:
     """The head of each task from its class means (Triantafillou et al. 2020, equation 3)."""
     names, episodes = head_names(tasks.net), tasks.episodes
-    if len(names) != 2:
+    if len(names) != 2 or not tasks.net.linear:
         advice = "give the head a bias, or use head keep"
         raise UserError("method", "a head from prototypes must be one linear layer with bias", list(names), advice)
     features = tasks.support(tasks.at(params, 0)).features
@@ -187,7 +189,7 @@ def rates_at(theta: Theta, method: Method, *, owner: Tensor | None = None) -> Ra
     rate = rate_of(method.inner, theta.rates)
     if owner is None or method.inner.rates == "fixed":
         return rate
-    return lambda name, step: torch.as_tensor(rate(name, step))[owner]
+    return lambda name, step: torch.as_tensor(rate(name, step), device=owner.device)[owner]
 
 
 def paths(
@@ -214,7 +216,74 @@ def walk(tasks: Tasks, params: Params, names: Sequence[str], *, steps: int, rule
     return [tasks.at(each, step) for step, each in enumerate(path)]
 
 
-def adapt_tasks(net: Net, theta: Theta, episodes: Episodes, method: Method) -> list[Params]:
-    """The test-time path: S+1 dicts of parameters, each [B, ...], without graph; element 0 is the start."""
-    _, path = paths(net, theta, episodes, method, stage="test", track="none")
-    return [spread({n: v.detach() for n, v in params.items()}, episodes.tasks, params) for params in path]
+def along(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, known: Known | None = None
+) -> tuple[Tasks, Iterator[Params]]:
+    """The tasks and their test-time path without graph, a point after the other: what lies behind is not kept."""
+    tasks, params, names = tasks_at(net, theta, episodes, method, stage="test", known=known)
+    return tasks, _points(tasks, params, names, rule_at(theta, method))
+
+
+def _points(tasks: Tasks, params: Params, names: Sequence[str], rule: Rule) -> Iterator[Params]:
+    yield tasks.at(params, 0)
+    for step in range(tasks.method.inner.test_steps):
+        params = _moved(tasks, params, names, rule, step)
+        yield tasks.at(params, step + 1)
+
+
+def _moved(tasks: Tasks, params: Params, names: Sequence[str], rule: Rule, step: int) -> Params:
+    """The parameters after this step of the inner loop, cut loose."""
+
+    def loss_at(at: Params, _: int) -> Tensor:
+        return tasks.support_losses(at, step)
+
+    def after(gradients: Params, _: int) -> Params:
+        return rule(gradients, step)
+
+    return adapt(loss_at, params, names, steps=1, rule=after, track="none")[-1]
+
+
+def points(net: Net, theta: Theta, episodes: Episodes, method: Method, steps: Sequence[int]) -> list[Params]:
+    """The points of the test-time path after these numbers of steps, each [B, ...], without graph."""
+    _, path = along(net, theta, episodes, method)
+    found = {step: params for step, params in enumerate(islice(path, max(steps) + 1)) if step in steps}
+    return [spread(mapped(Tensor.detach, found[step]), episodes.tasks, found[step]) for step in steps]
+
+
+def adapt_tasks(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    steps: Sequence[int] | None = None,
+    chunk: int | None = None,
+) -> list[Params]:
+    """The test-time path: S+1 dicts of parameters, each [B, ...], without graph; element 0 is the start.
+
+    With `steps`, the points after these numbers of steps alone: the others are not kept. `chunk` tasks adapt at a time,
+    None for what suits the device.
+
+    Raises:
+        UserError: a step that the method does not take, or none at all; a chunk below 1.
+    """
+    from mamlprobe.learn.parts import together, worked  # which know this module
+
+    steps = chosen_steps("adapt_tasks", method, range(method.inner.test_steps + 1) if steps is None else steps)
+
+    def work(part: Episodes, first: int) -> list[Params]:
+        return points(net, theta, part, method, steps)
+
+    return together(worked(work, episodes, chunk, net=net, name="adapting"), episodes.tasks)
+
+
+def chosen_steps(where: str, method: Method, steps: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of test steps.
+
+    Raises:
+        UserError: one that the method does not take, or none at all.
+    """
+    last = method.inner.test_steps
+    if not len(steps) or any(not 0 <= step <= last for step in steps):
+        raise UserError(where, f"steps must lie in 0-{last}", list(steps), "raise inner.test_steps")
+    return tuple(steps)

@@ -164,9 +164,13 @@ def linear_head(net: Net, where: str) -> tuple[str, ...]:
     """Names of the head's weight and, if it has one, bias.
 
     Raises:
-        UserError: a head that is not one linear layer.
+        UserError: a head that is not one linear layer, be it by its names or by the numbers that it gives.
     """
     head = head_names(net)
     if tuple(name.rpartition(".")[2] for name in head) not in (("weight",), ("weight", "bias")):
         raise UserError(where, "the head must be one linear layer", list(head), "name it with wrap(head=...)")
+    if not net.linear:
+        must, got = "the head must be one linear layer, logits W f + b of its input f", "other logits"
+        advice = "a scale, a cosine or an activation in it has no closed form here: name the linear layer alone"
+        raise UserError(where, must, got, advice)
     return head

@@ -61,6 +61,9 @@ def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
     method = method or Method()
     params, moments = net.init(generator(seed, "init"))
     scale = 0.0 if method.head in ("zero_once", "zero_each_update") else method.head_scale
+    if scale not in (0.0, 1.0) and not net.linear:
+        must, got = "a head that is scaled must be one linear layer", f"head_scale {scale} on another"
+        raise UserError("method", must, got, "scale the weights before wrap, or name the last linear layer")
     params = {**params, **{name: params[name] * scale for name in head_names(net)}} if scale != 1.0 else params
     useful(net, method)
     rates, extra = initial_rates(net, params, method.inner), initial_extra(net, params, moments, method)
@@ -72,8 +75,16 @@ def useful(net: Net, method: Method) -> None:
 
     Raises:
         UserError: a head that is zeroed at each update and does not adapt: its slope for the body is zero, so nothing
-            would ever move; the contrastive rule where the body adapts, or the head is no linear layer.
+            would ever move; one that stands still once it is zero; the contrastive rule where the body adapts, or the
+            head is no linear layer; a readout that needs a linear head.
     """
+    if method.head in ZEROED:
+        able_to_move(net)
+    if (method.readout == "siamese" or method.head == "prototype") and not net.linear:
+        word = "readout siamese" if method.readout == "siamese" else "head prototype"
+        raise UserError(
+            "method", f"{word} needs a head that is one linear layer", "another", "name the last linear layer"
+        )
     names, head = set(adapting(net, method.inner.adapts)), head_names(net)
     got = f"inner.adapts {list(method.inner.adapts)}"
     if method.head == "zero_each_update" and method.readout == "head" and names and not names & set(head):
@@ -82,6 +93,27 @@ def useful(net: Net, method: Method) -> None:
     if method.outer.rule == "contrastive" and names - set(head):
         must, advice = "the contrastive rule needs a body that does not adapt", "set inner.adapts to head.*"
         raise UserError("method", must, got, advice)
+
+
+ZEROED = ("zero_once", "zero_each_update", "zero_at_test")
+"""Words for a head that is set to zero."""
+
+
+def able_to_move(net: Net) -> None:
+    """Refuses to zero a head all of whose slopes are zero then: nothing would move, and every answer be chance.
+
+    Raises:
+        UserError: such a head, or one that shares its weight with the body.
+    """
+    if net.lent:
+        must, got = "a head that is zeroed must have a weight of its own", f"{net.lent[0]}, which is the body's too"
+        raise UserError("method", must, got, "untie the weight")
+    if not net.slope_at_zero:
+        must = "a head whose weights are all zero must have a slope"
+        got = f"none (weights {', '.join(head_names(net)[:6])})"
+        raise UserError(
+            "method", must, got, "name its last linear layer alone, as in wrap(head=...): that is zeroed then"
+        )
 
 
 def zeroed(net: Net, params: Params) -> Params:
@@ -95,4 +127,6 @@ def zeroed(net: Net, params: Params) -> Params:
 def start(net: Net, params: Params, method: Method, *, stage: str) -> Params:
     """Where the inner loop starts in this stage, "train" or "test": theta, its head zeroed where the method says so."""
     words = ("zero_each_update",) if stage == "train" else ("zero_each_update", "zero_at_test")
+    if method.head in words:
+        able_to_move(net)
     return zeroed(net, params) if method.head in words else params

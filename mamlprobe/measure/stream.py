@@ -198,7 +198,13 @@ class _Streamed(Spectrum):
 def _spectra(about: Tensor, centred: Tensor, rows: int, sums: Products) -> tuple[Spectrum, Spectrum] | None:
     """Directions of x and y where products about the shift and about the mean are good enough for them."""
     squares, cross = about.diagonal(), centred[sums.x, sums.y]
-    x = _streamed(centred[sums.x, sums.x], squares[sums.x], rows, torch.eye(sums.f).to(cross), sums.kind)
+    x = _streamed(
+        centred[sums.x, sums.x],
+        squares[sums.x],
+        rows,
+        torch.eye(sums.f, dtype=cross.dtype, device=cross.device),
+        sums.kind,
+    )
     y = _streamed(centred[sums.y, sums.y], squares[sums.y], rows, cross, sums.kind)
     if x is None or y is None:
         return None

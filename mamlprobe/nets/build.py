@@ -3,19 +3,20 @@
 import importlib
 import inspect
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.spec import LATER
 from mamlprobe.base.streams import key
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.params import Net
-from mamlprobe.nets.wrap import wrap
+from mamlprobe.nets.wrap import Wrapped, wrap
 
 KINDS = ("conv4", "mlp", "module")
 
@@ -41,7 +42,11 @@ class NetSpec:
     head: str = ""
     """Prefix of the module's head parameters."""
     layers: tuple[str, ...] = ()
-    """Modules to record and to freeze by, in order; empty for the children that own parameters."""
+    """Modules to record and to freeze by, in order; empty for the module's blocks (see `wrap`)."""
+    output: str = field(default="", metadata=LATER)
+    """Key, attribute or number of the logits in what a module returns; empty looks for them."""
+    features: str = field(default="", metadata=LATER)
+    """first or last: the axis of features of a module's layers; empty where their kinds tell."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -56,19 +61,30 @@ class NetSpec:
             )
 
 
-def build(spec: NetSpec, *, way: int, image: tuple[int, ...] | None = None, seed: int = 0) -> Net:
+def build(
+    spec: NetSpec,
+    *,
+    way: int,
+    image: tuple[int, ...] | None = None,
+    seed: int = 0,
+    buffers: Mapping[str, Tensor] | None = None,
+) -> Net:
     """The net for N-way tasks on inputs of shape `image` (C, H, W; any for an mlp), by default the spec's own.
 
-    A module is made anew, its initial weights drawn from `seed`; the other kinds draw theirs in `init`.
+    A module is made anew, its initial weights drawn from `seed`, and given these `buffers` by name; the other kinds
+    draw their weights in `init`.
 
     Raises:
-        UserError: an input shape that is absent or not the spec's, a module that cannot be imported or made.
+        UserError: an input shape that is absent or not the spec's, a module that cannot be imported or made, or that
+            has no such buffers.
     """
     if spec.image is not None and image is not None and spec.image != tuple(image):
         raise UserError("net", f"net.image must be the data's shape {list(image)}", list(spec.image), "leave it unset")
     image = spec.image or image
     if spec.kind == "module":
-        return wrap(_module(spec.module, seed), spec.head, layers=spec.layers or None)
+        module = made(spec, seed)
+        _fill(module, buffers or {})
+        return wrapped(module, spec, image)
     if image is None:
         raise UserError("net", "the shape of the inputs must be known", "none", "set net.image to C, H, W")
     if spec.kind == "mlp":
@@ -80,8 +96,40 @@ def build(spec: NetSpec, *, way: int, image: tuple[int, ...] | None = None, seed
     return cast(Net, conv4(image=image, way=way, order=spec.order, down=spec.down, head_bias=spec.head_bias, **body))
 
 
-def _module(path: str, seed: int) -> nn.Module:
-    """The module that the import name makes; torch's global generator is left as it was."""
+def wrapped(module: nn.Module, spec: NetSpec, image: tuple[int, ...] | None) -> Wrapped:
+    """The module as a net, as the spec says.
+
+    Raises:
+        UserError: as `wrap`.
+    """
+    output = int(spec.output) if spec.output.isdecimal() else spec.output or None
+    shape = image if image is not None and len(image) == 3 else None
+    words: dict[str, Any] = {"output": output, "inputs": shape, "features": spec.features or None}
+    return wrap(module, spec.head, layers=spec.layers or None, **words)
+
+
+def _fill(module: nn.Module, buffers: Mapping[str, Tensor]) -> None:
+    """Writes these buffers into the module.
+
+    Raises:
+        UserError: it has none of that name and shape.
+    """
+    own = dict(module.named_buffers(remove_duplicate=False))
+    for name, value in buffers.items():
+        if name not in own or own[name].shape != value.shape:
+            got = "none" if name not in own else f"shape {list(own[name].shape)}"
+            advice = "name the net that the weights were made with"
+            raise UserError("net", f"the module must have a buffer {name} {list(value.shape)}", got, advice)
+        own[name].copy_(value)
+
+
+def made(spec: NetSpec, seed: int = 0) -> nn.Module:
+    """The module that the spec names, its initial weights drawn from `seed`; torch's global generator stays as it was.
+
+    Raises:
+        UserError: a module that cannot be imported or made.
+    """
+    path = spec.module
     maker = _found(path)
     try:
         inspect.signature(maker).bind()
@@ -92,10 +140,10 @@ def _module(path: str, seed: int) -> nn.Module:
         pass
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(seed, "init", path))
-        made = maker()
-    if not isinstance(made, nn.Module):
-        raise UserError("net", f"{path} must make an nn.Module", type(made).__name__, "name another")
-    return made
+        module = maker()
+    if not isinstance(module, nn.Module):
+        raise UserError("net", f"{path} must make an nn.Module", type(module).__name__, "name another")
+    return module
 
 
 def _found(path: str) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from mamlprobe.nets.block import block, fast
 from mamlprobe.nets.cells import Kind
 from mamlprobe.nets.inputs import floats
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import Moments, Params, Pass, span
+from mamlprobe.nets.params import FLOATS, Built, Moments, Params, Pass, span
 from mamlprobe.nets.window import Window
 
 ORDERS = ("conv-bn-relu", "conv-relu-bn")
@@ -22,7 +22,7 @@ DOWNS = ("pool", "stride", "unpadded")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conv4:
+class Conv4(Built):
     """3x3 conv, batch norm, ReLU, halving, `blocks` times; then a linear head on the flattened map.
 
     ``order="conv-bn-relu"`` is Finn et al. 2017 and Antoniou et al. 2019, ``"conv-relu-bn"`` is Kao et al. 2022.
@@ -112,16 +112,17 @@ class Conv4:
         for number, window in enumerate(self.windows, 1):
             shape = (self.filters, channels, window.side, window.side)
             scale = math.sqrt(2 / math.prod(shape[1:]))
-            params[f"body.{number}.conv.weight"] = torch.randn(shape, generator=generator) * scale
-            params[f"body.{number}.conv.bias"] = torch.zeros(self.filters)
-            params[f"body.{number}.norm.weight"] = torch.ones(self.filters)
-            params[f"body.{number}.norm.bias"] = torch.zeros(self.filters)
-            moments[f"body.{number}.norm.mean"] = torch.zeros(self.filters)
-            moments[f"body.{number}.norm.var"] = torch.ones(self.filters)
+            params[f"body.{number}.conv.weight"] = torch.randn(shape, generator=generator, **FLOATS) * scale
+            params[f"body.{number}.conv.bias"] = torch.zeros(self.filters, **FLOATS)
+            params[f"body.{number}.norm.weight"] = torch.ones(self.filters, **FLOATS)
+            params[f"body.{number}.norm.bias"] = torch.zeros(self.filters, **FLOATS)
+            moments[f"body.{number}.norm.mean"] = torch.zeros(self.filters, **FLOATS)
+            moments[f"body.{number}.norm.var"] = torch.ones(self.filters, **FLOATS)
             channels = self.filters
-        params["head.weight"] = torch.randn(self.way, self.features, generator=generator) * math.sqrt(2 / self.features)
+        scale = math.sqrt(2 / self.features)
+        params["head.weight"] = torch.randn(self.way, self.features, generator=generator, **FLOATS) * scale
         if self.head_bias:
-            params["head.bias"] = torch.zeros(self.way)
+            params["head.bias"] = torch.zeros(self.way, **FLOATS)
         return params, moments
 
     def __call__(

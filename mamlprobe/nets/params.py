@@ -1,15 +1,18 @@
 """Parameters by name: flat dicts, and the patterns that select among them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
+
+FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+"""What the initial tensors of a net are, whatever torch's defaults."""
 
 Params = dict[str, Tensor]
 """Tensors by parameter name. Inside a net each has a leading task axis, of size B, or 1 where all tasks share it."""
@@ -57,6 +60,44 @@ class Net(Protocol):
         """Parameter name -> layer name, in order."""
         ...
 
+    @property
+    def together(self) -> bool:
+        """Whether a pass computes the tasks of a batch together, or one after the other."""
+        ...
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Parameters that neither adapt nor are meta-learned."""
+        ...
+
+    @property
+    def lent(self) -> tuple[str, ...]:
+        """Parameters of the body that the head uses too."""
+        ...
+
+    @property
+    def by_row(self) -> tuple[str, ...]:
+        """Norms among those with running moments whose own statistics are those of each row, not of a set."""
+        ...
+
+    @property
+    def linear(self) -> bool:
+        """Whether the logits are W f + b of the head's weight [N, F] and, if it has one, bias [N]."""
+        ...
+
+    @property
+    def slope_at_zero(self) -> bool:
+        """Whether the logits move with some weight of the head where all of them are zero."""
+        ...
+
+    def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
+        """Axis of the features in activations [B, R, ...] of the layer, which have this shape.
+
+        Raises:
+            UserError: it cannot be known.
+        """
+        ...
+
     def roles(self, name: str) -> str:
         """The parameter's name by role: ``body.*`` or ``head.*``."""
         ...
@@ -91,14 +132,34 @@ class Net(Protocol):
         ...
 
 
-def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
-    """Names of the parameters that the patterns select, in the net's order.
+class Built:
+    """What all nets of this package have in common: tasks together, a linear head of its own, channels first."""
 
-    A pattern is a shell pattern on the parameter's name, on its role (``head.*``, ``body.*``) or on its layer's name;
-    one with a leading ``!`` takes away what the patterns before it selected.
+    together = True
+    fixed: frozenset[str] = frozenset()
+    lent: tuple[str, ...] = ()
+    by_row: tuple[str, ...] = ()
+    linear = True
+    slope_at_zero = True
+
+    def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
+        """Axis of the features in activations [B, R, ...] of the layer: that of the channels."""
+        return 2
+
+
+ROLES = ("head.*", "body.*")
+"""Patterns that are always roles, also where the module has a part of that name."""
+
+
+def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
+    """Names of the parameters that the patterns select, in the net's order, without those that are fixed.
+
+    A pattern is a shell pattern on the parameter's name, on its role (``head.*``, ``body.*``) or on its layer's name,
+    or the name of the part that it lies in; one with a leading ``!`` takes away what the patterns before it selected.
 
     Raises:
-        UserError: a pattern that selects nothing.
+        UserError: a pattern that selects nothing, or fixed parameters alone; a head that is selected without the
+            weight that it shares with the body, or the other way round.
     """
     chosen: set[str] = set()
     for pattern in patterns:
@@ -106,7 +167,7 @@ def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
         hit = {
             name
             for name, layer in net.parameters.items()
-            if any(fnmatchcase(label, word) for label in (name, net.roles(name), layer))
+            if name.startswith(word + ".") or any(fnmatchcase(each, word) for each in _labels(net, name, layer, word))
         }
         if not hit:
             raise UserError(
@@ -115,8 +176,27 @@ def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
                 repr(pattern),
                 f"the layers are {', '.join(net.layers)}, the roles body.* and head.*",
             )
+        if hit <= net.fixed and not pattern.startswith("!"):
+            must = f"{pattern!r} must select a parameter that may adapt"
+            raise UserError(
+                "adapts", must, "parameters with requires_grad=False alone", "set requires_grad before wrap"
+            )
         chosen = chosen - hit if pattern.startswith("!") else chosen | hit
+    chosen -= net.fixed
+    own = [name for name in head_names(net) if name in chosen]
+    shared = [name for name in net.lent if name in chosen]
+    if bool(own) != bool(shared) and net.lent and head_names(net):
+        must = f"a head that shares {net.lent[0]} with the body must adapt with it, or not at all"
+        raise UserError("adapts", must, "one of the two", "untie the weight, or let both adapt")
     return tuple(name for name in net.parameters if name in chosen)
+
+
+def _labels(net: Net, name: str, layer: str, word: str) -> tuple[str, ...]:
+    """What a pattern is held against; a wildcard finds no parameter that lies outside the layer of that name."""
+    if word in ROLES:
+        return (net.roles(name),)
+    owned = word == layer or net.together or name.startswith(layer + ".")
+    return (name, net.roles(name), layer) if owned else (name, net.roles(name))
 
 
 def head_names(net: Net) -> tuple[str, ...]:

@@ -18,19 +18,20 @@ def across(
     episodes: Episodes,
     *,
     measures: Sequence[str],
+    chunk: int | None = None,
 ) -> pd.DataFrame:
     """Similarity of layers between the models of every two seeds: columns `KEYS`, ``value floor``.
 
     `models` are named by learner and seed. A pair of learners is one or more ways to take a left model from the first
     seed and a right one from the second; several, such as both ways round, are averaged. `seeds` reads ``0, 1``. The
-    layer ``body`` is the mean over all layers but the head.
+    layer ``body`` is the mean over all layers but the head. `chunk` as in `pair_similarity`.
     """
     seeds = sorted({seed for _, seed in models})
     tables = []
     for s, t in combinations(seeds, 2):
         for pair, ways in pairs.items():
             for left, right in ways:
-                found = pair_similarity(models[left, s], models[right, t], episodes, measures=measures)
+                found = pair_similarity(models[left, s], models[right, t], episodes, measures=measures, chunk=chunk)
                 tables.append(found.assign(pair=pair, seeds=f"{s}, {t}"))
     rows = pd.concat(tables).groupby(KEYS, sort=False)[["value", "floor"]].mean().reset_index()
     body = rows[rows["layer"] != HEAD].assign(layer=BODY, features="of each layer")

@@ -6,13 +6,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.evaluate import in_chunks
 from mamlprobe.learn.losses import task_accuracies
 from mamlprobe.learn.methods import Method
+from mamlprobe.learn.parts import worked
 from mamlprobe.learn.readout import cosine_attention
-from mamlprobe.learn.tasks import adapt_tasks
+from mamlprobe.learn.tasks import points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
+from mamlprobe.probe.pairs import MOMENTS
 from mamlprobe.probe.record import record
 
 SAME, DIFFERENT, NIL = "same class", "different classes", "nil accuracy"
@@ -32,17 +33,18 @@ def class_blocks(
     Raises:
         UserError: a chunk below 1.
     """
-    tables, first = [], 0
-    for rows in in_chunks(lambda batch: _blocks(net, theta, batch, method), episodes, chunk):
-        tables.append(rows.assign(task=rows["task"] + first))
-        first += rows["task"].nunique()
-    return pd.concat(tables, ignore_index=True).assign(norm=method.norm.statistics, episodes=manifest(episodes))
+    parts = worked(
+        lambda part, first: _blocks(net, theta, part, method, first), episodes, chunk, net=net, name="blocks"
+    )
+    table = pd.concat(list(parts), ignore_index=True)
+    return table.assign(norm=method.norm.statistics, episodes=manifest(episodes))
 
 
-def _blocks(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
-    path = adapt_tasks(net, theta, episodes, method)
+def _blocks(net: Net, theta: Theta, episodes: Episodes, method: Method, first: int) -> pd.DataFrame:
+    path = points(net, theta, episodes, method, (0, method.inner.test_steps))
     layers, tables = net.layers[:-1], []
-    for moment, params in (("before", path[0]), ("after", path[-1])):
+    numbers = range(first, first + episodes.tasks)
+    for moment, params in zip(MOMENTS, path, strict=True):
         support = record(net, params, episodes.support_x, layers=layers)
         query = record(net, params, episodes.query_x, layers=layers)
         for layer in layers:
@@ -50,7 +52,7 @@ def _blocks(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.Da
             scores = cosine_attention(support[layer], episodes.support_y, query[layer], episodes.way)
             found = {SAME: same, DIFFERENT: different, NIL: task_accuracies(scores, episodes.query_y)}
             for quantity, value in found.items():
-                part = {"task": range(episodes.tasks), "layer": layer, "moment": moment, "quantity": quantity}
+                part = {"task": numbers, "layer": layer, "moment": moment, "quantity": quantity}
                 tables.append(pd.DataFrame(part).assign(value=value.cpu().numpy()))
     return pd.concat(tables, ignore_index=True)
 

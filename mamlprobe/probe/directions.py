@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.bar import bar
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.schedules import multi_step_weights
@@ -46,20 +47,26 @@ def outer_rules(method: Method) -> dict[str, Method]:
     }
 
 
-def directions(net: Net, theta: Theta, episodes: Episodes, rules: Mapping[str, Method]) -> pd.DataFrame:
+def directions(
+    net: Net, theta: Theta, episodes: Episodes, rules: Mapping[str, Method], *, chunk: int | None = None
+) -> pd.DataFrame:
     """Cosines of the outer gradients of every two rules, and their norms, by layer: a row each.
 
     Gradients are means over the tasks. Columns ``quantity layer rule other value norm episodes``; `layer` is a layer
     with parameters, or "body" for all but the head; the rows of quantity "norm" have no `other`. Reptile's
     pseudo-gradient is divided by steps and rate, which makes it the mean inner gradient: cosines do not see that. The
-    cosine with a gradient of zero is NaN.
+    cosine with a gradient of zero is NaN. `chunk` tasks are held in memory at a time, None for what suits the device.
 
     Raises:
-        UserError: no rules.
+        UserError: no rules; a chunk below 1.
     """
     if not rules:
         raise UserError("directions", "there must be at least one rule", 0, "give {'maml': method}")
-    found = {name: _by_layer(net, theta, episodes, method) for name, method in rules.items()}
+    found = {}
+    with bar(len(rules), "directions", unit="rule") as advance:
+        for name, method in rules.items():
+            found[name] = _by_layer(net, theta, episodes, method, chunk)
+            advance(1)
     rows: list[dict[str, object]] = []
     for layer in next(iter(found.values())):
         stack = torch.stack([gradient[layer] for gradient in found.values()])
@@ -74,9 +81,9 @@ def directions(net: Net, theta: Theta, episodes: Episodes, rules: Mapping[str, M
     return pd.DataFrame(rows).assign(norm=regimes, episodes=manifest(episodes))
 
 
-def _by_layer(net: Net, theta: Theta, episodes: Episodes, method: Method) -> dict[str, Tensor]:
+def _by_layer(net: Net, theta: Theta, episodes: Episodes, method: Method, chunk: int | None) -> dict[str, Tensor]:
     """The outer gradient of each layer, and of the body, as one vector in float64."""
-    gradients, _ = meta_gradient(net, theta, episodes, method)
+    gradients, _ = meta_gradient(net, theta, episodes, method, chunk=chunk)
     inner, scale = method.inner, 1.0
     if method.outer.rule == "reptile":
         scale = inner.lr * inner.steps

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.tasks import paths
+from mamlprobe.learn.tasks import along
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
-from mamlprobe.probe.pairs import MOMENTS
+from mamlprobe.probe.pairs import MOMENTS, both_ends
+from mamlprobe.probe.tabled import tabled
 
 Array = npt.NDArray[np.float64]
 Shares = tuple[float, float]
@@ -63,6 +64,7 @@ def embed(
     layer: str | None = None,
     kind: str = "pca",
     seed: int = 0,
+    chunk: int | None = None,
 ) -> pd.DataFrame:
     """Support, query and prototypes of every task in two dimensions, before and after the inner loop: a row a point.
 
@@ -71,16 +73,34 @@ def embed(
     are their shares of the variance of support and query rows) or t-SNE ("tsne", whose random start is that of `seed`).
     Rows are a layer's flattened activations (None: the input of the head, called "features") under the method's norm
     regime; a prototype is the mean of a class's support rows. Rows that are not finite have NaN for coordinates.
+    `chunk` tasks are held in memory at a time, None for what suits the device.
 
     Raises:
-        UserError: unknown layer or kind; targets that are no classes; a class without support row.
+        UserError: unknown layer or kind; targets that are no classes; a class without support row; a chunk below 1.
     """
     if kind not in KINDS:
         raise unknown("embed", "kind", kind, KINDS)
+    _check(net, episodes, layer)
+    table = tabled(
+        lambda part, _: _places(net, theta, part, method, layer=layer, kind=kind, seed=seed),
+        episodes,
+        chunk,
+        net=net,
+        name="embed",
+    )
+    table = table.assign(kind=kind, layer=layer or HEAD_INPUT, norm=method.norm.statistics)
+    names = "task moment set label row x y explained_x explained_y kind layer norm episodes"
+    return table[names.split()]
+
+
+def _places(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, layer: str | None, kind: str, seed: int
+) -> pd.DataFrame:
+    """The points of these tasks."""
     found = _rows(net, theta, episodes, method, layer)
     keys = [(moment, name) for moment in MOMENTS for name in ("support", "query", "prototype")]
     labels = {"support": episodes.support_y, "query": episodes.query_y}
-    labels["prototype"] = torch.arange(episodes.way).expand(episodes.tasks, -1)
+    labels["prototype"] = torch.arange(episodes.way, device="cpu").expand(episodes.tasks, -1)
     counts = [found[key].shape[1] for key in keys]
     columns = {
         "moment": np.repeat([moment for moment, _ in keys], counts),
@@ -94,26 +114,39 @@ def embed(
         own = torch.cat([labels[name][task].cpu() for _, name in keys]).numpy()
         words = {"task": task, **columns, "label": own, "x": place[:, 0], "y": place[:, 1]}
         tables.append(pd.DataFrame(words).assign(explained_x=shares[0], explained_y=shares[1]))
-    table = pd.concat(tables, ignore_index=True).assign(
-        kind=kind, layer=layer or HEAD_INPUT, norm=method.norm.statistics, episodes=manifest(episodes)
-    )
-    names = "task moment set label row x y explained_x explained_y kind layer norm episodes"
-    return table[names.split()]
+    return pd.concat(tables, ignore_index=True)
 
 
 def class_geometry(
-    net: Net, theta: Theta, episodes: Episodes, method: Method, *, layer: str | None = None
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    layer: str | None = None,
+    chunk: int | None = None,
 ) -> pd.DataFrame:
     """How a task's query rows stand to their classes before and after the inner loop, in all dimensions of the layer.
 
     Columns ``task moment quantity value layer norm episodes``. Quantities: "nearest prototype", the share of rows whose
     nearest prototype (Euclidean) is their class's; "between / within", the sum of squares of class means about the
     mean, each as often as its class has rows, over that of the rows about their class means; "moved" (after only), the
-    mean distance between a row's two moments over the root mean square distance of rows from their mean before.
+    mean distance between a row's two moments over the root mean square distance of rows from their mean before. `chunk`
+    as in `embed`.
 
     Raises:
         UserError: as `embed`.
     """
+    _check(net, episodes, layer)
+    by = ("quantity", "moment")
+    table = tabled(
+        lambda part, _: _geometry(net, theta, part, method, layer), episodes, chunk, net=net, name="geometry", by=by
+    )
+    return table.assign(layer=layer or HEAD_INPUT, norm=method.norm.statistics, episodes=table.pop("episodes"))
+
+
+def _geometry(net: Net, theta: Theta, episodes: Episodes, method: Method, layer: str | None) -> pd.DataFrame:
+    """Columns ``task moment quantity value``."""
     found = _rows(net, theta, episodes, method, layer)
     way, labels = episodes.way, episodes.query_y
     rows = []
@@ -134,8 +167,7 @@ def class_geometry(
         kept = values.masked_fill(~values.isfinite(), torch.nan).cpu().numpy()
         words = {"task": range(episodes.tasks), "moment": moment, "quantity": quantity, "value": kept}
         tables.append(pd.DataFrame(words))
-    table = pd.concat(tables, ignore_index=True)
-    return table.assign(layer=layer or HEAD_INPUT, norm=method.norm.statistics, episodes=manifest(episodes))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _finite(kind: str, rows: Array, real: npt.NDArray[np.bool_], seed: int) -> tuple[Array, Shares]:
@@ -147,27 +179,29 @@ def _finite(kind: str, rows: Array, real: npt.NDArray[np.bool_], seed: int) -> t
     return place, shares
 
 
+def _check(net: Net, episodes: Episodes, layer: str | None) -> None:
+    if layer not in (None, *net.layers):
+        raise unknown("embed", "layer", layer, net.layers)
+    held = torch.nn.functional.one_hot(episodes.support_y, episodes.way).sum(1)
+    if (held == 0).any():
+        task, label = (held == 0).nonzero()[0].tolist()
+        must = "every class must have a support row, its prototype"
+        raise UserError("embed", must, f"none of label {label} in task {task}", "give one")
+
+
 @torch.no_grad()
 def _rows(
     net: Net, theta: Theta, episodes: Episodes, method: Method, layer: str | None
 ) -> dict[tuple[str, str], Tensor]:
     """Rows [B, R, F] in float64 by moment and set."""
-    if layer not in (None, *net.layers):
-        raise unknown("embed", "layer", layer, net.layers)
-    way = episodes.way
-    held = torch.nn.functional.one_hot(episodes.support_y, way).sum(1)
-    if (held == 0).any():
-        task, label = (held == 0).nonzero()[0].tolist()
-        must = "every class must have a support row, its prototype"
-        raise UserError("embed", must, f"none of label {label} in task {task}", "give one")
-    tasks, path = paths(net, theta, episodes, method, stage="test", track="none")
+    tasks, path = along(net, theta, episodes, method)
     tasks, found = replace(tasks, held=None), {}  # every layer runs
-    for moment, step in zip(MOMENTS, (0, len(path) - 1), strict=True):
+    for moment, step, params in both_ends(path, method):
         for name, run in (("support", tasks.support), ("query", tasks.query)):
-            passed = run(path[step], step=step)
+            passed = run(params, step=step)
             here = passed.features if layer is None else passed.layers[layer]
             found[moment, name] = here.detach().flatten(2).double()
-        found[moment, "prototype"] = _means(found[moment, "support"], episodes.support_y, way)
+        found[moment, "prototype"] = _means(found[moment, "support"], episodes.support_y, episodes.way)
     return found
 
 

@@ -23,7 +23,8 @@ from mamlprobe.learn.tasks import paths, rates_at
 from mamlprobe.learn.terms import linear_head, predictions
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params, adapting, spread
-from mamlprobe.probe.course import flat, words_of
+from mamlprobe.probe.course import WORDS, flat, words_of
+from mamlprobe.probe.tabled import tabled
 
 FORMS = ("clean", "one step", "every step")
 """clean: the first step counted S times, features of the start, without what the initial head adds (no interference,
@@ -33,15 +34,23 @@ Slopes = tuple[int, Tensor | None, Tensor | None]
 """(point of the path, slope at its query features [B, n_q, F], at its support features [B, n_s, F])."""
 
 
-def form_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+def form_table(net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None) -> pd.DataFrame:
     """How far each form is from the body's own outer gradient g, a row a task, form and quantity.
 
     Columns ``task form quantity value order loss steps norm episodes``. Quantities: ``error`` |g - form| / |g| and
-    ``cosine``; NaN where a gradient is zero. The method's loss is that after its training steps.
+    ``cosine``; NaN where a gradient is zero. The method's loss is that after its training steps. `chunk` tasks are held
+    in memory at a time, None for what suits the device.
 
     Raises:
-        UserError: as `closed_forms`.
+        UserError: as `closed_forms`; a chunk below 1.
     """
+    by = ("form", "quantity")
+    table = tabled(lambda part, _: _distances(net, theta, part, method), episodes, chunk, net=net, name="forms", by=by)
+    return table.assign(**words_of(episodes, method))[["task", "form", "quantity", "value", *WORDS]]
+
+
+def _distances(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+    """Columns ``task form quantity value``."""
     own, forms = own_gradient(net, theta, episodes, method), closed_forms(net, theta, episodes, method)
     names = list(next(iter(forms.values())))
     g, rows = flat(own, names), []
@@ -54,7 +63,7 @@ def form_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd
                 {"task": task, "form": form, "quantity": quantity, "value": value}
                 for task, value in enumerate(values.tolist())
             ]
-    return pd.DataFrame(rows).assign(**words_of(episodes, method))
+    return pd.DataFrame(rows)
 
 
 def own_gradient(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Params:

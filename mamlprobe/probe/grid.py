@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.tasks import adapt_tasks
+from mamlprobe.learn.tasks import points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.cka import alignment
 from mamlprobe.nets.params import Net
 from mamlprobe.probe.pairs import MOMENTS, Model
 from mamlprobe.probe.record import activations
+from mamlprobe.probe.tabled import tabled
 
 COLUMNS = "task moment_a moment_b layer_a layer_b value measure features inputs rows width_a width_b norm episodes"
 
@@ -71,18 +72,20 @@ def cka_grid(
     inputs: str = "query",
     moments: Sequence[tuple[str, str]] = (("before", "before"), ("before", "after"), ("after", "after")),
     layers: Sequence[str] | None = None,
+    chunk: int | None = None,
 ) -> pd.DataFrame:
     """Debiased linear CKA of every layer with every layer: a row a task, pair of moments and pair of layers.
 
     Columns ``task moment_a moment_b layer_a layer_b value measure features inputs rows width_a width_b norm episodes``.
     Rows are images, their maps flattened, so layers may differ in width. Inputs are the query or the support set, the
     same at both moments, each task's own statistics. A value is NaN where a layer does not vary or is not finite.
+    `chunk` tasks are held in memory at a time, None for what suits the device.
 
     Raises:
-        UserError: unknown layer, inputs or moment; fewer than 4 images.
+        UserError: unknown layer, inputs or moment; fewer than 4 images; a chunk below 1.
     """
     model = Model(net=net, theta=theta, method=method)
-    return _table(model, model, episodes, inputs, moments, layers)
+    return _table(model, model, episodes, inputs, moments, layers, chunk)
 
 
 def pair_grid(
@@ -93,6 +96,7 @@ def pair_grid(
     inputs: str = "query",
     moments: Sequence[tuple[str, str]] = (("before", "before"), ("after", "after")),
     layers: Sequence[str] | None = None,
+    chunk: int | None = None,
 ) -> pd.DataFrame:
     """As `cka_grid`, every layer of `a` with every layer of `b`, each adapted to the task by its own method.
 
@@ -102,7 +106,7 @@ def pair_grid(
     Raises:
         UserError: as `cka_grid`.
     """
-    return _table(a, b, episodes, inputs, moments, layers)
+    return _table(a, b, episodes, inputs, moments, layers, chunk)
 
 
 def _table(
@@ -112,37 +116,44 @@ def _table(
     inputs: str,
     moments: Sequence[tuple[str, str]],
     layers: Sequence[str] | None,
+    chunk: int | None,
 ) -> pd.DataFrame:
     if inputs not in ("query", "support"):
         raise UserError("grid", "inputs must be query or support", repr(inputs), "name one of them")
     if not moments or any(moment not in MOMENTS for pair in moments for moment in pair):
         must = f"moments must be pairs of {' and '.join(MOMENTS)}"
         raise UserError("grid", must, list(moments), "name such pairs")
-    x = episodes.query_x if inputs == "query" else episodes.support_x
-    if x.shape[1] < 4:
-        raise UserError("grid", f"a task must have at least 4 {inputs} images", x.shape[1], f"take more {inputs} items")
+    rows = (episodes.query_x if inputs == "query" else episodes.support_x).shape[1]
+    if rows < 4:
+        raise UserError("grid", f"a task must have at least 4 {inputs} images", rows, f"take more {inputs} items")
     names = [tuple(layers or each.net.layers) for each in (a, b)]
-    one = _grams(a, episodes, x, moments, names[0])
-    other = one if a is b else _grams(b, episodes, x, moments, names[1])
-    found = []
-    pairs = list(itertools.product(*names))
-    for (first, second), (layer_a, layer_b) in itertools.product(moments, pairs):
-        left, right = one[first, layer_a], other[second, layer_b]
-        words: dict[str, object] = {"moment_a": first, "moment_b": second, "layer_a": layer_a, "layer_b": layer_b}
-        words |= {"width_a": left.width, "width_b": right.width}
-        found += [{"task": task, "value": value, **words} for task, value in enumerate(left.cka(right))]
+    keys = ["moment_a", "moment_b", "layer_a", "layer_b"]
+
+    def look(part: Episodes, _: int) -> pd.DataFrame:
+        x = part.query_x if inputs == "query" else part.support_x
+        one = _grams(a, part, x, moments, names[0])
+        other = one if a is b else _grams(b, part, x, moments, names[1])
+        found = []
+        for (first, second), (layer_a, layer_b) in itertools.product(moments, itertools.product(*names)):
+            left, right = one[first, layer_a], other[second, layer_b]
+            words: dict[str, object] = dict(zip(keys, (first, second, layer_a, layer_b), strict=True))
+            words |= {"width_a": left.width, "width_b": right.width}
+            found += [{"task": task, "value": value, **words} for task, value in enumerate(left.cka(right))]
+        return pd.DataFrame(found)
+
     norm = " and ".join(dict.fromkeys(each.method.norm.statistics for each in (a, b)))
-    table = pd.DataFrame(found).assign(measure="cka_debiased", features="flattened", inputs=inputs, rows=x.shape[1])
-    return table.assign(norm=norm, episodes=manifest(episodes))[COLUMNS.split()]
+    table = tabled(look, episodes, chunk, net=a.net if not a.net.together else b.net, name="grid", by=keys)
+    table = table.assign(measure="cka_debiased", features="flattened", inputs=inputs, rows=rows, norm=norm)
+    return table[COLUMNS.split()]
 
 
 def _grams(
     model: Model, episodes: Episodes, x: Tensor, moments: Sequence[tuple[str, str]], layers: Sequence[str]
 ) -> dict[tuple[str, str], Gram]:
     """By moment and layer, each computed once."""
-    path = adapt_tasks(model.net, model.theta, episodes, model.method)
+    path = points(model.net, model.theta, episodes, model.method, (0, model.method.inner.test_steps))
     found: dict[tuple[str, str], Gram] = {}
-    for moment, params in zip(MOMENTS, (path[0], path[-1]), strict=True):
+    for moment, params in zip(MOMENTS, path, strict=True):
         if any(moment in pair for pair in moments):
             maps = activations(model.net, params, x, layers=layers)
             found |= {(moment, layer): gram(maps[layer]) for layer in layers}

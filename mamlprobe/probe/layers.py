@@ -8,14 +8,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.base.errors import unknown
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.tasks import adapt_tasks
+from mamlprobe.learn.tasks import chosen_steps, points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, null_floor, procrustes, pwcca, rsa, spectrum, svcca
 from mamlprobe.nets.params import Net
 from mamlprobe.probe.record import activations, as_rows
+from mamlprobe.probe.tabled import tabled
 
 Compare = Callable[[Any, Any], float]
 
@@ -42,6 +43,9 @@ CCA_FAMILY = ("cca_mean", "cca_squared", "cca_top98", "svcca", "pwcca")
 SPECTRAL = (*CCA_FAMILY, "procrustes")
 FEWEST_ROWS = {"cka_debiased": 4, "rsa": 3}
 
+AT_A_TIME = 4
+"""Steps whose activations are held beside those of the start."""
+
 COLUMNS = "measure features inputs rows width ratio value floor expected note norm episodes"
 """Of every table of similarities, after its keys; what they mean is told at `similarity`."""
 
@@ -57,6 +61,7 @@ def similarity(
     steps: Sequence[int] | None = None,
     layers: Sequence[str] | None = None,
     seed: int = 0,
+    chunk: int | None = None,
 ) -> pd.DataFrame:
     """Similarity of every layer's activations before and after `step` inner steps: a row a task, layer, step, measure.
 
@@ -67,28 +72,34 @@ def similarity(
     `note` says in a phrase why a value is NaN, or not to be trusted, else it is empty: shape alone decides a CCA with
     R - 1 <= F, such as that of five logits on a 5-way 1-shot support, and inflates it with under 10 rows a feature;
     debiased CKA needs 4 rows, RSA 3, all finite activations that vary, a floor two images. Inputs are the query or
-    the support set, the same before and after, each task's own statistics.
+    the support set, the same before and after, each task's own statistics. `steps` counts inner steps; None takes the
+    last. `chunk` tasks are held in memory at a time, None for what suits the device.
 
     Raises:
-        UserError: unknown measure, layer or inputs; a step the method does not take, or none at all.
+        UserError: unknown measure, layer or inputs; a step the method does not take, or none at all; a chunk below 1.
     """
     chosen(measures, inputs)
     last = method.inner.test_steps
-    steps = tuple(range(1, last + 1)) if steps is None else tuple(steps)
-    if not steps or any(not 0 <= step <= last for step in steps):
-        raise UserError("layers", f"steps must lie in 0-{last}", list(steps), "raise inner.test_steps")
-    x = episodes.query_x if inputs == "query" else episodes.support_x
-    path = adapt_tasks(net, theta, episodes, method)
+    steps = chosen_steps("layers", method, (last,) * (last > 0) if steps is None else steps)
     names = tuple(layers or net.layers)
-    before = activations(net, path[0], x, layers=names)
-    after = {step: activations(net, path[step], x, layers=names) for step in steps}
-    found = [
-        {"layer": layer, **row}
-        for layer in names
-        for row in compared(before[layer], {step: maps[layer] for step, maps in after.items()}, measures, seed=seed)
-    ]
-    table = pd.DataFrame(found).assign(inputs=inputs, norm=method.norm.statistics, episodes=manifest(episodes))
-    return table[["task", "layer", "step", *COLUMNS.split()]]
+
+    def look(part: Episodes, first: int) -> pd.DataFrame:
+        x = part.query_x if inputs == "query" else part.support_x
+        start, *path = points(net, theta, part, method, (0, *steps))
+        before = activations(net, start, x, layers=names)
+        found: list[dict[str, object]] = []
+        for at in range(0, len(steps), AT_A_TIME):
+            some = dict(zip(steps[at : at + AT_A_TIME], path[at : at + AT_A_TIME], strict=True))
+            after = {step: activations(net, params, x, layers=names) for step, params in some.items()}
+            for layer in names:
+                ends = {step: maps[layer] for step, maps in after.items()}
+                axis = axis_of(net, layer, before[layer], measures)
+                rows = compared(before[layer], ends, measures, seed=seed + first, axes=(axis, axis))
+                found += [{"layer": layer, **row} for row in rows]
+        return pd.DataFrame(found)
+
+    table = tabled(look, episodes, chunk, net=net, name="layers", by=("layer", "features"))
+    return table.assign(inputs=inputs, norm=method.norm.statistics)[["task", "layer", "step", *COLUMNS.split()]]
 
 
 def chosen(measures: Sequence[str], inputs: str) -> None:
@@ -100,17 +111,34 @@ def chosen(measures: Sequence[str], inputs: str) -> None:
         raise unknown("layers", "inputs", inputs, ("query", "support"))
 
 
+def axis_of(net: Net, layer: str, maps: Tensor, measures: Sequence[str]) -> int:
+    """Axis of the features in activations [B, R, ...] of the layer, if one of the measures needs to know it.
+
+    Raises:
+        UserError: it cannot be known.
+    """
+    needed = any(MEASURES[name][0] != "flattened" for name in measures)
+    return net.feature_axis(layer, maps.shape) if needed and maps.ndim > 3 else 2
+
+
 def compared(
-    start: Tensor, ends: Mapping[int, Tensor], measures: Sequence[str], *, seed: int
+    start: Tensor,
+    ends: Mapping[int, Tensor],
+    measures: Sequence[str],
+    *,
+    seed: int,
+    axes: tuple[int, int] = (2, 2),
 ) -> list[dict[str, object]]:
     """Rows ``task step`` and most of `COLUMNS` of activations against those of every step.
 
-    start, each of ends: ``[B, R, C, H, W]`` or ``[B, R, F]``, the same inputs in the same order.
+    start, each of ends: ``[B, R, C, H, W]`` or ``[B, R, F]``, the same inputs in the same order; `axes` are those of
+    the features in start and in the ends.
     """
     found: list[dict[str, object]] = []
     for features in dict.fromkeys(MEASURES[name][0] for name in measures):
         wanted = [name for name in measures if MEASURES[name][0] == features]
-        first, others = as_rows(start, features), {step: as_rows(end, features) for step, end in ends.items()}
+        first = as_rows(start, features, axes[0])
+        others = {step: as_rows(end, features, axes[1]) for step, end in ends.items()}
         group = first.shape[1] // start.shape[1]
         for task in range(len(start)):
             pairs = {step: other[task] for step, other in others.items()}

@@ -1,19 +1,20 @@
 """How similar are the layers of two trained models, before and after the inner loop? (Raghu et al. 2020, table 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.tasks import adapt_tasks
+from mamlprobe.learn.tasks import points
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net
-from mamlprobe.probe.layers import COLUMNS, DEFAULT, chosen, compared
+from mamlprobe.nets.params import Net, Params
+from mamlprobe.probe.layers import COLUMNS, DEFAULT, axis_of, chosen, compared
 from mamlprobe.probe.record import activations
+from mamlprobe.probe.tabled import tabled
 
 MOMENTS = ("before", "after")
 
@@ -39,16 +40,18 @@ def pair_similarity(
     moments: Sequence[str] = MOMENTS,
     layers: Sequence[str] | None = None,
     seed: int = 0,
+    chunk: int | None = None,
 ) -> pd.DataFrame:
     """Similarity of every layer of `a` to that of `b` on the same inputs: a row a task, layer, moment and measure.
 
     Columns ``task layer moment measure features inputs rows width ratio value floor expected note norm episodes``, as
     those of `similarity`: `moment` says whether both are as they were learned ("before") or each has adapted to the
     task by its own method ("after"); `width` is that of `a`; `norm` names the regime of both where they differ. The
-    models may differ in widths, not in the names of the layers that are compared (None: all that both have).
+    models may differ in widths, not in the names of the layers that are compared (None: all that both have). `chunk` as
+    in `similarity`.
 
     Raises:
-        UserError: unknown measure, inputs, moment or layer; no layer in common.
+        UserError: unknown measure, inputs, moment or layer; no layer in common; a chunk below 1.
     """
     chosen(measures, inputs)
     if not moments or not set(moments) <= set(MOMENTS):
@@ -57,17 +60,39 @@ def pair_similarity(
     if not names:
         got = f"{', '.join(a.net.layers)} and {', '.join(b.net.layers)}"
         raise UserError("pairs", "the two nets must have layers of the same name", got, "compare nets of one kind")
-    x = episodes.query_x if inputs == "query" else episodes.support_x
-    found: list[dict[str, object]] = []
-    ends = [adapt_tasks(each.net, each.theta, episodes, each.method) for each in (a, b)]
-    for moment in moments:
-        place = 0 if moment == "before" else -1
-        left, right = (
-            activations(each.net, path[place], x, layers=names) for each, path in zip((a, b), ends, strict=True)
-        )
-        for layer in names:
-            rows = compared(left[layer], {0: right[layer]}, measures, seed=seed)
-            found += [{"layer": layer, "moment": moment, **row} for row in rows]
+
+    def look(part: Episodes, first: int) -> pd.DataFrame:
+        x = part.query_x if inputs == "query" else part.support_x
+        found: list[dict[str, object]] = []
+        ends = [points(each.net, each.theta, part, each.method, (0, each.method.inner.test_steps)) for each in (a, b)]
+        for moment in moments:
+            place = MOMENTS.index(moment)
+            left, right = (
+                activations(each.net, path[place], x, layers=names) for each, path in zip((a, b), ends, strict=True)
+            )
+            for layer in names:
+                sides = ((a.net, left), (b.net, right))
+                axes = [axis_of(net, layer, maps[layer], measures) for net, maps in sides]
+                rows = compared(left[layer], {0: right[layer]}, measures, seed=seed + first, axes=(axes[0], axes[1]))
+                found += [{"layer": layer, "moment": moment, **row} for row in rows]
+        return pd.DataFrame(found)
+
     norm = " and ".join(dict.fromkeys(each.method.norm.statistics for each in (a, b)))
-    table = pd.DataFrame(found).assign(inputs=inputs, norm=norm, episodes=manifest(episodes))
-    return table[["task", "layer", "moment", *COLUMNS.split()]]
+    table = tabled(
+        look,
+        episodes,
+        chunk,
+        net=a.net if not a.net.together else b.net,
+        name="pairs",
+        by=("moment", "layer", "features"),
+    )
+    return table.assign(inputs=inputs, norm=norm)[["task", "layer", "moment", *COLUMNS.split()]]
+
+
+def both_ends(path: Iterable[Params], method: Method) -> Iterator[tuple[str, int, Params]]:
+    """The first and the last point of a test-time path, each with its name in `MOMENTS` and its number of steps."""
+    last = method.inner.test_steps
+    for step, params in enumerate(path):
+        for moment, wanted in zip(MOMENTS, (0, last), strict=True):
+            if step == wanted:
+                yield moment, step, params

@@ -1,5 +1,6 @@
 """Accuracy of the same tasks under other orders of the label slots (Ye and Chao 2022)."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
@@ -11,10 +12,10 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
 from mamlprobe.learn.losses import task_accuracies
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.tasks import Known, paths
+from mamlprobe.learn.parts import worked
+from mamlprobe.learn.tasks import Known, along
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, head_names
 
@@ -37,7 +38,7 @@ def orders(way: int, count: int = ORDERS, *, seed: int = 0) -> list[Order]:
         return list(permutations(range(way)))
     draws, found = generator(seed, "label slots"), {tuple(range(way)): None}
     while len(found) < count:
-        found[tuple(torch.randperm(way, generator=draws).tolist())] = None
+        found[tuple(torch.randperm(way, generator=draws, device="cpu").tolist())] = None
     return list(found)
 
 
@@ -83,29 +84,34 @@ def permutation_table(
     """Query accuracy (a fraction) after the last test step of every task under every variant and order: a row each.
 
     Columns ``variant order task value norm episodes``; `order` reads "0 2 1", `episodes` is the manifest of the tasks
-    as they are. Computed in float64: what rounding does to an order's sums must not pass for an effect of it.
+    as they are. Computed in float64: what rounding does to an order's sums must not pass for an effect of it. `chunk`
+    tasks are held in memory at a time, None for what suits the device.
 
     Raises:
-        UserError: an order that is none of the tasks' N slots; no order.
+        UserError: an order that is none of the tasks' N slots; no order; a chunk below 1.
     """
     if not orders:
         raise UserError("permutation", "there must be at least one order", 0, "take those of permutation.orders")
-    theta, parts = theta.to(dtype=torch.float64), []
-    exact = episodes.to(dtype=torch.float64)
-    first = 0
-    for batch in chunks(exact, tasks_at_a_time(exact) if chunk is None else chunk):
+    for order in orders:
+        _check(order, episodes.way)
+    theta = theta.to(dtype=torch.float64)
+
+    def work(part: Episodes, first: int) -> pd.DataFrame:
         known: Known = {}
+        tables = []
         for label, method in variants.items():
+            last = method.inner.test_steps
             for order in orders:
-                tasks, path = paths(
-                    net, theta, relabelled(batch, order), method, stage="test", track="none", known=known
-                )
+                tasks, path = along(net, theta, relabelled(part, order).to(dtype=torch.float64), method, known=known)
+                params = deque(path, maxlen=1).pop()
                 with torch.no_grad():
-                    logits = tasks.query_logits(path[-1], step=len(path) - 1)
+                    logits = tasks.query_logits(params, step=last)
                 found = task_accuracies(logits, tasks.episodes.query_y).cpu().numpy()
-                part = {"variant": label, "order": " ".join(map(str, order)), "task": range(first, first + len(found))}
-                parts.append(pd.DataFrame(part).assign(value=found, norm=method.norm.statistics))
-        first += batch.tasks
+                words = {"variant": label, "order": " ".join(map(str, order)), "task": range(first, first + part.tasks)}
+                tables.append(pd.DataFrame(words).assign(value=found, norm=method.norm.statistics))
+        return pd.concat(tables, ignore_index=True)
+
+    parts = list(worked(work, episodes, chunk, net=net, name="permutation"))
     return pd.concat(parts, ignore_index=True).assign(episodes=manifest(episodes))
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.evaluate import in_chunks
 from mamlprobe.learn.methods import Method
+from mamlprobe.learn.parts import worked
 from mamlprobe.learn.readout import centres, squared_distances
 from mamlprobe.learn.tasks import paths
 from mamlprobe.learn.terms import linear_head
@@ -62,7 +62,9 @@ def readings(method: Method) -> dict[str, Method]:
 
 
 @torch.no_grad()
-def prototype_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+def prototype_table(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
+) -> pd.DataFrame:
     """The model beside prototype classifiers on its own features, a row a task, variant, classifier and quantity.
 
     Columns ``task variant classifier quantity value norm episodes``; variants are those of `readings`, classifiers
@@ -71,15 +73,20 @@ def prototype_table(net: Net, theta: Theta, episodes: Episodes, method: Method) 
     classifier also ``agreement``, the share of query items that it gives the model's label, and ``correlation`` of its
     scores and the model's logits, both less their mean over classes; of the dot product also ``scale``, the slope of
     the model's logits in its scores, times N / inner.lr. The last three are 1 where the identity holds; NaN for logits
-    that do not vary.
+    that do not vary. `chunk` tasks are held in memory at a time, None for what suits the device.
 
     Raises:
         UserError: targets that are no classes; a support set that is not balanced; a head that is not one linear layer
-            with a row for each class, that is not read, or that does not adapt.
+            with a row for each class, that is not read, or that does not adapt; a chunk below 1.
     """
     _possible(net, theta, episodes, method)
     exact = theta.to(dtype=torch.float64)
-    parts = list(in_chunks(lambda part: _numbers(net, exact, part.to(dtype=torch.float64), method), episodes, None))
+
+    def work(part: Episodes, _: int) -> dict[tuple[str, str, str], Tensor]:
+        whole = part.to(dtype=torch.float64)
+        return _numbers(net, exact, whole, method, episodes.way)
+
+    parts = list(worked(work, episodes, chunk, net=net, name="prototypes"))
     tables = []
     for words in parts[0]:
         keys = dict(zip(("variant", "classifier", "quantity"), words, strict=True))
@@ -88,9 +95,11 @@ def prototype_table(net: Net, theta: Theta, episodes: Episodes, method: Method) 
     return pd.concat(tables, ignore_index=True).assign(norm=method.norm.statistics, episodes=manifest(episodes))
 
 
-def _numbers(net: Net, theta: Theta, episodes: Episodes, method: Method) -> dict[tuple[str, str, str], Tensor]:
+def _numbers(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, way: int
+) -> dict[tuple[str, str, str], Tensor]:
     """Values of the tasks [B] by variant, classifier and quantity."""
-    way, labels, found = episodes.way, episodes.query_y, {}
+    labels, found = episodes.query_y, {}
     for variant, each in readings(method).items():
         tasks, path = paths(net, theta, episodes, each, stage="test", track="none")
         end = max(len(path) - 1, 1)

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import generator
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.extra import at_step
+from mamlprobe.learn.parts import together, worked
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params, lead
 
@@ -15,28 +17,54 @@ FEATURES = ("positions", "pooled", "flattened")
 """How maps [R, C, H, W] become features: every position a row [R*H*W, C]; the mean over space [R, C]; [R, C*H*W]."""
 
 
-def record(net: Net, params: Theta | Params, x: Tensor, *, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+def record(
+    net: Net,
+    params: Theta | Params,
+    x: Tensor,
+    *,
+    layers: Sequence[str] | None = None,
+    chunk: int | None = None,
+) -> dict[str, Tensor]:
     """Activations by layer [B, R, F] of inputs x [B, R, ...], maps flattened; no graph, inputs and net unchanged.
 
     `params` is a start (`Theta`, or its dict of parameters) or an entry of a path, with task axis B. Batch norms use
-    the statistics of x, each task its own.
+    the statistics of x, each task its own. `chunk` tasks pass at a time, None for what suits the device: beside what is
+    returned, memory holds what lies between the layers for these alone.
 
     Raises:
-        UserError: unknown layer.
+        UserError: unknown layer; a chunk below 1.
     """
-    return {name: value.flatten(2) for name, value in activations(net, params, x, layers=layers).items()}
+    return {name: value.flatten(2) for name, value in activations(net, params, x, layers=layers, chunk=chunk).items()}
 
 
 def activations(
-    net: Net, params: Theta | Params, x: Tensor, *, layers: Sequence[str] | None = None
+    net: Net,
+    params: Theta | Params,
+    x: Tensor,
+    *,
+    layers: Sequence[str] | None = None,
+    chunk: int | None = None,
 ) -> dict[str, Tensor]:
     """As `record`, the maps kept as maps [B, R, C, H, W]."""
     for name in layers or ():
         if name not in net.layers:
             raise unknown("record", "layer", name, net.layers)
-    with torch.no_grad():
-        found = net(tasked(net, params), x).layers
-    return {name: found[name].detach() for name in (layers or net.layers)}
+    given, names = tasked(net, params), tuple(layers or net.layers)
+
+    @torch.no_grad()
+    def passed(rows: Tensor, first: int) -> list[Params]:
+        own = {name: each if len(each) == 1 else each[first : first + len(rows)] for name, each in given.items()}
+        found = net(own, rows).layers
+        return [{name: found[name].detach() for name in names}]
+
+    tasks = max([len(x), *(len(each) for each in given.values())])
+    if len(x) < tasks or x.ndim < 3:
+        return passed(x, 0)[0]
+    labels = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
+    inputs = Episodes(support_x=x, support_y=labels, query_x=x[:, :1], query_y=labels[:, :1])
+    return together(
+        worked(lambda part, first: passed(part.support_x, first), inputs, chunk, net=net, name="recording"), tasks
+    )[0]
 
 
 def tasked(net: Net, params: Theta | Params) -> Params:
@@ -59,14 +87,18 @@ def tasked(net: Net, params: Theta | Params) -> Params:
     return dict(given)
 
 
-def as_rows(maps: Tensor, features: str) -> Tensor:
-    """Rows [B, R', F] of activations [B, R, C, H, W] (or [B, R, F], which stay); `features` as in `FEATURES`."""
+def as_rows(maps: Tensor, features: str, axis: int = 2) -> Tensor:
+    """Rows [B, R', F] of activations [B, R, C, H, W] (or [B, R, F], which stay); `features` as in `FEATURES`.
+
+    `axis` is that of the features, as the net's `feature_axis` tells it; flattened maps do not depend on it.
+    """
     if features not in FEATURES:
         raise unknown("record", "way to make features", features, FEATURES)
     if maps.ndim == 3:
         return maps
-    if features == "pooled":
-        return maps.flatten(3).mean(3)
     if features == "flattened":
         return maps.flatten(2)
+    maps = maps if axis == 2 else maps.movedim(axis, 2)
+    if features == "pooled":
+        return maps.flatten(3).mean(3)
     return maps.flatten(3).movedim(2, 3).flatten(1, 2)

@@ -22,29 +22,31 @@ SIGNS = {FREEZING: 1, CCA: -1, CKA: -1, WAY: 1}
 SIMILARITIES = {"cca_mean": CCA, "cka_debiased": CKA}
 
 
-def reuse(net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str) -> pd.DataFrame:
+def reuse(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, chunk: int | None = None
+) -> pd.DataFrame:
     """A row a task and quantity after the last test step: ``task quantity value norm episodes``.
 
     The first three quantities are the query loss or accuracy, as `quantity` says, of the start, with the body frozen,
     and with all of `method` adapting. ``cost of freezing`` is what frozen is worse by; the similarities are of body
     layers before and after, on the query inputs, meaned over layers; ``body's share of the way`` is that of the squared
-    distance which all weights move in the inner loop (NaN where nothing moves).
+    distance which all weights move in the inner loop (NaN where nothing moves). `chunk` tasks are held in memory at a
+    time, None for what suits the device.
 
     Raises:
-        UserError: another quantity; no test steps.
+        UserError: another quantity; no test steps; a chunk below 1.
     """
-    body, steps = net.layers[:-1], method.inner.test_steps
+    body = net.layers[:-1]
     variants = {BEFORE: replace(method, inner=replace(method.inner, test_steps=0)), WHOLE: method}
     variants[FROZEN] = freeze(net, method, 1, len(body))
-    scores = query_table(net, theta, episodes, variants, quantity=quantity, steps="last")
+    scores = query_table(net, theta, episodes, variants, quantity=quantity, chunk=chunk)
     wide = scores.pivot_table(index="task", columns="variant", values="value")
     found = {name: wide[name] for name in (BEFORE, FROZEN, WHOLE)}
     found[FREEZING] = (wide[FROZEN] - wide[WHOLE]) * (1 if quantity == "loss" else -1)
-    words = {"measures": tuple(SIMILARITIES), "steps": (steps,), "layers": body}
-    alike = similarity(net, theta, episodes, method, **words)  # type: ignore[arg-type]
+    alike = similarity(net, theta, episodes, method, measures=tuple(SIMILARITIES), layers=body, chunk=chunk)
     for measure, name in SIMILARITIES.items():
         found[name] = alike[alike["measure"] == measure].groupby("task")["value"].mean()
-    moved = weight_distance(net, theta, episodes, method)
+    moved = weight_distance(net, theta, episodes, method, chunk=chunk)
     square = moved[moved["quantity"] == "distance"].pivot_table(index="task", columns="layer", values="value") ** 2
     head = {net.parameters[name] for name in head_names(net)}
     found[WAY] = 1 - square[sorted(head)].sum(axis=1) / square.sum(axis=1)

@@ -6,43 +6,55 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.tasks import paths
+from mamlprobe.learn.parts import worked
+from mamlprobe.learn.tasks import along
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
-from mamlprobe.probe.pairs import MOMENTS
+from mamlprobe.probe.pairs import MOMENTS, both_ends
 
 
-@torch.no_grad()
-def products(net: Net, theta: Theta, episodes: Episodes, method: Method) -> dict[str, Tensor]:
+def products(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
+) -> dict[str, Tensor]:
     """Inner products <f(q_m), f(s_i)> of head inputs [B, n_q, n_s], in float64, by moment ("before", "after").
 
     Both features of a product belong to one point of the test-time path, each normalised as the method normalises the
-    pass it comes from.
+    pass it comes from. `chunk` tasks are held in memory at a time, None for what suits the device.
+
+    Raises:
+        UserError: a chunk below 1.
     """
-    found: dict[str, list[Tensor]] = {moment: [] for moment in MOMENTS}
-    for part in chunks(episodes, tasks_at_a_time(episodes)):
-        tasks, path = paths(net, theta, part, method, stage="test", track="none")
-        for moment, step in zip(MOMENTS, (0, len(path) - 1), strict=True):
-            support, query = (run(path[step], step=step).features.double() for run in (tasks.support, tasks.query))
-            found[moment].append(query @ support.mT)
-    return {moment: torch.cat(each) for moment, each in found.items()}
+
+    @torch.no_grad()
+    def work(part: Episodes, _: int) -> dict[str, Tensor]:
+        tasks, path = along(net, theta, part, method)
+        found = {}
+        for moment, step, params in both_ends(path, method):
+            support, query = (run(params, step=step).features.double() for run in (tasks.support, tasks.query))
+            found[moment] = query @ support.mT
+        return found
+
+    parts = list(worked(work, episodes, chunk, net=net, name="products"))
+    return {moment: torch.cat([part[moment] for part in parts]) for moment in MOMENTS}
 
 
-def product_maps(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+def product_maps(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
+) -> pd.DataFrame:
     """The products of every task as a map, a row an entry.
 
     Columns ``task moment row column query_label support_label value z norm episodes``. Rows are query items and columns
     support items, each sorted by label; `z` is the value less the mean of its map, over the map's standard deviation.
+    `chunk` as in `products`.
     """
     tables = []
-    for moment, each in products(net, theta, episodes, method).items():
+    for moment, each in products(net, theta, episodes, method, chunk=chunk).items():
         for task, value in enumerate(each):
             labels = [side[task].sort(stable=True) for side in (episodes.query_y, episodes.support_y)]
             value = value[labels[0].indices][:, labels[1].indices]
             rows, columns = (part.flatten().tolist() for part in torch.meshgrid(
-                torch.arange(value.shape[0]), torch.arange(value.shape[1]), indexing="ij"))  # fmt: skip
+                *(torch.arange(size, device="cpu") for size in value.shape), indexing="ij"))  # fmt: skip
             words = {"task": task, "moment": moment, "row": rows, "column": columns}
             words |= {"query_label": labels[0].values[rows].cpu(), "support_label": labels[1].values[columns].cpu()}
             z = (value - value.mean()) / value.std(correction=0)
@@ -50,17 +62,19 @@ def product_maps(net: Net, theta: Theta, episodes: Episodes, method: Method) -> 
     return pd.concat(tables, ignore_index=True).assign(norm=method.norm.statistics, episodes=manifest(episodes))
 
 
-def separation_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+def separation_table(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
+) -> pd.DataFrame:
     """How far the products of one class stand above those of different classes, a row a task, moment and quantity.
 
     Columns ``task moment quantity value norm episodes``. Quantities: ``separation``, the difference of the two means
     over the pooled standard deviation; ``auc``, how often a product of one class exceeds one of different classes, ties
-    by half. NaN where features are not finite or do not vary.
+    by half. NaN where features are not finite or do not vary. `chunk` as in `products`.
 
     Raises:
-        UserError: a task in which no pair is of one class, or none of different classes.
+        UserError: a task in which no pair is of one class, or none of different classes; a chunk below 1.
     """
-    found, rows = products(net, theta, episodes, method), []
+    found, rows = products(net, theta, episodes, method, chunk=chunk), []
     same = episodes.query_y.unsqueeze(2) == episodes.support_y.unsqueeze(1)
     for task, mask in enumerate(same):
         if mask.all() or not mask.any():

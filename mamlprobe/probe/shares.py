@@ -1,29 +1,52 @@
 """What the outer gradient is made of, as a table (Kao et al. 2022)."""
 
+from typing import Any
+
 import pandas as pd
 import torch
 from torch import Tensor
 
-from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params
-from mamlprobe.probe.contrast import decompose
+from mamlprobe.probe.contrast import decomposed
+from mamlprobe.probe.tabled import tabled
 
 ROUNDING = 16.0
 """A coefficient, of size 1, is negative below minus this many units in its last place."""
 
 
-def contrast_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+def contrast_table(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
+) -> pd.DataFrame:
     """What the outer gradient is made of, one row a task, quantity and part.
 
     Columns ``task quantity part value order loss steps norm episodes``. Quantities: ``share``, the part of the
     squared norm of the body's gradient a term accounts for, <g_term, g> / |g|^2 (signed; the shares sum to 1);
     ``norm`` of each term's gradient; ``coefficient``, the mean over pairs of the same or of different labels;
     ``attracted``, the fraction of different-label pairs whose coefficient is negative by more than rounding (the noise
-    of the paper's title).
+    of the paper's title). `chunk` tasks are held in memory at a time, None for what suits the device.
+
+    Raises:
+        UserError: as `decompose`; a chunk below 1.
     """
-    found = decompose(net, theta, episodes, method)
+    table = tabled(
+        lambda part, _: _shares(net, theta, part, method),
+        episodes,
+        chunk,
+        net=net,
+        name="contrast",
+        by=("quantity", "part"),
+    )
+    inner = method.inner
+    words: dict[str, Any] = {"order": inner.order, "loss": method.loss, "steps": inner.steps}
+    return table.assign(**words, norm=method.norm.statistics, episodes=table.pop("episodes"))
+
+
+def _shares(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
+    """Columns ``task quantity part value``."""
+    found = decomposed(net, theta, episodes, method)
     total = _flat(found.total)
     size = total.square().sum(1)
     rows: list[tuple[str, str, Tensor]] = []
@@ -43,13 +66,7 @@ def contrast_table(net: Net, theta: Theta, episodes: Episodes, method: Method) -
         pd.DataFrame({"task": range(episodes.tasks), "quantity": q, "part": part, "value": value.cpu().numpy()})
         for q, part, value in rows
     ]
-    return pd.concat(tables, ignore_index=True).assign(
-        order=method.inner.order,
-        loss=method.loss,
-        steps=method.inner.steps,
-        norm=method.norm.statistics,
-        episodes=manifest(episodes),
-    )
+    return pd.concat(tables, ignore_index=True)
 
 
 def _flat(gradient: Params) -> Tensor:

@@ -10,7 +10,11 @@ WORDS = ("keep", "zero_at_test", "nil", "head", "body", "freeze:A-B", "freeze", 
 
 
 def freeze(net: Net, method: Method, first: int, last: int) -> Method:
-    """The method with layers `first` to `last` (counted from 1) left at the start by the inner loop."""
+    """The method with layers `first` to `last` (counted from 1) left at the start by the inner loop.
+
+    Raises:
+        UserError: layers that are not there, or that own no parameter.
+    """
     if not 1 <= first <= last <= len(net.layers):
         raise UserError(
             "freeze",
@@ -20,6 +24,9 @@ def freeze(net: Net, method: Method, first: int, last: int) -> Method:
         )
     owning = set(net.parameters.values())
     frozen = tuple(f"!{layer}" for layer in net.layers[first - 1 : last] if layer in owning)
+    if not frozen:
+        got = ", ".join(net.layers[first - 1 : last])
+        raise UserError("freeze", "the layers must own parameters", got, f"those that do are {', '.join(owning)}")
     return replace(method, inner=replace(method.inner, adapts=(*method.inner.adapts, *frozen)))
 
 
@@ -32,8 +39,10 @@ def prefixes(net: Net, method: Method) -> dict[str, Method]:
 
 
 def each_frozen(net: Net, method: Method) -> dict[str, Method]:
-    """Every single layer frozen by its name, head included, behind "none" (Raghu et al. 2020, section 3.2)."""
-    return {"none": method} | {name: freeze(net, method, k, k) for k, name in enumerate(net.layers, start=1)}
+    """Every single layer that owns parameters frozen by its name, behind "none" (Raghu et al. 2020, section 3.2)."""
+    owning = set(net.parameters.values())
+    numbered = [(k, name) for k, name in enumerate(net.layers, start=1) if name in owning]
+    return {"none": method} | {name: freeze(net, method, k, k) for k, name in numbered}
 
 
 def nil(method: Method) -> Method:

@@ -7,20 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.build import build
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.params import Net, Params
 from mamlprobe.runs import tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, checkpoint_updates, load_checkpoint
 from mamlprobe.runs.experiment import Experiment
+from mamlprobe.runs.inner import NAMES, usual
 from mamlprobe.runs.writing import write
 
 FORMAT = 1
 """Number of the layout of config.json and env.json."""
+
+IMPORTED = b"imported\n"
+"""What the file "done" holds in a run of weights from elsewhere."""
+
+BUFFERS = "buffers.safetensors"
+"""File of the buffers that an imported module has otherwise than its constructor makes them."""
 
 LOG_COLUMNS = ("update", "split", "quantity", "value", "tasks")
 
@@ -52,6 +61,19 @@ class Run:
         return _json(path) if path.exists() else {}
 
     @property
+    def imported(self) -> bool:
+        """Whether the weights are from elsewhere."""
+        return self.done and (self.path / "done").read_bytes() == IMPORTED
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Words of the inner loop that nobody said when the weights were imported; none where they were trained."""
+        if not self.imported:
+            return ()
+        known = self.env.get("assumed", usual(self.config.method))
+        return tuple(name for name in NAMES if name in known)
+
+    @property
     def log(self) -> pd.DataFrame:
         """Tidy: ``update split quantity value tasks``; train values are means since the row before."""
         path = self.path / "log.csv"
@@ -76,7 +98,8 @@ class Run:
     def net(self) -> Net:
         """The net that was trained."""
         way = self.config.way if self.classes is None else self.classes
-        return build(self.config.net, way=way, image=self.image, seed=self.config.seed)
+        words: dict[str, Any] = {"way": way, "image": self.image, "seed": self.config.seed}
+        return build(self.config.net, **words, buffers=self._buffers)
 
     def theta(self, update: int | None = None) -> Theta:
         """What was learned after `update` updates, by default at the last checkpoint; on the CPU.
@@ -114,6 +137,15 @@ class Run:
                 except UserError:
                     continue
         return None
+
+    @property
+    def _buffers(self) -> Params:
+        """What the file `BUFFERS` holds."""
+        path = self.path / BUFFERS
+        try:
+            return load_file(path) if path.exists() else {}
+        except (SafetensorError, OSError) as error:
+            raise UserError("run", f"{path} must be whole", error, "import the weights again") from None
 
     @cached_property
     def _like(self) -> Theta:

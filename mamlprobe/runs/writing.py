@@ -49,6 +49,19 @@ def _mistake(path: Path, error: OSError) -> Exception:
 
 
 @contextlib.contextmanager
+def access(path: Path) -> Iterator[None]:
+    """Puts something at `path`.
+
+    Raises:
+        UserError: the disk is full, or the folder is not one we may write to.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _mistake(path, error) from None
+
+
+@contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds the folder, made if need be, against other processes; the system lets go of it when the holder dies.
 

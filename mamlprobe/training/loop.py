@@ -13,7 +13,7 @@ from mamlprobe.data.load import load_pool
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import Source, load_source
 from mamlprobe.learn.joint import meta_gradients
-from mamlprobe.learn.outer import chunk_size, held, only_head
+from mamlprobe.learn.outer import held, only_head, parts_of
 from mamlprobe.learn.schedules import resolve, scheduled
 from mamlprobe.native.compiled import compiler, kernels, prepare
 from mamlprobe.runs.experiment import Data, Experiment, run_name
@@ -108,7 +108,7 @@ def train_together(
     """
     where = pick_device(device)
     only_seeds_differ(experiments)
-    chunk_size(chunk, experiments[0].tasks)
+    parts_of(chunk, experiments[0].tasks)
     check(precision, where, experiments[0].net.kind)
     _check_hooks(hooks)
     if graph and scheduled(experiments[0].method):
@@ -197,7 +197,7 @@ def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: 
     episodes = [training_tasks(pool, each.experiment, index=index) for each in group]
     thetas = [each.learner.theta for each in group]
     light = only_head(first.net, experiment.method)
-    size = held(how["chunk"], experiment.tasks * len(group), episodes[0], light=light)
+    size = held(how["chunk"], experiment.tasks * len(group), episodes[0], light=light, net=group[0].net)
     with enough(size, recompute=how["recompute"]), first.precise():
         if replays is not None:
             replays.take(group, episodes)

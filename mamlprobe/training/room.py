@@ -55,7 +55,7 @@ def look(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> 
     tasks = experiment.tasks * len(sessions)
     few = min(experiment.tasks, 2)
     episodes = [training_tasks(each.pool, each.experiment, tasks=few) for each in sessions[:2]]
-    size = held(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method))
+    size = held(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method), net=first.net)
     thetas = [each.learner.theta for each in sessions]
 
     def need(again: bool) -> Need:

@@ -197,7 +197,7 @@ def test_evaluation_adapts_whatever_it_is_told(classes):
     method = efil()
     every = replace(method, inner=replace(method.inner, adapts=("*",), test_steps=3))
     plain = replace(every, outer=Outer())
-    table = evaluate(net, start(net), classes(), {"rule": every, "plain": plain, "head": method})
+    table = evaluate(net, start(net), classes(), {"rule": every, "plain": plain, "head": method}, steps="every")
     values = {name: rows["value"].tolist() for name, rows in table.groupby("variant")}
     assert values["rule"] == values["plain"]
     assert len(values["rule"]) == 2 * len(values["head"])

@@ -86,9 +86,9 @@ def test_is_the_loop_over_tasks(classes, norm, adapts, loss):
     theta, episodes = start(), classes(tasks=5, query=4)
     chosen = method(adapts if adapts == "*" else f"{adapts}.*", steps=3, norm=norm, loss=loss)
     losses, accuracies = by_loop(theta, episodes, adapts, 3, norm, loss)
-    found = evaluate(NET, theta, episodes, {"keep": chosen})
+    found = evaluate(NET, theta, episodes, {"keep": chosen}, steps="every")
     assert grid(found) == pytest.approx(accuracies, abs=1e-6)
-    assert grid(query_table(NET, theta, episodes, {"keep": chosen}, quantity="loss")) == pytest.approx(
+    assert grid(query_table(NET, theta, episodes, {"keep": chosen}, quantity="loss", steps="every")) == pytest.approx(
         losses, abs=1e-10
     )
     assert len(np.unique(accuracies)) > 3
@@ -96,7 +96,8 @@ def test_is_the_loop_over_tasks(classes, norm, adapts, loss):
 
 def test_a_row_a_variant_task_and_step(classes):
     theta, episodes = start(), classes(tasks=4)
-    found = evaluate(NET, theta, episodes, {"long": method(steps=3), "none": method(steps=0), "head": method("head.*")})
+    variants = {"long": method(steps=3), "none": method(steps=0), "head": method("head.*")}
+    found = evaluate(NET, theta, episodes, variants, steps="every")
     assert list(found.columns) == COLUMNS
     assert len(found) == 4 * (4 + 1 + 3)
     for label, steps in (("long", 3), ("none", 0), ("head", 2)):
@@ -124,10 +125,10 @@ def test_variants_see_the_same_episodes(classes):
 def test_the_size_of_a_chunk_is_of_no_account(classes, adapts, norm):
     theta, episodes = start(), classes(tasks=7)
     variants = {"keep": method(adapts, norm=norm)}
-    whole = [query_table(NET, theta, episodes, variants, quantity=q) for q in ("loss", "accuracy")]
+    whole = [query_table(NET, theta, episodes, variants, quantity=q, steps="every") for q in ("loss", "accuracy")]
     for chunk in (1, 2, 3, 7, 100):
         for want, quantity in zip(whole, ("loss", "accuracy")):
-            found = query_table(NET, theta, episodes, variants, quantity=quantity, chunk=chunk)
+            found = query_table(NET, theta, episodes, variants, quantity=quantity, steps="every", chunk=chunk)
             assert found.value.to_numpy() == pytest.approx(want.value.to_numpy(), abs=1e-12)
             assert found.drop(columns="value").equals(want.drop(columns="value"))
 
@@ -189,7 +190,7 @@ def test_a_zeroed_head_starts_at_chance(classes, way, tolerance, head):
     net = conv4(**{**SETTINGS, "way": way})
     theta, parts = init(net, seed=0).to(dtype=torch.float64), pieces(classes(way=way, tasks=4))
     parts |= {n: parts[n][:, 2:7] for n in ("query_x", "query_y")}  # none of class 0
-    found = evaluate(net, theta, Episodes(**parts), {"zeroed": method(steps=2, head=head)})
+    found = evaluate(net, theta, Episodes(**parts), {"zeroed": method(steps=2, head=head)}, steps="every")
     first = found[found.step == 0].value
     assert (first - 1 / way).abs().max() <= tolerance
     assert (found[found.step == 2].value - 1 / way).abs().max() > 0.1
@@ -223,7 +224,7 @@ def test_a_wrapped_module_keeps_its_weights_and_buffers(classes, mode):
     theta = init(net, seed=0)
     outer, inner = (copy.deepcopy(part.state_dict()) for part in (module, net.module))
     regimes = {norm: method(norm=norm) for norm in ("batch", "support", "running")}
-    found = evaluate(net, theta, classes(query=5), regimes)
+    found = evaluate(net, theta, classes(query=5), regimes, steps="every")
     for old, part in ((outer, module), (inner, net.module)):
         assert all(torch.equal(part.state_dict()[n], v) for n, v in old.items())
         assert all(p.grad is None for p in part.parameters())
@@ -314,8 +315,8 @@ def test_an_unknown_quantity(classes):
 def test_the_last_step_alone_is_the_last_of_every_step(classes, quantity):
     variants = {"long": method(steps=3), "none": method(steps=0), "head": method("head.*")}
     words = (NET, start(), classes(tasks=4), variants)
-    every = query_table(*words, quantity=quantity)
-    last = query_table(*words, quantity=quantity, steps="last")
+    every = query_table(*words, quantity=quantity, steps="every")
+    last = query_table(*words, quantity=quantity)
     wanted = every[every.step == every.groupby("variant").step.transform("max")]
     pd.testing.assert_frame_equal(last, wanted.reset_index(drop=True))
 

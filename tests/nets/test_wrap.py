@@ -117,15 +117,15 @@ def test_layers_by_choice_are_the_built_in_nets(classes, user):
 def test_names_roles_and_default_layers(user):
     net = wrap(user, "fc")
     assert list(net.parameters) == [n for n, _ in user.named_parameters()]
-    assert net.layers == ("features.0", "features.1", "features.4", "features.5", "fc")
-    assert net.parameters["features.5.bias"] == "features.5"
+    assert net.layers == ("features.3", "features.7", "fc")
+    assert net.parameters["features.5.bias"] == "features.7"
     assert head_names(net) == ("fc.weight", "fc.bias")
     assert net.roles("fc.weight") == "head.weight"
     assert net.roles("features.0.bias") == "body.features.0.bias"
     chosen = wrap(user, "fc", layers=["features"])
     assert chosen.layers == ("features", "fc")
     assert set(chosen.parameters.values()) == {"features", "fc"}
-    assert wrap(user, "fc", layers=["features.2"]).parameters["features.0.bias"] == "features.0"
+    assert wrap(user, "fc", layers=["features.2"]).parameters["features.0.bias"] == "features.2"
 
 
 def test_in_place_relu_does_not_reach_what_was_recorded(user):
@@ -169,7 +169,7 @@ def hooks(module: nn.Module) -> int:
 
 def test_hooks_are_gone_after_an_exception(user):
     net = wrap(user, "fc")
-    with pytest.raises(RuntimeError, match="channels"):
+    with pytest.raises(UserError, match=r"in 'features\.0'.* channels"):
         net(lead(init(net, seed=0).net), torch.zeros(1, 4, 2, 9, 8).double())
     assert hooks(net.module) == 0
 
@@ -196,10 +196,11 @@ def test_shared_and_own_parameters_mix(user):
 
 
 class Pair(nn.Module):
-    """A module that returns two things."""
+    """A module that returns no tensor."""
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, x
+    def forward(self, x: Tensor) -> tuple[str, int]:
+        self.seen = x
+        return "two", 2
 
 
 class Odd(nn.Module):
@@ -211,7 +212,9 @@ class Odd(nn.Module):
         self.act, self.memory = nn.ReLU(), Pair()
 
     def forward(self, x: Tensor) -> Tensor:
-        return 2 * self.classifier(self.act(self.memory(self.encoder(x))[0]))
+        z = self.encoder(x)
+        self.memory(z)
+        return 2 * self.classifier(self.act(z))
 
 
 def test_errors():
@@ -237,12 +240,16 @@ def test_errors():
     with pytest.raises(UserError) as caught:
         run("classifier", ["encoder"])
     assert str(caught.value) == (
-        "wrap: the head must be the module's last layer, got 'classifier'; name the last linear layer"
+        "wrap: the head must be the module's last layer, and its output what the module returns, got 'classifier' "
+        "while the module returns another tensor of shape [2, 3]; name the last layer, with whatever follows it "
+        "inside; or say output= where there are several outputs"
     )
-    with pytest.raises(UserError, match="the head must be the module's last layer, got 'spare'"):
+    with pytest.raises(UserError, match="the head must run in the forward pass, got 'spare'"):
         run("spare", ["encoder"])
     module.forward = lambda x: module.classifier(module.encoder(x))
-    with pytest.raises(UserError, match="the head must be the module's last layer"):
+    with pytest.raises(
+        UserError, match="must call the module's own parts, got a function that holds the parts of anot"
+    ):
         run("encoder", ["classifier"])
 
 

@@ -43,7 +43,7 @@ def calls() -> tuple[Calls, Tensor]:
 
 def test_a_module_called_twice_is_recorded_at_its_last_call(calls):
     module, x = calls
-    net = wrap(module, "fc")
+    net = wrap(module, "fc", layers=["last", "mid", "norm"])
     passed = net(lead(init(net, seed=0).net), x)
     seen: list[Tensor] = []
     module.train().mid.register_forward_hook(lambda part, args, output: seen.append(output))

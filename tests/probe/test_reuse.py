@@ -39,7 +39,7 @@ def test_a_row_a_task_and_quantity(told):
 
 
 def test_losses_are_those_of_the_variants(case, told):
-    table = query_table(*case, {"all": METHOD, "head": only(METHOD, "head.*")}, quantity="loss")
+    table = query_table(*case, {"all": METHOD, "head": only(METHOD, "head.*")}, quantity="loss", steps="every")
     alone = table.pivot_table("value", "task", ["variant", "step"])
     for name, column in ((BEFORE, ("all", 0)), (WHOLE, ("all", 3)), (FROZEN, ("head", 3))):
         assert of(told, name) == pytest.approx(alone[column].to_numpy(), rel=1e-6)

@@ -75,7 +75,7 @@ def test_freezing_the_body_is_adapting_the_head_exactly(classes):
     frozen, head = freeze(NET, full, 1, 2), only(full, "head.*")
     for one, two in zip(adapt_tasks(NET, theta, episodes, frozen), adapt_tasks(NET, theta, episodes, head)):
         assert all(torch.equal(one[n], two[n]) for n in one)
-    table = evaluate(NET, theta, episodes, {"frozen": frozen, "head": head})
+    table = evaluate(NET, theta, episodes, {"frozen": frozen, "head": head}, steps="every")
     frozen_values, head_values = (table[table.variant == label].value.to_numpy() for label in ("frozen", "head"))
     assert (frozen_values == head_values).all()
 

@@ -1,0 +1,95 @@
+"""Which axis of a module's output is features: told by the kind of the module that made it."""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from mamlprobe.base.errors import UserError
+
+FIRST = (
+    nn.modules.conv._ConvNd,
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.GroupNorm,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+    nn.Upsample,
+    nn.PixelShuffle,
+)
+"""Their features are axis 1 of [R, C, ...]."""
+
+LAST = (nn.Linear, nn.Bilinear, nn.LayerNorm, nn.RMSNorm, nn.Embedding, nn.MultiheadAttention, nn.RNNBase)
+"""Their features are the last axis of [R, ..., D]."""
+
+MOVES = frozenset(["permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims", "t", "adjoint", "rearrange"])
+"""Names of the operations that change the order of axes."""
+
+WORDS = ("first", "last")
+"""How a user tells the axis: the first behind the rows, or the last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What is known of an output from the last part that tells."""
+
+    axis: int
+    """1 or -1."""
+    size: int
+    """Number of features."""
+    axes: int
+    """Number of axes of that part's output."""
+    sure: bool = True
+    """Whether no operation behind it moved axes, and the part's forward pass is that of its kind."""
+
+    def moved(self) -> "Layout":
+        """The same after an operation that moves axes."""
+        return replace(self, sure=False)
+
+
+def layout_of(part: nn.Module, output: Tensor) -> Layout | None:
+    """What the kind of the module tells of its output [R, ...]; None where it tells nothing."""
+    for kinds, axis in ((FIRST, 1), (LAST, -1)):
+        kind = next((each for each in kinds if isinstance(part, each)), None)
+        if kind is not None and output.ndim > 1:
+            if isinstance(part, nn.LayerNorm | nn.RMSNorm) and len(part.normalized_shape) > 1:
+                return None
+            ours = type(part).forward.__module__.startswith("torch.nn.modules")
+            size = part.normalized_shape[0] if isinstance(part, nn.LayerNorm | nn.RMSNorm) else output.shape[axis]
+            return Layout(axis=axis, size=int(size), axes=output.ndim, sure=ours)
+    return None
+
+
+def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None) -> int:
+    """Axis of the features in an output [R, ...] of this shape, 1 or the last.
+
+    Raises:
+        UserError: it cannot be known.
+    """
+    last = len(shape) - 1
+    if last <= 1:
+        return 1
+    if known is not None:
+        told = known.axis % len(shape)
+        if known.sure and (shape[told] == known.size or known.axes == len(shape)):
+            return told  # also where channels were put together, as in a dense block
+        fits = [axis for axis in (1, last) if shape[axis] == known.size]
+        if len(fits) == 1:
+            return fits[0]
+    got = f"an output of shape [R, {', '.join(map(str, shape[1:]))}]"
+    advice = f'say features={{"{layer}": "first"}} or "last" to wrap, or --net.features first or last'
+    raise UserError("layers", f"it must be known which axis of layer {layer!r} is features", got, advice)
+
+
+def rows_first(part: nn.Module, output: Tensor, rows: int) -> Tensor | None:
+    """The output with rows on the first axis, where sequences lead as in torch's parts with ``batch_first=False``.
+
+    None where no axis can be that of the rows.
+    """
+    leads = output.ndim == 3 and any(getattr(each, "batch_first", None) is False for each in part.modules())
+    if leads and output.shape[1] == rows:
+        return output.transpose(0, 1)
+    if output.ndim and output.shape[0] == rows:
+        return output
+    return output.transpose(0, 1) if output.ndim == 3 and output.shape[1] == rows else None

@@ -1,0 +1,73 @@
+"""Where the logits are in what a user's module returns."""
+
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from mamlprobe.base.errors import UserError
+
+Output = str | int | None
+"""Key, attribute or place of the logits; None looks for them."""
+
+
+def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
+    """The logits [R, N], which are the head's output, if that is what the module returns.
+
+    Log-probabilities of it count too: their cross-entropy, and which is the largest, are those of the logits.
+
+    Raises:
+        UserError: the module returns something else, nothing by that word, or logits without two axes.
+    """
+    if logits.ndim != 2:
+        got, advice = f"shape {list(logits.shape)}", "name the last layer, which gives one row of logits an input"
+        raise UserError("wrap", f"the head {head!r} must give logits [R, N]", got, advice)
+    for value in _leaves(returned) if word is None else [_picked(returned, word)]:
+        if value is logits:
+            return logits
+        if isinstance(value, Tensor) and value.numel() == logits.numel():
+            here, there = value.detach().reshape(logits.shape).to(logits.dtype), logits.detach()
+            if torch.equal(here, there) or torch.allclose(here, there.log_softmax(1), rtol=1e-3, atol=1e-4):
+                return logits
+            if torch.allclose(here, there.softmax(1), rtol=1e-3, atol=1e-4):
+                must, advice = "the module must return logits", "leave the softmax out: the loss has it"
+                raise UserError("wrap", must, f"softmax of what {head!r} gives", advice)
+    must = "the head must be the module's last layer, and its output what the module returns"
+    advice = "name the last layer, with whatever follows it inside; or say output= where there are several outputs"
+    raise UserError("wrap", must, f"{head!r} while the module returns {described(returned)}", advice)
+
+
+def _leaves(returned: Any) -> list[Any]:
+    if is_dataclass(returned) and not isinstance(returned, Mapping):
+        returned = list(vars(returned).values())
+    if isinstance(returned, Mapping):
+        returned = list(returned.values())
+    return tree_leaves(returned)
+
+
+def _picked(returned: Any, word: str | int) -> Any:
+    """What is there by that word."""
+    try:
+        return returned[word]
+    except (KeyError, IndexError, TypeError):
+        pass
+    if isinstance(word, str) and hasattr(returned, word):
+        return getattr(returned, word)
+    must, advice = f"output={word!r} must be in what the module returns", "say one of its keys or places"
+    raise UserError("wrap", must, described(returned), advice)
+
+
+def described(returned: Any) -> str:
+    """What a module returned, in words."""
+    if isinstance(returned, Tensor):
+        return f"another tensor of shape {list(returned.shape)}"
+    if isinstance(returned, Mapping):
+        return f"a {type(returned).__name__} with {', '.join(map(str, returned))}"
+    if is_dataclass(returned):
+        return f"a {type(returned).__name__} with {', '.join(vars(returned))}"
+    if isinstance(returned, tuple | list):
+        return f"a {type(returned).__name__} of {', '.join(type(each).__name__ for each in returned)}"
+    return f"a {type(returned).__name__}"

@@ -1,0 +1,206 @@
+"""A pass of one task through a copy of a user's module: its layers are caught, its norms are as the regime says."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.nets.copies import State, twin
+from mamlprobe.nets.layout import rows_first
+from mamlprobe.nets.params import Moments
+from mamlprobe.nets.plain_norms import Norms
+from mamlprobe.nets.trial import first_tensor
+
+TRACKED = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+"""Norms that can keep running statistics."""
+
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+"""What torch's allocators say, in small letters."""
+
+
+@dataclass(kw_only=True)
+class Caught:
+    """What a pass of one task gave."""
+
+    layers: dict[str, Tensor] = field(default_factory=dict)
+    """Outputs [R, ...] in the order of the calls; of those before the head if a layer runs before and after it."""
+    later: dict[str, Tensor] = field(default_factory=dict)
+    """Outputs of layers that ran before, behind the head."""
+    inputs: list[Tensor] = field(default_factory=list)
+    """The head's input as it was given."""
+    output: Any = None
+    """What the module returned."""
+    moments: Moments = field(default_factory=dict)
+    """Those of the norms, where asked for."""
+
+
+class _MathAttention:
+    """Inside, attention is computed from primitives: its fused kernels have no second derivative.
+
+    torch keeps that choice for all threads together; the first to begin makes it, the last to end takes it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._exits = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._exits.enter_context(sdpa_kernel(SDPBackend.MATH))
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._exits.close()
+
+
+MATH_ATTENTION = _MathAttention()
+
+
+class Runner:
+    """A copy of the module with what catches its layers. One pass at a time: every thread has its own."""
+
+    def __init__(self, module: nn.Module, head: str, layers: Sequence[str], written: set[str]) -> None:
+        self.module, self.head, self.layers = twin(module), head, layers
+        self.written = written  # layers whose output a later operation writes into, known to all runners of a net
+        self.caught, self.norms, self.rows = Caught(), Norms(None, collect=False), 0
+        for name, part in self.module.named_modules():
+            if name in layers or name == head:
+                part.register_forward_hook(self._catch(name))
+            if name == head:
+                part.register_forward_pre_hook(self._take, with_kwargs=True)
+            if isinstance(part, TRACKED):
+                part.register_forward_pre_hook(self._announce(name, part.running_mean is None))
+                part.register_forward_hook(self._announce(None, False))
+        self.state = State(self.module)
+
+    def run(self, tensors: Mapping[str, Tensor], rows: Tensor, moments: Moments | None, *, collect: bool) -> Caught:
+        """What the module makes of the rows [R, ...] with these parameters and buffers.
+
+        A layer's output that a later operation has written into is not what the layer gave: such layers are found out,
+        and what they give is copied.
+
+        Raises:
+            UserError: the module fails on the rows, or gives a layer no rows.
+        """
+        while True:
+            with self._pass(moments, collect), told(self.module, rows):
+                self.caught.output = functional_call(self.module, dict(tensors), (rows.clone(),))
+            late = {name for name, (value, version) in self._versions.items() if value._version != version}
+            if not late:
+                return self.caught
+            self.written |= late
+
+    def run_head(
+        self, tensors: Mapping[str, Tensor], features: Tensor, moments: Moments | None, *, collect: bool
+    ) -> Tensor:
+        """What the head alone makes of its input."""
+        part = self.module.get_submodule(self.head)
+        with self._pass(moments, collect), told(self.module, features):
+            found = functional_call(part, dict(tensors), (features.clone(),))
+        assert isinstance(found, Tensor)
+        return found
+
+    @contextmanager
+    def _pass(self, moments: Moments | None, collect: bool) -> Iterator[None]:
+        self.caught, self.norms = Caught(), Norms(moments, collect=collect)
+        self._versions: dict[str, tuple[Tensor, int]] = {}
+        try:
+            with MATH_ATTENTION, self.norms:
+                yield
+        finally:
+            self.caught.moments = self.norms.collected
+            self.state.restore()
+
+    def _kept(self, name: str, value: Tensor) -> Tensor:
+        """The tensor, or a copy where it will be written into or that cannot be seen."""
+        if name in self.written or value.is_inference():
+            return value.clone()
+        self._versions[name] = value, value._version
+        return value
+
+    def _catch(self, name: str) -> Callable[..., None]:
+        def hook(part: nn.Module, args: tuple[Any, ...], output: object) -> None:
+            value = output if isinstance(output, Tensor) else first_tensor((output,))
+            if value is None:
+                got = type(output).__name__
+                raise UserError("wrap", f"layer {name!r} must return a tensor", got, "name other layers")
+            found = self.caught.layers
+            if name != self.head and name in found and self.head in found:
+                self.caught.later[name] = self._kept(name, value)
+                return
+            found.pop(name, None)
+            found[name] = value if name == self.head else self._kept(name, value)
+
+        return hook
+
+    def _take(self, part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        value = first_tensor((*args, *kwargs.values()))
+        if value is None:
+            raise UserError("wrap", f"the head {self.head!r} must be given a tensor", "none", "name another head")
+        self.caught.inputs[:] = [self._kept("input of " + self.head, value)]
+        for name, late in self.caught.later.items():  # the head runs again: they lie before it
+            self.caught.layers.pop(name)
+            self.caught.layers[name] = late
+        self.caught.later.clear()
+
+    def _announce(self, name: str | None, untracked: bool) -> Callable[..., None]:
+        def hook(part: nn.Module, *call: Any) -> None:
+            self.norms.running, self.norms.untracked = name, untracked
+
+        return hook
+
+
+def of_rows(layer: str, part: nn.Module, output: Tensor, rows: int) -> Tensor:
+    """The layer's output with rows on the first axis.
+
+    Raises:
+        UserError: no axis is that of the rows.
+    """
+    found = rows_first(part, output, rows)
+    if found is None:
+        must, advice = f"layer {layer!r} must give one entry for each of the {rows} rows", "name other layers"
+        raise UserError("wrap", must, f"shape {list(output.shape)}", advice)
+    return found
+
+
+@contextmanager
+def told(module: nn.Module, rows: Tensor) -> Iterator[None]:
+    """Tells in one line where a module fails, if it does.
+
+    Raises:
+        UserError: it failed.
+    """
+    try:
+        yield
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        words = " ".join(str(error).split())
+        if any(word in words.lower() for word in NO_MEMORY):
+            raise
+        place = _place(module, error)
+        got = f"{type(error).__name__} in {place}: {words[:200]}"
+        must = f"the module must run on inputs of shape [R, {', '.join(map(str, rows.shape[1:]))}]"
+        advice = f"give it {str(rows.dtype).removeprefix('torch.')} inputs of the shape that it was made for"
+        raise UserError("wrap", must, got, advice) from error
+
+
+def _place(module: nn.Module, error: Exception) -> str:
+    """The innermost part of the module that the error passed through."""
+    names = {id(part): name for name, part in module.named_modules()}
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        name = names.get(id(trace.tb_frame.f_locals.get("self")))
+        found = name or found
+        trace = trace.tb_next
+    return f"{found!r}" if found else "its forward pass"

@@ -1,0 +1,212 @@
+"""One pass of a module that is looked at: in which order its parts run, and which parameters they use."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.nets.copies import twin
+from mamlprobe.nets.layout import MOVES, Layout, layout_of
+
+SIDES = (28, 32, 64, 84, 105, 224)
+"""Heights and widths to try on a module whose inputs are not known."""
+
+LENGTH = 8
+"""Tokens, or steps of a sequence, to try."""
+
+TURNS = tuple(getattr(Tensor, name).__get__ for name in ("T", "mT", "H", "mH"))
+"""Properties that turn a tensor."""
+
+MOST = 50_000_000
+"""Parameters of a module that is tried on inputs that are guessed."""
+
+
+@dataclass(kw_only=True)
+class Trial:
+    """What a pass showed; places count its events from 0."""
+
+    ends: dict[str, list[int]] = field(default_factory=dict)
+    """Module -> places of the ends of its calls."""
+    follows: dict[str, str] = field(default_factory=dict)
+    """Module -> the one whose output it was given, be it through operations on that alone."""
+    uses: dict[str, int] = field(default_factory=dict)
+    """Parameter -> place of its first use."""
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    """Module -> which axis of its output is features, and how many there are."""
+    inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Module -> shape of the input of its last call."""
+    random: bool = False
+    """Whether numbers were drawn."""
+    strangers: bool = False
+    """Whether parameters of the module that was copied were used, in place of the copy's."""
+
+    def end(self, name: str, head: str) -> int:
+        """Where the module ends its last call, of those before the head ends its own if there are any; -1: nowhere."""
+        last = self.ends.get(head, [1 << 60])[-1]
+        places = self.ends.get(name, [-1])
+        return max((place for place in places if place <= last), default=places[-1])
+
+
+class _Watch(TorchFunctionMode):
+    """Sees every operation: those that use a parameter, and those that move axes."""
+
+    def __init__(self, trial: Trial, names: Mapping[int, str], strangers: Collection[int]) -> None:
+        super().__init__()
+        self.trial, self.names, self.strangers = trial, names, strangers
+        self.place = 0
+        self.last: Layout | None = None
+        self.chain: Tensor | None = None
+        self.chained = ""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (func in TURNS or getattr(func, "__name__", "") in MOVES) and self.last is not None:
+            self.last = self.last.moved()
+        inputs = []
+        for value in tree_leaves((args, kwargs)):
+            if isinstance(value, Tensor):
+                name = self.names.get(id(value))
+                if name is None:
+                    inputs.append(value)
+                else:
+                    self.trial.uses.setdefault(name, self.place)
+            self.trial.strangers |= id(value) in self.strangers
+        self.place += 1
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, Tensor) and len(inputs) == 1 and inputs[0] is self.chain:
+            self.chain = found
+        return found
+
+
+def look(module: nn.Module, params: Mapping[str, Tensor], rows: Tensor, *, strangers: Collection[int] = ()) -> Trial:
+    """What a pass of the module on the rows [R, ...] shows, without graph; the module is left as it is.
+
+    `strangers` are the ``id`` of tensors that should have no part in it.
+
+    Raises:
+        UserError: the module draws random numbers.
+        Exception: whatever the module raises.
+    """
+    other, trial = twin(module), Trial()
+    own = {name: value.detach() for name, value in params.items()}
+    watch = _Watch(trial, {id(value): name for name, value in own.items()}, strangers)
+    for name, part in other.named_modules():
+        if name:
+            part.register_forward_pre_hook(_begin(watch, name), with_kwargs=True)
+            part.register_forward_hook(_end(watch, name))
+    buffers = {name: value.to(rows.device, copy=True) for name, value in module.named_buffers()}
+    before = torch.random.get_rng_state()
+    with torch.no_grad(), watch:
+        functional_call(other, {**own, **buffers}, (rows.clone(),))
+    trial.random = not torch.equal(before, torch.random.get_rng_state())
+    return trial
+
+
+def refuse_odd(trial: Trial) -> None:
+    """Refuses a module whose passes are not functions of its inputs and parameters.
+
+    Raises:
+        UserError: it draws random numbers, or calls parts of the module that it was copied from.
+    """
+    if trial.strangers:
+        must, advice = "a forward pass must call the module's own parts", "write it as a method of its class"
+        raise UserError("wrap", must, "a function that holds the parts of another", advice)
+    if trial.random:
+        must = "the module must give the same for the same input in evaluation mode"
+        advice = "call F.dropout with training=self.training, and give noise as an input or a buffer"
+        raise UserError("wrap", must, "a forward pass that draws random numbers", advice)
+
+
+def _begin(watch: _Watch, name: str) -> Any:
+    def hook(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        value = first_tensor((*args, *kwargs.values()))
+        if value is not None:
+            watch.trial.inputs[name] = tuple(value.shape)
+            if value is watch.chain:
+                watch.trial.follows[name] = watch.chained
+
+    return hook
+
+
+def _end(watch: _Watch, name: str) -> Any:
+    def hook(part: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        watch.trial.ends.setdefault(name, []).append(watch.place)
+        watch.place += 1
+        value = first_tensor((output,))
+        watch.chain, watch.chained = value, name
+        if value is not None:
+            found = layout_of(part, value)
+            watch.last = watch.last if found is None else found
+            if watch.last is not None:
+                watch.trial.layouts[name] = watch.last
+
+    return hook
+
+
+def first_tensor(values: Iterable[Any]) -> Tensor | None:
+    """The first tensor in these values, in the order of what they hold."""
+    return next((leaf for leaf in tree_leaves(list(values)) if isinstance(leaf, Tensor)), None)
+
+
+def tried(module: nn.Module, *, strangers: Collection[int] = ()) -> Trial | None:
+    """What a pass on inputs of a likely shape shows; None where the module takes none of those tried.
+
+    The order in which parts run is asked for, which hardly hangs on the shape.
+    """
+    params = dict(module.named_parameters())
+    if sum(value.numel() for value in params.values()) > MOST:
+        return None
+    state = torch.random.get_rng_state()
+    try:
+        for rows in guesses(module):
+            try:
+                return look(module, params, rows, strangers=strangers)
+            except Exception:
+                continue
+        return None
+    finally:
+        torch.random.set_rng_state(state)
+
+
+def guesses(module: nn.Module) -> Iterator[Tensor]:
+    """Two rows of inputs that the first parts of the module with parameters could take."""
+    floats = [value.dtype for value in module.parameters() if value.is_floating_point()]
+    how: dict[str, Any] = {"dtype": floats[0] if floats else torch.float32, "device": "cpu"}
+    kinds = [part for part in module.modules() if next(part.parameters(recurse=False), None) is not None]
+    for part in kinds[:3]:
+        if isinstance(part, nn.Conv2d | nn.BatchNorm2d):
+            channels = part.in_channels if isinstance(part, nn.Conv2d) else part.num_features
+            for side in SIDES:
+                yield torch.ones(2, channels, side, side, **how)
+        elif isinstance(part, nn.Conv1d):
+            yield torch.ones(2, part.in_channels, 64, **how)
+        elif isinstance(part, nn.Embedding):
+            yield torch.zeros(2, LENGTH, dtype=torch.long, device="cpu")
+        elif isinstance(part, nn.Linear):
+            yield from _flat(part.in_features, how)
+        elif isinstance(part, nn.RNNBase):
+            size = part.input_size
+            for shape in ((2, LENGTH, size), (2, 1, LENGTH, size), (2, 1, size, size)):
+                yield torch.ones(shape, **how)
+        elif isinstance(part, nn.LayerNorm):
+            yield torch.ones(2, *part.normalized_shape, **how)
+            yield torch.ones(2, LENGTH, *part.normalized_shape, **how)
+
+
+def _flat(width: int, how: dict[str, Any]) -> Iterator[Tensor]:
+    """Rows of so many numbers: flat, as square images, as sequences."""
+    yield torch.ones(2, width, **how)
+    for channels in (1, 3):
+        side = round((width / channels) ** 0.5)
+        if channels * side * side == width:
+            yield torch.ones(2, channels, side, side, **how)
+    yield torch.ones(2, LENGTH, width, **how)
+    yield torch.ones(2, 1, width, width, **how)
+    for side in (28, 32, 84):
+        for channels in (1, 3):
+            yield torch.ones(2, channels, side, side, **how)

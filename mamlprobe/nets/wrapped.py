@@ -1,0 +1,255 @@
+"""A user's module as a net: layers caught and returned, norms by the regime, one task after the other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from threading import Lock
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.nets.copies import Stock
+from mamlprobe.nets.head_facts import HeadFacts, head_facts
+from mamlprobe.nets.layout import Layout, feature_axis
+from mamlprobe.nets.output import Output, logits_of
+from mamlprobe.nets.params import Moments, Params, Pass, span
+from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
+from mamlprobe.nets.structure import BODY, ordered, owners
+from mamlprobe.nets.trial import Trial, look, refuse_odd
+
+
+class Wrapped:
+    """A net made of a module; see `wrap`."""
+
+    together = False
+    """A pass does its tasks one after the other: more at a time are not faster."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        head: str,
+        layers: Sequence[str],
+        *,
+        trial: Trial | None,
+        fixed: frozenset[str],
+        output: Output,
+        features: Mapping[str, str],
+    ) -> None:
+        self.module, self.head_name, self.output = module, head, output
+        self.known = trial
+        body = ordered(layers, head, trial) or [BODY]
+        self.layers = (*body, head)
+        self.entries = (head,)  # what other layers give each other is the module's own affair
+        self.parameters = owners(module, head, body, trial)
+        self.fixed = fixed
+        parts = dict(module.named_modules())
+        tracked = [name for name, part in parts.items() if isinstance(part, TRACKED) and part.running_mean is not None]
+        self.norms = tuple(tracked)
+        self.by_row = tuple(name for name in tracked if isinstance(parts[name], _InstanceNorm))
+        self._norm_names = {name for name, part in parts.items() if isinstance(part, nn.modules.batchnorm._BatchNorm)}
+        self._names = {id(value): name for name, value in module.named_parameters()}
+        self._parts = {name: parts[name] for name in self.layers if name in parts}
+        self._features, self._layouts = dict(features), dict[str, Layout | None]()
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._tail = trial.inputs.get(head, (0,))[1:] if trial else ()
+        self._met, self._lock = False, Lock()
+        written: set[str] = set()
+        self._runners = Stock(lambda: Runner(self.module, head, self.layers, written))
+
+    def __repr__(self) -> str:
+        sizes = {name: value.numel() for name, value in self.module.named_parameters()}
+        of_layers = dict.fromkeys(self.layers, 0)
+        for name, layer in self.parameters.items():
+            of_layers[layer] += sizes[name]
+        width = max(map(len, self.layers))
+        lines = [f"{type(self.module).__name__} as a net: {sum(sizes.values()):,} parameters"]
+        lines += [
+            f"  {number:2} {layer:{width}} {of_layers[layer]:>12,}" for number, layer in enumerate(self.layers, 1)
+        ]
+        lines[-1] += f"  (the head, {'linear' if self.linear else 'not one linear layer'})"
+        if self.fixed:
+            lines.append(f"not adapted, for requires_grad=False: {', '.join(sorted(self.fixed))}")
+        if self.norms:
+            lines.append(f"norms with running statistics: {len(self.norms)}")
+        return "\n".join(lines)
+
+    def roles(self, name: str) -> str:
+        """``head.<rest>``, ``body.<name>``, or of a batch norm ``body.<norm>.norm.<rest>``."""
+        prefix, (owner, _, rest) = self.head_name + ".", name.rpartition(".")
+        if name.startswith(prefix):
+            return "head." + name.removeprefix(prefix)
+        return f"body.{owner}.norm.{rest}" if owner in self._norm_names else f"body.{name}"
+
+    @cached_property
+    def lent(self) -> tuple[str, ...]:
+        """Parameters of the body that the head uses too."""
+        names = [self._names[id(value)] for value in self.module.get_submodule(self.head_name).parameters()]
+        return tuple(name for name in names if not name.startswith(self.head_name + "."))
+
+    @cached_property
+    def _head_facts(self) -> HeadFacts:
+        return head_facts(self.module.get_submodule(self.head_name), self._tail)
+
+    @property
+    def linear(self) -> bool:
+        """Whether the logits are W f + b of the head's weight [N, F] and, if it has one, bias [N]: found by numbers."""
+        return self._head_facts.linear and not self.lent
+
+    @property
+    def slope_at_zero(self) -> bool:
+        """Whether the logits move with some weight of the head where all of them are zero: found by numbers."""
+        return self._head_facts.slope_at_zero
+
+    def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
+        """The module's own weights and running moments: wrapping never draws new ones."""
+        params = {name: value.detach().clone() for name, value in self.module.named_parameters()}
+        buffers = dict(self.module.named_buffers())
+        moments = {
+            f"{name}.{short}": buffers[f"{name}.{long}"].clone()
+            for name in self.norms
+            for short, long in (("mean", "running_mean"), ("var", "running_var"))
+        }
+        return params, moments
+
+    def __call__(
+        self,
+        params: Params,
+        x: Tensor,
+        *,
+        moments: Moments | None = None,
+        collect: bool = False,
+        begin: str | None = None,
+        end: str | None = None,
+    ) -> Pass:
+        """Named activations [B, R, ...] of inputs x [B, R, ...]; the module runs in evaluation mode (no dropout).
+
+        Floating inputs are taken in the precision of the parameters.
+
+        Raises:
+            UserError: the module fails on such inputs, or is not what it was said to be.
+        """
+        span(self, begin, end)
+        if begin is not None:
+            logits, seen = self._of_features(params, x, moments, collect)
+            return Pass(layers={self.head_name: logits}, features=x, moments=seen)
+        x = as_params(x, params)
+        self._meet(params, x)
+        with self._runners.one() as runner:
+            found = [
+                self._checked(runner.run(self._tensors(own, x), rows, still, collect=collect), rows)
+                for own, rows, still in _by_task(params, x, moments)
+            ]
+        names = [name for name in found[0].layers if name != end]
+        layers = {name: _together([each.layers[name] for each in found]) for name in names}
+        features = _together([each.inputs[0].flatten(1) for each in found])
+        collected = {name: _together([each.moments[name] for each in found]) for name in found[0].moments}
+        return Pass(layers=layers, features=features, moments=collected)
+
+    def _tensors(self, params: Params, x: Tensor) -> Params:
+        """Parameters and buffers of a pass; buffers are copies, so that none is written into."""
+        return params | {name: value.to(x.device, copy=True) for name, value in self.module.named_buffers()}
+
+    def _checked(self, caught: Caught, rows: Tensor) -> Caught:
+        """The same with layers whose rows lead, in the net's order, the head's logits last.
+
+        Raises:
+            UserError: a layer did not run, the layers ran in another order, or the head is not the last.
+        """
+        count, head = rows.shape[0], self.head_name
+        if not caught.inputs or head not in caught.layers:
+            raise UserError("wrap", "the head must run in the forward pass", repr(head), "name the last linear layer")
+        logits = logits_of(caught.output, caught.layers[head], self.output, head)
+        value = of_rows(head, self._parts[head], caught.inputs[0], count)
+        caught.inputs[:] = [value]
+        if self.layers[0] == BODY and BODY not in self._parts:
+            caught.layers = {BODY: value.flatten(1), **caught.layers}
+        missing = [name for name in self.layers if name not in caught.layers]
+        if missing:
+            raise UserError("wrap", "every layer must run in the forward pass", missing, "name other layers")
+        order = tuple(caught.layers)
+        if order != self.layers:
+            got, advice = (
+                f"{', '.join(self.layers)}",
+                f"give wrap an example of its inputs, or layers={list(order[:-1])}",
+            )
+            raise UserError("wrap", f"layers must be in the order in which they run, {', '.join(order)}", got, advice)
+        body = {
+            name: of_rows(name, self._parts[name], caught.layers[name], count) for name in order if name in self._parts
+        }
+        caught.layers = {name: body.get(name, caught.layers[name]) for name in order[:-1]} | {head: logits}
+        return caught
+
+    def _meet(self, params: Params, x: Tensor) -> None:
+        """On the first pass, looks at what the module does with such inputs.
+
+        Raises:
+            UserError: it draws random numbers.
+        """
+        if self._met:
+            return
+        with self._lock:
+            if self._met:
+                return
+            own = {name: value[0] for name, value in params.items()}
+            try:
+                trial = look(self.module, own, x[0])
+            except Exception:
+                return  # the pass itself tells what is wrong
+            refuse_odd(trial)
+            self._layouts = {name: trial.layouts.get(name) for name in self.layers}
+            self._tail = trial.inputs.get(self.head_name, (0,))[1:]
+            self._met = True
+
+    def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
+        """Axis of the features in activations [B, R, ...] of the layer, which have this shape.
+
+        Known from the kind of the module that made them, or from what `wrap` was told.
+
+        Raises:
+            UserError: it cannot be known.
+        """
+        rows = tuple(shape[1:])
+        word = self._features.get(layer, self._features.get("*"))
+        if word is not None and len(rows) > 2:
+            return 2 if word == "first" else len(shape) - 1
+        return 1 + feature_axis(layer, rows, self._layouts.get(layer))
+
+    def head(self, params: Params, features: Tensor) -> Tensor:
+        """Logits [B, R, N] of the head's input [B, R, F]."""
+        return self._of_features(params, features, None, False)[0]
+
+    def _of_features(
+        self, params: Params, features: Tensor, moments: Moments | None, collect: bool
+    ) -> tuple[Tensor, Moments]:
+        """The same under given moments, and those of the norms in the head."""
+        part = self.module.get_submodule(self.head_name)
+        own = {name: params[self._names[id(value)]] for name, value in part.named_parameters()}
+        found, seen = [], []
+        with self._runners.one() as runner:
+            for mine, rows, still in _by_task(own, as_params(features, own), moments):
+                buffers = {name: value.to(rows.device, copy=True) for name, value in part.named_buffers()}
+                size = rows.shape[1:].numel()
+                rows = rows.reshape(len(rows), *self._tail) if size == torch.Size(self._tail).numel() else rows
+                found.append(runner.run_head(mine | buffers, rows, still, collect=collect))
+                seen.append(runner.caught.moments)
+        return _together(found), {name: _together([each[name] for each in seen]) for name in seen[0]}
+
+
+def _by_task(params: Params, x: Tensor, moments: Moments | None) -> Iterator[tuple[Params, Tensor, Moments | None]]:
+    """Parameters, rows and moments of each task of x [B, R, ...], those that all share the same for all."""
+    for task in range(x.shape[0]):
+        own = {name: value[task if value.shape[0] > 1 else 0] for name, value in params.items()}
+        still = None if moments is None else {n: v[task if v.shape[0] > 1 else 0] for n, v in moments.items()}
+        yield own, x[task], still
+
+
+def _together(values: Sequence[Tensor]) -> Tensor:
+    """The tensors of all tasks behind one another [B, ...]; that of one task without a copy."""
+    return values[0].unsqueeze(0) if len(values) == 1 else torch.stack(list(values))
+
+
+def as_params(x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+    """Floating x in the precision of the parameters, if they have but one."""
+    kinds = {value.dtype for value in params.values() if value.is_floating_point()}
+    return x.to(next(iter(kinds))) if x.is_floating_point() and len(kinds) == 1 else x
