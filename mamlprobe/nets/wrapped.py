@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.copies import Stock
+from mamlprobe.nets.copies import Stock, buffers_as
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, logits_of
@@ -147,8 +147,8 @@ class Wrapped:
         return Pass(layers=layers, features=features, moments=collected)
 
     def _tensors(self, params: Params, x: Tensor) -> Params:
-        """Parameters and buffers of a pass; buffers are copies, so that none is written into."""
-        return params | {name: value.to(x.device, copy=True) for name, value in self.module.named_buffers()}
+        """Parameters and buffers of a pass."""
+        return params | buffers_as(self.module, params, x.device)
 
     def _checked(self, caught: Caught, rows: Tensor) -> Caught:
         """The same with layers whose rows lead, in the net's order, the head's logits last.
@@ -228,7 +228,7 @@ class Wrapped:
         found, seen = [], []
         with self._runners.one() as runner:
             for mine, rows, still in _by_task(own, as_params(features, own), moments):
-                buffers = {name: value.to(rows.device, copy=True) for name, value in part.named_buffers()}
+                buffers = buffers_as(part, mine, rows.device)
                 size = rows.shape[1:].numel()
                 rows = rows.reshape(len(rows), *self._tail) if size == torch.Size(self._tail).numel() else rows
                 found.append(runner.run_head(mine | buffers, rows, still, collect=collect))
