@@ -68,7 +68,9 @@ def grid_means(table: pd.DataFrame) -> pd.DataFrame:
 
 def grid_figure(table: pd.DataFrame) -> Figure:
     """A map for each pair of moments, over one scale of colours."""
-    found = _entries(table)
+    by = ["moment_a", "moment_b", "layer_a", "layer_b"]
+    found = table.groupby(by, sort=False)["value"].agg(lambda each: each.mean()).reset_index()
+    found = found.assign(moments=found["moment_a"] + " x " + found["moment_b"])
     low = min(0.0, float(found["value"].min()))
     words: dict[str, Any] = {"vmin": low, "vmax": 1, "digits": 2, "label": "CKA (debiased)"}
     drawn = grid(found, i="layer_a", j="layer_b", col="moments", titles=list(found["moments"].unique()), **words)

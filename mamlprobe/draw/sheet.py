@@ -1,6 +1,7 @@
 """What is laid out on a sheet beside the data: panels, legends, captions, pictures of a data set."""
 
 import math
+import re
 import textwrap
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from copy import copy
@@ -19,7 +20,8 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.draw.style import GREY, PUBLISHED, RC, WIDTHS, canvas, naming, style
 from mamlprobe.draw.text import levels
 
-_RATIOS = {"full": (0.5, 0.75, 0.95, 1.1), "column": (0.72, 1.1, 1.5, 1.8)}
+RATIOS = {"full": (0.5, 0.75, 0.95, 1.1), "column": (0.72, 1.1, 1.5, 1.8)}
+"""Height over width of a panel, by the number of panels in a row."""
 
 
 def panels(
@@ -32,8 +34,9 @@ def panels(
     ratio: float | None = None,
     sharex: Literal["none", "all"] = "none",
     sharey: Literal["none", "all"] = "all",
+    most: int = 4,
 ) -> tuple[Figure, list[tuple[Hashable, Axes]]]:
-    """A figure with a titled axes for each value of `panel`, four in a row, and those values with their axes.
+    """A figure with a titled axes for each value of `panel`, `most` in a row, and those values with their axes.
 
     Raises:
         UserError: the number of titles is not that of the panels.
@@ -42,10 +45,10 @@ def panels(
     shown = titles if titles is not None else [""] if panel is None else [naming(panel, key) for key in keys]
     if len(shown) != len(keys):
         raise UserError(where, f"there must be a title for each of the {len(keys)} panels", len(shown), "give as many")
-    cols = min(4, len(keys))
+    cols = min(most, len(keys))
     rows = math.ceil(len(keys) / cols)
     figure, axes = canvas(
-        rows, cols, width=width, ratio=ratio or _RATIOS[width][cols - 1], sharex=sharex, sharey=sharey
+        rows, cols, width=width, ratio=ratio or RATIOS[width][cols - 1], sharex=sharex, sharey=sharey
     )
     for spare in axes.flat[len(keys) :]:
         spare.remove()
@@ -61,13 +64,26 @@ def fold(text: str, inches: float, *, size: float = 7) -> str:
     return textwrap.fill(text, max(1, int(inches * 72 / (0.62 * size))), break_long_words=False)
 
 
-def _inches(text: str, size: float) -> float:
+def broken(text: str, inches: float, *, size: float = 7) -> str:
+    """The text as `fold` breaks it, words wider than half as much again at their signs too, or anywhere."""
+    lines = []
+    for line in fold(text, inches, size=size).split("\n"):
+        if width_of(line, size) > 1.5 * inches:
+            parts = re.sub(r"([._/,:-])", r"\1 ", line)
+            line = textwrap.fill(parts, int(1.5 * inches * 72 / (0.62 * size)))
+            line = re.sub(r"([._/,:-]) ", r"\1", line)
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def width_of(text: str, size: float) -> float:
+    """How wide the text is at so many points."""
     return float(TextPath((0, 0), text or " ", size=size).get_extents().width) / 72 if text.strip() else 0.0
 
 
 def _columns(texts: Sequence[str], inches: float, *, size: float, lead: float) -> int:
     """How many legend columns fit into the width; each entry takes its text and `lead` em for its sign and the gaps."""
-    widths = [_inches(text, size) + lead * size / 72 for text in texts]
+    widths = [width_of(text, size) + lead * size / 72 for text in texts]
     count = len(texts)
     while count > 1 and sum(max(part) for part in np.array_split(widths, count)) > inches:
         count -= 1
@@ -123,14 +139,16 @@ def caption(figure: Figure, text: str) -> None:
     """
     width, height = figure.get_size_inches()
     with style():
-        if (needed := _inches(text, 7)) > width - 0.1:
+        if (needed := width_of(text, 7)) > width - 0.1:
             must = f"a caption must be at most {width - 0.1:.1f} inches wide"
             raise UserError("draw.caption", must, f"{needed:.1f}", "shorten it")
         figure.set_size_inches(width, height + 0.16)
-        share = 0.16 / (height + 0.16)
         engine = figure.get_layout_engine()
         if isinstance(engine, ConstrainedLayoutEngine):
+            share = (engine.get()["rect"][1] * height + 0.16) / (height + 0.16)
             engine.set(rect=(0, share, 1, 1 - share))
+        for key in (each for each in figure.texts if each.get_gid() == "key"):
+            key.set_y(key.get_position()[1] + 0.16)  # in inches
         figure.text(0.05 / width, 0.05 / (height + 0.16), text, fontsize=7, color=GREY, ha="left", va="bottom")
 
 
@@ -193,7 +211,7 @@ def contact_sheet(
             mosaic[y : y + high, x : x + wide] = images[r, c] / top
     inches = WIDTHS[width]
     with style():
-        room = 0.0 if row_labels is None else 0.13 + max(_inches(text, 7) for text in row_labels)
+        room = 0.0 if row_labels is None else 0.13 + max(width_of(text, 7) for text in row_labels)
     tall = (inches - room) * mosaic.shape[0] / mosaic.shape[1]
     figure, axes = canvas(1, 1, width=width, ratio=tall / inches)
     with style():
