@@ -146,7 +146,8 @@ def grouped(
 ) -> Figure:
     """A figure of groups of dots with whiskers, one panel for each `panel`; a panel shows the groups it has rows for.
 
-    Groups whose names have no room beside one another stand below one another. `label` and `limits` are those of the value axis, which the panels share or not; the rest is told at `draw_grouped`.
+    Groups whose names have no room beside one another stand below one another. `label` and `limits` are those of the
+    value axis, which the panels share or not; the rest is told at `draw_grouped`.
 
     Raises:
         UserError: as `draw_grouped`; the number of titles is not that of the panels.
@@ -187,7 +188,9 @@ def _grouped(
     if ratio is None and not upright:
         lanes = 1 if hue is None else len(levels(table[hue]))
         names = [broken(str(name), _LABELS * WIDTHS[width]) for name in levels(table[group])]
-        each = max(0.24 if len(names) <= _MANY else 0.16, 0.15 * lanes, *(0.15 * (name.count("\n") + 1) for name in names))
+        each = max(
+            0.24 if len(names) <= _MANY else 0.16, 0.15 * lanes, *(0.15 * (name.count("\n") + 1) for name in names)
+        )
         ratio = (0.45 + len(names) * each) / (WIDTHS[width] / min(4, count))
     elif ratio is None and count == 1:
         ratio = {"full": 0.38, "column": 0.7}.get(width)

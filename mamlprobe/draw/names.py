@@ -83,7 +83,7 @@ def _place(ax: Axes) -> tuple[int, int]:
 
 
 def number(figure: Figure, names: Sequence[str], *, room: float) -> None:
-    """Puts numbers in the place of these names along all axes, as many as the `room` of each allows, and a key below."""
+    """Puts numbers in place of these names along all axes, as many as the `room` of each allows, and a key below."""
     numbers = {name: at for at, name in enumerate(names, start=1)}
     step = stride(room, width_of(str(len(names)), SIZE) + _GAP)
     for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):

@@ -1,4 +1,4 @@
-"""How maps of many names are laid out: how many beside one another, names written out or numbered, cells with numbers."""
+"""How maps of many names are laid out: how many in a row, names written out or numbered, cells with numbers or not."""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -47,9 +47,7 @@ def panels(
         raise UserError(where, f"there must be a title for each of the {len(keys)} panels", len(shown), "give as many")
     cols = min(most, len(keys))
     rows = math.ceil(len(keys) / cols)
-    figure, axes = canvas(
-        rows, cols, width=width, ratio=ratio or RATIOS[width][cols - 1], sharex=sharex, sharey=sharey
-    )
+    figure, axes = canvas(rows, cols, width=width, ratio=ratio or RATIOS[width][cols - 1], sharex=sharex, sharey=sharey)
     for spare in axes.flat[len(keys) :]:
         spare.remove()
     cells = list(zip(keys, axes.flat[: len(keys)], strict=True))
@@ -66,13 +64,16 @@ def fold(text: str, inches: float, *, size: float = 7) -> str:
 
 def broken(text: str, inches: float, *, size: float = 7) -> str:
     """The text as `fold` breaks it, words wider than half as much again at their signs too, or anywhere."""
-    lines = []
+    lines: list[str] = []
     for line in fold(text, inches, size=size).split("\n"):
-        if width_of(line, size) > 1.5 * inches:
-            parts = re.sub(r"([._/,:-])", r"\1 ", line)
-            line = textwrap.fill(parts, int(1.5 * inches * 72 / (0.62 * size)))
-            line = re.sub(r"([._/,:-]) ", r"\1", line)
-        lines.append(line)
+        if width_of(line, size) <= 1.5 * inches:
+            lines.append(line)
+            continue
+        lines.append("")
+        for part in re.findall(r".{1,24}?[._/,:-]|.{1,24}", line):
+            if lines[-1] and width_of(lines[-1] + part, size) > 1.5 * inches:
+                lines.append("")
+            lines[-1] += part
     return "\n".join(lines)
 
 
