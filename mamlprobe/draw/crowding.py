@@ -50,8 +50,8 @@ def shown_texts(figure: Figure) -> list[Text]:
         ticks |= _labels([*axis.get_major_ticks(), *axis.get_minor_ticks()])
         if axis.axes.axison and axis.get_visible():
             seen |= _labels(_within(axis))
-    texts = figure.findobj(lambda each: isinstance(each, Text) and each.get_visible())
-    return [t for t in texts if str(t.get_text()).strip() and (id(t) not in ticks or id(t) in seen)]
+    texts = [each for each in figure.findobj(Text) if isinstance(each, Text) and each.get_visible()]
+    return [t for t in texts if t.get_text().strip() and (id(t) not in ticks or id(t) in seen)]
 
 
 def _labels(ticks: list) -> set[int]:

@@ -51,7 +51,7 @@ def names_of(axis: Axis) -> list[str]:
     locator = axis.get_major_locator()
     if not isinstance(locator, FixedLocator):
         return []
-    return [str(name) for name in axis.get_major_formatter().format_ticks(locator())]
+    return [str(name) for name in axis.get_major_formatter().format_ticks(list(locator()))]
 
 
 def widest(names: Iterable[Hashable]) -> float:

@@ -151,7 +151,12 @@ def carried_figure(table: pd.DataFrame) -> Figure:
         mine = found[found["kind"] == kind]
         name = HEAD_LABELS.get(mine["quantity"].iloc[0], kind)
         chance = 1 if kind == "alignment" else None
-        return lambda ax: (draw_grouped(ax, mine, group="quantity", hue=None, chance=chance), ax.set(ylabel=name))
+
+        def draw(ax: Axes) -> None:
+            draw_grouped(ax, mine, group="quantity", hue=None, chance=chance)
+            ax.set(ylabel=name)
+
+        return draw
 
     return composite([(kind.capitalize(), dots(kind)) for kind in found["kind"].unique()])
 
