@@ -12,6 +12,7 @@ from matplotlib.image import AxesImage
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.crowding import crowded
+from mamlprobe.draw.names import hopeless
 from mamlprobe.draw.plans import Plan, plans
 from mamlprobe.draw.style import RC, WIDTHS, canvas, naming, style
 from mamlprobe.draw.style import label as spelt
@@ -19,8 +20,6 @@ from mamlprobe.draw.text import levels, need, pinned, rows_of, single
 
 CMAP = "viridis"
 """Even in lightness, and readable to the colour-blind and in grey."""
-_MOST = 30
-"""Names that the usual layout may have room for."""
 
 
 def _columns(
@@ -183,9 +182,10 @@ def grid(
         colour_bar(image, [ax for ax in axes.flat if ax.figure is not None], label=label or value)
         return plan.finish(figure) if plan else figure
 
-    if row is not None or split is not None or not (max(tall, wide) > _MOST or crowded(build(None))):
-        return build(None)
     names = [spelt(name) for name in levels(table[i])], [spelt(name) for name in levels(table[j])]
+    never = hopeless(names[1], WIDTHS[width] / len(acrosses))
+    if row is not None or split is not None or not (never or crowded(build(None))):
+        return build(None)
     found = list(plans(*names, maps=len(acrosses), inches=WIDTHS[width], values=table[value], digits=digits))
     return build(next((plan for plan in found if not crowded(build(plan))), found[-1]))
 

@@ -32,11 +32,11 @@ def fitted(build: Callable[[int], Figure], cols: Sequence[int]) -> Figure:
     the first number that has room for it; else numbered, in the last, with a key below.
     """
     first = build(cols[0])
-    names = list(dict.fromkeys(name for ax in first.axes for name in names_of(ax.xaxis)))
-    if not names or not crowded(build(cols[0])):
+    below = [names_of(ax.xaxis) for ax in first.axes]
+    names = list(dict.fromkeys(name for each in below for name in each))
+    wide, most = first.get_size_inches()[0], max(map(len, below), default=0)
+    if not names or not (hopeless(max(below, key=len), wide / cols[0]) or crowded(build(cols[0]))):
         return first
-    wide = first.get_size_inches()[0]
-    most = max(len(names_of(ax.xaxis)) for ax in first.axes)
     if widest(names) <= LONGEST:
         for count in cols:
             if most * LINE <= wide / count - _MARGIN and not crowded(_turned(build(count)), gap=1):
@@ -57,6 +57,11 @@ def names_of(axis: Axis) -> list[str]:
 def widest(names: Iterable[Hashable]) -> float:
     """Inches of the longest name."""
     return max(width_of(str(name), SIZE) for name in names)
+
+
+def hopeless(names: Iterable[Hashable], room: float) -> bool:
+    """Whether the names are wider together than so many inches by far: there is no need to try."""
+    return sum(width_of(str(name), SIZE) for name in names) > 1.3 * room
 
 
 def _turned(figure: Figure) -> Figure:

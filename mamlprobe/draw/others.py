@@ -55,7 +55,9 @@ def geometry_figure(table: pd.DataFrame) -> Figure:
 
 def quantity_figure(table: pd.DataFrame) -> Figure:
     """The mean of each quantity."""
-    return grouped(means(table.dropna(subset="value"), ["quantity"]), group="quantity", hue=None)
+    found = means(table.dropna(subset="value"), ["quantity"])
+    label = "cosine similarity" if found["quantity"].str.startswith("query-").all() else "value"
+    return grouped(found, group="quantity", hue=None, label=label)
 
 
 def pool_figure(table: pd.DataFrame) -> Figure:
@@ -120,7 +122,9 @@ def tasks_figure(table: pd.DataFrame) -> Figure:
     """How many rows of each set a class has over all tasks; labels or tasks where classes are not known."""
     over = next(name for name in ("class", "label", "task") if name in table)
     found = table.groupby(["set", over], sort=False).size().rename("value").reset_index()
-    return curves(found, x=over, hue="set", ylabel=f"rows over {table['task'].nunique()} tasks", ratio=0.45)
+    top = 1.05 * float(found["value"].max())
+    label = f"rows over {table['task'].nunique()} tasks"
+    return curves(found, x=over, hue="set", ylabel=label, ylim=(0.0, top), ratio=0.45)
 
 
 def certificate_figure(table: pd.DataFrame) -> Figure:
