@@ -172,7 +172,8 @@ def grid(
                 ax.set(xticks=[], yticks=[], frame_on=False)
                 continue
             mine = every.merge(mine, how="left", on=keys)
-            image = draw_map(ax, mine, digits=plan.digits if plan else digits, **words)
+            own: dict[str, Any] = {"digits": plan.digits, "aspect": "auto"} if plan else {"digits": digits}
+            image = draw_map(ax, mine, **own, **words)
             with style():
                 ax.tick_params(labelleft=c == 0, labelbottom=r == lowest[c])
                 for block in [text for text in ax.texts if text.get_gid() == "block"]:

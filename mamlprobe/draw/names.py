@@ -6,11 +6,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator
 
 from mamlprobe.draw.crowding import crowded
-from mamlprobe.draw.sheet import width_of
+from mamlprobe.draw.sheet import resize, width_of
 from mamlprobe.draw.style import GREY, style
 
 SIZE = 7.0
@@ -35,7 +34,7 @@ def fitted(build: Callable[[int], Figure], cols: Sequence[int]) -> Figure:
     below = [names_of(ax.xaxis) for ax in first.axes]
     names = list(dict.fromkeys(name for each in below for name in each))
     wide, most = first.get_size_inches()[0], max(map(len, below), default=0)
-    if not names or not (hopeless(max(below, key=len), wide / cols[0]) or crowded(build(cols[0]))):
+    if not names or not (hopeless(max(below, key=lambda each: len(each)), wide / cols[0]) or crowded(build(cols[0]))):
         return first
     if widest(names) <= LONGEST:
         for count in cols:
@@ -77,8 +76,7 @@ def _turned(figure: Figure) -> Figure:
             else:
                 ax.tick_params(axis="x", labelrotation=90)
                 shown[row] = max(shown.get(row, 0.0), widest(names) - LINE)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + sum(shown.values()))
+    resize(figure, figure.get_size_inches()[1] + sum(shown.values()))
     return figure
 
 
@@ -119,11 +117,7 @@ def _add_key(figure: Figure, numbers: Sequence[str], names: Sequence[str]) -> No
     lines = math.ceil(len(names) / cols)
     below = lines * _KEY_LINE + 0.1
     with style():
-        figure.set_size_inches(width, height + below)
-        engine = figure.get_layout_engine()
-        if isinstance(engine, ConstrainedLayoutEngine):
-            share = below / (height + below)
-            engine.set(rect=(0, share, 1, 1 - share))
+        resize(figure, height + below, below=below)
         for at, (digits, name) in enumerate(zip(numbers, names, strict=True)):
             col, line = divmod(at, lines)
             left, high = 0.1 + col * each + lead, below - 0.05 - line * _KEY_LINE

@@ -132,6 +132,17 @@ def legend_over(axes: Sequence[Axes], *, inches: float, size: float = 6.5) -> No
                           bbox_transform=raised, fontsize=size, **spacing)  # fmt: skip
 
 
+def resize(figure: Figure, height: float, *, below: float = 0.0) -> None:
+    """Makes the figure that high; below what is laid out so many inches more stay free than there are now."""
+    old = figure.get_size_inches()[1]
+    figure.set_size_inches(figure.get_size_inches()[0], height)
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        left, low, wide, _ = engine.get()["rect"]
+        share = (low * old + below) / height
+        engine.set(rect=(left, share, wide, 1 - share))
+
+
 def caption(figure: Figure, text: str) -> None:
     """Writes one line of small grey text under the figure, which grows by that line.
 
@@ -143,11 +154,7 @@ def caption(figure: Figure, text: str) -> None:
         if (needed := width_of(text, 7)) > width - 0.1:
             must = f"a caption must be at most {width - 0.1:.1f} inches wide"
             raise UserError("draw.caption", must, f"{needed:.1f}", "shorten it")
-        figure.set_size_inches(width, height + 0.16)
-        engine = figure.get_layout_engine()
-        if isinstance(engine, ConstrainedLayoutEngine):
-            share = (engine.get()["rect"][1] * height + 0.16) / (height + 0.16)
-            engine.set(rect=(0, share, 1, 1 - share))
+        resize(figure, height + 0.16, below=0.16)
         for key in (each for each in figure.texts if each.get_gid() == "key"):
             key.set_y(key.get_position()[1] + 0.16)  # in inches
         figure.text(0.05 / width, 0.05 / (height + 0.16), text, fontsize=7, color=GREY, ha="left", va="bottom")
