@@ -24,8 +24,9 @@ KINDS = {
     "transformer": lambda n: [*(f"encoder.layers.encoder_layer_{k}" for k in range(n - 1)), "heads.head"],
     "deep": lambda n: [f"model.backbone.stages.{k}.blocks.0.attention.projection.parametrized.dense" for k in range(n)],
 }
-CASES = [("built in", 2), ("built in", 9), ("sequential", 40), ("densenet", 5), ("densenet", 21), ("transformer", 60)]
-CASES += [("deep", 25)]
+SLOW = [("sequential", 40), ("densenet", 21), ("transformer", 60), ("deep", 25)]
+CASES = [("built in", 2), ("built in", 9), ("densenet", 5)]
+CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
 WORDS = {"run": "r", "method": "maml", "dataset": "d", "split": "test", "seed": 0, "update": 0, "way": 5, "shot": 1}
 WORDS |= {"norm": "batch", "episodes": "x", "tasks": 2}
 
@@ -100,10 +101,9 @@ def test_two_nets_of_other_layers_share_a_key(tidy):
 
 
 def test_the_sheet_grows_with_the_layers():
-    heights = [FIGURES[part](table_of(part, KINDS["transformer"](n))).get_size_inches()[1]
-               for part in ("layers", "grid", "freeze") for n in (5, 21, 60)]  # fmt: skip
-    for k in (0, 3, 6):
-        assert heights[k] < heights[k + 1] < heights[k + 2] + 4
+    for part in ("layers", "grid", "freeze"):
+        few, many = (FIGURES[part](table_of(part, KINDS["built in"](n))).get_size_inches()[1] for n in (5, 40))
+        assert few + 1 < many
 
 
 def test_numbers_stand_in_cells_that_hold_them():
