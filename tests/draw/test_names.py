@@ -126,12 +126,12 @@ def test_numbers_are_those_of_the_key():
 
 
 def test_a_caption_stands_below_the_key():
-    table = pd.DataFrame({"layer": KINDS["densenet"](40), "value": 0.5})
+    table = pd.DataFrame({"layer": KINDS["densenet"](70), "value": 0.5})
     figure = curves(table, x="layer", hue=None)
     assert not crowded(figure)
     caption(figure, "All of it.")
     assert not crowded(figure)
-    assert len([text for text in figure.texts if text.get_gid() == "key"]) == 80
+    assert len([text for text in figure.texts if text.get_gid() == "key"]) == 140
 
 
 def test_few_names_are_left_alone():
