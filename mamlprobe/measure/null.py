@@ -11,6 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.resampling import CHUNK, mean_interval
 from mamlprobe.base.streams import key
 from mamlprobe.measure.given import given
 from mamlprobe.measure.spectrum import Rows, Spectrum, own, same_rows, sides
@@ -19,7 +20,7 @@ Values = Rows | Sequence[float]
 Measure = Callable[[Any, Any], float]
 Floats = npt.NDArray[np.float64]
 
-_CHUNK = 4_000_000
+_CHUNK = CHUNK
 
 
 def bootstrap(
@@ -47,12 +48,7 @@ def bootstrap(
         raise UserError("bootstrap", "clusters must name one cluster a value", got, "give both the same length")
     check_level("bootstrap", level)
     _check_draws("bootstrap", draws)
-    known = ~np.isnan(flat)
-    means = _resampled_means(flat[known], labels[known], draws, _rng(seed, "bootstrap"))
-    if means is None:
-        return math.nan, math.nan
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return mean_interval(flat, labels, level=level, draws=draws, seed=seed, chunk=_CHUNK)
 
 
 def paired_interval(
@@ -164,25 +160,6 @@ def verdict(low: float, high: float, *, bound: float, side: str) -> str:
     if math.isnan(low) or math.isnan(high):
         return "undecided"
     return "holds" if holds else "fails" if fails else "undecided"
-
-
-def _resampled_means(values: Floats, labels: npt.NDArray[Any], draws: int, rng: np.random.Generator) -> Floats | None:
-    """Means [draws] of values drawn by cluster, then within; None where fewer than two clusters are left."""
-    sizes = np.unique(labels, return_counts=True)[1]
-    if len(sizes) < 2:
-        return None
-    values = values[np.argsort(labels, kind="stable")]
-    starts, longest = np.cumsum(sizes) - sizes, int(sizes.max())
-    means = np.empty(draws)
-    step = max(1, _CHUNK // (len(sizes) * longest))
-    for at in range(0, draws, step):
-        drawn = rng.integers(len(sizes), size=(min(step, draws - at), len(sizes)))
-        count = sizes[drawn][..., None]
-        item = rng.integers(count, size=(*drawn.shape, longest))
-        used = np.arange(longest) < count
-        picked = np.where(used, values[starts[drawn][..., None] + item], 0.0)
-        means[at : at + step] = picked.sum((1, 2)) / count.sum((1, 2))
-    return means
 
 
 def _take(y: Rows | Spectrum, index: npt.NDArray[np.intp]) -> Rows | Spectrum:
