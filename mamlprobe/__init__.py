@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mamlprobe.data.load import load_pool
     from mamlprobe.data.manifests import read_manifest, write_manifest
     from mamlprobe.data.pool import Pool
+    from mamlprobe.draw.tables import draw
     from mamlprobe.learn.axes import Inner, Norm, Outer
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.learn.joint import meta_gradients
@@ -50,6 +51,7 @@ _HOMES = {
     "data.load": "load_pool",
     "data.manifests": "read_manifest write_manifest",
     "data.pool": "Pool",
+    "draw": "draw",
     "learn.axes": "Inner Norm Outer",
     "learn.evaluate": "evaluate",
     "learn.joint": "meta_gradients",
@@ -112,6 +114,7 @@ __all__ = [
     "cosine_classes",
     "cosine_maps",
     "decompose",
+    "draw",
     "embed",
     "evaluate",
     "init",

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import io
 import os
-import re
 import sys
 from collections.abc import Sequence
 from functools import reduce
@@ -15,9 +14,11 @@ import torch
 import tyro
 from tyro.conf import DisallowNone, subcommand
 
+from mamlprobe import __version__
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.imports import Import
+from mamlprobe.commands.mistakes import COMPLETION, looked_over, mistake
 from mamlprobe.commands.training import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
 from mamlprobe.recipes import PRESETS, RECIPES, recipe
@@ -60,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Other errors are raised.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--version"]:
+        print(f"mamlprobe {__version__}")
+        return 0
     if argv is None and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # modules beside the user are found, as under `python -m`
     try:
@@ -76,9 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who was reading the output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except SystemExit as asked:  # for help
+    except SystemExit as asked:  # for help, or for the completion of a shell
         if asked.code:
             raise
+        if any(word in COMPLETION for word in words):
+            return 0
         named = [word for word in words if not word.startswith("-")]
         key = next(key for key in (" ".join(named[:2]), *named[:1], "") if key in EXAMPLES)
         if key == "train":
@@ -95,8 +101,7 @@ def parse(argv: Sequence[str]) -> Any:
         UserError: words that make no command.
         SystemExit: with code 0, help was asked for and printed.
     """
-    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
-        raise unknown("mamlprobe", "command", argv[0], COMMANDS)
+    looked_over(argv, COMMANDS)
     name, preset, dataset = _train_choice(argv)
     found = _read(argv, train_words(name, preset, dataset))
     if isinstance(found, Train):
@@ -126,6 +131,9 @@ def _read(argv: Sequence[str], usual: Train) -> Any:
         with contextlib.redirect_stderr(told):
             any_of: Any = reduce(or_, kinds.values())
             return tyro.cli(any_of, prog="mamlprobe", description=ABOUT, args=list(argv), config=(DisallowNone,))
+    except OSError as error:  # a completion file
+        must, got = f"{argv[-1]} must be open for writing", error.strerror or type(error).__name__
+        raise UserError("mamlprobe", must, got, "choose another place") from None
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -133,19 +141,10 @@ def _read(argv: Sequence[str], usual: Train) -> Any:
 
 
 def _mistake(stop: SystemExit, told: str, argv: Sequence[str]) -> UserError:
-    """What tyro stopped for: our own error where a setting was refused, else the first part of its box in one line."""
+    """What tyro stopped for: our own error where a setting was refused, else what its box says."""
     cause = stop.__context__
     while cause is not None:
         if isinstance(cause, UserError):
             return cause
         cause = cause.__context__
-    lines = [line.strip(" │") for line in re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines() if line[:1] not in "╭╰"]
-    parts = re.split(r"\n[─-]+\n", "\n".join(lines))
-    if "╭" not in told:  # where boxes cannot be drawn, their titles are parts too
-        parts = parts[1:]
-    noise = r" \(applied to [^)]*\)| \(required\)| Arguments are applied to .*| Got errors: .*"
-    got = re.sub(noise, "", " ".join(parts[0].split())).rstrip(".")
-    near = dict.fromkeys(re.findall(r"^--\S*\w\S*", "\n".join(parts[1:]), re.MULTILINE)) if "meant:" in told else {}
-    where = " ".join(["mamlprobe", *(word for word in argv[:1] if word in COMMANDS)])
-    advice = f"did you mean {', '.join(near)}?" if near else f"see {where} --help"
-    return UserError(where, "the words must make a command", got[:1].lower() + got[1:], advice)
+    return mistake(told, argv, COMMANDS)

@@ -9,12 +9,14 @@ from matplotlib.figure import Figure
 
 from mamlprobe.base.spec import to_dict
 from mamlprobe.commands.cases import Case
-from mamlprobe.commands.probes import accuracy_table, layer_figure, layer_means, layer_table
-from mamlprobe.commands.tables import headline, last_steps, means
+from mamlprobe.commands.probes import accuracy_table, layer_table
+from mamlprobe.commands.tables import headline
 from mamlprobe.draw.bars import grouped
 from mamlprobe.draw.curves import curves
 from mamlprobe.draw.files import encode
+from mamlprobe.draw.means import last_steps, means
 from mamlprobe.draw.page import Section, page
+from mamlprobe.draw.probes import layer_figure, layer_means
 from mamlprobe.runs.folder import Run
 
 MEASURES = ("cca_mean", "svcca", "cka_debiased")

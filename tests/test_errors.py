@@ -99,6 +99,7 @@ def last(run):
         ("report --out a.html", "report: at least one run must be named, got none; name the folders of runs"),
         ("report a --out a.txt", "write: a.txt must end in .html or .htm, got '.txt'; rename it"),
         ("probe layers a --figure a.doc", "write: a.doc must end in .png or .pdf or .svg, got '.doc'; rename it"),
+        ("import koa file", "import: the kind of file must be a known one, got 'koa'; did you mean kao?"),
         ("probe lyers a", "probe: the probe must be a known one, got 'lyers'; did you mean layers, terms?"),
         ("evaluate nowhere", "load_run: the run folder must exist, got nowhere; train it first, or check the path"),
     ],
@@ -118,17 +119,16 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
         ("train maml --inner.steps x", "got error parsing --inner.steps: invalid literal for int() with base 10: 'x'"),
         ("train maml --preset big", "got invalid choice 'big' for argument '--preset'. Expected one of ('smoke',"),
         ("train maml --updates", "got missing value for argument '--updates'"),
-        ("import koa file", "got unrecognized options: koa, file; see mamlprobe import --help"),
         ("import kao", "got missing from mamlprobe import kao: FILE"),
         (
             "import kao a --out b --data-root c",
-            "got unrecognized or misplaced options: --data-root c; did you mean --data-root?",
+            "got unrecognized or misplaced options: --data-root c; --data-root is an option of certify, data, evaluate",
         ),
         (
             "import kao a --out b --image 1 2",
             "got error parsing --image: no type matching {INT INT INT} could be instantiated from ['1', '2']; see",
         ),
-        ("data a b", "got unrecognized options: b; see mamlprobe data --help"),
+        ("data a b", "got unrecognized words: b; see mamlprobe data --help"),
     ],
 )
 def test_words_that_make_no_command(words, got, line):

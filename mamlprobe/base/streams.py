@@ -1,21 +1,16 @@
 """Random numbers without state: the same words give the same numbers, on every device and after every resume."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from mamlprobe.base.keys import key
+
 _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
 _MIX1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX2 = 0x94D049BB133111EB - (1 << 64)
-
-
-def key(*words: int | str) -> int:
-    """A signed 64-bit number that depends on every word and on their order."""
-    digest = hashlib.sha256("\x1f".join(f"{type(word).__name__}:{word}" for word in words).encode()).digest()
-    return int.from_bytes(digest[:8], "little", signed=True)
 
 
 def generator(*words: int | str) -> torch.Generator:

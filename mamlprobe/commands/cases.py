@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import key
 from mamlprobe.data.episodes import Episodes, manifest, sample
@@ -37,6 +38,8 @@ KEYS = ("run", "method", "dataset", "split", "seed", "update", "way", "shot", "n
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """What was learned, and the classes, shapes and number of the tasks."""
+
+    __repr__ = described
 
     run: Run
     update: int

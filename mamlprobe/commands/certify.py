@@ -147,7 +147,9 @@ def nudged(theta: Theta, seed: int) -> Theta:
     def move(value: torch.Tensor) -> torch.Tensor:
         size = value.abs().mean()
         size = size if size > 0 else usual
-        return value + NUDGE * size * torch.rand(value.shape, generator=random).sub(0.5).to(value)
+        return value + NUDGE * size * torch.rand(value.shape, generator=random, dtype=torch.float32, device="cpu").sub(
+            0.5
+        ).to(value)
 
     return replace(theta.mapped(move), moments=theta.moments)
 

@@ -4,15 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.commands.cases import Case
 from mamlprobe.commands.probes import Probe
-from mamlprobe.commands.representations import grid_figure, grid_means
-from mamlprobe.commands.tables import means, readable
+from mamlprobe.commands.representations import grid_means
+from mamlprobe.commands.tables import readable
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.draw.curves import curves
+from mamlprobe.draw.probes import grid_figure, pair_figure, pair_means
 from mamlprobe.probe.grid import pair_grid
 from mamlprobe.probe.pairs import Model, pair_similarity
 
@@ -38,21 +37,6 @@ def pair_table(a: Case, b: Case, look: Look) -> pd.DataFrame:
     table = a.table(lambda part, first: look(one, other, part, first))
     words: dict[str, Any] = {"run": b.name, "method": b.method.name, "seed": b.run.config.seed, "update": b.update}
     return table.assign(**{f"{name}_b": words[name] for name in OTHER})
-
-
-def pair_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean similarity and mean null floor of every measure, layer and moment."""
-    by = ["measure", "layer", "moment"]
-    floors = table.groupby(by, sort=False)["floor"].mean()
-    found = means(table, by)
-    return found.assign(floor=[floors[key] for key in zip(*(found[name] for name in by), strict=True)])
-
-
-def pair_figure(table: pd.DataFrame) -> Figure:
-    """Similarity by layer, before and after, a panel for each measure, with the null floor."""
-    found = pair_means(table)
-    found = found[found["value"].notna()]
-    return curves(found, x="layer", hue="moment", panel="measure", floor="floor", ylabel="similarity")
 
 
 PAIRS: dict[str, Probe] = {

@@ -9,34 +9,37 @@ from matplotlib.figure import Figure
 
 from mamlprobe.commands.cases import Case
 from mamlprobe.commands.contrastive import (
-    carried_figure,
     carried_means,
     carried_table,
-    classifier_figure,
     classifier_means,
     classifier_table,
-    cosine_figure,
     cosine_means,
     cosine_table,
-    layer_term_figure,
     layer_term_means,
     layer_term_table,
-    share_figure,
     share_means,
     share_table,
 )
 from mamlprobe.commands.representations import (
-    embed_figure,
     embed_means,
     embed_table,
-    grid_figure,
     grid_means,
     grid_table,
 )
-from mamlprobe.commands.tables import accuracies, last_steps, means, readable
+from mamlprobe.commands.tables import accuracies, readable
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.draw.bars import grouped
-from mamlprobe.draw.curves import curves
+from mamlprobe.draw.probes import (
+    accuracy_figure,
+    carried_figure,
+    classifier_figure,
+    cosine_figure,
+    embed_figure,
+    grid_figure,
+    layer_figure,
+    layer_means,
+    layer_term_figure,
+    share_figure,
+)
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.probe.layers import DEFAULT, similarity
 from mamlprobe.probe.variants import variants
@@ -74,26 +77,6 @@ def layer_table(case: Case, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame
         return similarity(case.net, case.theta, part, case.method, **words)  # the seed is that of the null floors
 
     return case.table(look)
-
-
-def layer_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean similarity and mean null floor of every measure and layer."""
-    floors = table.groupby(["measure", "layer"])["floor"].mean()
-    found = means(table, ["measure", "layer"])
-    return found.assign(floor=[floors[pair] for pair in zip(found["measure"], found["layer"], strict=True)])
-
-
-def layer_figure(table: pd.DataFrame) -> Figure:
-    """Similarity by layer, a panel for each measure, with the null floor."""
-    found = layer_means(table)
-    found = found[found["value"].notna()]
-    return curves(found, x="layer", hue=None, panel="measure", floor="floor", ylabel="similarity")
-
-
-def accuracy_figure(table: pd.DataFrame) -> Figure:
-    """Accuracy after the last step by variant."""
-    found = means(last_steps(table), ["variant"])
-    return grouped(found, group="variant", hue=None, chance=1 / int(table["way"].iloc[0]), label="accuracy")
 
 
 PROBES: dict[str, Probe] = {

@@ -3,21 +3,13 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from mamlprobe.commands.cases import Case
-from mamlprobe.commands.tables import means, readable
-from mamlprobe.draw.embeddings import scatter
-from mamlprobe.draw.heatmaps import grid
-from mamlprobe.draw.sheet import caption
+from mamlprobe.commands.tables import readable
+from mamlprobe.draw.means import means
+from mamlprobe.draw.probes import POINT
 from mamlprobe.probe.embedding import class_geometry, embed
 from mamlprobe.probe.grid import cka_grid
-
-POINT = "point"
-"""The quantity of the rows that are points, with an x and a y."""
-
-DRAWN = 3
-"""Tasks whose points are drawn; the numbers are those of all."""
 
 
 def embed_table(case: Case, kind: str) -> pd.DataFrame:
@@ -34,17 +26,6 @@ def embed_table(case: Case, kind: str) -> pd.DataFrame:
 def embed_means(table: pd.DataFrame) -> pd.DataFrame:
     """How classes stand apart, as text: means over tasks by quantity and moment."""
     return readable(means(table[table["quantity"] != POINT], ["quantity", "moment"]))
-
-
-def embed_figure(table: pd.DataFrame) -> Figure:
-    """The points of the first tasks."""
-    points = table[(table["quantity"] == POINT) & (table["task"] < DRAWN)].astype({"label": int, "row": int})
-    drawn = scatter(points)
-    found = int(table["tasks"].iloc[0])
-    shown = points["task"].nunique()
-    which = f"The first {shown} of {found} tasks. " if shown < found else ""
-    caption(drawn, f"{which}A task's panels share their axes; thin lines lead from where a point was before.")
-    return drawn
 
 
 def grid_table(case: Case) -> pd.DataFrame:
@@ -64,14 +45,3 @@ def grid_means(table: pd.DataFrame) -> pd.DataFrame:
     words: dict[str, Any] = {"index": ["moments", "layer_a"], "columns": "layer_b", "values": "value"}
     wide = found.pivot_table(**words, aggfunc="first", sort=False).reset_index()
     return wide.rename(columns={"layer_a": "layer"}).rename_axis(columns=None)
-
-
-def grid_figure(table: pd.DataFrame) -> Figure:
-    """A map for each pair of moments, over one scale of colours."""
-    found = _entries(table)
-    low = min(0.0, float(found["value"].min()))
-    words: dict[str, Any] = {"vmin": low, "vmax": 1, "digits": 2, "label": "CKA (debiased)"}
-    drawn = grid(found, i="layer_a", j="layer_b", col="moments", titles=list(found["moments"].unique()), **words)
-    two = "run_b" in table
-    caption(drawn, f"Downwards the first {'run' if two else 'moment'}, across the second.")
-    return drawn

@@ -7,29 +7,16 @@ from pathlib import Path
 import pandas as pd
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.draw.means import last_steps, means
 from mamlprobe.draw.text import cell, folded
-from mamlprobe.measure import bootstrap, paired_interval
+from mamlprobe.measure import paired_interval
 from mamlprobe.runs.writing import write
 
-
-def means(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Columns `by`, ``value low high tasks``: the mean over tasks and its 95 % bootstrap interval, a row a group.
-
-    Tasks whose value is not defined are left out and not counted.
-    """
-    rows = []
-    for names, group in table.groupby(by, sort=False):
-        low, high = bootstrap(group["value"].to_numpy(), seed=0)
-        words = dict(zip(by, names, strict=True))
-        rows.append(
-            {**words, "value": group["value"].mean(), "low": low, "high": high, "tasks": group["value"].count()}
-        )
-    return pd.DataFrame(rows)
-
-
-def last_steps(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each variant's last inner step."""
-    return table[table["step"] == table.groupby("variant")["step"].transform("max")]
+TEXTS = (
+    *("run", "run_b", "method", "method_b", "dataset", "split", "norm", "episodes"),
+    *("variant", "layer", "layer_a", "layer_b"),
+)
+"""Columns that hold words, also where all of these are digits: the hash of the tasks, names of layers."""
 
 
 def accuracies(table: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +75,7 @@ def kept(path: str, *, no_runs: Sequence[str]) -> pd.DataFrame:
         raise UserError("probe", "a table must stand for its run", " ".join(no_runs), "leave the run out")
     advice = "give the file that --out wrote"
     try:
-        table = pd.read_csv(path, keep_default_na=True)
+        table = pd.read_csv(path, keep_default_na=True, dtype=dict.fromkeys(TEXTS, str))
     except (OSError, ValueError) as error:
         got = str(getattr(error, "strerror", None) or error).splitlines()[0]
         raise UserError("probe", f"{path} must be a table", got, advice) from None

@@ -3,24 +3,27 @@
 import hashlib
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import key_sets
+from mamlprobe.data.checked import agree, checked, labels_or_targets
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.slots import places
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Episodes:
-    """A batch of tasks; made by hand, it needs only the first four.
+    """A batch of tasks; made by hand, it needs only the first four, as tensors, arrays or nested lists.
 
-    support_x: ``[B, N*K, ...]`` floats.
-    support_y: ``[B, N*K]`` int64, class-major: row r is of class r // K; floats are regression targets.
+    support_x: ``[B, N*K, ...]`` floats, or int64 tokens.
+    support_y: ``[B, N*K]`` int64; drawn tasks are class-major, row r is of class r // K; made by hand rows may be in
+        any order, unequally many a class. Floats are regression targets.
     query_x: ``[B, N*Q, ...]`` floats.
     query_y: ``[B, N*Q]``.
     class_ids: ``[B, N]`` ids of the classes in the pool; entry n has label n.
@@ -28,8 +31,10 @@ class Episodes:
     query_items: ``[B, N*Q]``.
 
     Raises:
-        UserError: axes that must agree do not.
+        UserError: axes or types that must agree do not; no numbers; inputs that are bytes; one-hot labels.
     """
+
+    __repr__ = described
 
     support_x: Tensor
     support_y: Tensor
@@ -39,7 +44,16 @@ class Episodes:
     support_items: Tensor | None = None
     query_items: Tensor | None = None
 
+    even: ClassVar[bool] = False
+    """True of tasks that are drawn: it is known without a look that rows are class-major, equally many a class."""
+    whole: ClassVar["Episodes | None"] = None
+    """The batch that these tasks are a part of; it says how many classes there are."""
+
     def __post_init__(self) -> None:
+        for each in fields(self):
+            given = getattr(self, each.name)
+            if given is not None or each.default is not None:
+                object.__setattr__(self, each.name, checked(each.name, given))
         for part in ("support", "query"):
             x, y, items = (getattr(self, f"{part}_{end}") for end in ("x", "y", "items"))
             if x.ndim < 2 or y.ndim < 2 or x.shape[:2] != y.shape[:2]:
@@ -47,13 +61,14 @@ class Episodes:
             if not (x.shape[0] and x.shape[1]):
                 must, got = f"{part}_x [B, R, ...] must hold at least one task and row", list(x.shape)
                 raise UserError("episodes", must, got, "give tasks with rows")
-            if not y.is_floating_point() and (y.dtype != torch.int64 or y.ndim != 2):
-                _refuse(f"labels {part}_y must be [B, R] int64 (or float targets)", f"{list(y.shape)} {y.dtype}")
+            labels_or_targets(f"{part}_y", y)
             if items is not None and items.shape != y.shape[:2]:
                 _refuse(f"{part}_items must be {list(y.shape[:2])}", list(items.shape))
         here, there = self.support_x.shape, self.query_x.shape
         if here[0] != there[0] or here[2:] != there[2:]:
             _refuse("support_x and query_x must agree in tasks and in the shape of an input", [list(here), list(there)])
+        agree("x", self.support_x, self.query_x)
+        agree("y", self.support_y, self.query_y)
         if self.class_ids is not None and (self.class_ids.ndim != 2 or self.class_ids.shape[0] != here[0]):
             _refuse(f"class_ids must be [{here[0]}, N]", list(self.class_ids.shape))
 
@@ -71,6 +86,8 @@ class Episodes:
         """
         if self.class_ids is not None:
             return self.class_ids.shape[1]
+        if self.whole is not None:
+            return self.whole.way
         labels = torch.cat([self.support_y, self.query_y], dim=1)
         if labels.is_floating_point():
             _refuse("way needs integer labels", str(labels.dtype))
@@ -79,11 +96,50 @@ class Episodes:
             _refuse("labels must count from 0", low)
         return high + 1
 
+    @cached_property
+    def lacking(self) -> tuple[int, int] | None:
+        """The first task, counted in the batch that these tasks are a part of, and its class without a support row.
+
+        Looked at once; None where every class has a support row, as in all tasks that are drawn.
+
+        Raises:
+            UserError: as `way`; a label that is none of the N.
+        """
+        if self.even:
+            return None
+        if self.whole is not None:
+            return self.whole.lacking
+        way = self.way
+        for name, y in (("support_y", self.support_y), ("query_y", self.query_y)):
+            low, high = (int(value) for value in torch.aminmax(y))
+            if low < 0 or high >= way:
+                must, advice = f"labels {name} must lie in 0..{way - 1}", "number the classes of a task from 0"
+                raise UserError("episodes", must, f"{low}..{high}", advice)
+        labels = torch.arange(way, device=self.support_y.device)
+        absent = (self.support_y.unsqueeze(2) != labels).all(1).nonzero()
+        return (int(absent[0, 0]), int(absent[0, 1])) if len(absent) else None
+
+    @cached_property
+    def turns(self) -> Tensor:
+        """Places of the support rows [B or 1, N*K] in an order with one of each class after the other, in turn.
+
+        As far as classes have rows, in the order in which they lie; rows of real targets as they are.
+        """
+        y, rows = self.support_y, self.support_y.shape[1]
+        places = torch.arange(rows, device=y.device)
+        if y.is_floating_point():
+            return places[None]
+        if self.even:
+            return places.reshape(self.way, -1).mT.flatten()[None]
+        before = (y.unsqueeze(2) == y.unsqueeze(1)).tril(-1).sum(2)
+        return before.argsort(dim=1, stable=True)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Episodes":
         """The same tasks elsewhere; `dtype` changes floating tensors only."""
 
         parts = self._parts().items()
-        return Episodes(**{name: x.to(device, dtype if x.is_floating_point() else None) for name, x in parts})
+        moved = {name: x.to(device, dtype if x.is_floating_point() else None) for name, x in parts}
+        return self.like(moved, whole=self.whole)
 
     def task(self, index: int) -> "Episodes":
         """Task `index` alone, its axis kept with size 1.
@@ -94,7 +150,19 @@ class Episodes:
         if not -self.tasks <= index < self.tasks:
             raise UserError("episodes", f"the task must lie in 0..{self.tasks - 1}", index, "choose another")
         start = index % self.tasks
-        return Episodes(**{name: value[start : start + 1] for name, value in self._parts().items()})
+        return self.like({name: value[start : start + 1] for name, value in self._parts().items()})
+
+    def part(self, start: int, stop: int) -> "Episodes":
+        """Tasks start ... stop - 1, which have as many classes as the whole batch."""
+        parts = {name: value[start:stop] for name, value in self._parts().items()}
+        return self.like(parts, whole=self.whole or self)
+
+    def like(self, parts: dict[str, Tensor], *, whole: "Episodes | None" = None) -> "Episodes":
+        """Tasks of these tensors, whose rows have the classes of the rows here; `whole` is what they are a part of."""
+        found = Episodes(**parts)
+        object.__setattr__(found, "even", self.even)
+        object.__setattr__(found, "whole", whole)
+        return found
 
     def _parts(self) -> dict[str, Tensor]:
         """The tensors that are there, by name."""
@@ -129,9 +197,9 @@ def manifest_table(episodes: Episodes) -> pd.DataFrame:
         y, items = getattr(episodes, f"{part}_y").cpu(), getattr(episodes, f"{part}_items")
         tasks, rows = y.shape[:2]
         columns: dict[str, object] = {
-            "task": torch.arange(tasks).repeat_interleave(rows).numpy(),
+            "task": torch.arange(tasks, device="cpu").repeat_interleave(rows).numpy(),
             "set": part,
-            "row": torch.arange(rows).repeat(tasks).numpy(),
+            "row": torch.arange(rows, device="cpu").repeat(tasks).numpy(),
         }
         if y.ndim == 2:
             columns["label"] = y.detach().flatten().numpy()
@@ -211,7 +279,9 @@ def take(pool: Pool, classes: Tensor, items: Tensor, *, shot: int) -> Episodes:
         parts[f"{name}_x"] = x.view(tasks, way * count, *pool.image_shape)
         parts[f"{name}_y"] = labels.expand(tasks, way, count).flatten(1)
         parts[f"{name}_items"] = items[:, :, part].flatten(1)
-    return Episodes(**parts)
+    found = Episodes(**parts)
+    object.__setattr__(found, "even", True)
+    return found
 
 
 def _smallest(keys: Tensor, count: int) -> Tensor:

@@ -90,7 +90,7 @@ def glyphs(*, classes: int | None = None, size: int = 28, ink: int = 1) -> Pool:
     return Pool(
         name="glyphs",
         images=images if ink else 255 - images,
-        counts=torch.full((len(table),), images.shape[1]),
+        counts=torch.full((len(table),), images.shape[1], device="cpu"),
         class_names=tuple(f"{row.script}/U+{row.codepoint:04X}" for row in table.itertuples()),
         splits={
             str(name): torch.from_numpy(group.index.to_numpy().copy())

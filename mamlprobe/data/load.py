@@ -3,22 +3,29 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+
+from tqdm import tqdm
 
 from mamlprobe.base.cache import cache_folder
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data import glyphs, omniglot
 from mamlprobe.data.archives import stamps
-from mamlprobe.data.folder import read_folder
+from mamlprobe.data.folder import NOTE, read_folder
 from mamlprobe.data.planted import PLANTED
 from mamlprobe.data.pool import Pool, load_saved, save_pool
 from mamlprobe.data.sinusoids import FORMULAS
 
 READING = 1
 """Number of the way files are read; a change makes pools in the cache folder be parsed anew."""
+
+FOLDERS = 2
+"""The same of folders and zips of class folders alone."""
 
 LEVELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0,), (1.0,)),
@@ -48,7 +55,16 @@ def _omniglot(root: Path, size: int | None, ink: int, split: str | None) -> Pool
 def _folder(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
     only(path.name, "split", split, None)
     only(path.name, "ink", ink, 1)
-    return _kept(path.stem, [stamps(path), size], lambda: read_folder(path, size=size))
+    pool = _kept(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
+    for note in pool.source.split(NOTE)[1:]:
+        _say(f"load_pool: of {path} {note}")
+    return pool
+
+
+@cache
+def _say(line: str) -> None:
+    """Writes the line to stderr, once in a process."""
+    tqdm.write(line, file=sys.stderr)
 
 
 READERS: dict[str, Callable[[Path, int | None, int, str | None], Pool]] = {"glyphs": _glyphs, "omniglot": _omniglot}
@@ -79,7 +95,8 @@ def load_pool(
     rotations: "none", or "classes" for each class turned by 90, 180, 270 degrees as classes of their own.
     normalise: "none" (grey's default), "imagenet" (RGB's default), "half": how `Pool.floats` shifts and scales.
 
-    What was drawn or parsed is kept in the cache folder and found again by name, file stamps and options.
+    What was drawn or parsed is kept in the cache folder and found again by name, file stamps and options. What is left
+    out of a folder, and images that look wrong, are said in a line on stderr and in the pool's `source`.
 
     Raises:
         UserError: unknown name or word, missing or damaged files, an option that the data set does not have.

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest, take
 from mamlprobe.data.pool import Pool
@@ -29,6 +30,8 @@ class Manifest:
     classes: ``[B, N]`` ids of classes; entry n has label n.
     items: ``[B, N, K+Q]`` ids of items within their class, the support set first.
     """
+
+    __repr__ = described
 
     path: Path
     dataset: str
@@ -144,8 +147,8 @@ def load_manifest(path: str | Path) -> Manifest:
     rows = _rows(path, found)
     return Manifest(
         path=path,
-        classes=torch.tensor([[each for each, _ in task] for task in rows]),
-        items=torch.tensor([[items for _, items in task] for task in rows]),
+        classes=torch.tensor([[each for each, _ in task] for task in rows], device="cpu"),
+        items=torch.tensor([[items for _, items in task] for task in rows], device="cpu"),
         **{name: found[name] for name in ("dataset", "digest", "split", "shot", "episodes")},
     )
 
@@ -186,8 +189,12 @@ def _bare(classes: Tensor, items: Tensor, shot: int) -> Episodes:
     tasks, way = classes.shape
     parts: dict[str, Tensor] = {"class_ids": classes}
     for name, part in (("support", items[:, :, :shot]), ("query", items[:, :, shot:])):
-        rows = torch.arange(way)[:, None].expand(tasks, way, part.shape[2]).flatten(1)
-        parts |= {f"{name}_x": torch.zeros(*rows.shape, 0), f"{name}_y": rows, f"{name}_items": part.flatten(1)}
+        rows = torch.arange(way, device=items.device)[:, None].expand(tasks, way, part.shape[2]).flatten(1)
+        parts |= {
+            f"{name}_x": torch.zeros(*rows.shape, 0, dtype=torch.float32, device=items.device),
+            f"{name}_y": rows,
+            f"{name}_items": part.flatten(1),
+        }
     return Episodes(**parts)
 
 
@@ -201,7 +208,9 @@ def _ids(episodes: Episodes) -> tuple[Tensor, Tensor, int]:
     parts = []
     for name, items, labels in (("support", support, episodes.support_y), ("query", query, episodes.query_y)):
         rows = labels.shape[1]
-        if rows % way or not torch.equal(labels, (torch.arange(rows) * way // rows).to(labels).expand(tasks, rows)):
+        if rows % way or not torch.equal(
+            labels, (torch.arange(rows, device=labels.device) * way // rows).expand(tasks, rows)
+        ):
             must = f"{name} rows must be class-major, equally many a class"
             raise UserError("write_manifest", must, labels[0].tolist(), "sort and balance them")
         parts.append(items.detach().cpu().long().view(tasks, way, rows // way))

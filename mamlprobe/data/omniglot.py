@@ -17,7 +17,8 @@ import requests
 import torch
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.data.archives import LANCZOS, Tree, opened, pixels
+from mamlprobe.data.archives import Tree, opened
+from mamlprobe.data.images import LANCZOS, pixels
 from mamlprobe.data.pool import Pool
 
 PARTS = {"images_background": 964, "images_evaluation": 659}
@@ -57,7 +58,7 @@ def read_omniglot(root: Path, *, size: int = 28, ink: int = 1, split: str = "vin
     return Pool(
         name="omniglot",
         images=255 - images if ink else images,
-        counts=torch.full((len(names),), DRAWINGS),
+        counts=torch.full((len(names),), DRAWINGS, device="cpu"),
         class_names=tuple(names),
         splits=_splits(names, split),
         source=f"Omniglot, original drawings resized to {size} x {size} (Lanczos), ink {ink}, split {split}",
@@ -97,14 +98,16 @@ def _characters(tree: Tree, part: str) -> dict[str, list[str]]:
 
 def _splits(names: list[str], split: str) -> dict[str, torch.Tensor]:
     if split == "first1200":
-        return {"train": torch.arange(FIRST), "test": torch.arange(FIRST, len(names))}
+        return {"train": torch.arange(FIRST, device="cpu"), "test": torch.arange(FIRST, len(names), device="cpu")}
     with (resources.files("mamlprobe.data") / "omniglot.csv").open() as file:
         table = pd.read_csv(file)
     of = dict(zip(table["alphabet"] + "/" + table["character"], table["split"], strict=True))
     for name in names:
         if name not in of:
             raise UserError("load_pool", "characters must be the original ones", repr(name), "get the original archive")
-    return {s: torch.tensor([i for i, n in enumerate(names) if of[n] == s]) for s in ("train", "val", "test")}
+    return {
+        s: torch.tensor([i for i, n in enumerate(names) if of[n] == s], device="cpu") for s in ("train", "val", "test")
+    }
 
 
 def fetch(root: Path) -> list[Path]:

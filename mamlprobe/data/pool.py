@@ -88,7 +88,7 @@ class Pool:
         """
         images = self.images.flatten(0, 1)
         if self.device.type == "cpu" and images.is_contiguous() and kernels() is not None:
-            out = torch.empty(len(places), *self.image_shape)
+            out = torch.empty(len(places), *self.image_shape, dtype=torch.float32, device="cpu")
             channels, height, width = self.image_shape
             levels = None if self._plain else torch.cat([level.flatten() for level in self._levels])
             shape = (len(images), len(places), channels, height * width, torch.get_num_threads())

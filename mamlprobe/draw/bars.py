@@ -1,6 +1,7 @@
 """Groups: dots with whiskers side by side, and shares stacked to a whole."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.draw.sheet import fold, legend, panels
+from mamlprobe.draw.crowding import readable
+from mamlprobe.draw.sheet import broken, fold, legend, panels
 from mamlprobe.draw.style import DOTS, PALE, SIZES, WIDTHS, Look, look, looks, naming, style
 from mamlprobe.draw.style import reference as draw_reference
 from mamlprobe.draw.text import is_numeric, levels, need, pinned, present, rows_of, single
@@ -17,13 +19,15 @@ from mamlprobe.draw.text import is_numeric, levels, need, pinned, present, rows_
 Orientation = Literal["vertical", "horizontal"]
 _LABELS = 0.3
 """The share of a figure's width that the names of groups may take beside a horizontal plot."""
+_MANY = 20
+"""Groups below one another from which on these stand closer."""
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 
 
 def _group_axis(ax: Axes, groups: list[Hashable], upright: bool) -> None:
     """The axis of the groups: their names, folded to the room they have, over bands of two shades."""
     room = ax.bbox.width / len(groups) if upright else _LABELS * ax.figure.bbox.width
-    names = [fold(str(name), room / ax.figure.dpi) for name in groups]
+    names = [(fold if upright else broken)(str(name), room / ax.figure.dpi) for name in groups]
     for at in range(1, len(groups), 2):
         span = ax.axvspan if upright else ax.axhspan
         span(at - 0.5, at + 0.5, color="#F5F5F5", linewidth=0, zorder=0)
@@ -142,7 +146,8 @@ def grouped(
 ) -> Figure:
     """A figure of groups of dots with whiskers, one panel for each `panel`; a panel shows the groups it has rows for.
 
-    `label` and `limits` are those of the value axis, which the panels share or not; the rest is told at `draw_grouped`.
+    Groups whose names have no room beside one another stand below one another. `label` and `limits` are those of the
+    value axis, which the panels share or not; the rest is told at `draw_grouped`.
 
     Raises:
         UserError: as `draw_grouped`; the number of titles is not that of the panels.
@@ -151,13 +156,41 @@ def grouped(
     reference = None if reference is None or reference.empty else reference
     if reference is not None:
         need("draw.grouped reference", reference, [group, hue, panel, value])
-    upright = orientation == "vertical"
     table = pinned(table, [hue, panel, None if is_numeric(table[group]) else group])
+    words: dict[str, Any] = {"group": group, "hue": hue, "panel": panel, "value": value, "low": low, "high": high}
+    words |= {"reference": reference, "chance": chance, "label": label, "titles": titles, "limits": limits}
+    words |= {"shared": shared, "width": width}
+    ways: list[tuple[Orientation, float | None]] = [(orientation, ratio)]
+    if orientation == "vertical":
+        ways.append(("horizontal", None))
+    return readable([partial(_grouped, table, **words, orientation=way, ratio=tall) for way, tall in ways])
+
+
+def _grouped(
+    table: pd.DataFrame,
+    *,
+    group: str,
+    hue: str | None,
+    panel: str | None,
+    value: str,
+    label: str | None,
+    titles: Sequence[str] | None,
+    limits: tuple[float, float] | None,
+    orientation: Orientation,
+    shared: Literal["all", "none"],
+    width: Literal["full", "column"],
+    ratio: float | None,
+    reference: pd.DataFrame | None,
+    **words: Any,
+) -> Figure:
+    upright = orientation == "vertical"
     count = 1 if panel is None else len(levels(table[panel]))
     if ratio is None and not upright:
         lanes = 1 if hue is None else len(levels(table[hue]))
-        names = [fold(str(name), _LABELS * WIDTHS[width]) for name in levels(table[group])]
-        each = max(0.24, 0.15 * lanes, *(0.15 * (name.count("\n") + 1) for name in names))
+        names = [broken(str(name), _LABELS * WIDTHS[width]) for name in levels(table[group])]
+        each = max(
+            0.24 if len(names) <= _MANY else 0.16, 0.15 * lanes, *(0.15 * (name.count("\n") + 1) for name in names)
+        )
         ratio = (0.45 + len(names) * each) / (WIDTHS[width] / min(4, count))
     elif ratio is None and count == 1:
         ratio = {"full": 0.38, "column": 0.7}.get(width)
@@ -167,8 +200,7 @@ def grouped(
     for k, (key, ax) in enumerate(cells):
         known = None if reference is None else rows_of(reference, panel, key)
         mine = present(rows_of(table, panel, key), group)
-        draw_grouped(ax, mine, group=group, hue=hue, value=value, low=low, high=high, reference=known, chance=chance,
-                     orientation=orientation)  # fmt: skip
+        draw_grouped(ax, mine, group=group, hue=hue, value=value, reference=known, orientation=orientation, **words)
         text = value if label is None else label
         if limits is not None:
             (ax.set_ylim if upright else ax.set_xlim)(*limits)

@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from mamlprobe.draw.sheet import legend, panels
+from mamlprobe.draw.names import fitted
+from mamlprobe.draw.sheet import RATIOS, legend, panels
 from mamlprobe.draw.style import DOTS, PALE, PUBLISHED, SIZES, Look, look, looks, naming, style
 from mamlprobe.draw.style import reference as draw_reference
 from mamlprobe.draw.text import is_numeric, levels, need, pinned, rows_of, single
@@ -169,7 +170,9 @@ def curves(
     width: Literal["full", "column"] = "full",
     ratio: float | None = None,
 ) -> Figure:
-    """A figure of curves: one panel for each `panel`, four in a row, all with the same y axis.
+    """A figure of curves: one panel for each `panel`, at most four in a row, all with the same y axis.
+
+    Words on the x axis that have no room are turned, or numbered with a key; the panels then stand fewer in a row.
 
     `titles` are those of the panels in their order; `names` stand in a legend above or at the ends of the lines; the
     rest is told at `draw_curves`.
@@ -183,21 +186,27 @@ def curves(
         need("draw.curves reference", reference, [x, hue, panel, value])
     words = None if is_numeric(table[x]) else x
     table = pinned(table, [words, hue, panel])
-    figure, cells = panels("draw.curves", table, panel, titles=titles, width=width, ratio=ratio)
-    for key, ax in cells:
-        known = None if reference is None else rows_of(reference, panel, key)
-        mine = rows_of(table, panel, key)
-        draw_curves(ax, mine, x=x, hue=hue, value=value, low=low, high=high, reference=known, floor=floor,
-                    chance=chance, logy=logy)  # fmt: skip
-        if ylim is not None:
-            ax.set_ylim(*ylim)
-    axes = [ax for _, ax in cells]
-    across = x.replace("_", " ") if xlabel is None else xlabel
-    for k, ax in enumerate(axes):
-        ax.set_xlabel(across)
-        if k % 4 == 0:
-            ax.set_ylabel(value if ylabel is None else ylabel)
-        if names == "ends":
-            name_ends(ax)
-    legend(figure, axes)
-    return figure
+    usual = min(4, 1 if panel is None else len(levels(table[panel])))
+
+    def build(cols: int) -> Figure:
+        own = ratio if cols == usual else (ratio or RATIOS[width][usual - 1]) * cols / usual  # of the same height
+        figure, cells = panels("draw.curves", table, panel, titles=titles, width=width, ratio=own, most=cols)
+        for key, ax in cells:
+            known = None if reference is None else rows_of(reference, panel, key)
+            mine = rows_of(table, panel, key)
+            draw_curves(ax, mine, x=x, hue=hue, value=value, low=low, high=high, reference=known, floor=floor,
+                        chance=chance, logy=logy)  # fmt: skip
+            if ylim is not None:
+                ax.set_ylim(*ylim)
+        axes = [ax for _, ax in cells]
+        across = x.replace("_", " ") if xlabel is None else xlabel
+        for k, ax in enumerate(axes):
+            ax.set_xlabel(across)
+            if k % cols == 0:
+                ax.set_ylabel(value if ylabel is None else ylabel)
+            if names == "ends":
+                name_ends(ax)
+        legend(figure, axes)
+        return figure
+
+    return fitted(build, list(range(usual, 0, -1)) if usual < 3 else [usual, 2])

@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.draw.crowding import crowded
+from mamlprobe.draw.names import hopeless
+from mamlprobe.draw.plans import Plan, plans
 from mamlprobe.draw.style import RC, WIDTHS, canvas, naming, style
 from mamlprobe.draw.style import label as spelt
 from mamlprobe.draw.text import levels, need, pinned, rows_of, single
@@ -124,7 +127,9 @@ def grid(
 ) -> Figure:
     """A figure of heat maps, `row` by `col`, all over one scale of colours shown in a bar below, which `label` names.
 
-    `titles` stand over the columns; the rest is told at `draw_map`. Without limits the scale spans the table.
+    `titles` stand over the columns; the rest is told at `draw_map`. Without limits the scale spans the table. Maps of
+    many or long names, without `row` and `split`, are laid out such that these can be read: names are turned, the maps
+    stand below one another, or names are numbered with a key; numbers stand in cells that have room for them.
 
     Raises:
         UserError: as `draw_map`; the number of titles is not that of the columns.
@@ -141,30 +146,49 @@ def grid(
     low = float(table[value].min()) if vmin is None else vmin
     high = float(table[value].max()) if vmax is None else vmax
     tall, wide = len(levels(table[i])), len(_columns(table, j, split, gap_after))
-    each = WIDTHS[width] / len(acrosses)
-    ratio = (0.85 * tall / wide * each + 0.16 + (0.55 if split else 0.4) / len(downs)) / each
-    figure, axes = canvas(len(downs), len(acrosses), width=width, ratio=ratio)
     keys = [key for key in (i, j, split) if key is not None]
     every = table[keys].drop_duplicates()  # a map that lacks some cells has the shape of the others
-    for (r, c), ax in np.ndenumerate(axes):
-        mine = rows_of(rows_of(table, row, downs[r]), col, acrosses[c])
-        with style():
-            if r == 0:
-                ax.set_title(shown[c])
-            if c == 0:
-                _name_row(ax, naming(row, downs[r]) if row else "", ilabel)
-        if mine.empty:
-            ax.set(xticks=[], yticks=[], frame_on=False)
-            continue
-        mine = every.merge(mine, how="left", on=keys)
-        image = draw_map(ax, mine, i=i, j=j, value=value, vmin=low, vmax=high, split=split, gap_after=gap_after,
-                         cmap=cmap, digits=digits)  # fmt: skip
-        with style():
-            ax.tick_params(labelleft=c == 0, labelbottom=r == len(downs) - 1)
-            for block in [text for text in ax.texts if text.get_gid() == "block"]:
-                block.set_visible(r == len(downs) - 1)
-    colour_bar(image, list(axes.flat), label=label or value)
-    return figure
+    words: dict[str, Any] = {"i": i, "j": j, "value": value, "vmin": low, "vmax": high, "cmap": cmap}
+    words |= {"split": split, "gap_after": gap_after}
+
+    def build(plan: Plan | None) -> Figure:
+        cols = plan.cols if plan else len(acrosses)
+        places = [(r // cols, r % cols) for r in range(len(acrosses))] if plan else list(np.ndindex(len(downs), cols))
+        lowest = {c: r for r, c in places}
+        each = WIDTHS[width] / cols
+        ratio = plan.height / (lowest[0] + 1) if plan else (
+            0.85 * tall / wide * each + 0.16 + (0.55 if split else 0.4) / len(downs)
+        )  # fmt: skip
+        figure, axes = canvas(lowest[0] + 1, cols, width=width, ratio=ratio / each)
+        for k, (r, c) in enumerate(places):
+            down, across = (0, k) if plan else (r, c)
+            ax, mine = axes[r, c], rows_of(rows_of(table, row, downs[down]), col, acrosses[across])
+            with style():
+                if down == 0:
+                    ax.set_title(shown[across])
+                if c == 0:
+                    _name_row(ax, naming(row, downs[down]) if row else "", ilabel)
+            if mine.empty:
+                ax.set(xticks=[], yticks=[], frame_on=False)
+                continue
+            mine = every.merge(mine, how="left", on=keys)
+            own: dict[str, Any] = {"digits": plan.digits, "aspect": "auto"} if plan else {"digits": digits}
+            image = draw_map(ax, mine, **own, **words)
+            with style():
+                ax.tick_params(labelleft=c == 0, labelbottom=r == lowest[c])
+                for block in [text for text in ax.texts if text.get_gid() == "block"]:
+                    block.set_visible(r == lowest[c])
+        for spare in axes.flat[len(places) :]:
+            spare.remove()
+        colour_bar(image, [ax for ax in axes.flat if ax.figure is not None], label=label or value)
+        return plan.finish(figure) if plan else figure
+
+    names = [spelt(name) for name in levels(table[i])], [spelt(name) for name in levels(table[j])]
+    never = hopeless(names[1], WIDTHS[width] / len(acrosses))
+    if row is not None or split is not None or not (never or crowded(build(None))):
+        return build(None)
+    found = list(plans(*names, maps=len(acrosses), inches=WIDTHS[width], values=table[value], digits=digits))
+    return build(next((plan for plan in found if not crowded(build(plan))), found[-1]))
 
 
 def colour_bar(image: AxesImage, axes: Axes | Sequence[Axes], *, label: str) -> None:

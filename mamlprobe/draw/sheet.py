@@ -1,6 +1,7 @@
 """What is laid out on a sheet beside the data: panels, legends, captions, pictures of a data set."""
 
 import math
+import re
 import textwrap
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from copy import copy
@@ -19,7 +20,8 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.draw.style import GREY, PUBLISHED, RC, WIDTHS, canvas, naming, style
 from mamlprobe.draw.text import levels
 
-_RATIOS = {"full": (0.5, 0.75, 0.95, 1.1), "column": (0.72, 1.1, 1.5, 1.8)}
+RATIOS = {"full": (0.5, 0.75, 0.95, 1.1), "column": (0.72, 1.1, 1.5, 1.8)}
+"""Height over width of a panel, by the number of panels in a row."""
 
 
 def panels(
@@ -32,8 +34,9 @@ def panels(
     ratio: float | None = None,
     sharex: Literal["none", "all"] = "none",
     sharey: Literal["none", "all"] = "all",
+    most: int = 4,
 ) -> tuple[Figure, list[tuple[Hashable, Axes]]]:
-    """A figure with a titled axes for each value of `panel`, four in a row, and those values with their axes.
+    """A figure with a titled axes for each value of `panel`, `most` in a row, and those values with their axes.
 
     Raises:
         UserError: the number of titles is not that of the panels.
@@ -42,11 +45,9 @@ def panels(
     shown = titles if titles is not None else [""] if panel is None else [naming(panel, key) for key in keys]
     if len(shown) != len(keys):
         raise UserError(where, f"there must be a title for each of the {len(keys)} panels", len(shown), "give as many")
-    cols = min(4, len(keys))
+    cols = min(most, len(keys))
     rows = math.ceil(len(keys) / cols)
-    figure, axes = canvas(
-        rows, cols, width=width, ratio=ratio or _RATIOS[width][cols - 1], sharex=sharex, sharey=sharey
-    )
+    figure, axes = canvas(rows, cols, width=width, ratio=ratio or RATIOS[width][cols - 1], sharex=sharex, sharey=sharey)
     for spare in axes.flat[len(keys) :]:
         spare.remove()
     cells = list(zip(keys, axes.flat[: len(keys)], strict=True))
@@ -61,13 +62,29 @@ def fold(text: str, inches: float, *, size: float = 7) -> str:
     return textwrap.fill(text, max(1, int(inches * 72 / (0.62 * size))), break_long_words=False)
 
 
-def _inches(text: str, size: float) -> float:
+def broken(text: str, inches: float, *, size: float = 7) -> str:
+    """The text as `fold` breaks it, words wider than half as much again at their signs too, or anywhere."""
+    lines: list[str] = []
+    for line in fold(text, inches, size=size).split("\n"):
+        if width_of(line, size) <= 1.5 * inches:
+            lines.append(line)
+            continue
+        lines.append("")
+        for part in re.findall(r".{1,24}?[._/,:-]|.{1,24}", line):
+            if lines[-1] and width_of(lines[-1] + part, size) > 1.5 * inches:
+                lines.append("")
+            lines[-1] += part
+    return "\n".join(lines)
+
+
+def width_of(text: str, size: float) -> float:
+    """How wide the text is at so many points."""
     return float(TextPath((0, 0), text or " ", size=size).get_extents().width) / 72 if text.strip() else 0.0
 
 
 def _columns(texts: Sequence[str], inches: float, *, size: float, lead: float) -> int:
     """How many legend columns fit into the width; each entry takes its text and `lead` em for its sign and the gaps."""
-    widths = [_inches(text, size) + lead * size / 72 for text in texts]
+    widths = [width_of(text, size) + lead * size / 72 for text in texts]
     count = len(texts)
     while count > 1 and sum(max(part) for part in np.array_split(widths, count)) > inches:
         count -= 1
@@ -115,6 +132,17 @@ def legend_over(axes: Sequence[Axes], *, inches: float, size: float = 6.5) -> No
                           bbox_transform=raised, fontsize=size, **spacing)  # fmt: skip
 
 
+def resize(figure: Figure, height: float, *, below: float = 0.0) -> None:
+    """Makes the figure that high; below what is laid out so many inches more stay free than there are now."""
+    old = figure.get_size_inches()[1]
+    figure.set_size_inches(figure.get_size_inches()[0], height)
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        left, low, wide, _ = engine.get()["rect"]
+        share = (low * old + below) / height
+        engine.set(rect=(left, share, wide, 1 - share))
+
+
 def caption(figure: Figure, text: str) -> None:
     """Writes one line of small grey text under the figure, which grows by that line.
 
@@ -123,14 +151,12 @@ def caption(figure: Figure, text: str) -> None:
     """
     width, height = figure.get_size_inches()
     with style():
-        if (needed := _inches(text, 7)) > width - 0.1:
+        if (needed := width_of(text, 7)) > width - 0.1:
             must = f"a caption must be at most {width - 0.1:.1f} inches wide"
             raise UserError("draw.caption", must, f"{needed:.1f}", "shorten it")
-        figure.set_size_inches(width, height + 0.16)
-        share = 0.16 / (height + 0.16)
-        engine = figure.get_layout_engine()
-        if isinstance(engine, ConstrainedLayoutEngine):
-            engine.set(rect=(0, share, 1, 1 - share))
+        resize(figure, height + 0.16, below=0.16)
+        for key in (each for each in figure.texts if each.get_gid() == "key"):
+            key.set_y(key.get_position()[1] + 0.16)  # in inches
         figure.text(0.05 / width, 0.05 / (height + 0.16), text, fontsize=7, color=GREY, ha="left", va="bottom")
 
 
@@ -193,7 +219,7 @@ def contact_sheet(
             mosaic[y : y + high, x : x + wide] = images[r, c] / top
     inches = WIDTHS[width]
     with style():
-        room = 0.0 if row_labels is None else 0.13 + max(_inches(text, 7) for text in row_labels)
+        room = 0.0 if row_labels is None else 0.13 + max(width_of(text, 7) for text in row_labels)
     tall = (inches - room) * mosaic.shape[0] / mosaic.shape[1]
     figure, axes = canvas(1, 1, width=width, ratio=tall / inches)
     with style():

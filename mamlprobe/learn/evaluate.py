@@ -48,11 +48,7 @@ def chunks(episodes: Episodes, size: int) -> list[Episodes]:
     """The same tasks in batches of at most `size`."""
     if size < 1:
         raise UserError("evaluate", "chunk must be at least 1 task", size, "leave it out")
-    parts = {name: value for name, value in vars(episodes).items() if isinstance(value, torch.Tensor)}
-    return [
-        Episodes(**{name: value[at : at + size] for name, value in parts.items()})
-        for at in range(0, episodes.tasks, size)
-    ]
+    return [episodes.part(at, at + size) for at in range(0, episodes.tasks, size)]
 
 
 def in_chunks(work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None, *, net: Net) -> Iterator[Found]:

@@ -74,4 +74,5 @@ def of_run(name: str, gradient: Tensor, run: int, method: Method) -> Tensor:
 def side_by_side(episodes: Sequence[Episodes]) -> Episodes:
     """All tasks as one batch, one run's after another's."""
     columns = {each.name: [getattr(batch, each.name) for batch in episodes] for each in fields(Episodes)}
-    return Episodes(**{name: torch.cat(parts) for name, parts in columns.items() if parts[0] is not None})
+    parts = {name: torch.cat(each) for name, each in columns.items() if each[0] is not None}
+    return min(episodes, key=lambda batch: batch.even).like(parts)

@@ -28,13 +28,33 @@ def _in_range(logits: Tensor, labels: Tensor) -> Iterator[None]:
         raise UserError("loss", must, f"{low}..{high}", advice) from error
 
 
+def classes(name: str, labels: Tensor) -> None:
+    """Holds labels to be class numbers, by their type and shape alone.
+
+    Raises:
+        UserError: floats, which are real targets.
+    """
+    if labels.is_floating_point():
+        advice = "of one-hot rows give the argmax(-1)" if labels.ndim > 2 else "give .long() of class numbers"
+        must = f"{name} must be class numbers [B, R] int64 under cross_entropy and readouts without a head"
+        raise UserError(
+            "loss", must, f"{list(labels.shape)} {labels.dtype}", f"{advice}, or set loss to mse for targets"
+        )
+
+
 def targets(logits: Tensor, labels: Tensor) -> Tensor:
     """Real targets as they are; class labels [B, R] as one-hot rows [B, R, N] in the logits' precision.
 
     Raises:
-        UserError: a label without a logit.
+        UserError: a label without a logit; targets of another width.
     """
     if labels.is_floating_point():
+        if labels.numel() != logits.numel():
+            must, advice = (
+                f"real targets must be {list(logits.shape)}, a number for each output",
+                "change way or targets",
+            )
+            raise UserError("loss", must, list(labels.shape), advice)
         return labels.reshape(logits.shape)
     with _in_range(logits, labels):
         return F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
@@ -46,10 +66,11 @@ def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
     ``cross_entropy``; ``mse`` is half the squared distance to the target.
 
     Raises:
-        UserError: a label without a logit.
+        UserError: a label without a logit; real targets of another width, or under cross_entropy.
     """
     if loss == "mse":
         return 0.5 * (logits - targets(logits, labels)).square().sum(-1).mean(-1)
+    classes("labels", labels)
     with _in_range(logits, labels):
         rows = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=NONE_LEFT_OUT)
     return rows.reshape(labels.shape).mean(-1)
@@ -73,7 +94,10 @@ def proximal(params: Params, anchor: Params, weight: float) -> Tensor:
     return (
         0.5
         * weight
-        * sum(((params[name] - value).square().flatten(1).sum(1) for name, value in anchor.items()), torch.zeros(()))
+        * sum(
+            ((params[name] - value).square().flatten(1).sum(1) for name, value in anchor.items()),
+            torch.zeros((), dtype=torch.float32, device="cpu"),
+        )
     )
 
 

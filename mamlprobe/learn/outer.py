@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
@@ -25,6 +26,8 @@ from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names
 @dataclass(frozen=True, kw_only=True)
 class Readings:
     """What an outer gradient saw on its way; tensors without graph, read when needed."""
+
+    __repr__ = described
 
     losses: Tensor
     """Query loss of each task after adaptation [B]."""

@@ -47,7 +47,7 @@ def initial_rates(net: Net, params: Params, inner: Inner) -> Params:
         return {}
     names = adapting(net, inner.adapts)
     if inner.rates == "layer_step":
-        return {name: torch.full((inner.steps,), inner.lr, dtype=params[name].dtype) for name in names}
+        return {name: params[name].new_full((inner.steps,), inner.lr) for name in names}
     return {name: torch.full_like(params[name], inner.lr) for name in names}
 
 

@@ -15,6 +15,7 @@ from mamlprobe.learn.losses import proximal, task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.rates import Rates, Rule, adam, rate_of, sgd
 from mamlprobe.learn.readout import READOUTS, prototype_head
+from mamlprobe.learn.suited import suited
 from mamlprobe.learn.theta import Theta, start
 from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread, still_entries
 
@@ -114,13 +115,10 @@ class Tasks:
         """The tasks with the support rows of this step alone: one of each class after the other, in turn."""
         here, rows = self.episodes, self.episodes.support_x.shape[1]
         size = min(self.method.inner.batch or rows, rows)
-        places = torch.arange(rows, device=here.support_x.device)
-        if not here.support_y.is_floating_point():
-            places = places.reshape(here.way, -1).mT.flatten()
-        chosen = places[torch.arange(step * size, (step + 1) * size, device=places.device) % rows]
-        return replace(
-            here, support_x=here.support_x[:, chosen], support_y=here.support_y[:, chosen], support_items=None
-        )
+        turns = here.turns
+        chosen = turns[:, torch.arange(step * size, (step + 1) * size, device=turns.device) % rows]
+        of = (slice(None), chosen[0]) if len(chosen) == 1 else (torch.arange(len(chosen)).to(chosen)[:, None], chosen)
+        return replace(here, support_x=here.support_x[of], support_y=here.support_y[of], support_items=None)
 
 
 Found = tuple[Tasks, list[Params], Tensor, Params]
@@ -148,6 +146,7 @@ def tasks_at(
     those of its own run.
     """
     names = adapting(net, method.inner.adapts)
+    episodes = suited(episodes, theta, method)
     params = spread(_seated(start(net, theta.net, method, stage=stage), owner), episodes.tasks, names)
     extra, running = theta.extra, _seated(theta.moments, owner)
     tasks = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=running, extra=extra, owner=owner)
@@ -190,7 +189,7 @@ def rates_at(theta: Theta, method: Method, *, owner: Tensor | None = None) -> Ra
     rate = rate_of(method.inner, theta.rates)
     if owner is None or method.inner.rates == "fixed":
         return rate
-    return lambda name, step: torch.as_tensor(rate(name, step))[owner]
+    return lambda name, step: torch.as_tensor(rate(name, step), device=owner.device)[owner]
 
 
 def paths(

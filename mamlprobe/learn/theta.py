@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
 from mamlprobe.learn.extra import initial_extra, initial_moments
@@ -17,6 +18,8 @@ from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names, ma
 @dataclass(frozen=True, kw_only=True)
 class Theta:
     """Meta-learned tensors by name, without task axis; never written to."""
+
+    __repr__ = described
 
     net: Params
     rates: Params = field(default_factory=dict)
@@ -45,6 +48,7 @@ class Theta:
         return {**self.net, **{f"{part}.{n}": v for part, values in beside.items() for n, v in values.items()}}
 
 
+@torch.inference_mode(False)
 def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
     """A fresh start: the net's initial parameters, the head scaled or zeroed as the method says, initial rates.
 

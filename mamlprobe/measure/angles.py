@@ -13,12 +13,15 @@ def subspace_distance(x: Rows, y: Rows) -> float:
     (Collins et al. 2022, definition 1).
 
     Raises:
-        UserError: unlike numbers of rows, or more columns than rows.
+        UserError: unlike numbers of rows, more columns than rows, or values that are not finite.
     """
     a, b = own("subspace_distance", "x", x), own("subspace_distance", "y", y)
     if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[0] or max(a.shape[1], b.shape[1]) > a.shape[0]:
         got = f"{list(a.shape)} and {list(b.shape)}"
         raise UserError("subspace_distance", "x and y must be [F, k] with k <= F", got, "give columns that span")
+    for name, side in (("x", a), ("y", b)):
+        if not bool(side.isfinite().all()):
+            raise UserError("subspace_distance", f"{name} must be finite", "NaN or infinity", "leave such columns out")
     basis, span = torch.linalg.qr(a)[0], torch.linalg.qr(b)[0]
     rest = basis - span @ (span.mT @ basis)
     return float(torch.linalg.matrix_norm(rest, ord=2))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.measure.spectrum import Rows, Spectrum, inner, same_rows, spectrum_of
+from mamlprobe.measure.given import given
+from mamlprobe.measure.spectrum import Rows, Spectrum, inner, same_rows, sides, spectrum_of
 
 ENOUGH_ROWS = 10.0
 """Below this `row_ratio` the shape alone inflates the correlations: flag the value, show the null floor beside it."""
@@ -43,6 +44,7 @@ def cca(x: Rows | Spectrum, y: Rows | Spectrum, *, summary: str = "mean") -> flo
         UserError: R - 1 <= max(F, G), where every correlation is 1 whatever the data; unequal or non-finite rows.
     """
     _known(summary)
+    x, y = sides("cca", x, y)
     _refuse_wide("cca", x, y)
     return summarise(coefficients(*_pair("cca", x, y)), summary)
 
@@ -58,6 +60,7 @@ def svcca(x: Rows | Spectrum, y: Rows | Spectrum, *, variance: float = 0.99, sum
             are 1 by counting alone; `variance` not in (0, 1]; unequal or non-finite rows.
     """
     _known(summary)
+    x, y = sides("svcca", x, y)
     rows, f, g = same_rows("svcca", x, y)
     sx, sy = (truncate(side, variance) for side in _pair("svcca", x, y))
     if rows - 1 <= max(f, g) and sx.rank + sy.rank > rows - 1:
@@ -80,6 +83,7 @@ def pwcca(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     Raises:
         UserError: as `cca`.
     """
+    x, y = sides("pwcca", x, y)
     _refuse_wide("pwcca", x, y)
     sx, sy = _pair("pwcca", x, y)
     left, rho, _ = torch.linalg.svd(cross(sx, sy), full_matrices=False)
@@ -91,8 +95,9 @@ def truncate(x: Spectrum, variance: float) -> Spectrum:
     """The fewest leading directions that hold at least `variance` of the sum of squares.
 
     Raises:
-        UserError: `variance` not in (0, 1].
+        UserError: no spectrum; `variance` not in (0, 1].
     """
+    _decomposed("truncate", "x", x)
     if not 0 < variance <= 1:
         raise UserError("svcca", "variance must be in (0, 1]", variance, "0.99 is the paper's")
     reached = x.s.square().cumsum(0) >= variance * x.energy * (1 - 1e-12)
@@ -101,12 +106,14 @@ def truncate(x: Spectrum, variance: float) -> Spectrum:
 
 
 def coefficients(x: Spectrum, y: Spectrum) -> Tensor:
-    """Canonical correlations [min(rank x, rank y)], falling, in [0, 1].
+    """Canonical correlations [min(rank x, rank y)] of two spectra, falling, in [0, 1].
 
     Raises:
-        UserError: unequal rows.
+        UserError: no spectra, unequal rows.
         ArithmeticError: a correlation above 1 + 1e-6, so that one spectrum is not orthonormal.
     """
+    for name, side in (("x", x), ("y", y)):
+        _decomposed("coefficients", name, side)
     same_rows("coefficients", x, y)
     return _clipped(torch.linalg.svdvals(cross(x, y)))
 
@@ -114,6 +121,7 @@ def coefficients(x: Spectrum, y: Spectrum) -> Tensor:
 def summarise(rho: Tensor, summary: str = "mean") -> float:
     """One number of the canonical correlations `rho` [r], falling; NaN when there are none."""
     _known(summary)
+    rho = given("summarise", "rho", rho)
     return float(SUMMARIES[summary](rho)) if len(rho) else math.nan
 
 
@@ -133,6 +141,11 @@ def _clipped(rho: Tensor) -> Tensor:
     if len(rho) and float(rho[0]) > 1 + 1e-6:
         raise ArithmeticError(f"canonical correlation {float(rho[0])} > 1: a spectrum is not orthonormal")
     return rho.clamp(0, 1)
+
+
+def _decomposed(where: str, name: str, x: object) -> None:
+    if not isinstance(x, Spectrum):
+        raise UserError(where, f"{name} must be a spectrum", f"a {type(x).__name__}", "give spectrum(rows), or use cca")
 
 
 def _known(summary: str) -> None:

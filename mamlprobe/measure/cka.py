@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.measure.given import given
 from mamlprobe.measure.spectrum import Rows, centred, inner, same_rows
 
 Norms = tuple[float, float, float, float, float]
@@ -60,11 +61,13 @@ def cka_batches(batches: Iterable[tuple[Rows, Rows]]) -> float:
     """
     sums = [0.0] * 5
     for x, y in batches:
+        x, y = given("cka_batches", "x", x), given("cka_batches", "y", y)
         sums = [have + len(x) * term for have, term in zip(sums, _terms("cka_batches", x, y, True), strict=True)]
     return _ratio((sums[0], sums[1], sums[2], sums[3], sums[4]))
 
 
 def _terms(where: str, x: Rows, y: Rows, debiased: bool) -> Terms:
+    x, y = given(where, "x", x), given(where, "y", y)
     rows, f, g = same_rows(where, x, y)
     _enough(where, rows, debiased)
     if max(f, g) < rows:
@@ -136,6 +139,7 @@ def gram(where: str, name: str, x: Rows) -> Tensor:
     Raises:
         UserError: as `centred`.
     """
+    x = given(where, name, x)
     parts = (centred(where, name, x[:, i : i + _COLUMNS]) for i in range(0, x.shape[1], _COLUMNS))
     first = next(parts)
     found = first @ first.T

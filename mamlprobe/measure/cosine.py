@@ -1,9 +1,11 @@
 """Cosine similarity between and within the classes of support and query (Kao et al. 2022, figure 2)."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.measure.given import given
 from mamlprobe.measure.spectrum import Rows, own
 
 PAIRS = ("all", "distinct")
@@ -22,7 +24,7 @@ def cosine_map(support: Rows, query: Rows, *, way: int, pairs: str = "all") -> T
     sides = [_units("cosine_map", name, x, way) for name, x in (("support", support), ("query", query))]
     first, second = (side.shape for side in sides)
     if first[:-3] != second[:-3] or first[-1] != second[-1]:
-        got = f"{list(support.shape)} and {list(query.shape)}"
+        got = f"{list(np.shape(support))} and {list(np.shape(query))}"
         raise UserError(
             "cosine_map", "support and query must agree in tasks and features", got, "record both on one net"
         )
@@ -49,6 +51,7 @@ def class_similarity(cosines: Tensor, way: int) -> dict[str, Tensor]:
     Raises:
         UserError: the map is not 2N x 2N.
     """
+    cosines = given("class_similarity", "cosines", cosines)
     if tuple(cosines.shape[-2:]) != (2 * way, 2 * way):
         raise UserError(
             "class_similarity", f"the map must be [..., {2 * way}, {2 * way}]", list(cosines.shape), "check the way"

@@ -8,16 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import stats
+from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.resampling import CHUNK, mean_interval
 from mamlprobe.base.streams import key
-from mamlprobe.measure.spectrum import Rows, Spectrum, own, same_rows
+from mamlprobe.measure.given import given
+from mamlprobe.measure.spectrum import Rows, Spectrum, own, same_rows, sides
 
 Values = Rows | Sequence[float]
 Measure = Callable[[Any, Any], float]
 Floats = npt.NDArray[np.float64]
 
-_CHUNK = 4_000_000
+_CHUNK = CHUNK
 
 
 def bootstrap(
@@ -45,12 +48,7 @@ def bootstrap(
         raise UserError("bootstrap", "clusters must name one cluster a value", got, "give both the same length")
     check_level("bootstrap", level)
     _check_draws("bootstrap", draws)
-    known = ~np.isnan(flat)
-    means = _resampled_means(flat[known], labels[known], draws, _rng(seed, "bootstrap"))
-    if means is None:
-        return math.nan, math.nan
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return mean_interval(flat, labels, level=level, draws=draws, seed=seed, chunk=_CHUNK)
 
 
 def paired_interval(
@@ -109,6 +107,12 @@ def null_floor(
     Raises:
         UserError: R not a multiple of `groups`, or fewer than two images; `level` not in (0, 1); `draws` < 1.
     """
+    sides("null_floor", x, y)
+    arrays = np.ndarray | Spectrum | Tensor  # which a measure of the user's may know what to do with
+    x, y = (
+        side if isinstance(side, arrays) and not getattr(side, "is_sparse", False) else given("null_floor", "x", side)
+        for side in (x, y)
+    )
     rows, _, _ = same_rows("null_floor", x, y)
     if groups < 1 or rows % groups or rows == groups:
         got = f"R = {rows}, groups = {groups}"
@@ -158,29 +162,10 @@ def verdict(low: float, high: float, *, bound: float, side: str) -> str:
     return "holds" if holds else "fails" if fails else "undecided"
 
 
-def _resampled_means(values: Floats, labels: npt.NDArray[Any], draws: int, rng: np.random.Generator) -> Floats | None:
-    """Means [draws] of values drawn by cluster, then within; None where fewer than two clusters are left."""
-    sizes = np.unique(labels, return_counts=True)[1]
-    if len(sizes) < 2:
-        return None
-    values = values[np.argsort(labels, kind="stable")]
-    starts, longest = np.cumsum(sizes) - sizes, int(sizes.max())
-    means = np.empty(draws)
-    step = max(1, _CHUNK // (len(sizes) * longest))
-    for at in range(0, draws, step):
-        drawn = rng.integers(len(sizes), size=(min(step, draws - at), len(sizes)))
-        count = sizes[drawn][..., None]
-        item = rng.integers(count, size=(*drawn.shape, longest))
-        used = np.arange(longest) < count
-        picked = np.where(used, values[starts[drawn][..., None] + item], 0.0)
-        means[at : at + step] = picked.sum((1, 2)) / count.sum((1, 2))
-    return means
-
-
 def _take(y: Rows | Spectrum, index: npt.NDArray[np.intp]) -> Rows | Spectrum:
     if isinstance(y, Spectrum):
         return y.take(torch.from_numpy(index).to(y.base.device))
-    return y[torch.from_numpy(index).to(y.device)] if isinstance(y, torch.Tensor) else y[index]
+    return y[torch.from_numpy(index).to(y.device)] if isinstance(y, Tensor) else y[index]
 
 
 def _mean_and_high(found: list[float], level: float) -> tuple[float, float]:
@@ -188,9 +173,15 @@ def _mean_and_high(found: list[float], level: float) -> tuple[float, float]:
 
 
 def numbers_of(where: str, values: Values) -> Floats:
-    """The values [n] in float64, for a door called `where`."""
-    rows = values if isinstance(values, torch.Tensor) else np.asarray(values)
-    return own(where, "values", rows).cpu().numpy().ravel()
+    """The values [n] in float64, NaN among them, for a door called `where`.
+
+    Raises:
+        UserError: no real numbers, an infinite one.
+    """
+    found: Floats = own(where, "values", values).cpu().numpy().ravel()
+    if np.isinf(found).any():
+        raise UserError(where, "values must be finite, or NaN where there is none", "infinity", "leave it out")
+    return found
 
 
 def _rng(seed: int, purpose: str) -> np.random.Generator:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.measure.cca import cross
-from mamlprobe.measure.spectrum import Rows, Spectrum, centred, inner, same_rows
+from mamlprobe.measure.spectrum import Rows, Spectrum, centred, inner, sides
 
 
 def procrustes(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
@@ -20,7 +20,7 @@ def procrustes(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     Raises:
         UserError: unequal or non-finite rows.
     """
-    same_rows("procrustes", x, y)
+    x, y = sides("procrustes", x, y)
     if isinstance(x, Spectrum) and isinstance(y, Spectrum):
         return _ratio(x.s[:, None] * cross(x, y) * y.s.to(x.s.device), x.energy, y.energy)
     cx, cy = (_centred(name, side) for name, side in (("x", x), ("y", y)))

@@ -24,7 +24,7 @@ class Products:
         width = f + g + 3
         self.f, self.g, self.kind, self.filled = f, g, kind, 0
         self.x, self.y, self.sides = slice(0, f), slice(f, f + g), slice(0, f + g)
-        self.shift = torch.zeros(0)
+        self.shift = torch.zeros(0, dtype=kind, device=device)
         self.waiting = [torch.empty(PIECES * PIECE, each, dtype=kind, device=device) for each in (f, g)]
         self.squares = torch.zeros(f + g, dtype=torch.float64, device=device)
         self.total = torch.zeros(width, width, dtype=torch.float64, device=device)
@@ -68,7 +68,7 @@ class Products:
         about = self.total.tril() + self.total.tril(-1).T
         about.diagonal()[self.sides] = self.squares
         d = about[-1, self.sides] / about[-1, -1]
-        move = torch.eye(len(about)).to(about)
+        move = torch.eye(len(about), dtype=about.dtype, device=about.device)
         move[-1, self.sides] = -d
         for k, columns in ((-3, self.x), (-2, self.y)):
             move[columns, k], move[-1, k] = -2 * d[columns], d[columns].square().sum()

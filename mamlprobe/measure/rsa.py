@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.spatial.distance import pdist
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.measure.given import given
 from mamlprobe.measure.null import Floats
 from mamlprobe.measure.spectrum import Rows, own, same_rows
 
@@ -32,6 +33,7 @@ def rsa(x: Rows, y: Rows, *, metric: str = "correlation", correlation: str = "sp
     Raises:
         UserError: unequal or non-finite rows, fewer than 3; unknown `metric` or `correlation`.
     """
+    x, y = given("rsa", "x", x), given("rsa", "y", y)
     rows, _, _ = same_rows("rsa", x, y)
     if metric not in METRICS:
         raise unknown("rsa", "metric", metric, METRICS)

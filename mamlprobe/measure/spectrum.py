@@ -8,9 +8,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
+from mamlprobe.measure.given import given
 
 Rows = Tensor | npt.NDArray[Any]
+"""A matrix of rows; tables of numbers and nested lists are taken for the arrays that they are."""
 
 TOLERANCE = 1e-6
 """Singular values below this part of the largest are rounding of a float32 net (exactly dependent or dead channels)."""
@@ -31,6 +34,8 @@ class Spectrum:
     V       [F, r]  orthonormal directions in feature space
     energy          sum of all squared singular values, the sum of squares of the centred x
     """
+
+    __repr__ = described
 
     base: Tensor
     mix: Tensor
@@ -125,6 +130,7 @@ def centred(where: str, name: str, x: Rows) -> Tensor:
 
     The first row is taken off before the mean: a constant column becomes exactly zero, and large means cost no digits.
     """
+    x = given(where, name, x)
     rows_and_width(where, name, x)
     rows = own(where, name, x)
     rows -= rows[0].clone()
@@ -139,7 +145,7 @@ def centred(where: str, name: str, x: Rows) -> Tensor:
 
 def rows_and_width(where: str, name: str, x: Rows | Spectrum) -> tuple[int, int]:
     """(R, F) of an input that must be a matrix with at least one row and one feature."""
-    shape = tuple(np.shape(x) if not isinstance(x, Tensor | Spectrum) else x.shape)
+    shape = tuple(x.shape if isinstance(x, Tensor | Spectrum | np.ndarray) else given(where, name, x).shape)
     if len(shape) != 2 or 0 in shape:
         raise UserError(
             where,
@@ -148,6 +154,17 @@ def rows_and_width(where: str, name: str, x: Rows | Spectrum) -> tuple[int, int]
             "choose how maps become rows: positions as rows, pooled, or flattened",
         )
     return shape[0], shape[1]
+
+
+def sides(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> tuple[Tensor | Spectrum, Tensor | Spectrum]:
+    """Both inputs of a door as it takes them, of the same samples: a spectrum as it is, all else as a tensor.
+
+    Raises:
+        UserError: as `given` and `same_rows`.
+    """
+    found = [side if isinstance(side, Spectrum) else given(where, name, side) for name, side in (("x", x), ("y", y))]
+    same_rows(where, *found)
+    return found[0], found[1]
 
 
 def same_rows(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> tuple[int, int, int]:
@@ -160,16 +177,8 @@ def same_rows(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> tuple[int, 
     return rows, f, g
 
 
-def own(where: str, name: str, x: Rows) -> Tensor:
+def own(where: str, name: str, x: Any) -> Tensor:
     """A float64 copy that the caller may write to; on the device of `x` where that knows float64."""
-    if isinstance(x, Tensor):
-        real = not x.is_complex()
-        device = torch.device("cpu") if x.device.type == "mps" else x.device
-    else:
-        x = np.asarray(x)
-        real = x.dtype.kind in "fiub"
-    if not real:
-        raise UserError(where, f"{name} must hold real numbers", x.dtype, "convert it")
-    if isinstance(x, Tensor):
-        return x.detach().to(device, torch.float64, copy=True, memory_format=torch.contiguous_format)
-    return torch.from_numpy(np.array(x, dtype=np.float64, order="C"))
+    rows = given(where, name, x)
+    device = torch.device("cpu") if rows.device.type == "mps" else rows.device
+    return rows.detach().to(device, torch.float64, copy=True, memory_format=torch.contiguous_format)

@@ -13,15 +13,16 @@ theirs, others by |v|_1 / r. Where the sum passes `_ERROR`, the products are tak
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.cca import cca, pwcca, svcca
 from mamlprobe.measure.cka import Norms, alignment
+from mamlprobe.measure.given import given
 from mamlprobe.measure.products import PIECE, PIECES, Products
 from mamlprobe.measure.spectrum import TOLERANCE, Rows, Spectrum, eigen, own, same_rows, spectrum_of
 
@@ -45,6 +46,8 @@ class Covariances:
     spectra          directions of x and of y, for the CCA family of these two; None where covariances do not tell them
     """
 
+    __repr__ = described
+
     rows: int
     mean_x: Tensor
     mean_y: Tensor
@@ -53,7 +56,7 @@ class Covariances:
     yy: Tensor
     norms: Norms
     products: torch.dtype
-    spectra: tuple[Spectrum, Spectrum] | None
+    spectra: tuple[Spectrum, Spectrum] | None = field(repr=False)
 
     def cca(self, *, summary: str = "mean") -> float:
         """`mamlprobe.measure.cca` of the rows."""
@@ -118,8 +121,8 @@ def _one_pass(batches: Iterable[Pair], products: torch.dtype) -> Covariances | N
     """The covariances by products of this type; None where float32 products are, or turn out to be, too coarse."""
     sums: Products | None = None
     for pair in batches:
-        _, f, g = same_rows("stream", *pair)
         x, y = _tensor("x", pair[0]), _tensor("y", pair[1])
+        _, f, g = same_rows("stream", x, y)
         if products is torch.float32 and not (_fits(x) and _fits(y)):
             return None
         sums = sums or Products(f, g, products, x.device)
@@ -134,9 +137,8 @@ def _one_pass(batches: Iterable[Pair], products: torch.dtype) -> Covariances | N
 
 def _tensor(name: str, x: Rows) -> Tensor:
     """The batch itself where it is of a floating type that its device can multiply in float64, else a float64 copy."""
-    if isinstance(x, np.ndarray) and x.dtype in (np.float16, np.float32, np.float64):
-        x = torch.from_numpy(np.require(x, requirements=["C", "W"]))
-    if isinstance(x, Tensor) and x.is_floating_point() and x.device.type != "mps":
+    x = given("stream", name, x)
+    if x.is_floating_point() and x.device.type != "mps":
         return x.detach()
     return own("stream", name, x)
 
@@ -178,7 +180,7 @@ def _covariances(sums: Products) -> Covariances | None:
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Streamed(Spectrum):
     """Directions of `rows` that are gone: `base` is anything with the inner products of theirs, here I and X^T Y.
 
@@ -196,7 +198,13 @@ class _Streamed(Spectrum):
 def _spectra(about: Tensor, centred: Tensor, rows: int, sums: Products) -> tuple[Spectrum, Spectrum] | None:
     """Directions of x and y where products about the shift and about the mean are good enough for them."""
     squares, cross = about.diagonal(), centred[sums.x, sums.y]
-    x = _streamed(centred[sums.x, sums.x], squares[sums.x], rows, torch.eye(sums.f).to(cross), sums.kind)
+    x = _streamed(
+        centred[sums.x, sums.x],
+        squares[sums.x],
+        rows,
+        torch.eye(sums.f, dtype=cross.dtype, device=cross.device),
+        sums.kind,
+    )
     y = _streamed(centred[sums.y, sums.y], squares[sums.y], rows, cross, sums.kind)
     if x is None or y is None:
         return None

@@ -12,8 +12,9 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.shapes import check
 from mamlprobe.nets.block import block, fast
 from mamlprobe.nets.cells import Kind
+from mamlprobe.nets.inputs import floats
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import Built, Moments, Params, Pass, span
+from mamlprobe.nets.params import FLOATS, Built, Moments, Params, Pass, span
 from mamlprobe.nets.window import Window
 
 ORDERS = ("conv-bn-relu", "conv-relu-bn")
@@ -111,16 +112,17 @@ class Conv4(Built):
         for number, window in enumerate(self.windows, 1):
             shape = (self.filters, channels, window.side, window.side)
             scale = math.sqrt(2 / math.prod(shape[1:]))
-            params[f"body.{number}.conv.weight"] = torch.randn(shape, generator=generator) * scale
-            params[f"body.{number}.conv.bias"] = torch.zeros(self.filters)
-            params[f"body.{number}.norm.weight"] = torch.ones(self.filters)
-            params[f"body.{number}.norm.bias"] = torch.zeros(self.filters)
-            moments[f"body.{number}.norm.mean"] = torch.zeros(self.filters)
-            moments[f"body.{number}.norm.var"] = torch.ones(self.filters)
+            params[f"body.{number}.conv.weight"] = torch.randn(shape, generator=generator, **FLOATS) * scale
+            params[f"body.{number}.conv.bias"] = torch.zeros(self.filters, **FLOATS)
+            params[f"body.{number}.norm.weight"] = torch.ones(self.filters, **FLOATS)
+            params[f"body.{number}.norm.bias"] = torch.zeros(self.filters, **FLOATS)
+            moments[f"body.{number}.norm.mean"] = torch.zeros(self.filters, **FLOATS)
+            moments[f"body.{number}.norm.var"] = torch.ones(self.filters, **FLOATS)
             channels = self.filters
-        params["head.weight"] = torch.randn(self.way, self.features, generator=generator) * math.sqrt(2 / self.features)
+        scale = math.sqrt(2 / self.features)
+        params["head.weight"] = torch.randn(self.way, self.features, generator=generator, **FLOATS) * scale
         if self.head_bias:
-            params["head.bias"] = torch.zeros(self.way)
+            params["head.bias"] = torch.zeros(self.way, **FLOATS)
         return params, moments
 
     def __call__(
@@ -138,6 +140,7 @@ class Conv4(Built):
         The input of ``conv2`` is the map of ``conv1``, and so on.
         """
         if begin is None:
+            floats("conv4", x)
             check("conv4", "x", x, "B R C H W", C=self.image[0], H=self.image[1], W=self.image[2])
         first, last = span(self, begin, end)
         numbers = range(first + 1, min(last, self.blocks) + 1)

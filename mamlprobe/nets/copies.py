@@ -1,6 +1,6 @@
 """Copies of a user's module: one of our own, whatever it keeps, and as many of that as work at the same time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
@@ -112,6 +112,20 @@ def twin(module: nn.Module) -> nn.Module:
         return deepcopy(module, dict[int, Any](shared))
     except Exception:
         return deepcopy(module, _uncopyable(module) | shared)
+
+
+def buffers_as(module: nn.Module, params: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Copies of the buffers, so that none is written into; real ones in the precision of the parameters.
+
+    Where the module keeps more than one precision, buffers keep theirs, as they do where it has that of `params`.
+    """
+    own = {value.dtype for value in module.parameters() if value.is_floating_point()}
+    now = {value.dtype for value in params.values() if value.is_floating_point()}
+    kind = next(iter(now)) if len(now) == 1 and now != own and len(own) == 1 else None
+    return {
+        name: value.to(device, kind if value.is_floating_point() else None, copy=True)
+        for name, value in module.named_buffers()
+    }
 
 
 def lazy_parameters(module: nn.Module) -> list[str]:

@@ -60,7 +60,7 @@ def _slope(part: nn.Module, params: Mapping[str, Tensor], features: Tensor) -> b
     found = _call(part, zero, features)
     if not found.isfinite().all() or not found.requires_grad:
         return False
-    weights = torch.arange(1, found.numel() + 1, dtype=found.dtype).reshape(found.shape).sin()
+    weights = torch.arange(1, found.numel() + 1, dtype=found.dtype, device=found.device).reshape(found.shape).sin()
     slopes = torch.autograd.grad((found * weights).sum(), list(zero.values()), allow_unused=True)
     there = [slope for slope in slopes if slope is not None]
     weights_move = any(bool(slope.any()) for slope, value in zip(slopes, zero.values(), strict=True)

@@ -146,9 +146,9 @@ def first_forward(
         which=torch.empty_like(p, dtype=torch.uint8),
         mean=x.new_empty(tasks, channels),
         rstd=x.new_empty(tasks, channels),
-        patch_mean=torch.empty(tasks, size, dtype=torch.float64),
+        patch_mean=x.new_empty(tasks, size, dtype=torch.float64),
     )
-    var = torch.empty(tasks, channels, dtype=torch.float64)
+    var = x.new_empty(tasks, channels, dtype=torch.float64)
     tensors = [x, taps, scale, shift, p, kept.picked, kept.which, kept.mean, kept.rstd, var, kept.patch_mean]
     call("first_forward", tensors, [ctypes.c_double(EPS), *_first_tail(x, p, taps, scale, kind, step)])
     return p, var.to(x.dtype), kept

@@ -97,7 +97,7 @@ def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None, taken
     if taken is not None and taken.axes == len(shape):
         return taken.axis % len(shape)
     got = f"an output of shape [R, {', '.join(map(str, shape[1:]))}]"
-    advice = f'say features={{"{layer}": "first"}} or "last" to wrap, or --net.features first or last'
+    advice = f'say features={{"{layer}": "first"}} or "last" to wrap, or --features at import'
     raise UserError("layers", f"it must be known which axis of layer {layer!r} is features", got, advice)
 
 

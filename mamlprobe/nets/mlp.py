@@ -12,8 +12,9 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.conv4 import linear
+from mamlprobe.nets.inputs import floats
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import Built, Moments, Params, Pass, span
+from mamlprobe.nets.params import FLOATS, Built, Moments, Params, Pass, span
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -75,15 +76,19 @@ class Mlp(Built):
         params: Params = {}
         moments: Moments = {}
         for i, (fan, width) in enumerate(pairwise(widths), start=1):
-            params[f"body.{i}.linear.weight"] = torch.randn(width, fan, generator=generator) * math.sqrt(2 / fan)
+            scale = math.sqrt(2 / fan)
+            params[f"body.{i}.linear.weight"] = torch.randn(width, fan, generator=generator, **FLOATS) * scale
             if self.bias:
-                params[f"body.{i}.linear.bias"] = torch.zeros(width)
+                params[f"body.{i}.linear.bias"] = torch.zeros(width, **FLOATS)
             if self.norm == "batch":
-                params[f"body.{i}.norm.weight"], params[f"body.{i}.norm.bias"] = torch.ones(width), torch.zeros(width)
-                moments[f"body.{i}.norm.mean"], moments[f"body.{i}.norm.var"] = torch.zeros(width), torch.ones(width)
-        params["head.weight"] = torch.randn(self.way, widths[-1], generator=generator) * math.sqrt(2 / widths[-1])
+                params[f"body.{i}.norm.weight"] = torch.ones(width, **FLOATS)
+                params[f"body.{i}.norm.bias"] = torch.zeros(width, **FLOATS)
+                moments[f"body.{i}.norm.mean"] = torch.zeros(width, **FLOATS)
+                moments[f"body.{i}.norm.var"] = torch.ones(width, **FLOATS)
+        scale = math.sqrt(2 / widths[-1])
+        params["head.weight"] = torch.randn(self.way, widths[-1], generator=generator, **FLOATS) * scale
         if self.bias:
-            params["head.bias"] = torch.zeros(self.way)
+            params["head.bias"] = torch.zeros(self.way, **FLOATS)
         return params, moments
 
     def __call__(
@@ -97,6 +102,7 @@ class Mlp(Built):
         end: str | None = None,
     ) -> Pass:
         """Named activations [B, R, width] of x [B, R, ...]."""
+        floats("mlp", x)
         z = x.flatten(2)
         if begin is None and z.shape[2] != self.inputs:
             raise UserError("mlp", f"a row must have {self.inputs} numbers", z.shape[2], "set inputs")

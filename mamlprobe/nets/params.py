@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
+
+FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+"""What the initial tensors of a net are, whatever torch's defaults."""
 
 Params = dict[str, Tensor]
 """Tensors by parameter name. Inside a net each has a leading task axis, of size B, or 1 where all tasks share it."""
@@ -20,6 +24,8 @@ Moments = dict[str, Tensor]
 @dataclass(frozen=True, kw_only=True)
 class Pass:
     """What one forward pass returns: every named layer that ran [B, R, ...] in order, the last being the logits."""
+
+    __repr__ = described
 
     layers: dict[str, Tensor]
     features: Tensor

@@ -73,6 +73,7 @@ class Runner:
         self.module, self.head, self.layers = twin(module), head, layers
         self.written = written  # layers whose output a later operation writes into, known to all runners of a net
         self.caught, self.norms, self.rows = Caught(), Norms(None, collect=False), 0
+        self._versions: dict[str, tuple[Tensor, int]] = {}
         for name, part in self.module.named_modules():
             if name in layers or name == head:
                 part.register_forward_hook(self._catch(name))
@@ -97,24 +98,31 @@ class Runner:
             with self._pass(moments, collect), told(self.module, rows):
                 self.caught.output = functional_call(self.module, dict(tensors), (rows.clone(),))
             late = {name for name, (value, version) in self._versions.items() if value._version != version}
+            found = self._let_go()
             if not late:
-                return self.caught
+                return found
             self.written |= late
 
     def run_head(
         self, tensors: Mapping[str, Tensor], features: Tensor, moments: Moments | None, *, collect: bool
-    ) -> Tensor:
-        """What the head alone makes of its input."""
+    ) -> tuple[Tensor, Moments]:
+        """What the head alone makes of its input, and the moments of the norms in it."""
         part, self.rows = self.module.get_submodule(self.head), len(features)
         with self._pass(moments, collect), told(self.module, features):
             found = functional_call(part, dict(tensors), (features.clone(),))
         assert isinstance(found, Tensor)
+        return found, self._let_go().moments
+
+    def _let_go(self) -> Caught:
+        """What the pass gave; the runner keeps nothing of it."""
+        found, self.caught, self.norms = self.caught, Caught(), Norms(None, collect=False)
+        self._versions = {}
         return found
 
     @contextmanager
     def _pass(self, moments: Moments | None, collect: bool) -> Iterator[None]:
         self.caught, self.norms = Caught(), Norms(moments, collect=collect)
-        self._versions: dict[str, tuple[Tensor, int]] = {}
+        self._versions = {}
         try:
             with MATH_ATTENTION, self.norms:
                 yield

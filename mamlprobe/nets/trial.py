@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.copies import twin
+from mamlprobe.nets.copies import buffers_as, twin
 from mamlprobe.nets.layout import MOVES, Layout, layout_of, rows_first, taken_as
 
 SIDES = (28, 32, 64, 84, 105, 224, 256)
@@ -107,7 +107,7 @@ def look(module: nn.Module, params: Mapping[str, Tensor], rows: Tensor, *, stran
         if name:
             part.register_forward_pre_hook(_begin(watch, name, moves), with_kwargs=True)
             part.register_forward_hook(_end(watch, name, moves))
-    buffers = {name: value.to(rows.device, copy=True) for name, value in module.named_buffers()}
+    buffers = buffers_as(module, own, rows.device)
     before = torch.random.get_rng_state()
     with torch.no_grad(), watch:
         functional_call(other, {**own, **buffers}, (rows.clone(),))

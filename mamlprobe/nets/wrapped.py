@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.copies import Stock
+from mamlprobe.nets.copies import Stock, buffers_as
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, as_logits, logits_of
@@ -53,9 +54,25 @@ class Wrapped:
         self._features, self._layouts = dict(features), dict[str, tuple[Layout | None, ...]]()
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._tail = trial.inputs.get(head, (0,))[1:] if trial else ()
-        self._met, self._lock = False, Lock()
+        self._met = False
+        self._make_ready()
+
+    def _make_ready(self) -> None:
+        """Makes what cannot be copied."""
         written: set[str] = set()
-        self._runners = Stock(lambda: Runner(self.module, head, self.layers, written))
+        self._lock = Lock()
+        self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_lock", "_runners", "_names", "_parts")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._names = {id(value): name for name, value in self.module.named_parameters()}
+        self._parts = {name: part for name, part in self.module.named_modules() if name in self.layers}
+        self._make_ready()
 
     def __repr__(self) -> str:
         sizes = {name: value.numel() for name, value in self.module.named_parameters()}
@@ -147,8 +164,8 @@ class Wrapped:
         return Pass(layers=layers, features=features, moments=collected)
 
     def _tensors(self, params: Params, x: Tensor) -> Params:
-        """Parameters and buffers of a pass; buffers are copies, so that none is written into."""
-        return params | {name: value.to(x.device, copy=True) for name, value in self.module.named_buffers()}
+        """Parameters and buffers of a pass."""
+        return params | buffers_as(self.module, params, x.device)
 
     def _checked(self, caught: Caught, rows: Tensor) -> Caught:
         """The same with layers whose rows lead, in the net's order, the head's logits last.
@@ -228,11 +245,12 @@ class Wrapped:
         found, seen = [], []
         with self._runners.one() as runner:
             for mine, rows, still in _by_task(own, as_params(features, own), moments):
-                buffers = {name: value.to(rows.device, copy=True) for name, value in part.named_buffers()}
+                buffers = buffers_as(part, mine, rows.device)
                 size = rows.shape[1:].numel()
                 rows = rows.reshape(len(rows), *self._tail) if size == torch.Size(self._tail).numel() else rows
-                found.append(as_logits(runner.run_head(mine | buffers, rows, still, collect=collect)))
-                seen.append(runner.caught.moments)
+                logits, own_moments = runner.run_head(mine | buffers, rows, still, collect=collect)
+                found.append(as_logits(logits))
+                seen.append(own_moments)
         return _together(found), {name: _together([each[name] for each in seen]) for name in seen[0]}
 
 

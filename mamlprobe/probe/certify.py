@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.bar import bar
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import Readings, meta_gradient
 from mamlprobe.learn.schedules import resolve
@@ -53,13 +54,18 @@ def certify(
     theta, episodes = theta.to(dtype=torch.float64), episodes.to(dtype=torch.float64)
     rows: list[Row] = []
     last = max(method.inner.first_order_updates, method.multi_step_updates)
-    for update in sorted({0, last}):
-        now = resolve(method, update, updates)
-        found = [*_differences(net, theta, episodes, now, seed), *_loop(net, theta, episodes, now)]
-        rows += [replace(row, what=f"{row.what}, update {update}") if last else row for row in found]
-    rows += adapting_rows(net, theta, episodes, method)
-    judged = judge(net, theta, episodes, method, seed=seed, updates=updates, stepper=stepper)
-    rows += [_field(each) for each in judged]
+    points = sorted({0, last})
+    with bar(2 * len(points) + 2, "certify", unit="check") as advance:
+        for update in points:
+            now = resolve(method, update, updates)
+            for part in (_differences(net, theta, episodes, now, seed), _loop(net, theta, episodes, now)):
+                rows += [replace(row, what=f"{row.what}, update {update}") if last else row for row in part]
+                advance(1)
+        rows += adapting_rows(net, theta, episodes, method)
+        advance(1)
+        judged = judge(net, theta, episodes, method, seed=seed, updates=updates, stepper=stepper)
+        rows += [_field(each) for each in judged]
+        advance(1)
     return pd.DataFrame([vars(row) for row in rows])
 
 

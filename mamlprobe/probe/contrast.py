@@ -4,11 +4,13 @@ The terms, in closed form, are those of `mamlprobe.learn.terms`. In second order
 "remainder" is what autograd finds beyond the first-order terms.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import adapt
@@ -16,6 +18,7 @@ from mamlprobe.learn.axes import TERMS as TERMS_OF_THE_RULE
 from mamlprobe.learn.axes import Inner
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
+from mamlprobe.learn.parts import worked
 from mamlprobe.learn.rates import rate_of, sgd
 from mamlprobe.learn.tasks import Tasks, tasks_at
 from mamlprobe.learn.terms import linear_head, terms_of
@@ -29,6 +32,8 @@ PAIRS = ("all", "same", "different")
 @dataclass(frozen=True, kw_only=True)
 class Decomposition:
     """The body's outer gradient as a sum of terms, each task by itself."""
+
+    __repr__ = described
 
     terms: dict[str, Params]
     """Term -> gradient by body parameter [B, ...]; "contrastive" is the clean part, "noise" the other."""
@@ -48,17 +53,40 @@ class Decomposition:
         return {name: torch.stack([term[name] for term in self.terms.values()]).sum(0) for name in names}
 
 
-@torch.enable_grad()
-def decompose(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pairs: str = "all") -> Decomposition:
-    """The terms of the outer gradient of the body under this method, on its training steps.
+def decompose(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, pairs: str = "all", chunk: int | None = None
+) -> Decomposition:
+    """Take apart the outer gradient of the body under this method, on its training steps, into its terms.
 
     All of them, also where the contrastive rule takes only some. With `pairs` "same" or "different" the terms
     "contrastive" and "noise" are of support and query items with the same label, or with different ones, alone.
+    `chunk` as in `evaluate`: beyond what is returned, memory does not grow with the tasks.
 
     Raises:
         UserError: unknown pairs; learned rates, a readout other than the head, a head that is not one linear layer, or
-            an outer loss that is not the one after plain gradient steps from theta.
+            an outer loss that is not the one after plain gradient steps from theta; a chunk below 1.
     """
+
+    def work(part: Episodes, first: int) -> Decomposition:
+        return decomposed(net, theta, part, method, pairs=pairs)
+
+    parts = list(worked(work, episodes, chunk, net=net, name="decomposing"))
+    if len(parts) == 1:
+        return parts[0]
+    return Decomposition(
+        terms={term: _joined([each.terms[term] for each in parts]) for term in parts[0].terms},
+        head=_joined([each.head for each in parts]),
+        **{name: torch.cat([getattr(each, name) for each in parts]) for name in ("clean", "noise", "same")},
+    )
+
+
+def _joined(parts: Sequence[Params]) -> Params:
+    return {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
+
+
+@torch.enable_grad()
+def decomposed(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pairs: str = "all") -> Decomposition:
+    """What `decompose` returns, of all tasks at once."""
     if pairs not in PAIRS:
         raise unknown("contrast", "word for pairs", pairs, PAIRS)
     head = _head(net, method)

@@ -14,7 +14,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, head_names
-from mamlprobe.probe.contrast import decompose
+from mamlprobe.probe.contrast import decomposed
 from mamlprobe.probe.identities import prototype_errors, relative, wrong_signs
 from mamlprobe.probe.verdict import FAILS, PASSES, Row, bounded
 
@@ -55,9 +55,10 @@ def _surrogates(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> It
     """Sums of terms against autograd, for the body."""
 
     def error(method: Method, without: str = "") -> float:
-        terms = {name: term for name, term in decompose(net, theta, episodes, method).terms.items() if name != without}
+        terms = {name: term for name, term in decomposed(net, theta, episodes, method).terms.items() if name != without}
         found = {
-            n: sum((term[n].mean(0) for term in terms.values()), torch.zeros(())) for n in next(iter(terms.values()))
+            n: sum((term[n].mean(0) for term in terms.values()), torch.zeros((), dtype=torch.float32, device="cpu"))
+            for n in next(iter(terms.values()))
         }
         return relative(found, meta_gradient(net, theta, episodes, method)[0])
 
@@ -100,7 +101,7 @@ def _heads(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Iterato
     """The head's own gradient in closed form."""
     for order, (head, word) in product((1, 2), HEADS.items()):
         method = replace(plain, head=word, inner=replace(plain.inner, order=order))
-        found = {name: value.mean(0) for name, value in decompose(net, theta, episodes, method).head.items()}
+        found = {name: value.mean(0) for name, value in decomposed(net, theta, episodes, method).head.items()}
         error = relative(found, meta_gradient(net, theta, episodes, method)[0])
         yield bounded("head", f"{head}, order {order}: its gradient is that in closed form", error, BOUND)
 

@@ -12,7 +12,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.terms import linear_head
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params
-from mamlprobe.probe.contrast import decompose
+from mamlprobe.probe.contrast import decomposed
 from mamlprobe.probe.record import tasked
 from mamlprobe.probe.tabled import tabled
 
@@ -42,10 +42,10 @@ def term_table(net: Net, theta: Theta, episodes: Episodes, method: Method, *, ch
 
 def _terms(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
     """The columns `TERM_COLUMNS`."""
-    found = decompose(net, theta, episodes, method)
+    found = decomposed(net, theta, episodes, method)
     terms = dict(found.terms)
     for pairs in PAIRS:
-        parts = decompose(net, theta, episodes, method, pairs=pairs).terms
+        parts = decomposed(net, theta, episodes, method, pairs=pairs).terms
         terms |= {f"{name}, {pairs}": parts[name] for name in ("contrastive", "noise")}
     rows = []
     for layer, names in layers_of(net, found.total).items():

@@ -44,7 +44,12 @@ def difference_errors(
         names = [name for name in learned if parts[name] == part and (part != "net" or name in trained)]
         for number in range(count if names else 0):
             random = generator(seed, "differences", part, number)
-            along = {name: torch.randn(learned[name].shape, generator=random).to(learned[name]) for name in names}
+            along = {
+                name: torch.randn(learned[name].shape, generator=random, dtype=torch.float32, device="cpu").to(
+                    learned[name]
+                )
+                for name in names
+            }
             length = (_length({name: learned[name] for name in names}) or 1.0) / _length(along)
             along = {name: value * length for name, value in along.items()}
 

@@ -100,7 +100,7 @@ def _places(
     found = _rows(net, theta, episodes, method, layer)
     keys = [(moment, name) for moment in MOMENTS for name in ("support", "query", "prototype")]
     labels = {"support": episodes.support_y, "query": episodes.query_y}
-    labels["prototype"] = torch.arange(episodes.way).expand(episodes.tasks, -1)
+    labels["prototype"] = torch.arange(episodes.way, device="cpu").expand(episodes.tasks, -1)
     counts = [found[key].shape[1] for key in keys]
     columns = {
         "moment": np.repeat([moment for moment, _ in keys], counts),

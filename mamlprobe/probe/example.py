@@ -31,13 +31,17 @@ class Example:
     def points(self) -> Episodes:
         """The two points as a task, in float64."""
         words = {"support_x": self.x1, "support_y": self.y1, "query_x": self.x2, "query_y": self.y2}
-        return Episodes(**{name: torch.full((1, 1, 1), value, dtype=torch.float64) for name, value in words.items()})
+        return Episodes(
+            **{name: torch.full((1, 1, 1), value, dtype=torch.float64, device="cpu") for name, value in words.items()}
+        )
 
     @property
     def theta(self) -> Theta:
         """The start."""
         weights = {"body.1.linear.weight": self.w1, "head.weight": self.w2}
-        return Theta(net={name: torch.full((1, 1), value, dtype=torch.float64) for name, value in weights.items()})
+        return Theta(
+            net={name: torch.full((1, 1), value, dtype=torch.float64, device="cpu") for name, value in weights.items()}
+        )
 
 
 def by_formula(example: Example, form: str, lr: float) -> dict[str, float]:

@@ -97,7 +97,7 @@ def in_every_order(episodes: Episodes, *, batches: int, held_out: bool) -> Episo
         UserError: as `expansion`.
     """
     _size(episodes, batches)
-    orders = torch.tensor(list(permutations(range(batches))))
+    orders = torch.tensor(list(permutations(range(batches))), device=episodes.support_y.device)
     kept = orders[:, :-1] if held_out else orders
     parts: dict[str, Tensor] = {}
     for word, value in (("x", episodes.support_x), ("y", episodes.support_y)):

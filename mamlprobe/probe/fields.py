@@ -183,7 +183,7 @@ def _numbers(
     tasks, path = paths(net, here, episodes, method, stage="test", track="none")
     with torch.no_grad():
         test = tasks.query_logits(path[-1], step=len(path) - 1)
-    rate = torch.tensor(resolve(method, updates // 2, updates).outer.lr, dtype=torch.float64)
+    rate = torch.tensor(resolve(method, updates // 2, updates).outer.lr, dtype=torch.float64, device="cpu")
     numbers = {"gradient": gradients, "readings": readings, "test": {"logits": test}}
     numbers |= {"start": {**own.learned, **own.moments}, "outer rate": {"rate": rate}}
     if stepper is not None:

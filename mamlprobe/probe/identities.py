@@ -14,7 +14,7 @@ from mamlprobe.learn.readout import prototype_logits
 from mamlprobe.learn.tasks import tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params
-from mamlprobe.probe.contrast import decompose
+from mamlprobe.probe.contrast import decomposed
 
 
 def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) 
         for name in ("cross_entropy", "mse"):
             for steps in (1, 3):
                 m = replace(head_only, loss=name, inner=replace(head_only.inner, order=order, steps=steps))
-                total = decompose(net, theta, episodes, m).total
+                total = decomposed(net, theta, episodes, m).total
                 mean = {name: value.mean(0) for name, value in total.items()}
                 error = relative(mean, meta_gradient(net, theta, episodes, m)[0])
                 words = f"order {order}, {steps} step{'s' * (steps > 1)}, {name.replace('_', '-')}"
@@ -72,7 +72,7 @@ def wrong_signs(net: Net, theta: Theta, episodes: Episodes, method: Method) -> d
     """
     worst = {}
     for end, head, bounds in (("", "keep", (-1.0, 2.0)), (", zeroed", "zero_each_update", (0.0, 1.0))):
-        found = decompose(net, theta, episodes, _one_step(method, head=head))
+        found = decomposed(net, theta, episodes, _one_step(method, head=head))
         pairs = found.clean + found.noise
         same, different = pairs[found.same], pairs[~found.same]
         low = -1.0 if head != "keep" else -torch.inf

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
@@ -21,6 +22,8 @@ MOMENTS = ("before", "after")
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
     """A net, what it learned, and the method by which it adapts."""
+
+    __repr__ = described
 
     net: Net
     theta: Theta

@@ -38,7 +38,7 @@ def orders(way: int, count: int = ORDERS, *, seed: int = 0) -> list[Order]:
         return list(permutations(range(way)))
     draws, found = generator(seed, "label slots"), {tuple(range(way)): None}
     while len(found) < count:
-        found[tuple(torch.randperm(way, generator=draws).tolist())] = None
+        found[tuple(torch.randperm(way, generator=draws, device="cpu").tolist())] = None
     return list(found)
 
 

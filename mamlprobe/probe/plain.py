@@ -43,8 +43,7 @@ class Task:
         if self.method.inner.batch is not None:
             turn = list(range(len(x)))
             if not y.is_floating_point():
-                shot = len(x) // self.way
-                turn = [label * shot + item for item in range(shot) for label in range(self.way)]
+                turn.sort(key=lambda row: int((y[:row] == y[row]).sum()))  # every class's first row, then the second
             size = min(self.method.inner.batch, len(x))
             rows = [turn[place % len(x)] for place in range(step * size, (step + 1) * size)]
             x, y = x[rows], y[rows]
@@ -129,7 +128,10 @@ def outer_loss(task: Task, path: Sequence[Params]) -> Tensor:
     weights, last = task.method.step_weights, len(path) - 1
     if not weights:
         return task.score(path[-1], last)
-    return sum((w * task.score(path[k], k) for k, w in enumerate(weights, start=1)), torch.zeros(()))
+    return sum(
+        (w * task.score(path[k], k) for k, w in enumerate(weights, start=1)),
+        torch.zeros((), dtype=torch.float32, device="cpu"),
+    )
 
 
 def plain_gradient(
@@ -193,7 +195,10 @@ def _implicit(task: Task, end: Params, curvature: str) -> Params:
         along = {name: piece.reshape(shapes[name]) for name, piece in along.items()}
         if curvature == "autograd":
             slope = _slopes(task.fit(at, steps), at, names, graph=True)
-            product = sum(((slope[name] * along[name]).sum() for name in names), torch.zeros(()))
+            product = sum(
+                ((slope[name] * along[name]).sum() for name in names),
+                torch.zeros((), dtype=torch.float32, device="cpu"),
+            )
             return _slopes(product, at, tuple(at))
         width, found = 1e-3 / max(float(v.norm()), 1e-300), []
         for h in (width / 2, width):

@@ -37,9 +37,9 @@ def regression(seed: int, *, tasks: int, rows: int, inputs: int) -> tuple[Tensor
     draw = generator(seed, "linear regression")
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=draw, dtype=torch.float64)
+        return torch.randn(*shape, generator=draw, dtype=torch.float64, device="cpu")
 
-    scale = torch.logspace(0, -1, inputs, dtype=torch.float64)
+    scale = torch.logspace(0, -1, inputs, dtype=torch.float64, device="cpu")
     w, support, query = (
         normal(tasks, inputs, 1),
         normal(tasks, rows, inputs) * scale,

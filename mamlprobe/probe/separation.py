@@ -54,7 +54,7 @@ def product_maps(
             labels = [side[task].sort(stable=True) for side in (episodes.query_y, episodes.support_y)]
             value = value[labels[0].indices][:, labels[1].indices]
             rows, columns = (part.flatten().tolist() for part in torch.meshgrid(
-                torch.arange(value.shape[0]), torch.arange(value.shape[1]), indexing="ij"))  # fmt: skip
+                *(torch.arange(size, device="cpu") for size in value.shape), indexing="ij"))  # fmt: skip
             words = {"task": task, "moment": moment, "row": rows, "column": columns}
             words |= {"query_label": labels[0].values[rows].cpu(), "support_label": labels[1].values[columns].cpu()}
             z = (value - value.mean()) / value.std(correction=0)

@@ -10,7 +10,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params
-from mamlprobe.probe.contrast import decompose
+from mamlprobe.probe.contrast import decomposed
 from mamlprobe.probe.tabled import tabled
 
 ROUNDING = 16.0
@@ -46,7 +46,7 @@ def contrast_table(
 
 def _shares(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
     """Columns ``task quantity part value``."""
-    found = decompose(net, theta, episodes, method)
+    found = decomposed(net, theta, episodes, method)
     total = _flat(found.total)
     size = total.square().sum(1)
     rows: list[tuple[str, str, Tensor]] = []

@@ -29,7 +29,7 @@ def surrogate(
     s, q = support.detach(), query.detach()
     p, r = _predicted(s @ w0.T + b0, method), _predicted(q @ w1.T + b1, method)
     t, u = wanted(labels[0], p), wanted(labels[1], r)
-    total = torch.zeros((), dtype=query.dtype)
+    total = query.new_zeros(())
     if "interference" in outer.terms:
         total = total + ((r - u) * (query @ w0.T)).sum() / len(q)
     for i, anchor in enumerate(anchors):
@@ -44,7 +44,9 @@ def surrogate(
         pull, lift = (r - u).T @ q / len(q), (r - u).mean(0)
         for i, feature in enumerate(support):
             bent = (
-                torch.diag(p[i]) - torch.outer(p[i], p[i]) if method.loss == "cross_entropy" else torch.eye(len(p[i]))
+                torch.diag(p[i]) - torch.outer(p[i], p[i])
+                if method.loss == "cross_entropy"
+                else torch.eye(len(p[i]), dtype=p.dtype, device=p.device)
             )
             along = bent.to(p) @ (rates[0] * (pull @ s[i]) + rates[1] * lift)
             total = total - along @ (w0 @ feature) / len(s)

@@ -10,6 +10,7 @@ import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.learn.theta import Theta, init
@@ -38,6 +39,8 @@ Image = tuple[int, ...]
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """A run on the disk, finished or not; nothing is read before it is asked for."""
+
+    __repr__ = described
 
     path: Path
     config: Experiment

@@ -62,7 +62,9 @@ def import_state_dict(
     way = outputs(loaded.get_submodule(head))
     if image is not None:
         random = torch.Generator().manual_seed(0)
-        way = logits(WHERE, net, theta, torch.randn(1, 2, *image, generator=random)).shape[-1]
+        way = logits(
+            WHERE, net, theta, torch.randn(1, 2, *image, generator=random, dtype=torch.float32, device="cpu")
+        ).shape[-1]
     data = data or Data(size=None if image is None else image[1])
     return Experiment(recipe="state_dict", data=data, net=spec, method=method, way=way, updates=0), theta
 

@@ -34,7 +34,7 @@ class Iteration:
     ) -> None:
         self.net, self.learners, self.method = net, learners, method
         self.chunk, self.recompute = chunk, recompute
-        self.inputs = [Episodes(**{name: value.clone() for name, value in _parts(each)}) for each in episodes]
+        self.inputs = [each.like({name: value.clone() for name, value in _parts(each)}) for each in episodes]
         self.readings: list[Readings] = []
         """What the last update saw, a learner each; the next one may write over it."""
 

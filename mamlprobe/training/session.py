@@ -76,6 +76,8 @@ class Session:
 
     def take(self, gradients: Params, readings: Readings, *, lr: float) -> None:
         """One update at this outer rate."""
+        if self.update == 0:
+            _moving(gradients)
         self.learner.step(gradients, readings.moments, lr=lr)
         self.count(readings)
 
@@ -166,6 +168,19 @@ class Session:
         """Writes the mark of a finished run, if it is one."""
         if self.fault is None:
             write(self.run.path / "done", f"{self.experiment.updates} updates\n".encode())
+
+
+def _moving(gradients: Params) -> None:
+    """Refuses a first outer gradient of zero: nothing would be learned, however long.
+
+    Raises:
+        UserError: every entry is zero.
+    """
+    if not any(bool(value.any()) for value in gradients.values()):
+        advice = (
+            "look for detach or no_grad in the net, a head that is zero and stays so, a rate or a number of steps of 0"
+        )
+        raise UserError("train", "the outer gradient must not be zero everywhere", "zero at the first update", advice)
 
 
 def _newest(run: Run, progress: bool) -> Checkpoint | None:

@@ -1,6 +1,7 @@
 """What changes in a training: parameters, optimizer, running moments, and the sums of the log."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -44,7 +45,8 @@ class Learner:
         for name, leaf in self.leaves.items():
             gradient = gradients[name]
             leaf.grad = gradient if self.outer.clip is None else gradient.clamp(-self.outer.clip, self.outer.clip)
-        self.optimizer.step()
+        with _on_cpu():
+            self.optimizer.step()
         for name in self.zeroed:
             self.leaves[name].zero_()
         for name, seen in moments.items():
@@ -73,6 +75,11 @@ class Learner:
             parameter, _, word = name.rpartition(".")
             states.setdefault(places[parameter], {})[word] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
+
+
+def _on_cpu() -> AbstractContextManager[object]:
+    """Inside, tensors without a device are made on the CPU: the optimizer's count of steps is one."""
+    return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
 
 
 def _copy(value: Tensor) -> Tensor:

@@ -156,10 +156,10 @@ def test_regression_targets():
         ({"query_x": torch.zeros(2)}, "query_x and query_y must agree in their axes [B, R], got [[2], [2, 3]]"),
         ({"support_x": torch.zeros(2, 0, 3), "support_y": torch.zeros(2, 0).long()}, "support_x [B, R, ...] must hold"),
         ({"query_x": torch.zeros(0, 3, 3), "query_y": torch.zeros(0, 3).long()}, "query_x [B, R, ...] must hold at"),
-        ({"query_y": torch.zeros(2, 3, dtype=torch.int32)}, "labels query_y must be [B, R] int64 (or float targets)"),
+        ({"query_y": torch.zeros(2, 3, 2).long()}, "labels query_y must be [B, R] class numbers (or float targets)"),
         ({"query_x": torch.zeros(2, 3, 5)}, "support_x and query_x must agree in tasks and in the shape of an input"),
-        ({"support_items": torch.zeros(2, 3)}, "support_items must be [2, 4], got [2, 3]; align the tensors"),
-        ({"class_ids": torch.zeros(3, 3)}, "class_ids must be [2, N], got [3, 3]; align the tensors"),
+        ({"support_items": torch.zeros(2, 3).long()}, "support_items must be [2, 4], got [2, 3]; align the tensors"),
+        ({"class_ids": torch.zeros(3, 3).long()}, "class_ids must be [2, N], got [3, 3]; align the tensors"),
     ],
 )
 def test_axes_must_agree(changes, message):

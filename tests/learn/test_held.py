@@ -130,7 +130,7 @@ def grid(net, method):
 def test_variants_that_share_layers_score_as_by_hand(classes, net_named, name, regime):
     net, episodes = net_named(name), classes(tasks=5)
     method, theta = case_of(net, ("*",), regime=regime)
-    table = query_table(net, theta, episodes, grid(net, method), quantity="loss", chunk=2)
+    table = query_table(net, theta, episodes, grid(net, method), quantity="loss", steps="every", chunk=2)
     for label, variant in grid(net, method).items():
         found = table[table.variant == label].pivot(index="task", columns="step", values="value").to_numpy()
         assert found == pytest.approx(by_hand(net, theta, episodes, variant).numpy(), abs=1e-12), label
@@ -155,7 +155,7 @@ def test_frozen_blocks_run_once_a_chunk(monkeypatch, classes, fast, turned):
     method, theta = case_of(net, ("*",))
     frozen = {label: value for label, value in prefixes(net, method).items() if label != "none"}
     chosen = dict(reversed(frozen.items())) if turned else frozen
-    query_table(net, theta, classes(tasks=4), chosen, quantity="loss", chunk=2)
+    query_table(net, theta, classes(tasks=4), chosen, quantity="loss", steps="every", chunk=2)
     # beside these two passes, 3 inner steps and 3 scores for every variant that adapts the block
     assert calls == {f"body.{block}.norm": 2 * (2 + 6 * (block - 1)) for block in (1, 2, 3)}
 

@@ -75,7 +75,7 @@ def test_memory_does_not_grow_with_steps(classes):
 
 
 def test_the_work_is_told_where_it_is(classes):
-    seen = list(worked(lambda part, first: (first, part.tasks), classes(tasks=5), 2, name="here"))
+    seen = list(worked(lambda part, first: (first, part.tasks), classes(tasks=5), 2, net=NET, name="here"))
     assert seen == [(0, 2), (2, 2), (4, 1)]
 
 
@@ -84,7 +84,7 @@ def test_a_part_has_the_classes_of_all(classes):
     parts = {name: value for name, value in vars(episodes).items() if isinstance(value, torch.Tensor)}
     fewer = Episodes(**{n: v.clamp(max=1 if len(v) else 0) if n.endswith("_y") else v for n, v in parts.items()})
     fewer.support_y[2], fewer.query_y[2] = episodes.support_y[2], episodes.query_y[2]
-    assert list(worked(lambda part, _: part.way, fewer, 1, name="here")) == [3, 3, 3]
+    assert list(worked(lambda part, _: part.way, fewer, 1, net=NET, name="here")) == [3, 3, 3]
 
 
 def test_parts_of_which_one_tensor_is_shared_and_then_is_not():

@@ -1,8 +1,9 @@
 """The zoo, wrapped with default layers: evaluated, frozen, recorded, outer gradients those of a plain loop."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -61,7 +62,14 @@ def tasks_for(side: int, tasks: int = 2) -> Episodes:
     return Episodes(support_x=support, support_y=labels, query_x=query, query_y=labels)
 
 
-def plain_gradients(module: nn.Module, episodes: Episodes, lr: float, order: int) -> dict[str, Tensor]:
+def plain_gradients(
+    module: nn.Module,
+    episodes: Episodes,
+    lr: float,
+    order: int,
+    *,
+    pick: Callable[[Any], Tensor] = lambda returned: returned,
+) -> dict[str, Tensor]:
     """The mean outer gradient of one inner step, from a loop over tasks; batch norms by the rows at hand."""
     module.eval()
     for part in module.modules():
@@ -72,7 +80,7 @@ def plain_gradients(module: nn.Module, episodes: Episodes, lr: float, order: int
 
     def loss(at: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         buffers = {name: value.clone() for name, value in module.named_buffers()}
-        return cross_entropy(functional_call(module, {**at, **buffers}, (x,)), y)
+        return cross_entropy(pick(functional_call(module, {**at, **buffers}, (x,))), y)
 
     with sdpa_kernel(SDPBackend.MATH):
         for task in range(episodes.tasks):

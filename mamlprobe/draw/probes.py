@@ -1,0 +1,214 @@
+"""Figures of the tables that the probes return: means over tasks, with their intervals."""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mamlprobe.draw.bars import draw_grouped, grouped
+from mamlprobe.draw.curves import curves, draw_curves
+from mamlprobe.draw.embeddings import scatter
+from mamlprobe.draw.heatmaps import grid
+from mamlprobe.draw.means import last_steps, means
+from mamlprobe.draw.names import fitted
+from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.style import PALE
+
+MAP = "map"
+"""The quantity of the cosine table's rows that are entries of a map, with a row and a column."""
+
+POINT = "point"
+"""The quantity of the rows that are points, with an x and a y."""
+
+BODY = "body"
+"""The layer that stands for all of the body."""
+
+LINES = 5
+"""Lines a panel has at most."""
+
+DRAWN = 3
+"""Tasks whose points are drawn; the numbers are those of all."""
+
+
+TERM_LABELS = {"share": "share of |gradient|^2", "cosine": "cosine to the gradient", "norm": "norm of the gradient"}
+"""Quantities of a term, and what an axis calls them."""
+
+HEAD_LABELS = {
+    "head norm": "Frobenius norm",
+    "initial logits": "spread over classes",
+    "alignment, past": "times chance",
+    "alignment, own": "times chance",
+}
+"""Quantities of a head, and what an axis calls them."""
+
+
+def layer_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean similarity and mean null floor of every measure and layer."""
+    floors = table.groupby(["measure", "layer"])["floor"].mean()
+    found = means(table, ["measure", "layer"])
+    return found.assign(floor=[floors[pair] for pair in zip(found["measure"], found["layer"], strict=True)])
+
+
+def layer_figure(table: pd.DataFrame) -> Figure:
+    """Similarity by layer, a panel for each measure, a line for each step of several, with the null floor."""
+    steps = some_steps(table)
+    parts = [layer_means(part).assign(step=step) for step, part in steps.groupby("step")]
+    found = pd.concat(parts, ignore_index=True)
+    found = found[found["value"].notna()]
+    hue = "step" if len(parts) > 1 else None
+    return curves(found, x="layer", hue=hue, panel="measure", floor="floor", ylabel="similarity")
+
+
+def some_steps(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of at most `LINES` inner steps, the first and the last among them; step 0 where there is no column."""
+    if "step" not in table:
+        return table.assign(step=0)
+    steps = np.sort(table["step"].unique())
+    places = np.linspace(0, len(steps) - 1, min(LINES, len(steps))).round().astype(int)
+    return table[table["step"].isin(steps[places])]
+
+
+def accuracy_figure(table: pd.DataFrame) -> Figure:
+    """Accuracy, or another quantity, after the last step by variant; chance where the table says the way."""
+    found = means(last_steps(table), ["variant"])
+    found = found.assign(variant=spans(found["variant"].tolist()))
+    label = str(table["quantity"].iloc[0]) if "quantity" in table else "accuracy"
+    chance = 1 / int(table["way"].iloc[0]) if "way" in table and label == "accuracy" else None
+    return grouped(found, group="variant", hue=None, chance=chance, label=label)
+
+
+def spans(names: list[str]) -> list[str]:
+    """The names with runs of layers as spans, such as ``freeze:1-9``, where there is one of five or more."""
+
+    def span(run: re.Match[str]) -> str:
+        numbers = [int(number) for number in run[0].split(",")]
+        whole = numbers == list(range(numbers[0], numbers[-1] + 1))
+        return f"{numbers[0]}-{numbers[-1]}" if whole else run[0]
+
+    short = [re.sub(r"(?<![\d,.-])\d+(,\d+)+(?![\d,.-])", span, name) for name in names]
+    long = any(re.search(r"\d+(,\d+){4}", name) for name in names)
+    return short if long and len(set(short)) == len(set(names)) else names
+
+
+def pair_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean similarity and mean null floor of every measure, layer and moment."""
+    by = ["measure", "layer", "moment"]
+    floors = table.groupby(by, sort=False)["floor"].mean()
+    found = means(table, by)
+    return found.assign(floor=[floors[key] for key in zip(*(found[name] for name in by), strict=True)])
+
+
+def pair_figure(table: pd.DataFrame) -> Figure:
+    """Similarity by layer, before and after, a panel for each measure, with the null floor."""
+    found = pair_means(table)
+    found = found[found["value"].notna()]
+    return curves(found, x="layer", hue="moment", panel="measure", floor="floor", ylabel="similarity")
+
+
+def cosine_figure(table: pd.DataFrame) -> Figure:
+    """The mean map."""
+    maps = table[table["quantity"] == MAP] if "quantity" in table else table
+    found = maps.groupby(["row", "column"], sort=False)["value"].mean().reset_index()
+    return grid(found, i="row", j="column", label="cosine similarity", digits=2)
+
+
+def share_figure(table: pd.DataFrame) -> Figure:
+    """Share of each term."""
+    shares = means(table[table["quantity"] == "share"], ["part"])
+    return grouped(shares, group="part", hue=None, label="share of the body's outer gradient")
+
+
+def layer_term_figure(table: pd.DataFrame) -> Figure:
+    """Above all terms by layer, a panel a quantity; below those of pairs, split by whether these are of one class."""
+    found = means(table, ["layer", "term", "quantity"])
+    found = found[(found["layer"] != BODY) & found["value"].notna()]
+    split = found["term"].str.contains(", ")
+
+    def lines(rows: pd.DataFrame, quantity: str) -> Callable[[Axes], object]:
+        mine = rows[rows["quantity"] == quantity]
+
+        def draw(ax: Axes) -> None:
+            draw_curves(ax, mine, x="layer", hue="term")
+            ax.axhline(0, color=PALE, linewidth=0.8, zorder=1)
+            ax.set(ylabel=TERM_LABELS[quantity])
+
+        return draw
+
+    parts = {"": found[~split], ", by pairs": found[split]}
+    panels = [(f"{q.capitalize()}{end}", lines(rows, q)) for end, rows in parts.items() for q in TERM_LABELS]
+    return fitted(lambda cols: composite(panels, cols=cols, ratio=1.0 if cols == 3 else cols / 3), [3, 2])
+
+
+def carried_figure(table: pd.DataFrame) -> Figure:
+    """A panel each for the head's norm, for what it says, and for how it lies to features of past tasks and its own."""
+    found = means(table.dropna(subset="value"), ["quantity"])
+    found = found.assign(kind=found["quantity"].str.split(",").str[0])
+
+    def dots(kind: str) -> Callable[[Axes], object]:
+        mine = found[found["kind"] == kind]
+        name = HEAD_LABELS.get(mine["quantity"].iloc[0], kind)
+        chance = 1 if kind == "alignment" else None
+
+        def draw(ax: Axes) -> None:
+            draw_grouped(ax, mine, group="quantity", hue=None, chance=chance)
+            ax.set(ylabel=name)
+
+        return draw
+
+    return composite([(kind.capitalize(), dots(kind)) for kind in found["kind"].unique()])
+
+
+def classifier_figure(table: pd.DataFrame) -> Figure:
+    """By variant: how accurate each classifier is, and how often it gives the model's answer."""
+    found = means(table.dropna(subset="value"), ["variant", "classifier", "quantity"])
+
+    def dots(quantity: str, name: str) -> Callable[[Axes], object]:
+        mine = found[found["quantity"] == quantity]
+
+        def draw(ax: Axes) -> None:
+            draw_grouped(ax, mine, group="variant", hue="classifier", orientation="horizontal")
+            ax.set(xlabel=name)
+
+        return draw
+
+    names = [("Accuracy", "accuracy", "share of query items"), ("Same answer", "agreement", "share of query items")]
+    names.append(("Logits alike", "correlation", "correlation"))
+    drawn = composite([(title, dots(quantity, name)) for title, quantity, name in names], ratio=1.1)
+    for ax in drawn.axes[1:]:
+        ax.tick_params(labelleft=False)
+    caption(drawn, "Prototype classifiers on the model's features, with its answers and its logits.")
+    return drawn
+
+
+def embed_figure(table: pd.DataFrame) -> Figure:
+    """The points of the first tasks."""
+    points = table[table["quantity"] == POINT] if "quantity" in table else table
+    points = points[points["task"] < DRAWN].astype({"label": int, "row": int})
+    drawn = scatter(points)
+    found = int(table["tasks"].iloc[0]) if "tasks" in table else table["task"].nunique()
+    shown = points["task"].nunique()
+    which = f"The first {shown} of {found} tasks. " if shown < found else ""
+    caption(drawn, f"{which}A task's panels share their axes; thin lines lead from where a point was before.")
+    return drawn
+
+
+def grid_figure(table: pd.DataFrame) -> Figure:
+    """A map for each pair of moments, over one scale of colours."""
+    by = ["moment_a", "moment_b", "layer_a", "layer_b"]
+    found = table.groupby(by, sort=False)["value"].agg(lambda each: each.mean()).reset_index()
+    found = found.assign(moments=found["moment_a"] + " x " + found["moment_b"])
+    drawn = grid(found, i="layer_a", j="layer_b", col="moments", titles=list(found["moments"].unique()), digits=2,
+                 vmin=min(0.0, float(found["value"].min())), vmax=1, label="CKA (debiased)")  # fmt: skip
+    caption(drawn, f"Downwards the first {_side(table)}, across the second.")
+    return drawn
+
+
+def _side(table: pd.DataFrame) -> str:
+    """What stands downwards and across: runs, moments, or models where a layer is not like itself."""
+    if "run" in table:
+        return "run" if "run_b" in table else "moment"
+    alone = (table["moment_a"] == table["moment_b"]) & (table["layer_a"] == table["layer_b"])
+    return "moment" if (table[alone]["value"].dropna() > 1 - 1e-6).all() else "model"

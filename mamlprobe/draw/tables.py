@@ -1,0 +1,76 @@
+"""A figure from a table alone: what it shows is chosen by the table's columns."""
+
+from collections.abc import Callable
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.draw import others, probes
+from mamlprobe.draw.text import is_numeric, need
+
+FORMS: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "measure layer moment value floor": probes.pair_figure,
+    "measure layer value floor": probes.layer_figure,
+    "moment_a moment_b layer_a layer_b value": probes.grid_figure,
+    "layer term quantity value": probes.layer_term_figure,
+    "layer step quantity value": others.distance_figure,
+    "row column value": probes.cosine_figure,
+    "task moment set label row x y": probes.embed_figure,
+    "variant classifier quantity value": probes.classifier_figure,
+    "variant step value": probes.accuracy_figure,
+    "quantity part value": probes.share_figure,
+    "task moment quantity value": others.geometry_figure,
+    "task order loss steps quantity value": probes.carried_figure,
+    "task quantity value": others.quantity_figure,
+    "update split quantity value": others.log_figure,
+    "check what value bound verdict": others.certificate_figure,
+    "task set row": others.tasks_figure,
+    "split classes items images": others.pool_figure,
+    "quantity low high": others.range_figure,
+}
+"""The columns that tell a table, and its figure; the first form counts whose columns are all there."""
+
+_WORDS = ("layer", "layer_a", "layer_b", "variant", "term", "part", "measure", "moment", "quantity", "split", "set")
+"""Columns of names, which a CSV file may hold as numbers."""
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Draws any table that this package returns or writes, by its columns.
+
+    Rows of several tasks are shown by their mean and its 95 % bootstrap interval. What may be drawn: the tables of
+    `evaluate`, `similarity`, `pair_similarity`, `cka_grid`, `pair_grid`, `weight_distance`, `contrast_table`,
+    `cosine_maps`, `cosine_classes`, `class_geometry`, `embed`, `certify`, `manifest_table`, a run's log, what a pool
+    says of itself, and the CSV files of the command line, read by pandas.
+
+    Raises:
+        UserError: no table, or none with such columns; no row; rows of several runs or updates; no number in `value`.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise UserError(
+            "draw", "the table must be a pandas DataFrame", type(table).__name__, "give what a probe returns"
+        )
+    columns = {str(name) for name in table.columns}
+    form = next((form for form in FORMS if set(form.split()) <= columns), None)
+    if form is None:
+        raise _unknown([str(name) for name in table.columns])
+    names = form.split()
+    checked = names == ["check", "what", "value", "bound", "verdict"]
+    need("draw", table, names, numbers=["value"] if "value" in names and not checked else [])
+    for name in ("run", "update"):
+        if name in columns and name not in names and (many := len(set(table[name]))) > 1:
+            got = f"{many} of column '{name}'"
+            raise UserError("draw", f"the table must be of one {name}", got, f"draw the rows of one {name} at a time")
+    if "value" in names and not checked and table["value"].isna().all():
+        advice = "look at its column 'note'" if "note" in columns else "look at the run that made it"
+        raise UserError("draw", "the table must have a value", "NaN in every row", advice)
+    words = [name for name in _WORDS if name in columns and (is_numeric(table[name]) or name in names)]
+    return FORMS[form](table.assign(**{name: table[name].astype(str) for name in words}))
+
+
+def _unknown(columns: list[str]) -> UserError:
+    """The error for a table of these columns; it tells what those must have that are nearest to it."""
+    near = sorted(FORMS, key=lambda form: -len(set(form.split()) & set(columns)) / len(form.split()))[:3]
+    forms = ", or ".join(", ".join(form.split()) for form in near)
+    got = f"columns {', '.join(columns) or 'none'}"
+    return UserError("draw", f"the table must have the columns {forms}", got, "give a table that the package returns")

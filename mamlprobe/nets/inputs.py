@@ -1,0 +1,15 @@
+"""What the built nets take."""
+
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+
+
+def floats(where: str, x: Tensor) -> None:
+    """Holds the inputs of a built net to be floats.
+
+    Raises:
+        UserError: whole numbers, such as bytes of images.
+    """
+    if not x.is_floating_point():
+        raise UserError(where, "inputs must be floats", x.dtype, "give x.float(), bytes of images divided by 255")

@@ -1,0 +1,109 @@
+"""Wrong words, the version and the completion files: every mistake is one line that says something new."""
+
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+
+from mamlprobe import __version__
+from mamlprobe.cli import EXAMPLES, main
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """An empty folder to be in."""
+    monkeypatch.chdir(tmp_path)
+
+
+def told(words, capsys):
+    """The one line that the words are answered by."""
+    assert main(shlex.split(words)) == 2
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert found.err.count("\n") == 1
+    return found.err[:-1]
+
+
+@pytest.mark.parametrize("words", ["--version", "--version train"])
+def test_version(words, capsys):
+    assert main(words.split()) == 0
+    assert capsys.readouterr().out == f"mamlprobe {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("train maml --episodes 5", "--episodes is an option of evaluate, probe, report"),
+        ("evaluate r --preset quick", "--preset is an option of certify, train"),
+        ("data glyphs --split val", "--split is an option of evaluate, probe, report, train"),
+        ("import kao a --out b --size 28", "--size is an option of train"),
+        ("--seed 0 train maml", "--seed is an option of train, certify, and comes behind that word"),
+        ("train maml --inner-lr 0.1", "did you mean --inner.lr?"),
+        ("train maml --lr 0.1", "did you mean --inner.lr, --outer.final-lr, --outer.lr?"),
+        ("evaluate r --episode 5", "did you mean --episodes?"),
+        ("evaluate r --steps every", "see mamlprobe evaluate --help"),
+        ("train maml --Preset smoke", "did you mean --preset?"),
+        ("train maml -preset smoke", "write --preset, with two dashes"),
+        ("train maml anil", "got unrecognized words: anil; see mamlprobe train --help"),
+        ("evaluate r --nope", "got unrecognized options: --nope; see mamlprobe evaluate --help"),
+        (
+            "evaluate r --episodes 5 --episodes 6",
+            "an option must be given once, got --episodes twice; leave one",
+        ),
+        ("probe layers r --figure=a.png --figure b.png", "an option must be given once, got --figure twice"),
+        ("train maml --net.filters 4 --net.filters=5", "an option must be given once, got --net.filters twice"),
+        ("evaluate ''", "mamlprobe evaluate: no word may be empty, got ''; leave it out"),
+        ("train maml --out ''", "mamlprobe train: no word may be empty, got ''; leave it out"),
+        ("''", "mamlprobe: the command must be a known one, got ''; did you mean train"),
+        ("import koa a", "import: the kind of file must be a known one, got 'koa'; did you mean kao?"),
+        ("import '' a", "mamlprobe import: no word may be empty"),
+        ("--tyro-print-completion fish", "the shell must be bash or zsh, got 'fish'; choose one of them"),
+        ("--tyro-print-completion tcsh", "the shell must be bash or zsh, got 'tcsh'; choose one of them"),
+        ("--tyro-print-completion", "--tyro-print-completion must stand alone, followed by a shell"),
+        ("train maml --tyro-print-completion bash", "--tyro-print-completion must stand alone, followed by a shell"),
+        ("--tyro-write-completion bash", "--tyro-write-completion must stand alone, followed by a shell and a file"),
+        ("--tyro-write-completion bash nowhere/file", "nowhere/file must be open for writing, got No such file"),
+    ],
+)
+def test_a_hint_says_something_new(words, advice, capsys):
+    line = told(words, capsys)
+    assert advice in line
+    for meant in re.findall(r"did you mean (.*)\?", line):
+        assert not set(meant.split(", ")) & {word.partition("=")[0] for word in shlex.split(words)}
+
+
+def test_a_long_line_is_cut(capsys):
+    assert len(told("probe", capsys)) < 400
+
+
+@pytest.mark.parametrize("command", [name for name in EXAMPLES if name])
+@pytest.mark.parametrize("more", ["--no-such-option", "--no-such-option=3", "-q"])
+def test_an_unknown_option_of_any_command(command, more, capsys):
+    assert f"mamlprobe {command.split()[0]}" in told(f"{EXAMPLES[command].removeprefix('mamlprobe ')} {more}", capsys)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_files_hold_nothing_else(shell, capsys, tmp_path):
+    assert main(["--tyro-print-completion", shell]) == 0
+    printed = capsys.readouterr().out
+    assert main(["--tyro-write-completion", shell, str(tmp_path / "file")]) == 0
+    assert capsys.readouterr().out == ""
+    assert printed.strip() == (tmp_path / "file").read_text().strip()
+    assert "example" not in printed
+    assert not re.search(r"^\s*mamlprobe ", printed, re.MULTILINE)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_reads_its_file(capsys, tmp_path):
+    assert main(["--tyro-write-completion", "bash", str(tmp_path / "file")]) == 0
+    script = "mamlprobe() { echo ran; }; source ./file && complete -p mamlprobe"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["complete", "-F", "_tyro_mamlprobe", "mamlprobe"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["evaluate", "-h"]])
+def test_help_ends_with_an_example(words, capsys):
+    assert main(words) == 0
+    assert "\nexample:\n  mamlprobe " in capsys.readouterr().out
