@@ -12,6 +12,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
 from mamlprobe.learn.beside import beside, threads_for
 from mamlprobe.learn.contrastive import contrastive
+from mamlprobe.learn.derivatives import derivable
 from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
 from mamlprobe.learn.implicit import implicit
 from mamlprobe.learn.losses import sloped, task_accuracies, task_losses
@@ -109,7 +110,8 @@ def summed(
     parts = list(zip(chunks(episodes, size), owners, strict=False))
 
     def work(part: tuple[Episodes, Tensor | None]) -> tuple[Params, Params]:
-        return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
+        with derivable():
+            return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
 
     alone = size == 1 or not net.together
     for found, seen in beside(work, parts, episodes.support_x.device, most=most, alone=alone):
