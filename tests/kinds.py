@@ -141,6 +141,25 @@ class Keeps(Base):
         return self.fc(self.last)
 
 
+class Looks(Base):
+    """Keeps what it made of a weight in evaluation mode, until it trains again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: Tensor | None = None
+
+    def train(self, mode: bool = True) -> "Looks":
+        super().train(mode)
+        if mode:
+            self.made = None
+        return self
+
+    def forward(self, x: Tensor) -> Any:
+        if self.made is None or self.training:
+            self.made = 2 * self.second.weight
+        return self.fc(torch.tanh(self.first(x) @ self.made.T))
+
+
 class Locked(Base):
     def __init__(self) -> None:
         super().__init__()
@@ -235,9 +254,9 @@ def closure() -> nn.Module:
     return module
 
 
-def used() -> nn.Module:
-    module = Keeps()
-    module(torch.randn(2, 6))
+def used(module: nn.Module) -> nn.Module:
+    """The module in evaluation mode after a pass."""
+    module.double().eval()(torch.randn(2, 6).double())
     return module
 
 
@@ -308,7 +327,8 @@ KINDS = (
     Kind(name="attention with a padding mask", build=Masked, row=TOKENS),
     Kind(name="float32", build=Base, dtype=torch.float32),
     Kind(name="bfloat16", build=Base, dtype=torch.bfloat16),
-    Kind(name="features kept from the last pass", build=used),
+    Kind(name="features kept from the last pass", build=lambda: used(Keeps())),
+    Kind(name="values kept from the weights until it trains again", build=lambda: used(Looks())),
     Kind(name="a lock, which Python cannot copy", build=Locked),
     Kind(name="dropout in evaluation mode too", build=Dropped, refused="a forward pass that draws random numbers"),
     Kind(name="a forward pass that holds another module's parts", build=closure,

@@ -171,14 +171,6 @@ def test_layers_are_stages(zoo: Zoo) -> None:
     assert mp.wrap(zoo.build(), zoo.head).layers == tuple(LAYERS[zoo.name].split())
 
 
-def test_what_a_net_made_of_its_parameters_is_made_anew() -> None:
-    """In evaluation mode it keeps the biases of its attention, looked up."""
-    zoo = next(each for each in NETS if each.name == "levit_128s")
-    module = zoo.build().eval()
-    module(tasks_for(zoo.side).query_x[0])
-    check_gradient(zoo, module, mp.wrap(module, zoo.head), "fomaml")
-
-
 @pytest.mark.parametrize("zoo", [pytest.param(each, id=each.name) for each in NETS if each.name in SMALL])
 def test_second_order(zoo: Zoo) -> None:
     module = zoo.build()
