@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.params import Params, by_task
 
 NONE_LEFT_OUT = -(2**62)
 """No label: torch leaves rows out whose label is -100, unless told another number."""
@@ -95,7 +95,7 @@ def proximal(params: Params, anchor: Params, weight: float) -> Tensor:
         0.5
         * weight
         * sum(
-            ((params[name] - value).square().flatten(1).sum(1) for name, value in anchor.items()),
+            (by_task((params[name] - value).square()).sum(1) for name, value in anchor.items()),
             torch.zeros((), dtype=torch.float32, device="cpu"),
         )
     )

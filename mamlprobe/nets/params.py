@@ -235,6 +235,11 @@ def spread(params: Mapping[str, Tensor], tasks: int, names: Iterable[str]) -> Pa
     return {name: value.expand(tasks, *value.shape[1:]) if name in chosen else value for name, value in params.items()}
 
 
+def by_task(value: Tensor) -> Tensor:
+    """The numbers of each task side by side [B, P], of a tensor [B, ...]; a scalar of each task is one."""
+    return value.reshape(value.shape[0], -1)
+
+
 def mapped(function: Callable[[Tensor], Tensor], params: Mapping[str, Tensor]) -> Params:
     """The dict with `function` applied to every tensor."""
     return {name: function(value) for name, value in params.items()}
