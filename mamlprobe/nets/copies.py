@@ -1,5 +1,6 @@
 """Copies of a user's module: one of our own, whatever it keeps, and as many of that as work at the same time."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -127,8 +128,9 @@ class State:
 
     def __init__(self, module: nn.Module) -> None:
         self._parts = [(vars(part), dict(vars(part))) for part in module.modules()]
-        kept = (value for _, saved in self._parts for name, value in saved.items() if not name.startswith("_"))
-        self._lists = [(value, value.copy()) for value in kept if isinstance(value, list | dict)]
+        kept = [value for _, saved in self._parts for name, value in saved.items() if not name.startswith("_")]
+        self._held = [(value, value.copy()) for value in kept if isinstance(value, list | dict | set | deque)]
+        self._tensors = [(value, value.detach().clone(), value._version) for value in kept if _free(value)]
 
     def restore(self) -> None:
         """Puts back what was set or added."""
@@ -139,10 +141,32 @@ class State:
             for name, value in saved.items():
                 if now.get(name) is not value:
                     now[name] = value
-        for value, contents in self._lists:
-            if len(value) != len(contents):
+        for value, contents in self._held:
+            if not _same(value, contents):
                 value.clear()
-                (value.update if isinstance(value, dict) else value.extend)(contents)
+                (value.update if isinstance(value, dict | set) else value.extend)(contents)
+        for place, (value, saved, version) in enumerate(self._tensors):
+            if value._version != version:
+                with torch.no_grad():
+                    value.detach_().copy_(saved)
+                self._tensors[place] = value, saved, value._version
+
+
+def _free(value: object) -> bool:
+    """Whether it is a tensor that can be written into, of a module that registered it nowhere."""
+    return isinstance(value, Tensor) and not is_lazy(value) and not value.is_inference() and not value._is_view()
+
+
+def _same(value: Any, contents: Any) -> bool:
+    """Whether a collection holds the very things that it held."""
+    if len(value) != len(contents):
+        return False
+    if isinstance(value, set):
+        return bool(value == contents)
+    pairs = zip(value.items(), contents.items(), strict=True) if isinstance(value, dict) else None
+    if pairs is not None:
+        return all(name == other and here is there for (name, here), (other, there) in pairs)
+    return all(here is there for here, there in zip(value, contents, strict=True))
 
 
 class Stock(Generic[Item]):

@@ -37,6 +37,10 @@ class Norms(TorchFunctionMode):
             return self.batch_norm(*args, **(kwargs or {}))
         if func is F.instance_norm:
             return self.instance_norm(*args, **(kwargs or {}))
+        if func in (torch.batch_norm, torch.instance_norm):  # what those two call: weights come first there
+            x, weight, bias, mean, variance, own, momentum, eps, *_ = args
+            norm = self.batch_norm if func is torch.batch_norm else self.instance_norm
+            return norm(x, mean, variance, weight, bias, own, momentum, eps)
         return func(*args, **(kwargs or {}))
 
     def batch_norm(
