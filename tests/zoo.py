@@ -1,6 +1,7 @@
 """Small modules as users write them, by name: a maker of the module, the head's name, and the shape of a row."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -152,11 +153,14 @@ def instance() -> nn.Module:
     return nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(16, 3))
 
 
+def hooked_weight_norm(part: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.nn.utils.weight_norm(part)
+
+
 def weight_norm(old: bool) -> nn.Module:
-    if old:
-        normed: Callable[..., nn.Module] = torch.nn.utils.weight_norm
-    else:
-        normed = parametrizations.weight_norm
+    normed = hooked_weight_norm if old else parametrizations.weight_norm
     return nn.Sequential(nn.Flatten(), normed(nn.Linear(36, 5)), nn.Tanh(), normed(nn.Linear(5, 5)), nn.Linear(5, 3))
 
 

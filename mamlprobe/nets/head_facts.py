@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mamlprobe.nets.copies import twin
+
 ROWS = 3
 
 MAPS = ((), (4, 4), (1, 1), (8,))
@@ -25,6 +27,7 @@ class HeadFacts:
 
 def head_facts(part: nn.Module, shape: Sequence[int]) -> HeadFacts:
     """What is found with random parameters and inputs [R, *shape]; for an empty shape some are tried."""
+    part = twin(part)  # others may be at work with this one
     params = {name: value.detach().double() for name, value in part.named_parameters()}
     draws = torch.Generator().manual_seed(0)
     random = {

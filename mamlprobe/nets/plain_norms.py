@@ -90,7 +90,7 @@ class Norms(TorchFunctionMode):
         eps: float = 1e-5,
     ) -> Tensor:
         """Instance norm of input [R, C, ...] by its own statistics or by the given moments; the words are torch's."""
-        name = self.running
+        name = None if self.untracked else self.running
         if name is not None and self.collect:
             variance, mean = torch.var_mean(input, dim=list(range(2, input.ndim)), correction=0)
             self.collected[f"{name}.mean"], self.collected[f"{name}.var"] = mean.mean(0), variance.mean(0)
