@@ -1,10 +1,11 @@
 """Layers of a user's module: which there are unless told, in which order they run, and who owns which parameter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.nets.trial import Trial
 
 FEWEST = 4
@@ -54,6 +55,7 @@ class _Outline:
         """Whether it is one part to a reader."""
         part = self.parts[name]
         whole = isinstance(part, nn.MultiheadAttention | nn.RNNBase)
+        whole |= hasattr(part, "parametrizations")  # whose weight is computed from others, as under weight norm
         return whole or next(part.children(), None) is None
 
     def starts(self, name: str) -> bool:
@@ -164,22 +166,38 @@ def ordered(layers: Sequence[str], head: str, trial: Trial | None) -> list[str]:
 def owners(module: nn.Module, head: str, layers: Sequence[str], trial: Trial | None) -> dict[str, str]:
     """Parameter -> the layer that owns it, each exactly one; `layers` are those of the body in order.
 
-    A parameter inside a layer is that layer's, of nested ones the innermost's. Any other one belongs to the first layer
-    that ends after its first use, or to the last layer of the body where none does. Where no pass was looked at, the
-    order of registration stands for that of use.
+    A parameter belongs to the first layer that ends after its first use: in most modules the one that it lies in. One
+    without a use is that layer's, of nested ones the innermost's; of those outside of every layer the last one of the
+    body has what none ends after. Where no pass was looked at, the order of registration stands for that of use.
     """
     names = [name for name, _ in module.named_parameters()]
     places = _places(names, layers, head, trial)
     found = {}
     for number, name in enumerate(names):
         inside = [layer for layer in (*layers, head) if name.startswith(layer + ".")]
-        if inside:
+        if inside and (trial is None or name not in trial.uses):
             found[name] = max(inside, key=len)
             continue
         use = number if trial is None else trial.uses.get(name)
         after = [layer for layer in layers if use is not None and places.get(layer, -1) > use]
-        found[name] = after[0] if after else layers[-1]
+        last = head if head in inside else layers[-1]
+        found[name] = after[0] if after else last
     return found
+
+
+def same_owners(module: nn.Module, known: Mapping[str, str], layers: Sequence[str], trial: Trial) -> None:
+    """Refuses a net whose parameters are first used in other layers than was known of it; `layers` end in the head.
+
+    Raises:
+        UserError: there is such a parameter, while the layers run in their order.
+    """
+    *body, head = layers
+    found = owners(module, head, body, trial)
+    odd = [name for name in found if found[name] != known[name]]
+    if odd and ordered(body, head, trial) == body:
+        must = f"the layer that owns {odd[0]} must be known, which is {found[odd[0]]!r} where it is first used"
+        advice = "give wrap(inputs=) an example of its inputs, or the shape of a row"
+        raise UserError("wrap", must, repr(known[odd[0]]), advice)
 
 
 def _places(names: Sequence[str], layers: Sequence[str], head: str, trial: Trial | None) -> dict[str, float]:

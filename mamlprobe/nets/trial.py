@@ -1,9 +1,11 @@
 """One pass of a module that is looked at: in which order its parts run, and which parameters they use."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -41,6 +43,10 @@ class Trial:
     """Module -> which axis of its output is features, and how many there are."""
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Module -> shape of the input of its last call."""
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Module -> the words by which its last call was given tensors, empty for those by place."""
+    outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Module -> shape of the output of its last call."""
     random: bool = False
     """Whether numbers were drawn."""
     strangers: bool = False
@@ -76,6 +82,7 @@ class _Watch(TorchFunctionMode):
                 else:
                     self.trial.uses.setdefault(name, self.place)
             self.trial.strangers |= id(value) in self.strangers
+            self.trial.random |= isinstance(value, torch.Generator)
         self.place += 1
         found = func(*args, **(kwargs or {}))
         if isinstance(found, Tensor) and len(inputs) == 1 and inputs[0] is self.chain:
@@ -99,12 +106,19 @@ def look(module: nn.Module, params: Mapping[str, Tensor], rows: Tensor, *, stran
         if name:
             part.register_forward_pre_hook(_begin(watch, name), with_kwargs=True)
             part.register_forward_hook(_end(watch, name))
-    buffers = buffers_as(module, own, rows.device)
-    before = torch.random.get_rng_state()
+    kept = buffers_as(module, own)
+    buffers = {name: value.to(rows.device, copy=True) for name, value in kept.items()}
+    before = _draws()
     with torch.no_grad(), watch:
         functional_call(other, {**own, **buffers}, (rows.clone(),))
-    trial.random = not torch.equal(before, torch.random.get_rng_state())
+    trial.random |= _draws() != before
     return trial
+
+
+def _draws() -> tuple[object, ...]:
+    """Where the generators of torch, Python and numpy stand."""
+    words, (name, keys, *rest) = random.getstate(), np.random.get_state(legacy=True)  # noqa: NPY002
+    return torch.random.get_rng_state().numpy().tobytes(), words, name, np.asarray(keys).tobytes(), *rest
 
 
 def refuse_odd(trial: Trial) -> None:
@@ -125,6 +139,8 @@ def refuse_odd(trial: Trial) -> None:
 def _begin(watch: _Watch, name: str) -> Any:
     def hook(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         value = first_tensor((*args, *kwargs.values()))
+        given = [("", each) for each in args] + list(kwargs.items())
+        watch.trial.words[name] = tuple(word for word, each in given if isinstance(each, Tensor))
         if value is not None:
             watch.trial.inputs[name] = tuple(value.shape)
             if value is watch.chain:
@@ -140,12 +156,27 @@ def _end(watch: _Watch, name: str) -> Any:
         value = first_tensor((output,))
         watch.chain, watch.chained = value, name
         if value is not None:
+            watch.trial.outputs[name] = tuple(value.shape)
             found = layout_of(part, value)
             watch.last = watch.last if found is None else found
             if watch.last is not None:
                 watch.trial.layouts[name] = watch.last
 
     return hook
+
+
+def row_axes(trial: Trial, rows: int, again: Callable[[], Trial]) -> dict[str, int]:
+    """Axis of the rows in what modules give, and in what they are given, where two axes are as long as there are rows.
+
+    That which grows with another row.
+    """
+    shapes = {**trial.outputs, **{f"input of {name}": shape for name, shape in trial.inputs.items()}}
+    unsure = [name for name, shape in shapes.items() if len(shape) == 3 and shape[0] == shape[1] == rows]
+    if not unsure:
+        return {}
+    other = again()
+    longer = {**other.outputs, **{f"input of {name}": shape for name, shape in other.inputs.items()}}
+    return {name: 0 if longer[name][0] == rows + 1 else 1 for name in unsure if name in longer}
 
 
 def first_tensor(values: Iterable[Any]) -> Tensor | None:
