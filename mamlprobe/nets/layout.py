@@ -6,11 +6,16 @@ from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError
 
-FIRST = (
+CHANNELS = (
     nn.modules.conv._ConvNd,
     nn.modules.batchnorm._BatchNorm,
     nn.modules.instancenorm._InstanceNorm,
     nn.GroupNorm,
+)
+"""They take axis 1 of [R, C, ...] for features."""
+
+FIRST = (
+    *CHANNELS,
     nn.modules.pooling._MaxPoolNd,
     nn.modules.pooling._AvgPoolNd,
     nn.modules.pooling._AdaptiveAvgPoolNd,
@@ -48,21 +53,33 @@ class Layout:
         return replace(self, sure=False)
 
 
-def layout_of(part: nn.Module, output: Tensor) -> Layout | None:
-    """What the kind of the module tells of its output [R, ...]; None where it tells nothing."""
+def layout_of(part: nn.Module, output: Tensor, *, moved: bool = True) -> Layout | None:
+    """What the kind of the module tells of its output [R, ...]; None where it tells nothing.
+
+    `moved` is whether axes were moved in its forward pass, if that is one of the user's own.
+    """
     for kinds, axis in ((FIRST, 1), (LAST, -1)):
         kind = next((each for each in kinds if isinstance(part, each)), None)
         if kind is not None and output.ndim > 1:
             if isinstance(part, nn.LayerNorm | nn.RMSNorm) and len(part.normalized_shape) > 1:
                 return None
             ours = type(part).forward.__module__.startswith("torch.nn.modules")
+            ours = ours or (kinds is FIRST and not moved)
             size = part.normalized_shape[0] if isinstance(part, nn.LayerNorm | nn.RMSNorm) else output.shape[axis]
             return Layout(axis=axis, size=int(size), axes=output.ndim, sure=ours)
     return None
 
 
-def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None) -> int:
+def taken_as(part: nn.Module, value: Tensor) -> Layout | None:
+    """What the kind of the module tells of its input [R, ...]: a conv or a norm of channels, or a linear layer."""
+    axis = 1 if isinstance(part, CHANNELS) else -1 if type(part) is nn.Linear else 0
+    return Layout(axis=axis, size=value.shape[axis], axes=value.ndim) if axis and value.ndim > 2 else None
+
+
+def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None, taken: Layout | None = None) -> int:
     """Axis of the features in an output [R, ...] of this shape, 1 or the last.
+
+    `known` is told by the part that made it, `taken` by the one that it is given to.
 
     Raises:
         UserError: it cannot be known.
@@ -77,6 +94,8 @@ def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None) -> in
         fits = [axis for axis in (1, last) if shape[axis] == known.size]
         if len(fits) == 1:
             return fits[0]
+    if taken is not None and taken.axes == len(shape):
+        return taken.axis % len(shape)
     got = f"an output of shape [R, {', '.join(map(str, shape[1:]))}]"
     advice = f'say features={{"{layer}": "first"}} or "last" to wrap, or --features at import'
     raise UserError("layers", f"it must be known which axis of layer {layer!r} is features", got, advice)

@@ -14,6 +14,11 @@ Output = str | int | None
 """Key, attribute or place of the logits; None looks for them."""
 
 
+def as_logits(value: Tensor) -> Tensor:
+    """A head's output, [R, N] where it gives maps of one place [R, N, 1, 1]."""
+    return value.flatten(1) if value.ndim > 2 and value.shape[2:].numel() == 1 else value
+
+
 def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
     """The logits [R, N], which are the head's output, if that is what the module returns.
 
@@ -22,11 +27,12 @@ def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
     Raises:
         UserError: the module returns something else, nothing by that word, or logits without two axes.
     """
+    given, logits = logits, as_logits(logits)
     if logits.ndim != 2:
         got, advice = f"shape {list(logits.shape)}", "name the last layer, which gives one row of logits an input"
         raise UserError("wrap", f"the head {head!r} must give logits [R, N]", got, advice)
     for value in _leaves(returned) if word is None else [_picked(returned, word)]:
-        if value is logits:
+        if value is given:
             return logits
         if isinstance(value, Tensor) and value.numel() == logits.numel():
             here, there = value.detach().reshape(logits.shape), logits.detach()

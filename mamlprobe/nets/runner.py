@@ -16,7 +16,7 @@ from mamlprobe.nets.copies import State, twin
 from mamlprobe.nets.layout import rows_first
 from mamlprobe.nets.params import Moments
 from mamlprobe.nets.plain_norms import Norms
-from mamlprobe.nets.trial import first_tensor
+from mamlprobe.nets.trial import first_tensor, tensor_of_rows
 
 TRACKED = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 """Norms that can keep running statistics."""
@@ -72,7 +72,7 @@ class Runner:
     def __init__(self, module: nn.Module, head: str, layers: Sequence[str], written: set[str]) -> None:
         self.module, self.head, self.layers = twin(module), head, layers
         self.written = written  # layers whose output a later operation writes into, known to all runners of a net
-        self.caught, self.norms = Caught(), Norms(None, collect=False)
+        self.caught, self.norms, self.rows = Caught(), Norms(None, collect=False), 0
         self._versions: dict[str, tuple[Tensor, int]] = {}
         for name, part in self.module.named_modules():
             if name in layers or name == head:
@@ -101,6 +101,7 @@ class Runner:
         Raises:
             UserError: the module fails on the rows, or gives a layer no rows.
         """
+        self.rows = len(rows)
         while True:
             with self._pass(moments, collect), told(self.module, rows):
                 copies = {name: value.to(rows.device, copy=True) for name, value in buffers.items()}
@@ -121,8 +122,8 @@ class Runner:
         collect: bool,
         word: str,
     ) -> tuple[Tensor, Moments]:
-        """What the head alone makes of its input, given by that word or, for an empty one, by place; and the moments."""
-        part = self.module.get_submodule(self.head)
+        """What the head alone makes of its input, given by that word or by place; and the moments."""
+        part, self.rows = self.module.get_submodule(self.head), len(features)
         args, words = ((), {word: features.clone()}) if word else ((features.clone(),), {})
         with self._pass(moments, collect), told(self.module, features):
             copies = {name: value.to(features.device, copy=True) for name, value in buffers.items()}
@@ -156,7 +157,7 @@ class Runner:
 
     def _catch(self, name: str) -> Callable[..., None]:
         def hook(part: nn.Module, args: tuple[Any, ...], output: object) -> None:
-            value = output if isinstance(output, Tensor) else first_tensor((output,))
+            value = output if isinstance(output, Tensor) else tensor_of_rows(part, output, self.rows)
             if value is None:
                 got = type(output).__name__
                 raise UserError("wrap", f"layer {name!r} must return a tensor", got, "name other layers")

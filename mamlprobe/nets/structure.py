@@ -11,6 +11,16 @@ from mamlprobe.nets.trial import Trial
 FEWEST = 4
 """Layers of the body that are wanted at least: with fewer, parts that hold other parts are opened."""
 
+WHOLE = (
+    nn.MultiheadAttention,
+    nn.RNNBase,
+    nn.modules.batchnorm._BatchNorm,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.modules.conv._ConvNd,
+)
+"""Parts that are one to a reader, whatever lies in them: a norm with its activation, a conv with what pads it."""
+
 BODY = "body"
 """The layer of a body without parts of its own: what the head is given."""
 
@@ -21,8 +31,8 @@ class _Unit:
 
     name: str
     """The part whose output is the layer's."""
-    opens: bool
-    """Whether it is one part that holds others."""
+    opens: str | None
+    """The part in it that holds others, if there is one."""
 
 
 class _Outline:
@@ -33,18 +43,19 @@ class _Outline:
         self.head, self.trial = head, trial
 
     def children(self, name: str) -> list[str]:
-        """Names of the direct children that ran, the head left out, those that hold the head or cannot run opened."""
+        """Names of the direct children that ran, the head left out, those that hold the head or did not run opened."""
         prefix = f"{name}." if name else ""
         found: list[str] = []
         for short, _ in self.parts[name].named_children():
             child = prefix + short
             if child == self.head or child not in self.parts:
                 continue
-            closed = not self.head.startswith(child + ".") and _runs(self.parts[child])
+            ran = _runs(self.parts[child]) if self.trial is None else child in self.trial.ends
+            closed = ran and not self.head.startswith(child + ".")
             found += [child] if closed else self.children(child)
         if self.trial is not None:
-            ran, trial = [each for each in found if each in self.trial.ends], self.trial
-            found = sorted(ran, key=lambda each: trial.end(each, self.head))
+            trial = self.trial
+            found.sort(key=lambda each: trial.end(each, self.head))
         return found
 
     def owns(self, name: str) -> int:
@@ -54,9 +65,12 @@ class _Outline:
     def leaf(self, name: str) -> bool:
         """Whether it is one part to a reader."""
         part = self.parts[name]
-        whole = isinstance(part, nn.MultiheadAttention | nn.RNNBase)
-        whole |= hasattr(part, "parametrizations")  # whose weight is computed from others, as under weight norm
-        return whole or next(part.children(), None) is None
+        made = hasattr(part, "parametrizations")  # whose weight is computed from others, as under weight norm
+        return made or isinstance(part, WHOLE) or next(part.children(), None) is None
+
+    def chain(self, name: str) -> bool:
+        """Whether it is a chain of leaves, such as a stem of several convs, which a norm may follow."""
+        return isinstance(self.parts[name], nn.Sequential) and all(map(self.leaf, self.children(name)))
 
     def starts(self, name: str) -> bool:
         """Whether it is a leaf with weights, such as a conv: the first of a layer."""
@@ -72,12 +86,13 @@ class _Outline:
                 open_group = True
             elif not self.leaf(name) and self.owns(name):
                 found.append([name])
-                open_group = False
+                open_group = self.chain(name)
             elif isinstance(self.parts[name], nn.Flatten | nn.Unflatten):
                 open_group = False  # what lies behind is no map of the layer any more
             elif open_group and _parent(name) == _parent(found[-1][0]) and self._follows(name, found[-1][-1]):
                 found[-1].append(name)
-        return [_Unit(self._name(group), not self.leaf(group[0])) for group in found]
+        units = [_Unit(self._name(group), None if self.leaf(group[0]) else group[0]) for group in found]
+        return [unit for unit in units if self.of_rows(unit.name)]
 
     def _follows(self, name: str, before: str) -> bool:
         """Whether the part works on what the one before gives, and on nothing else."""
@@ -103,23 +118,37 @@ class _Outline:
         inside = [each for each in part.children() if isinstance(each, nn.Sequential | nn.ModuleList | nn.ModuleDict)]
         return any(sum(_weighs(item) for item in each.children()) > 1 for each in inside) and not _residual(part)
 
+    def stages(self, name: str) -> bool:
+        """Whether nearly all parameters lie in it, or most of them in parts of which two or more may be opened."""
+        if not isinstance(self.parts[name], nn.Sequential | nn.ModuleList | nn.ModuleDict):
+            return False
+        here, everywhere = (sum(1 for _ in self.parts[each].parameters()) for each in (name, ""))
+        inside = sum(self.may_open(each, False) for each in self.children(name))
+        return here > (0.5 if inside > 1 else 0.85) * everywhere
+
+    def of_rows(self, name: str) -> bool:
+        """Whether its output has an axis of rows, as far as that is known; that of pixels or windows has none."""
+        return self.trial is None or name not in self.trial.rowless
+
     def layers(self) -> list[str]:
         """Names of the body's layers."""
         names = self.children("")
-        while len(units := self.units(names)) < FEWEST:
-            alone = len(units) == 1
-            wide = [each.name for each in units if each.opens and self.may_open(each.name, alone)]
-            better = [more for each in sorted(wide, key=self.owns, reverse=True) if (more := self._more(names, each))]
+        while True:
+            units = self.units(names)
+            few, alone = len(units) < FEWEST, len(units) == 1
+            held = [each.opens for each in units if each.opens]
+            wide = [each for each in held if self.stages(each) or (few and self.may_open(each, alone))]
+            wide.sort(key=lambda each: (self.stages(each), self.owns(each)), reverse=True)
+            better = [more for each in wide if (more := self._more(names, each))]
             if not better:
-                break
+                return [unit.name for unit in units]
             names = better[0]
-        return [unit.name for unit in units]
 
     def _more(self, names: Sequence[str], name: str) -> list[str] | None:
         """The names with this one opened as far as it takes to have more layers; None where that never comes."""
         now, more = len(self.units(names)), self.opened(names, name)
         while len(units := self.units(more)) <= now:
-            inner = [each.name for each in units if each.opens and each.name not in names]
+            inner = [each.opens for each in units if each.opens and each.opens not in names]
             inner = [each for each in inner if self.may_open(each, len(units) == 1)]
             if not inner:
                 return None

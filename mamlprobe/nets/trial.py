@@ -14,9 +14,9 @@ from torch.utils._pytree import tree_leaves
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.copies import buffers_as, twin
-from mamlprobe.nets.layout import MOVES, Layout, layout_of
+from mamlprobe.nets.layout import MOVES, Layout, layout_of, rows_first, taken_as
 
-SIDES = (28, 32, 64, 84, 105, 224)
+SIDES = (28, 32, 64, 84, 105, 224, 256)
 """Heights and widths to try on a module whose inputs are not known."""
 
 LENGTH = 8
@@ -25,7 +25,7 @@ LENGTH = 8
 TURNS = tuple(getattr(Tensor, name).__get__ for name in ("T", "mT", "H", "mH"))
 """Properties that turn a tensor."""
 
-MOST = 50_000_000
+MOST = 400_000_000
 """Parameters of a module that is tried on inputs that are guessed."""
 
 
@@ -41,12 +41,16 @@ class Trial:
     """Parameter -> place of its first use."""
     layouts: dict[str, Layout] = field(default_factory=dict)
     """Module -> which axis of its output is features, and how many there are."""
+    taken: dict[str, Layout] = field(default_factory=dict)
+    """Module -> which axis of its output the part that it is given to takes for features."""
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Module -> shape of the input of its last call."""
     words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Module -> the words by which its last call was given tensors, empty for those by place."""
     outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Module -> shape of the output of its last call."""
+    rowless: set[str] = field(default_factory=set)
+    """Modules whose outputs have no axis of rows, as those of pixels or windows have not."""
     random: bool = False
     """Whether numbers were drawn."""
     strangers: bool = False
@@ -62,17 +66,20 @@ class Trial:
 class _Watch(TorchFunctionMode):
     """Sees every operation: those that use a parameter, and those that move axes."""
 
-    def __init__(self, trial: Trial, names: Mapping[int, str], strangers: Collection[int]) -> None:
+    def __init__(self, trial: Trial, names: Mapping[int, str], strangers: Collection[int], rows: int) -> None:
         super().__init__()
-        self.trial, self.names, self.strangers = trial, names, strangers
-        self.place = 0
+        self.trial, self.names, self.strangers, self.rows = trial, names, strangers, rows
+        self.place, self.moves = 0, 0
         self.last: Layout | None = None
         self.chain: Tensor | None = None
         self.chained = ""
+        self.ended: tuple[Tensor, list[str]] | None = None
+        """What the last module gave, and the modules that gave just that, one in the other."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if (func in TURNS or getattr(func, "__name__", "") in MOVES) and self.last is not None:
-            self.last = self.last.moved()
+        if func in TURNS or getattr(func, "__name__", "") in MOVES:
+            self.moves += 1
+            self.last = None if self.last is None else self.last.moved()
         inputs = []
         for value in tree_leaves((args, kwargs)):
             if isinstance(value, Tensor):
@@ -101,11 +108,12 @@ def look(module: nn.Module, params: Mapping[str, Tensor], rows: Tensor, *, stran
     """
     other, trial = twin(module), Trial()
     own = {name: value.detach() for name, value in params.items()}
-    watch = _Watch(trial, {id(value): name for name, value in own.items()}, strangers)
+    watch = _Watch(trial, {id(value): name for name, value in own.items()}, strangers, len(rows))
+    moves: dict[str, int] = {}
     for name, part in other.named_modules():
         if name:
-            part.register_forward_pre_hook(_begin(watch, name), with_kwargs=True)
-            part.register_forward_hook(_end(watch, name))
+            part.register_forward_pre_hook(_begin(watch, name, moves), with_kwargs=True)
+            part.register_forward_hook(_end(watch, name, moves))
     kept = buffers_as(module, own)
     buffers = {name: value.to(rows.device, copy=True) for name, value in kept.items()}
     before = _draws()
@@ -136,28 +144,36 @@ def refuse_odd(trial: Trial) -> None:
         raise UserError("wrap", must, "a forward pass that draws random numbers", advice)
 
 
-def _begin(watch: _Watch, name: str) -> Any:
+def _begin(watch: _Watch, name: str, moves: dict[str, int]) -> Any:
     def hook(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         value = first_tensor((*args, *kwargs.values()))
         given = [("", each) for each in args] + list(kwargs.items())
         watch.trial.words[name] = tuple(word for word, each in given if isinstance(each, Tensor))
+        moves[name] = watch.moves
         if value is not None:
             watch.trial.inputs[name] = tuple(value.shape)
             if value is watch.chain:
                 watch.trial.follows[name] = watch.chained
+            taken = taken_as(part, value)
+            if taken is not None and watch.ended is not None and watch.ended[0] is value:
+                watch.trial.taken.update(dict.fromkeys(watch.ended[1], taken))
 
     return hook
 
 
-def _end(watch: _Watch, name: str) -> Any:
+def _end(watch: _Watch, name: str, moves: Mapping[str, int]) -> Any:
     def hook(part: nn.Module, args: tuple[Any, ...], output: object) -> None:
         watch.trial.ends.setdefault(name, []).append(watch.place)
         watch.place += 1
-        value = first_tensor((output,))
+        value = tensor_of_rows(part, output, watch.rows)
         watch.chain, watch.chained = value, name
         if value is not None:
             watch.trial.outputs[name] = tuple(value.shape)
-            found = layout_of(part, value)
+            same = watch.ended[1] if watch.ended is not None and watch.ended[0] is value else []
+            watch.ended = value, [*same, name]
+            if rows_first(part, value, watch.rows) is None:
+                watch.trial.rowless.add(name)
+            found = layout_of(part, value, moved=watch.moves > moves[name])
             watch.last = watch.last if found is None else found
             if watch.last is not None:
                 watch.trial.layouts[name] = watch.last
@@ -182,6 +198,12 @@ def row_axes(trial: Trial, rows: int, again: Callable[[], Trial]) -> dict[str, i
 def first_tensor(values: Iterable[Any]) -> Tensor | None:
     """The first tensor in these values, in the order of what they hold."""
     return next((leaf for leaf in tree_leaves(list(values)) if isinstance(leaf, Tensor)), None)
+
+
+def tensor_of_rows(part: nn.Module, output: object, rows: int) -> Tensor | None:
+    """The first tensor in a module's output that has an axis of rows; the first of all where none has."""
+    leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+    return next((leaf for leaf in leaves if rows_first(part, leaf, rows) is not None), next(iter(leaves), None))
 
 
 def tried(module: nn.Module, *, strangers: Collection[int] = ()) -> Trial | None:

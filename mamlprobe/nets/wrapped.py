@@ -1,7 +1,7 @@
 """A user's module as a net: layers caught and returned, norms by the regime, one task after the other."""
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.copies import Stock, buffers_as, precision
+from mamlprobe.nets.apart import as_params, by_size, one_by_one, together
+from mamlprobe.nets.copies import Stock, buffers_as
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
-from mamlprobe.nets.output import Output, logits_of
+from mamlprobe.nets.output import Output, as_logits, logits_of
 from mamlprobe.nets.params import Moments, Params, Pass, span
 from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
 from mamlprobe.nets.structure import BODY, ordered, owners, same_owners
@@ -54,9 +55,9 @@ class Wrapped:
         self._norm_names = {name for name, part in parts.items() if isinstance(part, nn.modules.batchnorm._BatchNorm)}
         self._names = {id(value): name for name, value in module.named_parameters()}
         self._parts = {name: parts[name] for name in self.layers if name in parts}
-        self._features, self._layouts = dict(features), dict[str, Layout | None]()
+        self._features, self._layouts = dict(features), dict[str, tuple[Layout | None, ...]]()
         self._shapes: dict[str, tuple[int, ...]] = {}
-        self._tails = _by_size([trial.inputs.get(head, (0,))[1:]] if trial else [])
+        self._tails = by_size([trial.inputs.get(head, (0,))[1:]] if trial else [])
         self._row_axes: dict[str, int] = {}
         self._theirs = [weakref.ref(value) for value in theirs]
         self._met = False
@@ -165,13 +166,13 @@ class Wrapped:
         with self._runners.one() as runner:
             found = [
                 self._checked(runner.run(own, buffers_as(self.module, own), rows, still, collect=collect), rows)
-                for own, rows, still in _by_task(params, x, moments)
+                for own, rows, still in one_by_one(params, x, moments)
             ]
         names = [name for name in found[0].layers if name != end]
-        layers = {name: _together([each.layers[name] for each in found]) for name in names}
-        self._tails |= _by_size([found[0].inputs[0].shape[1:]])
-        features = _together([each.inputs[0].flatten(1) for each in found])
-        collected = {name: _together([each.moments[name] for each in found]) for name in found[0].moments}
+        layers = {name: together([each.layers[name] for each in found]) for name in names}
+        self._tails |= by_size([found[0].inputs[0].shape[1:]])
+        features = together([each.inputs[0].flatten(1) for each in found])
+        collected = {name: together([each.moments[name] for each in found]) for name in found[0].moments}
         return Pass(layers=layers, features=features, moments=collected)
 
     def _checked(self, caught: Caught, rows: Tensor) -> Caught:
@@ -227,7 +228,7 @@ class Wrapped:
             refuse_odd(trial)
             same_owners(self.module, self.parameters, self.layers, trial)
             self._same_logits(own, x[0])
-            self._layouts = {name: trial.layouts.get(name) for name in self.layers}
+            self._layouts = {name: (trial.layouts.get(name), trial.taken.get(name)) for name in self.layers}
             self._words, self._row_axes = trial.words.get(self.head_name, ("",)), axes
             self._met = True
 
@@ -258,7 +259,7 @@ class Wrapped:
         word = self._features.get(layer, self._features.get("*"))
         if word is not None and len(rows) > 2:
             return 2 if word == "first" else len(shape) - 1
-        return 1 + feature_axis(layer, rows, self._layouts.get(layer))
+        return 1 + feature_axis(layer, rows, *self._layouts.get(layer, (None,)))
 
     def head(self, params: Params, features: Tensor) -> Tensor:
         """Logits [B, R, N] of the head's input [B, R, F]."""
@@ -275,34 +276,10 @@ class Wrapped:
         own = {name: params[self._names[id(value)]] for name, value in part.named_parameters()}
         found, seen = [], []
         with self._runners.one() as runner:
-            for mine, rows, still in _by_task(own, as_params(features, own), moments):
+            for mine, rows, still in one_by_one(own, as_params(features, own), moments):
                 rows = rows.reshape(len(rows), *self._tails.get(rows.shape[1:].numel(), rows.shape[1:]))
                 buffers, word = buffers_as(part, mine), self._words[0]
                 logits, own_moments = runner.run_head(mine, buffers, rows, still, collect=collect, word=word)
-                found.append(logits)
+                found.append(as_logits(logits))
                 seen.append(own_moments)
-        return _together(found), {name: _together([each[name] for each in seen]) for name in seen[0]}
-
-
-def _by_task(params: Params, x: Tensor, moments: Moments | None) -> Iterator[tuple[Params, Tensor, Moments | None]]:
-    """Parameters, rows and moments of each task of x [B, R, ...], those that all share the same for all."""
-    for task in range(x.shape[0]):
-        own = {name: value[task if value.shape[0] > 1 else 0] for name, value in params.items()}
-        still = None if moments is None else {n: v[task if v.shape[0] > 1 else 0] for n, v in moments.items()}
-        yield own, x[task], still
-
-
-def _together(values: Sequence[Tensor]) -> Tensor:
-    """The tensors of all tasks behind one another [B, ...]; that of one task without a copy."""
-    return values[0].unsqueeze(0) if len(values) == 1 else torch.stack(list(values))
-
-
-def as_params(x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-    """Floating x in the precision of the parameters, if they have but one."""
-    kind = precision(params)
-    return x.to(kind) if x.is_floating_point() and kind is not None else x
-
-
-def _by_size(shapes: Iterable[Sequence[int]]) -> dict[int, tuple[int, ...]]:
-    """Shapes by how many numbers they hold."""
-    return {torch.Size(shape).numel(): tuple(shape) for shape in shapes}
+        return together(found), {name: together([each[name] for each in seen]) for name in seen[0]}
