@@ -125,7 +125,7 @@ def summed(
 
 
 def _leaf(value: Tensor) -> Tensor:
-    return value.detach().requires_grad_()
+    return value.detach().requires_grad_(value.is_floating_point() or value.is_complex())
 
 
 def parts_of(

@@ -43,16 +43,22 @@ def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
             if torch.allclose(here, there.softmax(1), rtol=near, atol=near / 10):
                 must, advice = "the module must return logits", "leave the softmax out: the loss has it"
                 raise UserError("wrap", must, f"softmax of what {head!r} gives", advice)
+    if word is not None:
+        must, advice = f"output={word!r} must be what the head {head!r} gives", "say another of its keys or places"
+        raise UserError("wrap", must, f"something else of {described(returned)}", advice)
     must = "the head must be the module's last layer, and its output what the module returns"
     advice = "name the last layer, with whatever follows it inside; or say output= where there are several outputs"
     raise UserError("wrap", must, f"{head!r} while the module returns {described(returned)}", advice)
 
 
 def _leaves(returned: Any) -> list[Any]:
+    """All that it holds, in mappings, sequences and dataclasses."""
     if is_dataclass(returned) and not isinstance(returned, Mapping):
         returned = [getattr(returned, each.name) for each in fields(returned)]
     if isinstance(returned, Mapping):
         returned = list(returned.values())
+    if isinstance(returned, tuple | list):
+        return [leaf for each in returned for leaf in _leaves(each)]
     return tree_leaves(returned)
 
 

@@ -41,6 +41,8 @@ class Norms(TorchFunctionMode):
             x, weight, bias, mean, variance, own, momentum, eps, *_ = args
             norm = self.batch_norm if func is torch.batch_norm else self.instance_norm
             return norm(x, mean, variance, weight, bias, own, momentum, eps)
+        if func is F.embedding:  # no gradient is kept sparse: a task's is a part of all tasks'
+            args, kwargs = args[:6], {**(kwargs or {}), "sparse": False}
         return func(*args, **(kwargs or {}))
 
     def batch_norm(

@@ -217,8 +217,9 @@ def told(module: nn.Module, rows: Tensor) -> Iterator[None]:
             raise
         place = _place(module, error)
         got = f"{type(error).__name__} in {place}: {words[:200]}"
-        must = f"the module must run on inputs of shape [R, {', '.join(map(str, rows.shape[1:]))}]"
-        advice = f"give it {str(rows.dtype).removeprefix('torch.')} inputs of the shape that it was made for"
+        kind = str(rows.dtype).removeprefix("torch.")
+        must = f"the module must run on {kind} inputs of shape [R, {', '.join(map(str, rows.shape[1:]))}]"
+        advice = "check shape and kind of numbers of the inputs, which are all that it is given"
         raise UserError("wrap", must, got, advice) from error
 
 

@@ -55,6 +55,7 @@ class _Outline:
             found += [child] if closed else self.children(child)
         if self.trial is not None:
             trial = self.trial
+            found = [each for each in found if not trial.behind(each, self.head)]
             found.sort(key=lambda each: trial.end(each, self.head))
         return found
 
@@ -186,9 +187,17 @@ def default_layers(module: nn.Module, head: str, trial: Trial | None) -> list[st
 
 
 def ordered(layers: Sequence[str], head: str, trial: Trial | None) -> list[str]:
-    """The layers in the order in which they end their last call; as given where that is not known."""
+    """The layers in the order in which they end their last call; as given where that is not known.
+
+    Raises:
+        UserError: a layer that runs behind the head.
+    """
     if trial is None or any(name not in trial.ends for name in layers):
         return list(layers)
+    late = [name for name in layers if trial.behind(name, head)]
+    if late:
+        must, advice = "layers must run before the head", "leave it out, or name another head"
+        raise UserError("wrap", must, f"{late[0]!r} behind {head!r}", advice)
     return sorted(layers, key=lambda name: trial.end(name, head))
 
 

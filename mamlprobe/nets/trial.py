@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
+from torch.utils import checkpoint
 from torch.utils._pytree import tree_leaves
 
 from mamlprobe.base.errors import UserError
@@ -53,6 +56,10 @@ class Trial:
     """Modules whose outputs have no axis of rows, as those of pixels or windows have not."""
     random: bool = False
     """Whether numbers were drawn."""
+    written: str = ""
+    """A parameter that the pass wrote into."""
+    rerun: bool = False
+    """Whether a part is to run again in the backward pass (``torch.utils.checkpoint``)."""
     strangers: bool = False
     """Whether parameters of the module that was copied were used, in place of the copy's."""
 
@@ -61,6 +68,10 @@ class Trial:
         last = self.ends.get(head, [1 << 60])[-1]
         places = self.ends.get(name, [-1])
         return max((place for place in places if place <= last), default=places[-1])
+
+    def behind(self, name: str, head: str) -> bool:
+        """Whether the module ends for the first time behind the last call of the head."""
+        return head in self.ends and self.ends.get(name, [-1])[0] > self.ends[head][-1]
 
 
 class _Watch(TorchFunctionMode):
@@ -107,7 +118,7 @@ def look(module: nn.Module, params: Mapping[str, Tensor], rows: Tensor, *, stran
         Exception: whatever the module raises.
     """
     other, trial = twin(module), Trial()
-    own = {name: value.detach() for name, value in params.items()}
+    own = {name: value.detach().clone() for name, value in params.items()}
     watch = _Watch(trial, {id(value): name for name, value in own.items()}, strangers, len(rows))
     moves: dict[str, int] = {}
     for name, part in other.named_modules():
@@ -117,10 +128,33 @@ def look(module: nn.Module, params: Mapping[str, Tensor], rows: Tensor, *, stran
     kept = buffers_as(module, own)
     buffers = {name: value.to(rows.device, copy=True) for name, value in kept.items()}
     before = _draws()
-    with torch.no_grad(), watch:
+    with torch.no_grad(), _reruns(trial), watch:
         functional_call(other, {**own, **buffers}, (rows.clone(),))
     trial.random |= _draws() != before
+    trial.written = next((n for n, v in own.items() if v._version or not torch.equal(v, params[n])), "")
     return trial
+
+
+@contextmanager
+def _reruns(trial: Trial) -> Iterator[None]:
+    """Inside, calls of ``torch.utils.checkpoint`` are noted."""
+    kinds = ("CheckpointFunction", "_checkpoint_without_reentrant_generator")
+    kept = {name: getattr(checkpoint, name) for name in kinds}
+
+    def seen(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: Any, **words: Any) -> Any:
+            trial.rerun = True
+            return function(*args, **words)
+
+        return called
+
+    checkpoint.CheckpointFunction = SimpleNamespace(apply=seen(kept[kinds[0]].apply))  # type: ignore[misc, assignment]
+    checkpoint._checkpoint_without_reentrant_generator = seen(kept[kinds[1]])
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(checkpoint, name, value)
 
 
 def _draws() -> tuple[object, ...]:
@@ -133,8 +167,18 @@ def refuse_odd(trial: Trial) -> None:
     """Refuses a module whose passes are not functions of its inputs and parameters.
 
     Raises:
-        UserError: it draws random numbers, or calls parts of the module that it was copied from.
+        UserError: it draws random numbers, writes into its parameters, runs parts again in the backward pass, or calls
+            parts of the module that it was copied from.
     """
+    if trial.written:
+        must, advice = "a forward pass must leave the parameters as they are", "constrain a copy of it, or leave it out"
+        raise UserError("wrap", must, f"one that writes into {trial.written} (max_norm, clamp_, weight.data)", advice)
+    if trial.rerun:
+        must, advice = (
+            "a forward pass must keep what its derivative needs",
+            "switch checkpoints off: recompute=True saves",
+        )
+        raise UserError("wrap", must, "one under torch.utils.checkpoint", f"{advice} memory here")
     if trial.strangers:
         must, advice = "a forward pass must call the module's own parts", "write it as a method of its class"
         raise UserError("wrap", must, "a function that holds the parts of another", advice)

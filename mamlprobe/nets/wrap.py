@@ -92,6 +92,10 @@ def _example(inputs: Tensor | Sequence[int], module: nn.Module) -> Tensor:
     """Two rows or more of inputs, from an example [R, ...] or from the shape of a row."""
     if isinstance(inputs, Tensor):
         return inputs[:2].detach()
+    if not all(isinstance(size, int) for size in inputs):
+        raise UserError(
+            "wrap", "inputs must be a tensor [R, ...] or the shape of a row", type(inputs).__name__, "give one"
+        )
     kinds = [part for part in module.modules() if next(part.parameters(recurse=False), None) is not None]
     if kinds and isinstance(kinds[0], nn.Embedding) and len(inputs) == 1:
         return torch.zeros(2, *inputs, dtype=torch.long, device="cpu")
