@@ -20,9 +20,11 @@ TABLES = ("_parameters", "_buffers", "_modules")
 
 
 class _Detached(TorchFunctionMode):
-    """Inside, a tensor that a graph made is copied without the graph; torch alone refuses to copy it."""
+    """Inside, tensors are copied that torch alone refuses to: those that a graph made, without it, and lazy ones."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__deepcopy__ and is_lazy(args[0]):
+            return type(args[0])(args[0].requires_grad, args[0].data.device, args[0].data.dtype)
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
             return args[0].detach().clone()
         return func(*args, **(kwargs or {}))
@@ -109,10 +111,11 @@ def _uncopyable(module: nn.Module) -> dict[int, Any]:
 def twin(module: nn.Module) -> nn.Module:
     """Another module of the same tensors: what a pass swaps, sets or keeps on one is not seen on the other."""
     shared = {id(value): value for value in (*module.parameters(), *module.buffers())}
-    try:
-        return deepcopy(module, dict[int, Any](shared))
-    except Exception:
-        return deepcopy(module, _uncopyable(module) | shared)
+    with _Detached():
+        try:
+            return deepcopy(module, dict[int, Any](shared))
+        except Exception:
+            return deepcopy(module, _uncopyable(module) | shared)
 
 
 def lazy_parameters(module: nn.Module) -> list[str]:
