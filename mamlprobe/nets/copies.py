@@ -24,7 +24,8 @@ class _Detached(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.__deepcopy__ and is_lazy(args[0]):
-            return type(args[0])(args[0].requires_grad, args[0].data.device, args[0].data.dtype)
+            make: Any = type(args[0])
+            return make(args[0].requires_grad, args[0].data.device, args[0].data.dtype)
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
             return args[0].detach().clone()
         return func(*args, **(kwargs or {}))

@@ -14,7 +14,7 @@ from mamlprobe.nets.copies import Stock
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, logits_of
-from mamlprobe.nets.params import Moments, Params, Pass, span
+from mamlprobe.nets.params import Moments, Params, Pass, as_params, precision, span
 from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
 from mamlprobe.nets.structure import BODY, ordered, owners, same_owners
 from mamlprobe.nets.trial import Trial, look, refuse_odd, row_axes
@@ -158,8 +158,8 @@ class Wrapped:
 
     def _buffers(self, part: nn.Module, params: Params) -> Params:
         """The part's buffers; those in the precision of its parameters follow them to another one."""
-        kind = _precision(dict(part.named_parameters()))
-        now = _precision(params)
+        kind = precision(dict(part.named_parameters()))
+        now = precision(params)
         follow = kind != now and None not in (kind, now)
         return {n: v.to(now) if follow and v.dtype == kind else v for n, v in part.named_buffers()}
 
@@ -283,18 +283,6 @@ def _by_task(params: Params, x: Tensor, moments: Moments | None) -> Iterator[tup
 def _together(values: Sequence[Tensor]) -> Tensor:
     """The tensors of all tasks behind one another [B, ...]; that of one task without a copy."""
     return values[0].unsqueeze(0) if len(values) == 1 else torch.stack(list(values))
-
-
-def as_params(x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-    """Floating x in the precision of the parameters, if they have but one."""
-    kind = _precision(params)
-    return x.to(kind) if x.is_floating_point() and kind is not None else x
-
-
-def _precision(params: Mapping[str, Tensor]) -> torch.dtype | None:
-    """That of the parameters, if they have but one."""
-    kinds = {value.dtype for value in params.values() if value.is_floating_point()}
-    return next(iter(kinds)) if len(kinds) == 1 else None
 
 
 def _by_size(shapes: Iterable[Sequence[int]]) -> dict[int, tuple[int, ...]]:
