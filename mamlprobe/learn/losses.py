@@ -84,9 +84,14 @@ def sloped(loss: Tensor) -> Tensor:
     """
     if loss.requires_grad:
         return loss
+    raise no_slope()
+
+
+def no_slope() -> UserError:
+    """The error for a loss that stays as it is whatever moves."""
     must, got = "the loss must depend on the parameters that adapt or are learned", "one without a slope"
     advice = "look for no_grad, detach or argmax between them and the logits"
-    raise UserError("loss", must, got, advice)
+    return UserError("loss", must, got, advice)
 
 
 def proximal(params: Params, anchor: Params, weight: float) -> Tensor:

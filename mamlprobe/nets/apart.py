@@ -1,11 +1,10 @@
 """A batch of tasks as one after the other, and put together again."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from mamlprobe.nets.copies import precision
 from mamlprobe.nets.params import Moments, Params
 
 
@@ -20,12 +19,6 @@ def one_by_one(params: Params, x: Tensor, moments: Moments | None) -> Iterator[t
 def together(values: Sequence[Tensor]) -> Tensor:
     """The tensors of all tasks behind one another [B, ...]; that of one task without a copy."""
     return values[0].unsqueeze(0) if len(values) == 1 else torch.stack(list(values))
-
-
-def as_params(x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-    """Floating x in the precision of the parameters, if they have but one."""
-    kind = precision(params)
-    return x.to(kind) if x.is_floating_point() and kind is not None else x
 
 
 def by_size(shapes: Iterable[Sequence[int]]) -> dict[int, tuple[int, ...]]:

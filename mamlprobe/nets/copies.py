@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.nets.params import precision
 
 Item = TypeVar("Item")
 
@@ -20,9 +21,12 @@ TABLES = ("_parameters", "_buffers", "_modules")
 
 
 class _Detached(TorchFunctionMode):
-    """Inside, a tensor that a graph made is copied without the graph; torch alone refuses to copy it."""
+    """Inside, tensors are copied that torch alone refuses to: those that a graph made, without it, and lazy ones."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__deepcopy__ and is_lazy(args[0]):
+            make: Any = type(args[0])
+            return make(args[0].requires_grad, args[0].data.device, args[0].data.dtype)
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
             return args[0].detach().clone()
         return func(*args, **(kwargs or {}))
@@ -109,16 +113,11 @@ def _uncopyable(module: nn.Module) -> dict[int, Any]:
 def twin(module: nn.Module) -> nn.Module:
     """Another module of the same tensors: what a pass swaps, sets or keeps on one is not seen on the other."""
     shared = {id(value): value for value in (*module.parameters(), *module.buffers())}
-    try:
-        return deepcopy(module, dict[int, Any](shared))
-    except Exception:
-        return deepcopy(module, _uncopyable(module) | shared)
-
-
-def precision(params: Mapping[str, Tensor]) -> torch.dtype | None:
-    """That of the real numbers, if they have but one."""
-    kinds = {value.dtype for value in params.values() if value.is_floating_point()}
-    return next(iter(kinds)) if len(kinds) == 1 else None
+    with _Detached():
+        try:
+            return deepcopy(module, dict[int, Any](shared))
+        except Exception:
+            return deepcopy(module, _uncopyable(module) | shared)
 
 
 def buffers_as(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:

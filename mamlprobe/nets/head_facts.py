@@ -34,8 +34,8 @@ def head_facts(part: nn.Module, shape: Sequence[int]) -> HeadFacts:
         name: torch.randn(value.shape, generator=draws, dtype=torch.float64, device="cpu")
         for name, value in params.items()
     }
-    width = next((value.shape[1] for value in params.values() if value.ndim > 1), 1)
-    for size in [tuple(shape)] if shape else [(width, *rest) for rest in MAPS]:
+    widths = dict.fromkeys([value.shape[1] for value in params.values() if value.ndim > 1] or [1])
+    for size in [tuple(shape)] if shape else [(width, *rest) for width in widths for rest in MAPS]:
         features = torch.randn(ROWS, *size, generator=draws, dtype=torch.float64, device="cpu")
         try:
             return HeadFacts(linear=_linear(part, random, features), slope_at_zero=_slope(part, random, features))

@@ -249,3 +249,15 @@ def by_task(value: Tensor) -> Tensor:
 def mapped(function: Callable[[Tensor], Tensor], params: Mapping[str, Tensor]) -> Params:
     """The dict with `function` applied to every tensor."""
     return {name: function(value) for name, value in params.items()}
+
+
+def as_params(x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+    """Floating x in the precision of the parameters, if they have but one."""
+    kind = precision(params)
+    return x.to(kind) if x.is_floating_point() and kind is not None else x
+
+
+def precision(params: Mapping[str, Tensor]) -> torch.dtype | None:
+    """That of the parameters, if they have but one."""
+    kinds = {value.dtype for value in params.values() if value.is_floating_point()}
+    return next(iter(kinds)) if len(kinds) == 1 else None

@@ -43,7 +43,7 @@ class _Outline:
         self.head, self.trial = head, trial
 
     def children(self, name: str) -> list[str]:
-        """Names of the direct children that ran, the head left out, those that hold the head or did not run opened."""
+        """Names of the direct children that ran before the head, those that hold it or did not run opened."""
         prefix = f"{name}." if name else ""
         found: list[str] = []
         for short, _ in self.parts[name].named_children():
@@ -209,7 +209,9 @@ def owners(module: nn.Module, head: str, layers: Sequence[str], trial: Trial | N
     body has what none ends after. Where no pass was looked at, the order of registration stands for that of use.
     """
     names = [name for name, _ in module.named_parameters()]
-    places = _places(names, layers, head, trial)
+    places, order = _places(names, layers, head, trial), [*layers, head]
+    if trial is not None:
+        order.sort(key=lambda layer: places[layer])  # parts may run behind the head too
     found = {}
     for number, name in enumerate(names):
         inside = [layer for layer in (*layers, head) if name.startswith(layer + ".")]
@@ -217,9 +219,8 @@ def owners(module: nn.Module, head: str, layers: Sequence[str], trial: Trial | N
             found[name] = max(inside, key=len)
             continue
         use = number if trial is None else trial.uses.get(name)
-        after = [layer for layer in layers if use is not None and places.get(layer, -1) > use]
-        last = head if head in inside else layers[-1]
-        found[name] = after[0] if after else last
+        first = next((layer for layer in order if use is not None and places.get(layer, -1) > use), head)
+        found[name] = layers[-1] if first == head and head not in inside else first
     return found
 
 
@@ -241,7 +242,7 @@ def same_owners(module: nn.Module, known: Mapping[str, str], layers: Sequence[st
 def _places(names: Sequence[str], layers: Sequence[str], head: str, trial: Trial | None) -> dict[str, float]:
     """Where each layer ends: its place in the pass, or behind the last parameter registered before its successor's."""
     if trial is not None:
-        return {layer: trial.end(layer, head) for layer in layers}
+        return {layer: trial.end(layer, head) for layer in (*layers, head)}
     found: dict[str, float] = {}
     for layer in layers:
         own = [number for number, name in enumerate(names) if name.startswith(layer + ".")]

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.apart import as_params, by_size, one_by_one, together
+from mamlprobe.nets.apart import by_size, one_by_one, together
 from mamlprobe.nets.copies import Stock, buffers_as
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, as_logits, logits_of
-from mamlprobe.nets.params import Moments, Params, Pass, span
+from mamlprobe.nets.params import Moments, Params, Pass, as_params, span
 from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
 from mamlprobe.nets.structure import BODY, ordered, owners, same_owners
 from mamlprobe.nets.trial import Trial, look, refuse_odd, row_axes

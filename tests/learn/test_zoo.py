@@ -129,7 +129,7 @@ def test_moments_that_training_keeps_are_those_of_the_query_sets():
         seen = []
         for task in range(2):
             own = plain(deepcopy(module))
-            hook = own.get_submodule(norm).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+            hook = own.get_submodule(norm).register_forward_pre_hook(lambda _, args, seen=seen: seen.append(args[0]))
             functional_call(own, {n: v[task] for n, v in path[-1].items()}, (episodes.query_x[task],))
             hook.remove()
         dims = [0, 2, 3] if isinstance(module.get_submodule(norm), _BatchNorm) else [2, 3]

@@ -49,7 +49,7 @@ class Bare(nn.Module):
         return self.fc(torch.tanh(x.flatten(1) @ self.weight))
 
 
-CASES = {name: case for name, case in ZOO.items()} | {
+CASES = ZOO | {
     "mlp at its activations": Case(ZOO["mlp"].make, IMAGE, "6", ("2", "5")),
     "conv at its pools, shuffled": Case(ZOO["conv"].make, IMAGE, "9", ("7", "3")),
     "conv within": Case(ZOO["conv"].make, IMAGE, "9", ("0", "1", "2", "6")),
@@ -83,7 +83,7 @@ def test_frozen_layers_hold_what_they_give(name):
     *body, head = net.layers
     start = record(net, theta, episodes.query_x)
     owning = set(net.parameters.values())
-    for k, layer in enumerate(body, start=1):
+    for k in range(1, len(body) + 1):
         if not owning & set(body[:k]):
             with pytest.raises(UserError, match="the layers must own parameters"):
                 freeze(net, METHOD, 1, k)
@@ -159,6 +159,27 @@ def test_a_layer_that_is_frozen_alone_holds_no_other():
     assert adapting(net, ("second.1",)) == tuple(owned)
     whole = wrap(made("conv"), "9", layers=["7", "6"], inputs=IMAGE)
     assert "5.weight" in adapting(whole, ("6",))
+
+
+class Aside(nn.Module):
+    """Another head, registered before the head and run behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aside, self.stem, self.fc = nn.Linear(5, 2), nn.Linear(36, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = torch.tanh(self.stem(x.flatten(1)))
+        logits = self.fc(z)
+        return logits, self.aside(z)
+
+
+def test_what_runs_behind_the_head_is_no_layer_of_the_body():
+    net = wrap(Aside(), "fc")
+    assert net.layers == ("stem", "fc")
+    assert set(adapting(net, ("head.*",))) == {"fc.weight", "fc.bias"}
+    assert {net.parameters[name] for name in ("aside.weight", "stem.weight")} == {"stem"}
+    assert wrap(Aside(), "fc", layers=["stem", "aside"]).parameters["fc.weight"] == "fc"
 
 
 class Sizes(nn.Module):
