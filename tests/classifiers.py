@@ -113,7 +113,7 @@ NETS = (
     _timm("fastvit_t8"),
     _timm("fasternet_t0", "classifier"),
     _timm("ghostnet_050", "classifier"),
-    _timm("gmlp_ti16_224", "head", img_size=32, num_blocks=4),
+    _timm("gmlp_ti16_224", "head", img_size=32),
     _timm("hardcorenas_a", "classifier"),
     _timm("hiera_tiny_224", img_size=32),
     _timm("inception_next_atto", "head.fc2"),
@@ -123,7 +123,6 @@ NETS = (
     _timm("mambaout_femto"),
     _timm("mixer_s32_224", "head", img_size=32),
     _timm("mixnet_s", "classifier"),
-    _timm("mobileone_s0"),
     _timm("mobilevit_xxs"),
     _timm("mobilevitv2_050"),
     _timm("nest_tiny", "head", img_size=32),
@@ -134,7 +133,6 @@ NETS = (
     _timm("resmlp_12_224", "head", img_size=32),
     _timm("resnest14d", "fc"),
     _timm("resnet10t", "fc"),
-    _timm("sequencer2d_s"),
     _timm("seresnet18", "fc"),
     _timm("shvit_s1", "head.l"),
     _timm("starnet_s050", "head"),
@@ -165,7 +163,7 @@ NETS = (
 
 REFUSED = (
     (_timm("deit_tiny_distilled_patch16_224", "head", img_size=32), "the head must be the module's last layer"),
-    (_timm("efficientformerv2_s0", "head"), "the head must be the module's last layer"),
-    (_torchvision("squeezenet1_0", "classifier.1"), r"the head 'classifier.1' must give logits \[R, N\]"),
+    (_timm("efficientformerv2_s0", "head", img_size=32), "the head must be the module's last layer"),
+    (_torchvision("squeezenet1_0", "classifier.1"), "the head must be the module's last layer"),
 )
 """Those that are refused, and the line."""

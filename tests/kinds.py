@@ -84,9 +84,48 @@ class Scaled(Base):
         return 10 * self.fc(self.features(x))
 
 
+class ScaledInPlace(Base):
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(self.features(x)).mul_(10)
+
+
 class Detached(Base):
     def forward(self, x: Tensor) -> Any:
         return self.fc(self.features(x)).detach()
+
+
+class FixedBody(Base):
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(self.features(x).detach())
+
+
+class Distances(nn.Module):
+    """Minus the distance to a centre for each class, by an operation that torch differentiates once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(WAY, 7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -torch.cdist(x, self.weight)
+
+
+class Gates(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Hardsigmoid(inplace=True)
+
+    def forward(self, x: Tensor) -> Any:
+        z = self.features(x)
+        return self.fc(z * self.gate(3 * z))
+
+
+class PlainGates(Base):
+    def forward(self, x: Tensor) -> Any:
+        z = self.features(x)
+        gate = (3 * z).clamp(-3, 3)
+        rounded = torch.tensor(1 / 6, dtype=torch.float32).double() * gate  # torch's slope is 1/6 in single precision
+        return self.fc(z * (rounded + (gate / 6 - rounded).detach() + 0.5))
 
 
 class Dropped(Base):
@@ -214,6 +253,9 @@ class Kind:
     """Shape of one of its inputs."""
     words: dict[str, Any] = field(default_factory=dict)
     """For `wrap`."""
+    like: Callable[[], nn.Module] | None = None
+    """The module whose gradient it has, if that is not its own."""
+    method: str = "maml"
     refused: str = ""
     """A part of the line, where it is refused."""
     dtype: torch.dtype = torch.float64
@@ -230,11 +272,19 @@ KINDS = (
     Kind(name="log-probabilities", build=LogSoftmax),
     Kind(name="probabilities", build=Softmax, refused="the module must return logits, got softmax"),
     Kind(name="logits changed behind the head", build=Scaled, refused="the head must be the module's last layer"),
-    Kind(name="detached outputs", build=Detached, refused="DETACHED"),
+    Kind(name="logits changed in place behind the head", build=ScaledInPlace,
+         refused="the head must be the module's last layer"),
+    Kind(name="detached logits", build=Detached, like=Base),
+    Kind(name="features detached before the head", build=FixedBody),
     Kind(name="a head called by keyword", build=Keyword),
     Kind(name="a head of several layers", build=lambda: with_head(nn.Sequential(nn.Linear(7, 5), nn.Linear(5, WAY)))),
     Kind(name="a cosine head", build=lambda: with_head(Cosine())),
+    Kind(name="a head of distances by torch.cdist, second order", build=lambda: with_head(Distances()),
+         refused="every operation of the net must have a second derivative"),
+    Kind(name="gates by hardsigmoid, second order", build=Gates, like=PlainGates),
     Kind(name="a head that shares its weight with the body", build=tied, head="4"),
+    Kind(name="the same, the head alone adapting", build=tied, head="4", method="anil",
+         refused="a head that shares 2.weight with the body must adapt with it"),
     Kind(name="blocks in a list", build=Listed),
     Kind(name="lazy layers", build=lambda: changed(lambda m: setattr(m, "first", nn.LazyLinear(8))),
          words={"inputs": FLAT}),

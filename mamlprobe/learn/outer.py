@@ -13,6 +13,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
 from mamlprobe.learn.beside import beside, one_thread, threads_for
 from mamlprobe.learn.contrastive import contrastive
+from mamlprobe.learn.derivatives import derivable
 from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
 from mamlprobe.learn.implicit import implicit
 from mamlprobe.learn.losses import sloped, task_accuracies, task_losses
@@ -110,7 +111,8 @@ def summed(
     parts = list(zip(chunks(episodes, size), owners, strict=False))
 
     def work(part: tuple[Episodes, Tensor | None]) -> tuple[Params, Params]:
-        with one_thread(device) if part[0].tasks == 1 else nullcontext():  # else sums hang on the number of threads
+        single = one_thread(device) if part[0].tasks == 1 else nullcontext()  # else sums hang on the number of threads
+        with single, derivable():
             return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
 
     device = episodes.support_x.device

@@ -78,7 +78,7 @@ def private(module: nn.Module) -> tuple[nn.Module, frozenset[str]]:
     for parameter in copy.parameters():
         if not is_lazy(parameter):
             parameter.requires_grad_(False)
-    return copy.eval(), fixed
+    return copy.train().eval(), fixed  # some parts keep what they made of their parameters until they train again
 
 
 def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:

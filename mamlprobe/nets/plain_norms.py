@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.nets.gates import hard_sigmoid
 from mamlprobe.nets.params import Moments
 
 
@@ -32,7 +33,7 @@ class Norms(TorchFunctionMode):
         self.calls: Counter[str] = Counter()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replaces the two norms; everything else passes."""
+        """Replaces the two norms, and an activation whose second derivative torch lacks; everything else passes."""
         if func is F.batch_norm:
             return self.batch_norm(*args, **(kwargs or {}))
         if func is F.instance_norm:
@@ -43,6 +44,8 @@ class Norms(TorchFunctionMode):
             return norm(x, mean, variance, weight, bias, own, momentum, eps)
         if func is F.embedding:  # no gradient is kept sparse: a task's is a part of all tasks'
             args, kwargs = args[:6], {**(kwargs or {}), "sparse": False}
+        if func is F.hardsigmoid:
+            return hard_sigmoid(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
     def batch_norm(

@@ -166,7 +166,7 @@ class Runner:
                 self.caught.later[name] = self._kept(name, value)
                 return
             found.pop(name, None)
-            found[name] = value if name == self.head else self._kept(name, value)
+            found[name] = self._kept(name, value)
 
         return hook
 
