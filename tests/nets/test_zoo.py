@@ -164,7 +164,10 @@ def test_certified(zoo: Zoo) -> None:
 
 @pytest.mark.parametrize(("zoo", "line"), [pytest.param(*each, id=each[0].name) for each in REFUSED])
 def test_refused(zoo: Zoo, line: str) -> None:
-    with pytest.raises(mp.UserError, match=line) as caught:
+    def used() -> None:
         net = mp.wrap(zoo.build(), zoo.head)
         mp.evaluate(net, mp.init(net, seed=0), tasks_for(zoo.side), {"keep": method("fomaml")})
+
+    with pytest.raises(mp.UserError, match=line) as caught:
+        used()
     assert "\n" not in str(caught.value)
