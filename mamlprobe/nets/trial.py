@@ -141,15 +141,16 @@ def _reruns(trial: Trial) -> Iterator[None]:
     kinds = ("CheckpointFunction", "_checkpoint_without_reentrant_generator")
     kept = {name: getattr(checkpoint, name) for name in kinds}
 
-    def seen(function: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*args: Any, **words: Any) -> Any:
-            trial.rerun = True
-            return function(*args, **words)
+    def first(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        trial.rerun = True
+        return function(*args)
 
-        return called
+    def other(*args: Any, **words: Any) -> Any:
+        trial.rerun = True
+        return kept[kinds[1]](*args, **words)
 
-    checkpoint.CheckpointFunction = SimpleNamespace(apply=seen(kept[kinds[0]].apply))  # type: ignore[misc, assignment]
-    checkpoint._checkpoint_without_reentrant_generator = seen(kept[kinds[1]])
+    checkpoint.CheckpointFunction = SimpleNamespace(apply=first)  # type: ignore[misc, assignment]
+    checkpoint._checkpoint_without_reentrant_generator = other
     try:
         yield
     finally:
@@ -176,9 +177,9 @@ def refuse_odd(trial: Trial) -> None:
     if trial.rerun:
         must, advice = (
             "a forward pass must keep what its derivative needs",
-            "switch checkpoints off: recompute=True saves",
+            "switch it off: recompute=True saves memory",
         )
-        raise UserError("wrap", must, "one under torch.utils.checkpoint", f"{advice} memory here")
+        raise UserError("wrap", must, "one under torch.utils.checkpoint", advice)
     if trial.strangers:
         must, advice = "a forward pass must call the module's own parts", "write it as a method of its class"
         raise UserError("wrap", must, "a function that holds the parts of another", advice)

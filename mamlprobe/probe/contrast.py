@@ -125,6 +125,8 @@ def decomposed(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pa
         terms["remainder"] = {n: torch.stack([g[n] for g in each]) - first[n] for n in body}
         head_gradient = {}
     clean = parts.clean * method.inner.steps
+    still = {name: torch.zeros_like(live[name]) for name in params if name in net.fixed and name not in head}
+    terms = {term: {**each, **still} for term, each in terms.items()}
     return Decomposition(terms=terms, head=head_gradient, clean=clean, noise=parts.noise, same=parts.same)
 
 
