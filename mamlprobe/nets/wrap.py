@@ -7,12 +7,13 @@ from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.copies import innermost, lazy_parameters, private
+from mamlprobe.nets.guesses import tried
 from mamlprobe.nets.layout import WORDS
 from mamlprobe.nets.output import Output
 from mamlprobe.nets.params import as_params
 from mamlprobe.nets.runner import told
 from mamlprobe.nets.structure import default_layers
-from mamlprobe.nets.trial import Trial, look, refuse_odd, tried
+from mamlprobe.nets.trial import Trial, look, refuse_odd
 from mamlprobe.nets.wrapped import Wrapped
 
 __all__ = ["Wrapped", "wrap"]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import init
+from mamlprobe.nets.guesses import tried
 from mamlprobe.nets.params import lead
-from mamlprobe.nets.trial import tried
 from mamlprobe.nets.wrap import wrap
 from tests.zoo import ZOO, made
 
