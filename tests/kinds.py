@@ -297,10 +297,8 @@ KINDS = (
     Kind(name="compiled by torch.compile", build=lambda: torch.compile(Base(), backend="eager")),
     Kind(name="scripted by torch.jit", build=lambda: torch.jit.trace(Base(), torch.randn(2, 6)), refused="torch.jit"),
     Kind(name="weight norm by hooks", build=lambda: changed(lambda m: weight_norm(m.second))),
-    Kind(
-        name="weight norm by parametrization",
-        build=lambda: changed(lambda m: parametrizations.weight_norm(m.second)),
-    ),
+    Kind(name="weight norm by parametrization",
+         build=lambda: changed(lambda m: parametrizations.weight_norm(m.second))),
     Kind(name="spectral norm", build=lambda: changed(lambda m: parametrizations.spectral_norm(m.second))),
     Kind(name="batch norm", build=lambda: images(nn.BatchNorm2d(4)), head="5", row=IMAGE),
     Kind(name="instance norm with moments", build=lambda: images(nn.InstanceNorm2d(4, track_running_stats=True)),

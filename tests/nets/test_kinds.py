@@ -68,13 +68,11 @@ def logits(returned: object, kind: Kind) -> Tensor:
 
 @pytest.mark.parametrize("kind", [pytest.param(each, id=each.name) for each in KINDS if each.refused])
 def test_refused(kind: Kind) -> None:
-    episodes = tasks_for(kind)
-
-    def used() -> None:
+    def use() -> None:
         net = mp.wrap(built(kind), kind.head, **kind.words)
-        mp.meta_gradient(net, mp.init(net, seed=0), episodes, METHODS[kind.method])
+        mp.meta_gradient(net, mp.init(net, seed=0), tasks_for(kind), METHODS[kind.method])
 
     with pytest.raises(mp.UserError) as caught:
-        used()
+        use()
     assert kind.refused in str(caught.value)
     assert "\n" not in str(caught.value)

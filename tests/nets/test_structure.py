@@ -179,7 +179,8 @@ def test_what_runs_behind_the_head_is_no_layer_of_the_body():
     assert net.layers == ("stem", "fc")
     assert set(adapting(net, ("head.*",))) == {"fc.weight", "fc.bias"}
     assert {net.parameters[name] for name in ("aside.weight", "stem.weight")} == {"stem"}
-    assert wrap(Aside(), "fc", layers=["stem", "aside"]).parameters["fc.weight"] == "fc"
+    with pytest.raises(UserError, match="layers must run before the head, got 'aside' behind 'fc'"):
+        wrap(Aside(), "fc", layers=["stem", "aside"])
 
 
 class Sizes(nn.Module):

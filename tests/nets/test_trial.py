@@ -102,5 +102,5 @@ def test_an_example_or_its_shape_tells_what_is_not_guessed():
     x = torch.ones(3, 72)
     for inputs in (x, (72,), x[:1], x.double()):
         assert wrap(module, "fc", inputs=inputs).known is not None
-    with pytest.raises(UserError, match=r"must run on inputs of shape \[R, 71\]"):
+    with pytest.raises(UserError, match=r"must run on float32 inputs of shape \[R, 71\]"):
         wrap(module, "fc", inputs=(71,))

@@ -148,6 +148,37 @@ def test_works(zoo: Zoo) -> None:
     check_gradient(zoo, module, net, "fomaml")
 
 
+STAGES = "stem stages.0 stages.1 stages.2 stages.3"
+LAYERS = {
+    "resnet18": "bn1 layer1 layer2 layer3 layer4 fc",
+    "resnet10t": "bn1 layer1 layer2 layer3 layer4 fc",
+    "densenet121": "features.pool0 features.denseblock1 features.transition1 features.denseblock2 features.transition2"
+    " features.denseblock3 features.transition3 features.denseblock4 classifier",
+    "regnet_y_400mf": "stem trunk_output.block1 trunk_output.block2 trunk_output.block3 trunk_output.block4 fc",
+    "shufflenet_v2_x0_5": "conv1 stage2 stage3 stage4 conv5 fc",
+    "test_efficientnet": "bn1 blocks.0 blocks.1 blocks.2 blocks.3 blocks.4 bn2 classifier",
+    "test_convnext": f"{STAGES} head.fc",
+    "test_nfnet": f"{STAGES} final_conv head.fc",
+    "efficientvit_b0": f"{STAGES} head.in_conv head.classifier.3 head.classifier.4",
+    "fastvit_t8": f"{STAGES} final_conv head.fc",
+    "tnt_s_legacy_patch16_224": "norm2_proj blocks.0 blocks.1 blocks.2 blocks.3 head",
+}
+"""Those of an iterated container, of stages beside a wide stem, of blocks that give pixels too."""
+
+
+@pytest.mark.parametrize("zoo", [pytest.param(each, id=each.name) for each in NETS if each.name in LAYERS])
+def test_layers_are_stages(zoo: Zoo) -> None:
+    assert mp.wrap(zoo.build(), zoo.head).layers == tuple(LAYERS[zoo.name].split())
+
+
+def test_what_a_net_made_of_its_parameters_is_made_anew() -> None:
+    """In evaluation mode it keeps the biases of its attention, looked up."""
+    zoo = next(each for each in NETS if each.name == "levit_128s")
+    module = zoo.build().eval()
+    module(tasks_for(zoo.side).query_x[0])
+    check_gradient(zoo, module, mp.wrap(module, zoo.head), "fomaml")
+
+
 @pytest.mark.parametrize("zoo", [pytest.param(each, id=each.name) for each in NETS if each.name in SMALL])
 def test_second_order(zoo: Zoo) -> None:
     module = zoo.build()
@@ -164,10 +195,10 @@ def test_certified(zoo: Zoo) -> None:
 
 @pytest.mark.parametrize(("zoo", "line"), [pytest.param(*each, id=each[0].name) for each in REFUSED])
 def test_refused(zoo: Zoo, line: str) -> None:
-    def used() -> None:
+    def use() -> None:
         net = mp.wrap(zoo.build(), zoo.head)
         mp.evaluate(net, mp.init(net, seed=0), tasks_for(zoo.side), {"keep": method("fomaml")})
 
     with pytest.raises(mp.UserError, match=line) as caught:
-        used()
+        use()
     assert "\n" not in str(caught.value)
