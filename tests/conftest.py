@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread, an isolated cache, tasks made by hand, and two runs of the command line."""
+"""Shared by all tests: two threads, an isolated cache, tasks made by hand, and two runs of the command line."""
 
 import os
 import shlex
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "2"
 sys.path.insert(
     0, str(Path(__file__).parent.parent)
 )  # so that `from tests.oracles import ...` works under every runner
@@ -20,7 +20,23 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.native import compiled
 from tests.tiny import SMALL, write_images
 
-torch.set_num_threads(1)
+THREADS = 2
+"""Of every test that does not ask for another number; processes that it starts have as many."""
+
+torch.set_num_threads(THREADS)
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads for a test."""
+    yield torch.set_num_threads
+    torch.set_num_threads(THREADS)
+
+
+@pytest.fixture
+def one_thread(set_threads: Callable[[int], None]) -> None:
+    """One thread for a test that says why it needs that."""
+    set_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,7 +3,8 @@
 Nothing here imports the package: settings come as plain words and numbers, tasks as four tensors.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Protocol
 
@@ -16,6 +17,17 @@ Weights = dict[str, Tensor]
 
 PLAIN = ("maml", "fomaml", "anil", "fo_anil", "boil")
 """Names of the methods that differ from MAML in what adapts and in the order alone."""
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One thread inside: small operations one after the other only wait for several."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Batch(Protocol):
@@ -176,6 +188,7 @@ def slow_path(
     return path, slopes
 
 
+@alone()
 def slow_outer(
     module: nn.Module,
     weights: Weights,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.classifiers import NETS, REFUSED
 from tests.kinds import KINDS
-from tests.zoo import NETS, REFUSED
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -1,169 +1,230 @@
-"""The zoo: classifiers of torchvision and of timm with random weights, for images as small as each takes."""
+"""Small modules as users write them, by name: a maker of the module, the head's name, and the shape of a row."""
 
-from dataclasses import dataclass, field
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
-from types import ModuleType
-from typing import Any
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
-WAY = 3
+from mamlprobe.data.episodes import Episodes
 
-OPERATORS = "nms", "qnms"
-"""Of those that torchvision adds to torch, the ones that its import asks for: its build for GPUs has none on a CPU."""
-
-_KEPT: list[torch.library.Library] = []
-
-
-@cache
-def package(name: str) -> ModuleType:
-    """torchvision, or another package that imports it; the test is skipped where one of them is not installed."""
-    for each in dict.fromkeys(("torchvision", name)):
-        if find_spec(each) is None:
-            pytest.skip(f"{each} is not installed")
-    if not _KEPT and not hasattr(torch.ops.torchvision, "nms"):
-        _KEPT.append(torch.library.Library("torchvision", "DEF"))  # operators last as long as it does
-        for operator in OPERATORS:
-            _KEPT[0].define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return import_module(name)
+WORDS = 7
+"""Of the vocabulary of modules that take words."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Zoo:
-    """A net of the zoo."""
+@dataclass(frozen=True)
+class Case:
+    """One module of the zoo."""
 
-    name: str
-    head: str
-    side: int = 32
-    """Height and width of its images."""
-    words: dict[str, Any] = field(default_factory=dict)
-    """For its constructor."""
-    source: str = "torchvision"
-    maker: str = ""
-    """Its class, where that is called in place of the function of the name, to make it narrower or less deep."""
-
-    def build(self) -> nn.Module:
-        """The net in float64, its random weights always the same."""
-        torch.manual_seed(0)
-        if self.source == "timm":
-            module: nn.Module = package("timm").create_model(self.name, num_classes=WAY, **self.words)
-        else:
-            module = getattr(package("torchvision").models, self.maker or self.name)(num_classes=WAY, **self.words)
-        if self.name in WIDE:
-            first, second, last = (part for part in module.classifier if isinstance(part, nn.Linear))
-            for part, size in (first, (64, first.in_features)), (second, (64, 64)), (last, (WAY, 64)):
-                part.weight = nn.Parameter(torch.randn(size) / size[1] ** 0.5)
-                part.bias = nn.Parameter(torch.randn(size[0]))
-        return module.double()
+    make: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    head: str = "fc"
+    layers: tuple[str, ...] | None = None
 
 
-WIDE = "alexnet", "vgg11"
-"""Nets with linear layers of tens of millions of weights, which are made narrower."""
+class Residual(nn.Module):
+    """Two blocks with a shortcut; the parts are registered in another order than that in which they run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.second, self.first = nn.Linear(4, 3), self.block(), self.block()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+
+    @staticmethod
+    def block() -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.relu(self.stem(x))
+        z = z + self.first(z)
+        z = z + self.second(z)
+        return self.fc(z.mean((2, 3)))
 
 
-def _torchvision(name: str, head: str, side: int = 32, *, maker: str = "", **words: Any) -> Zoo:
-    return Zoo(name=name, head=head, side=side, words=words, maker=maker)
+class Tokens(nn.Module):
+    """A class token, positions and a scale, two encoder layers."""
+
+    def __init__(self, batch_first: bool = True) -> None:
+        super().__init__()
+        self.token, self.places = nn.Parameter(torch.randn(1, 1, 8)), nn.Parameter(torch.randn(1, 7, 8))
+        self.embed = nn.Linear(6, 8)
+        layer = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.1, batch_first=batch_first)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.scale, self.fc = nn.Parameter(torch.ones(8)), nn.Linear(8, 3)
+        self.batch_first = batch_first
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.embed(x.squeeze(1))
+        z = torch.cat([self.token.expand(len(z), -1, -1), z], 1) + self.places
+        z = self.encoder(z) if self.batch_first else self.encoder(z.transpose(0, 1)).transpose(0, 1)
+        return self.fc(z[:, 0] * self.scale)
 
 
-def _timm(name: str, head: str = "head.fc", side: int = 32, **words: Any) -> Zoo:
-    return Zoo(name=name, head=head, side=side, words=words, source="timm")
+class Attention(nn.Module):
+    """Attention over the rows of an image with a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.attend = nn.Linear(6, 8), nn.MultiheadAttention(8, 2, batch_first=True)
+        self.norm, self.fc = nn.LayerNorm(8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.embed(x.squeeze(1))
+        past = torch.ones(6, 6, dtype=torch.bool).triu(1)
+        return self.fc(self.norm(z + self.attend(z, z, z, attn_mask=past)[0]).mean(1))
 
 
-MAXVIT = {"input_size": (64, 64), "stem_channels": 16, "partition_size": 2, "block_channels": [24, 40, 48, 64]}
-MAXVIT |= {"block_layers": [1, 1, 1, 1], "head_dim": 8, "stochastic_depth_prob": 0.2}
-SWIN = {"patch_size": [4, 4], "embed_dim": 24, "depths": [2, 2, 2, 2], "num_heads": [1, 2, 4, 8], "window_size": [7, 7]}
-VIT = {"image_size": 32, "patch_size": 16, "num_layers": 4, "num_heads": 12, "hidden_dim": 192, "mlp_dim": 384}
+class Recurrent(nn.Module):
+    """A recurrent layer over the rows of an image."""
 
-NETS = (
-    _torchvision("alexnet", "classifier.6", 64),
-    _torchvision("convnext_tiny", "classifier.2"),
-    _torchvision("densenet121", "classifier", maker="DenseNet", block_config=(2, 3, 4, 2)),
-    _torchvision("efficientnet_b0", "classifier.1"),
-    _torchvision("googlenet", "fc", init_weights=False),
-    _torchvision("inception_v3", "fc", 75, init_weights=False),
-    _torchvision("maxvit_t", "classifier.5", 64, maker="MaxVit", **MAXVIT),
-    _torchvision("mnasnet0_5", "classifier.1"),
-    _torchvision("mobilenet_v2", "classifier.1", width_mult=0.5),
-    _torchvision("mobilenet_v3_small", "classifier.3"),
-    _torchvision("regnet_x_400mf", "fc"),
-    _torchvision("regnet_y_400mf", "fc"),
-    _torchvision("resnet18", "fc"),
-    _torchvision("resnet50", "fc", width_per_group=16),
-    _torchvision("shufflenet_v2_x0_5", "fc"),
-    _torchvision("squeezenet1_1", "classifier"),
-    _torchvision("swin_t", "head", maker="SwinTransformer", **SWIN),
-    _torchvision("swin_v2_t", "head"),
-    _torchvision("vgg11", "classifier.6"),
-    _torchvision("vit_b_16", "heads.head", maker="VisionTransformer", **VIT),
-    _timm("botnet26t_256", img_size=32),
-    _timm("cait_xxs24_224", "head", img_size=32),
-    _timm("convit_tiny", "head", img_size=32),
-    _timm("convmixer_768_32", "head"),
-    _timm("convnextv2_atto"),
-    _timm("convnextv2_femto"),
-    _timm("deit_tiny_patch16_224", "head", img_size=32),
-    _timm("dla46_c", "fc"),
-    _timm("edgenext_xx_small"),
-    _timm("efficientvit_b0", "head.classifier.4"),
-    _timm("efficientvit_m0", "head.linear"),
-    _timm("fastvit_t8"),
-    _timm("fasternet_t0", "classifier"),
-    _timm("ghostnet_050", "classifier"),
-    _timm("gmlp_ti16_224", "head", img_size=32),
-    _timm("hardcorenas_a", "classifier"),
-    _timm("hiera_tiny_224", img_size=32),
-    _timm("inception_next_atto", "head.fc2"),
-    _timm("lambda_resnet26t"),
-    _timm("lcnet_050", "classifier"),
-    _timm("levit_128s", "head.linear", img_size=32, distilled=False),
-    _timm("mambaout_femto"),
-    _timm("mixer_s32_224", "head", img_size=32),
-    _timm("mixnet_s", "classifier"),
-    _timm("mobilevit_xxs"),
-    _timm("mobilevitv2_050"),
-    _timm("nest_tiny", "head", img_size=32),
-    _timm("pit_ti_224", "head", img_size=32),
-    _timm("poolformer_s12"),
-    _timm("pvt_v2_b0", "head"),
-    _timm("repvgg_a0"),
-    _timm("resmlp_12_224", "head", img_size=32),
-    _timm("resnest14d", "fc"),
-    _timm("resnet10t", "fc"),
-    _timm("seresnet18", "fc"),
-    _timm("shvit_s1", "head.l"),
-    _timm("starnet_s050", "head"),
-    _timm("test_byobnet"),
-    _timm("test_coatnet", img_size=32),
-    _timm("test_convnext"),
-    _timm("test_convnext2"),
-    _timm("test_convnext3"),
-    _timm("test_efficientnet", "classifier"),
-    _timm("test_efficientnet_evos", "classifier"),
-    _timm("test_efficientnet_gn", "classifier"),
-    _timm("test_efficientnet_ln", "classifier"),
-    _timm("test_mambaout"),
-    _timm("test_maxvit", img_size=32),
-    _timm("test_nfnet"),
-    _timm("test_resnet", "fc"),
-    _timm("test_vit", "head", img_size=32),
-    _timm("test_vit2", "head", img_size=32),
-    _timm("test_vit3", "head", img_size=32),
-    _timm("test_vit4", "head", img_size=32),
-    _timm("test_vit_relpos", "head", img_size=32),
-    _timm("tiny_vit_5m_224"),
-    _timm("tnt_s_legacy_patch16_224", "head", img_size=32, depth=4),
-    _timm("vit_tiny_patch16_224", "head", img_size=32),
-    _timm("xcit_nano_12_p16_224", "head", img_size=32),
-)
-"""Those that work."""
+    def __init__(self, kind: type[nn.RNNBase], **words: object) -> None:
+        super().__init__()
+        self.rnn = kind(6, 5, **words)
+        wide = 5 * (2 if self.rnn.bidirectional else 1)
+        self.mid, self.fc = nn.Linear(wide, 4), nn.Linear(4, 3)
 
-REFUSED = (
-    (_timm("deit_tiny_distilled_patch16_224", "head", img_size=32), "the head must be the module's last layer"),
-    (_timm("efficientformerv2_s0", "head", img_size=32), "the head must be the module's last layer"),
-    (_torchvision("squeezenet1_0", "classifier.1"), "the head must be the module's last layer"),
-)
-"""Those that are refused, and the line."""
+    def forward(self, x: Tensor) -> Tensor:
+        z = x.squeeze(1)
+        z = self.rnn(z)[0][:, -1] if self.rnn.batch_first else self.rnn(z.transpose(0, 1))[0][-1]
+        return self.fc(torch.tanh(self.mid(z)))
+
+
+class Words(nn.Module):
+    """A bag of words with one that counts for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, 6, padding_idx=0)
+        self.mid, self.fc = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.tanh(self.mid(self.words(x).mean(1))))
+
+
+class Functional(nn.Module):
+    """Norms by function, whose weights are the module's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.weight, self.bias = nn.Parameter(torch.rand(4) + 0.5), nn.Parameter(torch.randn(4))
+        self.mid, self.fc = nn.Conv2d(4, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.tanh(F.batch_norm(self.conv(x), None, None, self.weight, self.bias, training=True))
+        z = F.instance_norm(self.mid(z))
+        return self.fc(F.layer_norm(z.square().mean((2, 3)), (4,)))
+
+
+class Twice(nn.Module):
+    """One layer that runs two times, with a norm and another layer in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.mid, self.norm = nn.Linear(36, 4), nn.Linear(4, 4), nn.LayerNorm(4)
+        self.last, self.fc = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = torch.tanh(self.first(x.flatten(1)))
+        z = torch.tanh(self.norm(self.mid(z)))
+        return self.fc(torch.tanh(self.last(self.mid(z))))
+
+
+def mlp() -> nn.Module:
+    body = [nn.Flatten(), nn.Linear(36, 6), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(6, 5), nn.Tanh()]
+    return nn.Sequential(*body, nn.Linear(5, 3))
+
+
+def conv() -> nn.Module:
+    parts: list[nn.Module] = []
+    for channels in (1, 4):
+        parts += [nn.Conv2d(channels, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+    return nn.Sequential(*parts, nn.Flatten(), nn.Linear(4, 3))
+
+
+def instance() -> nn.Module:
+    """Instance norms, one that keeps running statistics and one that does not."""
+    first = [nn.Conv2d(1, 4, 3), nn.InstanceNorm2d(4, affine=True, track_running_stats=True), nn.Tanh()]
+    second = [nn.Conv2d(4, 4, 3), nn.InstanceNorm2d(4, affine=True), nn.Tanh()]
+    return nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(16, 3))
+
+
+def hooked_weight_norm(part: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch.nn.utils.weight_norm(part)
+
+
+def weight_norm(old: bool) -> nn.Module:
+    normed = hooked_weight_norm if old else parametrizations.weight_norm
+    return nn.Sequential(nn.Flatten(), normed(nn.Linear(36, 5)), nn.Tanh(), normed(nn.Linear(5, 5)), nn.Linear(5, 3))
+
+
+def spectral(old: bool) -> nn.Module:
+    normed = torch.nn.utils.spectral_norm if old else parametrizations.spectral_norm
+    return nn.Sequential(nn.Flatten(), normed(nn.Linear(36, 5)), nn.Tanh(), normed(nn.Linear(5, 5)), nn.Linear(5, 3))
+
+
+IMAGE = (1, 6, 6)
+
+ZOO = {
+    "mlp": Case(mlp, IMAGE, "6"),
+    "conv": Case(conv, IMAGE, "9"),
+    "residual": Case(Residual, IMAGE),
+    "transformer": Case(Tokens, IMAGE),
+    "transformer, sequences first": Case(lambda: Tokens(batch_first=False), IMAGE),
+    "attention": Case(Attention, IMAGE),
+    "lstm": Case(lambda: Recurrent(nn.LSTM, batch_first=True), IMAGE),
+    "gru, sequences first": Case(lambda: Recurrent(nn.GRU, bidirectional=True), IMAGE),
+    "rnn": Case(lambda: Recurrent(nn.RNN, batch_first=True, num_layers=2), IMAGE),
+    "words": Case(Words, (5,)),
+    "instance": Case(instance, IMAGE, "7"),
+    "weight norm": Case(lambda: weight_norm(old=False), IMAGE, "4"),
+    "weight norm by hooks": Case(lambda: weight_norm(old=True), IMAGE, "4"),
+    "spectral norm": Case(lambda: spectral(old=False), IMAGE, "4"),
+    "spectral norm by hooks": Case(lambda: spectral(old=True), IMAGE, "4"),
+    "functional": Case(Functional, IMAGE),
+    "twice": Case(Twice, IMAGE),
+}
+
+
+def made(name: str, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """The module of that name, in training mode, its parameters and running statistics off their trivial start."""
+    torch.manual_seed(0)
+    module = ZOO[name].make().to(dtype).train()
+    with torch.no_grad():
+        for value in module.parameters():
+            value += 0.2 * torch.randn_like(value)
+        for norm in module.modules():
+            if isinstance(norm, nn.modules.batchnorm._NormBase) and norm.running_mean is not None:
+                norm.running_mean.normal_()
+                norm.running_var.uniform_(0.5, 2)
+    return module
+
+
+def tasks_for(
+    name: str, *, tasks: int = 4, way: int = 3, seed: int = 0, dtype: torch.dtype = torch.float64
+) -> Episodes:
+    """Classification tasks that the module of that name takes: one pattern a class and noise, or words."""
+    draws, shape = torch.Generator().manual_seed(seed), ZOO[name].shape
+    patterns = torch.randn(tasks, way, 1, *shape, generator=draws, dtype=torch.float64)
+
+    def rows(count: int) -> tuple[Tensor, Tensor]:
+        noise = torch.randn(tasks, way, count, *shape, generator=draws, dtype=torch.float64)
+        x = (patterns + 0.7 * noise).flatten(1, 2).to(dtype)
+        if len(shape) == 1:
+            x = (x * 3).round().long().abs() % WORDS
+        return x, torch.arange(way).repeat_interleave(count).repeat(tasks, 1)
+
+    (support_x, support_y), (query_x, query_y) = rows(2), rows(3)
+    return Episodes(support_x=support_x, support_y=support_y, query_x=query_x, query_y=query_y)
+
+
+def orthogonal(size: int) -> Tensor:
+    """A random rotation."""
+    draws = torch.Generator().manual_seed(size)
+    return torch.linalg.qr(torch.randn(size, size, generator=draws, dtype=torch.float64) / math.sqrt(size))[0]

@@ -13,7 +13,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.bar import bar
-from mamlprobe.learn.beside import Found, beside
+from mamlprobe.learn.beside import Found, beside, one_thread
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import Known, along, tasks_at
@@ -79,10 +79,11 @@ def numbered(
             vars(part)["way"] = episodes.way  # where the cached property keeps it
 
     def told(part: tuple[Episodes, int]) -> Found:
-        return work(*part)
+        with one_thread(device) if part[0].tasks == 1 else nullcontext():
+            return work(*part)
 
-    most = chunk if chunk is None or not net.together else 1
-    return beside(told, parts, episodes.support_x.device, most=most, alone=not net.together or parts[0][0].tasks == 1)
+    most, device = chunk if chunk is None or not net.together else 1, episodes.support_x.device
+    return beside(told, parts, device, most=most, alone=not net.together or parts[0][0].tasks == 1)
 
 
 def evaluate(

@@ -16,7 +16,7 @@ from mamlprobe.learn.rates import Rule
 from mamlprobe.learn.recompute import pulled
 from mamlprobe.learn.tasks import Found, Tasks, rule_at, tasks_at
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params, mapped
+from mamlprobe.nets.params import Net, Params, by_task, mapped
 
 
 @torch.enable_grad()
@@ -84,7 +84,7 @@ def conjugate_gradients(product: Callable[[Params], Params], right: Params, step
     """
 
     def dot(x: Params, y: Params) -> Tensor:
-        return torch.stack([(x[name] * y[name]).flatten(1).sum(1) for name in x]).sum(0)
+        return torch.stack([by_task(x[name] * y[name]).sum(1) for name in x]).sum(0)
 
     def scaled(factor: Tensor, x: Params) -> Params:
         return mapped(lambda value: factor.reshape(-1, *[1] * (value.ndim - 1)) * value, x)

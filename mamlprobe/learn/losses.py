@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.params import Params, by_task
 
 NONE_LEFT_OUT = -(2**62)
 """No label: torch leaves rows out whose label is -100, unless told another number."""
@@ -84,9 +84,14 @@ def sloped(loss: Tensor) -> Tensor:
     """
     if loss.requires_grad:
         return loss
+    raise no_slope()
+
+
+def no_slope() -> UserError:
+    """The error for a loss that stays as it is whatever moves."""
     must, got = "the loss must depend on the parameters that adapt or are learned", "one without a slope"
     advice = "look for no_grad, detach or argmax between them and the logits"
-    raise UserError("loss", must, got, advice)
+    return UserError("loss", must, got, advice)
 
 
 def proximal(params: Params, anchor: Params, weight: float) -> Tensor:
@@ -95,7 +100,7 @@ def proximal(params: Params, anchor: Params, weight: float) -> Tensor:
         0.5
         * weight
         * sum(
-            ((params[name] - value).square().flatten(1).sum(1) for name, value in anchor.items()),
+            (by_task((params[name] - value).square()).sum(1) for name, value in anchor.items()),
             torch.zeros((), dtype=torch.float32, device="cpu"),
         )
     )

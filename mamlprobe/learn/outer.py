@@ -1,6 +1,7 @@
 """The outer gradient: of the mean query loss after adaptation, with respect to everything meta-learned."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -10,7 +11,7 @@ from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
-from mamlprobe.learn.beside import beside, threads_for
+from mamlprobe.learn.beside import beside, one_thread, threads_for
 from mamlprobe.learn.contrastive import contrastive
 from mamlprobe.learn.derivatives import derivable
 from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
@@ -110,11 +111,13 @@ def summed(
     parts = list(zip(chunks(episodes, size), owners, strict=False))
 
     def work(part: tuple[Episodes, Tensor | None]) -> tuple[Params, Params]:
-        with derivable():
+        single = one_thread(device) if part[0].tasks == 1 else nullcontext()  # else sums hang on the number of threads
+        with single, derivable():
             return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
 
+    device = episodes.support_x.device
     alone = size == 1 or not net.together
-    for found, seen in beside(work, parts, episodes.support_x.device, most=most, alone=alone):
+    for found, seen in beside(work, parts, device, most=most, alone=alone):
         for name in list(found):
             gradients[name] = gradients[name] + found.pop(name) if name in gradients else found.pop(name)
         told.append(seen)
@@ -124,7 +127,7 @@ def summed(
 
 
 def _leaf(value: Tensor) -> Tensor:
-    return value.detach().requires_grad_()
+    return value.detach().requires_grad_(value.is_floating_point() or value.is_complex())
 
 
 def parts_of(

@@ -54,16 +54,15 @@ def recomputed(
 def pulled(outputs: Params, slopes: Params, inputs: Params) -> Params:
     """Slopes of the sum of products of outputs and their slopes with respect to the inputs; 0 where not reached."""
     reached = [name for name, value in outputs.items() if value.requires_grad]
+    live = [name for name, value in inputs.items() if value.requires_grad]
     found = torch.autograd.grad(
         [outputs[name] for name in reached],
-        list(inputs.values()),
+        [inputs[name] for name in live],
         [slopes[name] for name in reached],
         allow_unused=True,
     )
-    return {
-        name: torch.zeros_like(value) if slope is None else slope
-        for (name, value), slope in zip(inputs.items(), found, strict=True)
-    }
+    there = {name: slope for name, slope in zip(live, found, strict=True) if slope is not None}
+    return {name: there[name] if name in there else torch.zeros_like(value) for name, value in inputs.items()}
 
 
 def _query_slopes(
@@ -117,4 +116,4 @@ def _holding(tasks: Tasks, held: Params) -> Tasks:
 
 
 def _leaf(value: Tensor) -> Tensor:
-    return value.detach().requires_grad_()
+    return value.detach().requires_grad_(value.is_floating_point() or value.is_complex())

@@ -30,10 +30,10 @@ class Theta:
     """What a method learns beside the net and its rates: see `learn.extra`."""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Theta":
-        """The same on another device or in another precision."""
+        """The same on another device, its real numbers in another precision."""
 
         def move(value: Tensor) -> Tensor:
-            return value.to(device=device, dtype=dtype)
+            return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
 
         return self.mapped(move)
 

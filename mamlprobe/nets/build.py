@@ -153,6 +153,9 @@ def _found(path: str) -> Callable[..., Any]:
         raise UserError(
             "net", "net.module must read package.file:Class", repr(path), "separate file and class by a colon"
         )
+    if "/" in file or "\\" in file or file.endswith(".py"):
+        advice = "write my.nets:Net for the file my/nets.py, beside you or on PYTHONPATH"
+        raise UserError("net", "net.module must be an import name, no path", repr(file), advice)
     try:
         module = importlib.import_module(file)
     except ImportError as error:

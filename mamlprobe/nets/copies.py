@@ -1,5 +1,6 @@
 """Copies of a user's module: one of our own, whatever it keeps, and as many of that as work at the same time."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -11,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.nets.params import precision
 
 Item = TypeVar("Item")
 
@@ -19,9 +21,12 @@ TABLES = ("_parameters", "_buffers", "_modules")
 
 
 class _Detached(TorchFunctionMode):
-    """Inside, a tensor that a graph made is copied without the graph; torch alone refuses to copy it."""
+    """Inside, tensors are copied that torch alone refuses to: those that a graph made, without it, and lazy ones."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__deepcopy__ and is_lazy(args[0]):
+            make: Any = type(args[0])
+            return make(args[0].requires_grad, args[0].data.device, args[0].data.dtype)
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
             return args[0].detach().clone()
         return func(*args, **(kwargs or {}))
@@ -108,24 +113,18 @@ def _uncopyable(module: nn.Module) -> dict[int, Any]:
 def twin(module: nn.Module) -> nn.Module:
     """Another module of the same tensors: what a pass swaps, sets or keeps on one is not seen on the other."""
     shared = {id(value): value for value in (*module.parameters(), *module.buffers())}
-    try:
-        return deepcopy(module, dict[int, Any](shared))
-    except Exception:
-        return deepcopy(module, _uncopyable(module) | shared)
+    with _Detached():
+        try:
+            return deepcopy(module, dict[int, Any](shared))
+        except Exception:
+            return deepcopy(module, _uncopyable(module) | shared)
 
 
-def buffers_as(module: nn.Module, params: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Copies of the buffers, so that none is written into; real ones in the precision of the parameters.
-
-    Where the module keeps more than one precision, buffers keep theirs, as they do where it has that of `params`.
-    """
-    own = {value.dtype for value in module.parameters() if value.is_floating_point()}
-    now = {value.dtype for value in params.values() if value.is_floating_point()}
-    kind = next(iter(now)) if len(now) == 1 and now != own and len(own) == 1 else None
-    return {
-        name: value.to(device, kind if value.is_floating_point() else None, copy=True)
-        for name, value in module.named_buffers()
-    }
+def buffers_as(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The module's buffers; those in the precision of its parameters follow them to another one."""
+    own, now = precision(dict(module.named_parameters())), precision(params)
+    follow = own != now and None not in (own, now)
+    return {name: value.to(now) if follow and value.dtype == own else value for name, value in module.named_buffers()}
 
 
 def lazy_parameters(module: nn.Module) -> list[str]:
@@ -141,8 +140,9 @@ class State:
 
     def __init__(self, module: nn.Module) -> None:
         self._parts = [(vars(part), dict(vars(part))) for part in module.modules()]
-        kept = (value for _, saved in self._parts for name, value in saved.items() if not name.startswith("_"))
-        self._lists = [(value, value.copy()) for value in kept if isinstance(value, list | dict)]
+        kept = [value for _, saved in self._parts for name, value in saved.items() if not name.startswith("_")]
+        self._held = [(value, value.copy()) for value in kept if isinstance(value, list | dict | set | deque)]
+        self._tensors = [(value, value.detach().clone(), value._version) for value in kept if _free(value)]
 
     def restore(self) -> None:
         """Puts back what was set or added."""
@@ -153,10 +153,32 @@ class State:
             for name, value in saved.items():
                 if now.get(name) is not value:
                     now[name] = value
-        for value, contents in self._lists:
-            if len(value) != len(contents):
+        for value, contents in self._held:
+            if not _same(value, contents):
                 value.clear()
-                (value.update if isinstance(value, dict) else value.extend)(contents)
+                (value.update if isinstance(value, dict | set) else value.extend)(contents)
+        for place, (value, saved, version) in enumerate(self._tensors):
+            if value._version != version:
+                with torch.no_grad():
+                    value.detach_().copy_(saved)
+                self._tensors[place] = value, saved, value._version
+
+
+def _free(value: object) -> bool:
+    """Whether it is a tensor that can be written into, of a module that registered it nowhere."""
+    return isinstance(value, Tensor) and not is_lazy(value) and not value.is_inference() and not value._is_view()
+
+
+def _same(value: Any, contents: Any) -> bool:
+    """Whether a collection holds the very things that it held."""
+    if len(value) != len(contents):
+        return False
+    if isinstance(value, set):
+        return bool(value == contents)
+    pairs = zip(value.items(), contents.items(), strict=True) if isinstance(value, dict) else None
+    if pairs is not None:
+        return all(name == other and here is there for (name, here), (other, there) in pairs)
+    return all(here is there for here, there in zip(value, contents, strict=True))
 
 
 class Stock(Generic[Item]):

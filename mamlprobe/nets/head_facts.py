@@ -7,7 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mamlprobe.nets.copies import twin
+
 ROWS = 3
+
+MAPS = ((), (4, 4), (1, 1), (8,))
+"""Axes behind that of the channels to try on a head whose inputs are not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,20 +26,22 @@ class HeadFacts:
 
 
 def head_facts(part: nn.Module, shape: Sequence[int]) -> HeadFacts:
-    """What is found with random parameters and inputs [R, *shape]; an empty shape is guessed from the parameters."""
+    """What is found with random parameters and inputs [R, *shape]; for an empty shape some are tried."""
+    part = twin(part)  # others may be at work with this one
     params = {name: value.detach().double() for name, value in part.named_parameters()}
     draws = torch.Generator().manual_seed(0)
-    width = next((value.shape[1] for value in params.values() if value.ndim == 2), 1)
-    size = tuple(shape) or (width,)
-    features = torch.randn(ROWS, *size, generator=draws, dtype=torch.float64, device="cpu")
     random = {
         name: torch.randn(value.shape, generator=draws, dtype=torch.float64, device="cpu")
         for name, value in params.items()
     }
-    try:
-        return HeadFacts(linear=_linear(part, random, features), slope_at_zero=_slope(part, random, features))
-    except Exception:  # a head that does not run on its own is not linear, and is not known to stand still
-        return HeadFacts(linear=False, slope_at_zero=True)
+    widths = dict.fromkeys([value.shape[1] for value in params.values() if value.ndim > 1] or [1])
+    for size in [tuple(shape)] if shape else [(width, *rest) for width in widths for rest in MAPS]:
+        features = torch.randn(ROWS, *size, generator=draws, dtype=torch.float64, device="cpu")
+        try:
+            return HeadFacts(linear=_linear(part, random, features), slope_at_zero=_slope(part, random, features))
+        except Exception:
+            continue
+    return HeadFacts(linear=False, slope_at_zero=True)  # it does not run on its own: not known to stand still
 
 
 def _call(part: nn.Module, params: Mapping[str, Tensor], features: Tensor) -> Tensor:

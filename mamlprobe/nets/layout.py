@@ -101,11 +101,13 @@ def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None, taken
     raise UserError("layers", f"it must be known which axis of layer {layer!r} is features", got, advice)
 
 
-def rows_first(part: nn.Module, output: Tensor, rows: int) -> Tensor | None:
+def rows_first(part: nn.Module, output: Tensor, rows: int, axis: int | None = None) -> Tensor | None:
     """The output with rows on the first axis, where sequences lead as in torch's parts with ``batch_first=False``.
 
-    None where no axis can be that of the rows.
+    `axis` is that of the rows, where it is known. None where no axis can be that of the rows.
     """
+    if axis is not None and output.ndim > axis and output.shape[axis] == rows:
+        return output.transpose(0, axis)
     leads = output.ndim == 3 and any(getattr(each, "batch_first", None) is False for each in part.modules())
     if leads and output.shape[1] == rows:
         return output.transpose(0, 1)

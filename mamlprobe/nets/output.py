@@ -1,7 +1,7 @@
 """Where the logits are in what a user's module returns."""
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -35,22 +35,30 @@ def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
         if value is given:
             return logits
         if isinstance(value, Tensor) and value.numel() == logits.numel():
-            here, there = value.detach().reshape(logits.shape).to(logits.dtype), logits.detach()
-            if torch.equal(here, there) or torch.allclose(here, there.log_softmax(1), rtol=1e-3, atol=1e-4):
+            here, there = value.detach().reshape(logits.shape), logits.detach()
+            near = max(1e-3, *(4 * torch.finfo(each.dtype).eps for each in (here, there) if each.is_floating_point()))
+            here, there = here.double(), there.double()
+            if torch.equal(here, there) or torch.allclose(here, there.log_softmax(1), rtol=near, atol=near / 10):
                 return logits
-            if torch.allclose(here, there.softmax(1), rtol=1e-3, atol=1e-4):
+            if torch.allclose(here, there.softmax(1), rtol=near, atol=near / 10):
                 must, advice = "the module must return logits", "leave the softmax out: the loss has it"
                 raise UserError("wrap", must, f"softmax of what {head!r} gives", advice)
+    if word is not None:
+        must, advice = f"output={word!r} must be what the head {head!r} gives", "say another of its keys or places"
+        raise UserError("wrap", must, f"something else of {described(returned)}", advice)
     must = "the head must be the module's last layer, and its output what the module returns"
     advice = "name the last layer, with whatever follows it inside; or say output= where there are several outputs"
     raise UserError("wrap", must, f"{head!r} while the module returns {described(returned)}", advice)
 
 
 def _leaves(returned: Any) -> list[Any]:
+    """All that it holds, in mappings, sequences and dataclasses."""
     if is_dataclass(returned) and not isinstance(returned, Mapping):
-        returned = list(vars(returned).values())
+        returned = [getattr(returned, each.name) for each in fields(returned)]
     if isinstance(returned, Mapping):
         returned = list(returned.values())
+    if isinstance(returned, tuple | list):
+        return [leaf for each in returned for leaf in _leaves(each)]
     return tree_leaves(returned)
 
 
@@ -73,7 +81,7 @@ def described(returned: Any) -> str:
     if isinstance(returned, Mapping):
         return f"a {type(returned).__name__} with {', '.join(map(str, returned))}"
     if is_dataclass(returned):
-        return f"a {type(returned).__name__} with {', '.join(vars(returned))}"
+        return f"a {type(returned).__name__} with {', '.join(each.name for each in fields(returned))}"
     if isinstance(returned, tuple | list):
         return f"a {type(returned).__name__} of {', '.join(type(each).__name__ for each in returned)}"
     return f"a {type(returned).__name__}"

@@ -155,7 +155,8 @@ def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
     """Names of the parameters that the patterns select, in the net's order, without those that are fixed.
 
     A pattern is a shell pattern on the parameter's name, on its role (``head.*``, ``body.*``) or on its layer's name,
-    or the name of the part that it lies in; one with a leading ``!`` takes away what the patterns before it selected.
+    or the name of a part that it lies in; that of a layer stands for all that belongs to the layer. One with a leading
+    ``!`` takes away what the patterns before it selected.
 
     Raises:
         UserError: a pattern that selects nothing, or fixed parameters alone; a head that is selected without the
@@ -167,7 +168,7 @@ def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
         hit = {
             name
             for name, layer in net.parameters.items()
-            if name.startswith(word + ".") or any(fnmatchcase(each, word) for each in _labels(net, name, layer, word))
+            if word == layer or (word not in net.layers and _lies(net, name, layer, word))
         }
         if not hit:
             raise UserError(
@@ -191,11 +192,16 @@ def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in net.parameters if name in chosen)
 
 
+def _lies(net: Net, name: str, layer: str, word: str) -> bool:
+    """Whether the parameter lies in the part of that name, or the pattern finds it."""
+    return name.startswith(word + ".") or any(fnmatchcase(each, word) for each in _labels(net, name, layer, word))
+
+
 def _labels(net: Net, name: str, layer: str, word: str) -> tuple[str, ...]:
     """What a pattern is held against; a wildcard finds no parameter that lies outside the layer of that name."""
     if word in ROLES:
         return (net.roles(name),)
-    owned = word == layer or net.together or name.startswith(layer + ".")
+    owned = net.together or name.startswith(layer + ".")
     return (name, net.roles(name), layer) if owned else (name, net.roles(name))
 
 
@@ -235,6 +241,23 @@ def spread(params: Mapping[str, Tensor], tasks: int, names: Iterable[str]) -> Pa
     return {name: value.expand(tasks, *value.shape[1:]) if name in chosen else value for name, value in params.items()}
 
 
+def by_task(value: Tensor) -> Tensor:
+    """The numbers of each task side by side [B, P], of a tensor [B, ...]; a scalar of each task is one."""
+    return value.reshape(value.shape[0], -1)
+
+
 def mapped(function: Callable[[Tensor], Tensor], params: Mapping[str, Tensor]) -> Params:
     """The dict with `function` applied to every tensor."""
     return {name: function(value) for name, value in params.items()}
+
+
+def as_params(x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+    """Floating x in the precision of the parameters, if they have but one."""
+    kind = precision(params)
+    return x.to(kind) if x.is_floating_point() and kind is not None else x
+
+
+def precision(params: Mapping[str, Tensor]) -> torch.dtype | None:
+    """That of the parameters, if they have but one."""
+    kinds = {value.dtype for value in params.values() if value.is_floating_point()}
+    return next(iter(kinds)) if len(kinds) == 1 else None

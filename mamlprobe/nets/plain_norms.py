@@ -38,6 +38,12 @@ class Norms(TorchFunctionMode):
             return self.batch_norm(*args, **(kwargs or {}))
         if func is F.instance_norm:
             return self.instance_norm(*args, **(kwargs or {}))
+        if func in (torch.batch_norm, torch.instance_norm):  # what those two call: weights come first there
+            x, weight, bias, mean, variance, own, momentum, eps, *_ = args
+            norm = self.batch_norm if func is torch.batch_norm else self.instance_norm
+            return norm(x, mean, variance, weight, bias, own, momentum, eps)
+        if func is F.embedding:  # no gradient is kept sparse: a task's is a part of all tasks'
+            args, kwargs = args[:6], {**(kwargs or {}), "sparse": False}
         if func is F.hardsigmoid:
             return hard_sigmoid(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
@@ -89,7 +95,7 @@ class Norms(TorchFunctionMode):
         eps: float = 1e-5,
     ) -> Tensor:
         """Instance norm of input [R, C, ...] by its own statistics or by the given moments; the words are torch's."""
-        name = self.running
+        name = None if self.untracked else self.running
         if name is not None and self.collect:
             variance, mean = torch.var_mean(input, dim=list(range(2, input.ndim)), correction=0)
             self.collected[f"{name}.mean"], self.collected[f"{name}.var"] = mean.mean(0), variance.mean(0)

@@ -84,8 +84,16 @@ class Runner:
                 part.register_forward_hook(self._announce(None, False))
         self.state = State(self.module)
 
-    def run(self, tensors: Mapping[str, Tensor], rows: Tensor, moments: Moments | None, *, collect: bool) -> Caught:
-        """What the module makes of the rows [R, ...] with these parameters and buffers.
+    def run(
+        self,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        rows: Tensor,
+        moments: Moments | None,
+        *,
+        collect: bool,
+    ) -> Caught:
+        """What the module makes of the rows [R, ...] with these parameters and copies of these buffers.
 
         A layer's output that a later operation has written into is not what the layer gave: such layers are found out,
         and what they give is copied.
@@ -96,7 +104,8 @@ class Runner:
         self.rows = len(rows)
         while True:
             with self._pass(moments, collect), told(self.module, rows):
-                self.caught.output = functional_call(self.module, dict(tensors), (rows.clone(),))
+                copies = {name: value.to(rows.device, copy=True) for name, value in buffers.items()}
+                self.caught.output = functional_call(self.module, {**params, **copies}, (rows.clone(),))
             late = {name for name, (value, version) in self._versions.items() if value._version != version}
             found = self._let_go()
             if not late:
@@ -104,13 +113,22 @@ class Runner:
             self.written |= late
 
     def run_head(
-        self, tensors: Mapping[str, Tensor], features: Tensor, moments: Moments | None, *, collect: bool
+        self,
+        params: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        features: Tensor,
+        moments: Moments | None,
+        *,
+        collect: bool,
+        word: str,
     ) -> tuple[Tensor, Moments]:
-        """What the head alone makes of its input, and the moments of the norms in it."""
+        """What the head alone makes of its input, given by that word or by place; and the moments."""
         part, self.rows = self.module.get_submodule(self.head), len(features)
+        args, words = ((), {word: features.clone()}) if word else ((features.clone(),), {})
         with self._pass(moments, collect), told(self.module, features):
-            found = functional_call(part, dict(tensors), (features.clone(),))
-        assert isinstance(found, Tensor)
+            copies = {name: value.to(features.device, copy=True) for name, value in buffers.items()}
+            found = first_tensor((functional_call(part, {**params, **copies}, args, words),))
+        assert found is not None  # as a pass of the whole module would have told
         return found, self._let_go().moments
 
     def _let_go(self) -> Caught:
@@ -169,13 +187,13 @@ class Runner:
         return hook
 
 
-def of_rows(layer: str, part: nn.Module, output: Tensor, rows: int) -> Tensor:
+def of_rows(layer: str, part: nn.Module, output: Tensor, rows: int, axis: int | None = None) -> Tensor:
     """The layer's output with rows on the first axis.
 
     Raises:
         UserError: no axis is that of the rows.
     """
-    found = rows_first(part, output, rows)
+    found = rows_first(part, output, rows, axis)
     if found is None:
         must, advice = f"layer {layer!r} must give one entry for each of the {rows} rows", "name other layers"
         raise UserError("wrap", must, f"shape {list(output.shape)}", advice)
@@ -199,8 +217,9 @@ def told(module: nn.Module, rows: Tensor) -> Iterator[None]:
             raise
         place = _place(module, error)
         got = f"{type(error).__name__} in {place}: {words[:200]}"
-        must = f"the module must run on inputs of shape [R, {', '.join(map(str, rows.shape[1:]))}]"
-        advice = f"give it {str(rows.dtype).removeprefix('torch.')} inputs of the shape that it was made for"
+        kind = str(rows.dtype).removeprefix("torch.")
+        must = f"the module must run on {kind} inputs of shape [R, {', '.join(map(str, rows.shape[1:]))}]"
+        advice = "check shape and kind of numbers of the inputs, which are all that it is given"
         raise UserError("wrap", must, got, advice) from error
 
 

@@ -1,10 +1,11 @@
 """Layers of a user's module: which there are unless told, in which order they run, and who owns which parameter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.nets.trial import Trial
 
 FEWEST = 4
@@ -42,7 +43,7 @@ class _Outline:
         self.head, self.trial = head, trial
 
     def children(self, name: str) -> list[str]:
-        """Names of the direct children that ran, the head left out, those that hold the head or did not run opened."""
+        """Names of the direct children that ran before the head, those that hold it or did not run opened."""
         prefix = f"{name}." if name else ""
         found: list[str] = []
         for short, _ in self.parts[name].named_children():
@@ -54,6 +55,7 @@ class _Outline:
             found += [child] if closed else self.children(child)
         if self.trial is not None:
             trial = self.trial
+            found = [each for each in found if not trial.behind(each, self.head)]
             found.sort(key=lambda each: trial.end(each, self.head))
         return found
 
@@ -64,7 +66,8 @@ class _Outline:
     def leaf(self, name: str) -> bool:
         """Whether it is one part to a reader."""
         part = self.parts[name]
-        return isinstance(part, WHOLE) or next(part.children(), None) is None
+        made = hasattr(part, "parametrizations")  # whose weight is computed from others, as under weight norm
+        return made or isinstance(part, WHOLE) or next(part.children(), None) is None
 
     def chain(self, name: str) -> bool:
         """Whether it is a chain of leaves, such as a stem of several convs, which a norm may follow."""
@@ -184,37 +187,62 @@ def default_layers(module: nn.Module, head: str, trial: Trial | None) -> list[st
 
 
 def ordered(layers: Sequence[str], head: str, trial: Trial | None) -> list[str]:
-    """The layers in the order in which they end their last call; as given where that is not known."""
+    """The layers in the order in which they end their last call; as given where that is not known.
+
+    Raises:
+        UserError: a layer that runs behind the head.
+    """
     if trial is None or any(name not in trial.ends for name in layers):
         return list(layers)
+    late = [name for name in layers if trial.behind(name, head)]
+    if late:
+        must, advice = "layers must run before the head", "leave it out, or name another head"
+        raise UserError("wrap", must, f"{late[0]!r} behind {head!r}", advice)
     return sorted(layers, key=lambda name: trial.end(name, head))
 
 
 def owners(module: nn.Module, head: str, layers: Sequence[str], trial: Trial | None) -> dict[str, str]:
     """Parameter -> the layer that owns it, each exactly one; `layers` are those of the body in order.
 
-    A parameter inside a layer is that layer's, of nested ones the innermost's. Any other one belongs to the first layer
-    that ends after its first use, or to the last layer of the body where none does. Where no pass was looked at, the
-    order of registration stands for that of use.
+    A parameter belongs to the first layer that ends after its first use: in most modules the one that it lies in. One
+    without a use is that layer's, of nested ones the innermost's; of those outside of every layer the last one of the
+    body has what none ends after. Where no pass was looked at, the order of registration stands for that of use.
     """
     names = [name for name, _ in module.named_parameters()]
-    places = _places(names, layers, head, trial)
+    places, order = _places(names, layers, head, trial), [*layers, head]
+    if trial is not None:
+        order.sort(key=lambda layer: places[layer])  # parts may run behind the head too
     found = {}
     for number, name in enumerate(names):
         inside = [layer for layer in (*layers, head) if name.startswith(layer + ".")]
-        if inside:
+        if inside and (trial is None or name not in trial.uses):
             found[name] = max(inside, key=len)
             continue
         use = number if trial is None else trial.uses.get(name)
-        after = [layer for layer in layers if use is not None and places.get(layer, -1) > use]
-        found[name] = after[0] if after else layers[-1]
+        first = next((layer for layer in order if use is not None and places.get(layer, -1) > use), head)
+        found[name] = layers[-1] if first == head and head not in inside else first
     return found
+
+
+def same_owners(module: nn.Module, known: Mapping[str, str], layers: Sequence[str], trial: Trial) -> None:
+    """Refuses a net whose parameters are first used in other layers than was known of it; `layers` end in the head.
+
+    Raises:
+        UserError: there is such a parameter, while the layers run in their order.
+    """
+    *body, head = layers
+    found = owners(module, head, body, trial)
+    odd = [name for name in found if found[name] != known[name]]
+    if odd and ordered(body, head, trial) == body:
+        must = f"the layer that owns {odd[0]} must be known, which is {found[odd[0]]!r} where it is first used"
+        advice = "give wrap(inputs=) an example of its inputs, or the shape of a row"
+        raise UserError("wrap", must, repr(known[odd[0]]), advice)
 
 
 def _places(names: Sequence[str], layers: Sequence[str], head: str, trial: Trial | None) -> dict[str, float]:
     """Where each layer ends: its place in the pass, or behind the last parameter registered before its successor's."""
     if trial is not None:
-        return {layer: trial.end(layer, head) for layer in layers}
+        return {layer: trial.end(layer, head) for layer in (*layers, head)}
     found: dict[str, float] = {}
     for layer in layers:
         own = [number for number, name in enumerate(names) if name.startswith(layer + ".")]

@@ -1,30 +1,26 @@
 """One pass of a module that is looked at: in which order its parts run, and which parameters they use."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
+from torch.utils import checkpoint
 from torch.utils._pytree import tree_leaves
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.copies import buffers_as, twin
 from mamlprobe.nets.layout import MOVES, Layout, layout_of, rows_first, taken_as
 
-SIDES = (28, 32, 64, 84, 105, 224, 256)
-"""Heights and widths to try on a module whose inputs are not known."""
-
-LENGTH = 8
-"""Tokens, or steps of a sequence, to try."""
-
 TURNS = tuple(getattr(Tensor, name).__get__ for name in ("T", "mT", "H", "mH"))
 """Properties that turn a tensor."""
-
-MOST = 400_000_000
-"""Parameters of a module that is tried on inputs that are guessed."""
 
 
 @dataclass(kw_only=True)
@@ -43,10 +39,18 @@ class Trial:
     """Module -> which axis of its output the part that it is given to takes for features."""
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Module -> shape of the input of its last call."""
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Module -> the words by which its last call was given tensors, empty for those by place."""
+    outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Module -> shape of the output of its last call."""
     rowless: set[str] = field(default_factory=set)
     """Modules whose outputs have no axis of rows, as those of pixels or windows have not."""
     random: bool = False
     """Whether numbers were drawn."""
+    written: str = ""
+    """A parameter that the pass wrote into."""
+    rerun: bool = False
+    """Whether a part is to run again in the backward pass (``torch.utils.checkpoint``)."""
     strangers: bool = False
     """Whether parameters of the module that was copied were used, in place of the copy's."""
 
@@ -55,6 +59,10 @@ class Trial:
         last = self.ends.get(head, [1 << 60])[-1]
         places = self.ends.get(name, [-1])
         return max((place for place in places if place <= last), default=places[-1])
+
+    def behind(self, name: str, head: str) -> bool:
+        """Whether the module ends for the first time behind the last call of the head."""
+        return head in self.ends and self.ends.get(name, [-1])[0] > self.ends[head][-1]
 
 
 class _Watch(TorchFunctionMode):
@@ -83,6 +91,7 @@ class _Watch(TorchFunctionMode):
                 else:
                     self.trial.uses.setdefault(name, self.place)
             self.trial.strangers |= id(value) in self.strangers
+            self.trial.random |= isinstance(value, torch.Generator)
         self.place += 1
         found = func(*args, **(kwargs or {}))
         if isinstance(found, Tensor) and len(inputs) == 1 and inputs[0] is self.chain:
@@ -100,27 +109,68 @@ def look(module: nn.Module, params: Mapping[str, Tensor], rows: Tensor, *, stran
         Exception: whatever the module raises.
     """
     other, trial = twin(module), Trial()
-    own = {name: value.detach() for name, value in params.items()}
+    own = {name: value.detach().clone() for name, value in params.items()}
     watch = _Watch(trial, {id(value): name for name, value in own.items()}, strangers, len(rows))
     moves: dict[str, int] = {}
     for name, part in other.named_modules():
         if name:
             part.register_forward_pre_hook(_begin(watch, name, moves), with_kwargs=True)
             part.register_forward_hook(_end(watch, name, moves))
-    buffers = buffers_as(module, own, rows.device)
-    before = torch.random.get_rng_state()
-    with torch.no_grad(), watch:
+    kept = buffers_as(module, own)
+    buffers = {name: value.to(rows.device, copy=True) for name, value in kept.items()}
+    before = _draws()
+    with torch.no_grad(), _reruns(trial), watch:
         functional_call(other, {**own, **buffers}, (rows.clone(),))
-    trial.random = not torch.equal(before, torch.random.get_rng_state())
+    trial.random |= _draws() != before
+    trial.written = next((n for n, v in own.items() if v._version or not torch.equal(v, params[n])), "")
     return trial
+
+
+@contextmanager
+def _reruns(trial: Trial) -> Iterator[None]:
+    """Inside, calls of ``torch.utils.checkpoint`` are noted."""
+    kinds = ("CheckpointFunction", "_checkpoint_without_reentrant_generator")
+    kept = {name: getattr(checkpoint, name) for name in kinds}
+
+    def first(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        trial.rerun = True
+        return function(*args)
+
+    def other(*args: Any, **words: Any) -> Any:
+        trial.rerun = True
+        return kept[kinds[1]](*args, **words)
+
+    checkpoint.CheckpointFunction = SimpleNamespace(apply=first)  # type: ignore[misc, assignment]
+    checkpoint._checkpoint_without_reentrant_generator = other
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(checkpoint, name, value)
+
+
+def _draws() -> tuple[object, ...]:
+    """Where the generators of torch, Python and numpy stand."""
+    words, (name, keys, *rest) = random.getstate(), np.random.get_state(legacy=True)  # noqa: NPY002
+    return torch.random.get_rng_state().numpy().tobytes(), words, name, np.asarray(keys).tobytes(), *rest
 
 
 def refuse_odd(trial: Trial) -> None:
     """Refuses a module whose passes are not functions of its inputs and parameters.
 
     Raises:
-        UserError: it draws random numbers, or calls parts of the module that it was copied from.
+        UserError: it draws random numbers, writes into its parameters, runs parts again in the backward pass, or calls
+            parts of the module that it was copied from.
     """
+    if trial.written:
+        must, advice = "a forward pass must leave the parameters as they are", "constrain a copy of it, or leave it out"
+        raise UserError("wrap", must, f"one that writes into {trial.written} (max_norm, clamp_, weight.data)", advice)
+    if trial.rerun:
+        must, advice = (
+            "a forward pass must keep what its derivative needs",
+            "switch it off: recompute=True saves memory",
+        )
+        raise UserError("wrap", must, "one under torch.utils.checkpoint", advice)
     if trial.strangers:
         must, advice = "a forward pass must call the module's own parts", "write it as a method of its class"
         raise UserError("wrap", must, "a function that holds the parts of another", advice)
@@ -133,6 +183,8 @@ def refuse_odd(trial: Trial) -> None:
 def _begin(watch: _Watch, name: str, moves: dict[str, int]) -> Any:
     def hook(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         value = first_tensor((*args, *kwargs.values()))
+        given = [("", each) for each in args] + list(kwargs.items())
+        watch.trial.words[name] = tuple(word for word, each in given if isinstance(each, Tensor))
         moves[name] = watch.moves
         if value is not None:
             watch.trial.inputs[name] = tuple(value.shape)
@@ -152,6 +204,7 @@ def _end(watch: _Watch, name: str, moves: Mapping[str, int]) -> Any:
         value = tensor_of_rows(part, output, watch.rows)
         watch.chain, watch.chained = value, name
         if value is not None:
+            watch.trial.outputs[name] = tuple(value.shape)
             same = watch.ended[1] if watch.ended is not None and watch.ended[0] is value else []
             watch.ended = value, [*same, name]
             if rows_first(part, value, watch.rows) is None:
@@ -164,6 +217,20 @@ def _end(watch: _Watch, name: str, moves: Mapping[str, int]) -> Any:
     return hook
 
 
+def row_axes(trial: Trial, rows: int, again: Callable[[], Trial]) -> dict[str, int]:
+    """Axis of the rows in what modules give, and in what they are given, where two axes are as long as there are rows.
+
+    That which grows with another row.
+    """
+    shapes = {**trial.outputs, **{f"input of {name}": shape for name, shape in trial.inputs.items()}}
+    unsure = [name for name, shape in shapes.items() if len(shape) == 3 and shape[0] == shape[1] == rows]
+    if not unsure:
+        return {}
+    other = again()
+    longer = {**other.outputs, **{f"input of {name}": shape for name, shape in other.inputs.items()}}
+    return {name: 0 if longer[name][0] == rows + 1 else 1 for name in unsure if name in longer}
+
+
 def first_tensor(values: Iterable[Any]) -> Tensor | None:
     """The first tensor in these values, in the order of what they hold."""
     return next((leaf for leaf in tree_leaves(list(values)) if isinstance(leaf, Tensor)), None)
@@ -173,62 +240,3 @@ def tensor_of_rows(part: nn.Module, output: object, rows: int) -> Tensor | None:
     """The first tensor in a module's output that has an axis of rows; the first of all where none has."""
     leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
     return next((leaf for leaf in leaves if rows_first(part, leaf, rows) is not None), next(iter(leaves), None))
-
-
-def tried(module: nn.Module, *, strangers: Collection[int] = ()) -> Trial | None:
-    """What a pass on inputs of a likely shape shows; None where the module takes none of those tried.
-
-    The order in which parts run is asked for, which hardly hangs on the shape.
-    """
-    params = dict(module.named_parameters())
-    if sum(value.numel() for value in params.values()) > MOST:
-        return None
-    state = torch.random.get_rng_state()
-    try:
-        for rows in guesses(module):
-            try:
-                return look(module, params, rows, strangers=strangers)
-            except Exception:
-                continue
-        return None
-    finally:
-        torch.random.set_rng_state(state)
-
-
-def guesses(module: nn.Module) -> Iterator[Tensor]:
-    """Two rows of inputs that the first parts of the module with parameters could take."""
-    floats = [value.dtype for value in module.parameters() if value.is_floating_point()]
-    how: dict[str, Any] = {"dtype": floats[0] if floats else torch.float32, "device": "cpu"}
-    kinds = [part for part in module.modules() if next(part.parameters(recurse=False), None) is not None]
-    for part in kinds[:3]:
-        if isinstance(part, nn.Conv2d | nn.BatchNorm2d):
-            channels = part.in_channels if isinstance(part, nn.Conv2d) else part.num_features
-            for side in SIDES:
-                yield torch.ones(2, channels, side, side, **how)
-        elif isinstance(part, nn.Conv1d):
-            yield torch.ones(2, part.in_channels, 64, **how)
-        elif isinstance(part, nn.Embedding):
-            yield torch.zeros(2, LENGTH, dtype=torch.long, device="cpu")
-        elif isinstance(part, nn.Linear):
-            yield from _flat(part.in_features, how)
-        elif isinstance(part, nn.RNNBase):
-            size = part.input_size
-            for shape in ((2, LENGTH, size), (2, 1, LENGTH, size), (2, 1, size, size)):
-                yield torch.ones(shape, **how)
-        elif isinstance(part, nn.LayerNorm):
-            yield torch.ones(2, *part.normalized_shape, **how)
-            yield torch.ones(2, LENGTH, *part.normalized_shape, **how)
-
-
-def _flat(width: int, how: dict[str, Any]) -> Iterator[Tensor]:
-    """Rows of so many numbers: flat, as square images, as sequences."""
-    yield torch.ones(2, width, **how)
-    for channels in (1, 3):
-        side = round((width / channels) ** 0.5)
-        if channels * side * side == width:
-            yield torch.ones(2, channels, side, side, **how)
-    yield torch.ones(2, LENGTH, width, **how)
-    yield torch.ones(2, 1, width, width, **how)
-    for side in (28, 32, 84):
-        for channels in (1, 3):
-            yield torch.ones(2, channels, side, side, **how)

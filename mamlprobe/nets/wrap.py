@@ -1,18 +1,20 @@
 """The door for modules: any ``nn.Module`` becomes a net."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.copies import innermost, lazy_parameters, private
+from mamlprobe.nets.guesses import tried
 from mamlprobe.nets.layout import WORDS
 from mamlprobe.nets.output import Output
+from mamlprobe.nets.params import as_params
 from mamlprobe.nets.runner import told
 from mamlprobe.nets.structure import default_layers
-from mamlprobe.nets.trial import Trial, look, refuse_odd, tried
-from mamlprobe.nets.wrapped import Wrapped, as_params
+from mamlprobe.nets.trial import Trial, look, refuse_odd
+from mamlprobe.nets.wrapped import Wrapped
 
 __all__ = ["Wrapped", "wrap"]
 
@@ -31,7 +33,7 @@ def wrap(
     `head` is the prefix of the head's parameters (its last layer), `layers` the modules to record and to freeze by; by
     default its blocks: a conv or linear layer with the norm, activation and pool behind it, or the parts of the
     containers that hold them. Layers are put in the order in which they run, and every parameter belongs to one: to the
-    layer that it lies in, or to the first that ends after its first use, the last of the body where none does.
+    first that ends after its first use, nearly always the one it lies in; the last of the body where none does.
 
     `output` says where the logits are in what the module returns: a key, an attribute or a place; by default they are
     looked for. `inputs` is an example [R, ...], or the shape of a row, to find the order of the layers and the shapes
@@ -52,7 +54,8 @@ def wrap(
     example = None if inputs is None else _example(inputs, own)
     _whole(own, example)
     known = [name for name, _ in own.named_modules() if name]
-    head, *chosen = (_inside(name, module, known) for name in (head, *(layers or ())))
+    inside = _inside(module, own)
+    head, *chosen = (inside.get(name, name) for name in (head, *(layers or ())))
     for name in (head, *chosen):
         if name not in known:
             raise unknown("wrap", "module", name, known)
@@ -65,20 +68,35 @@ def wrap(
     names = chosen or default_layers(own, head, trial)
     names = [name for name in dict.fromkeys(names) if name != head and not name.startswith(head + ".")]
     words = _axes(features, names)
-    return Wrapped(own, head, names, trial=trial, fixed=fixed, output=output, features=words)
+    return Wrapped(
+        own, head, names, trial=trial, fixed=fixed, output=output, features=words, theirs=module.parameters()
+    )
 
 
-def _inside(name: str, module: nn.Module, known: Sequence[str]) -> str:
-    """The name without those of the shells around the module."""
-    while name not in known and innermost(module) is not module and name.split(".")[0] in ("module", "_orig_mod"):
-        name = name.partition(".")[2]
-    return name
+def _inside(module: nn.Module, own: nn.Module) -> dict[str, str]:
+    """Name of a part -> its name in the copy, where it has one: without shells, and the first of several."""
+    first = {id(part): name for name, part in own.named_modules()}
+    places = {name: first[id(part)] for name, part in own.named_modules(remove_duplicate=False)}
+    named = {own_name: own_name for own_name in places} | dict(_bare(module))
+    return {name: places[bare] for name, bare in named.items() if bare in places}
+
+
+def _bare(part: nn.Module, name: str = "", bare: str = "") -> Iterator[tuple[str, str]]:
+    """The names of all parts, and the same without those of shells."""
+    yield name, bare
+    shell = innermost(part) is not part
+    for short, child in part.named_children():
+        yield from _bare(child, f"{name}.{short}".lstrip("."), bare if shell else f"{bare}.{short}".lstrip("."))
 
 
 def _example(inputs: Tensor | Sequence[int], module: nn.Module) -> Tensor:
     """Two rows or more of inputs, from an example [R, ...] or from the shape of a row."""
     if isinstance(inputs, Tensor):
         return inputs[:2].detach()
+    if not all(isinstance(size, int) for size in inputs):
+        raise UserError(
+            "wrap", "inputs must be a tensor [R, ...] or the shape of a row", type(inputs).__name__, "give one"
+        )
     kinds = [part for part in module.modules() if next(part.parameters(recurse=False), None) is not None]
     if kinds and isinstance(kinds[0], nn.Embedding) and len(inputs) == 1:
         return torch.zeros(2, *inputs, dtype=torch.long, device="cpu")

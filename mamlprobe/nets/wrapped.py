@@ -1,6 +1,7 @@
 """A user's module as a net: layers caught and returned, norms by the regime, one task after the other."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -10,14 +11,15 @@ from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.nets.apart import by_size, one_by_one, together
 from mamlprobe.nets.copies import Stock, buffers_as
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, as_logits, logits_of
-from mamlprobe.nets.params import Moments, Params, Pass, span
+from mamlprobe.nets.params import Moments, Params, Pass, as_params, span
 from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
-from mamlprobe.nets.structure import BODY, ordered, owners
-from mamlprobe.nets.trial import Trial, look, refuse_odd
+from mamlprobe.nets.structure import BODY, ordered, owners, same_owners
+from mamlprobe.nets.trial import Trial, look, refuse_odd, row_axes
 
 
 class Wrapped:
@@ -36,12 +38,14 @@ class Wrapped:
         fixed: frozenset[str],
         output: Output,
         features: Mapping[str, str],
+        theirs: Iterable[Tensor] = (),
     ) -> None:
         self.module, self.head_name, self.output = module, head, output
         self.known = trial
         body = ordered(layers, head, trial) or [BODY]
         self.layers = (*body, head)
-        self.entries = (head,)  # what other layers give each other is the module's own affair
+        self._words = trial.words.get(head, ("",)) if trial else ("",)
+        self.entries = (head,) if len(self._words) == 1 else ()  # what others give each other is the module's affair
         self.parameters = owners(module, head, body, trial)
         self.fixed = fixed
         parts = dict(module.named_modules())
@@ -53,8 +57,11 @@ class Wrapped:
         self._parts = {name: parts[name] for name in self.layers if name in parts}
         self._features, self._layouts = dict(features), dict[str, tuple[Layout | None, ...]]()
         self._shapes: dict[str, tuple[int, ...]] = {}
-        self._tail = trial.inputs.get(head, (0,))[1:] if trial else ()
+        self._tails = by_size([trial.inputs.get(head, (0,))[1:]] if trial else [])
+        self._row_axes: dict[str, int] = {}
+        self._theirs = [weakref.ref(value) for value in theirs]
         self._met = False
+        self._facts: dict[tuple[int, ...], HeadFacts] = {}
         self._make_ready()
 
     def _make_ready(self) -> None:
@@ -64,9 +71,10 @@ class Wrapped:
         self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
+        kept = {
             name: value for name, value in vars(self).items() if name not in ("_lock", "_runners", "_names", "_parts")
         }
+        return kept | {"_theirs": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -93,20 +101,23 @@ class Wrapped:
 
     def roles(self, name: str) -> str:
         """``head.<rest>``, ``body.<name>``, or of a batch norm ``body.<norm>.norm.<rest>``."""
-        prefix, (owner, _, rest) = self.head_name + ".", name.rpartition(".")
-        if name.startswith(prefix):
-            return "head." + name.removeprefix(prefix)
+        owner, _, rest = name.rpartition(".")
+        if self.parameters[name] == self.head_name:
+            return "head." + name.removeprefix(self.head_name + ".")
         return f"body.{owner}.norm.{rest}" if owner in self._norm_names else f"body.{name}"
 
     @cached_property
     def lent(self) -> tuple[str, ...]:
         """Parameters of the body that the head uses too."""
         names = [self._names[id(value)] for value in self.module.get_submodule(self.head_name).parameters()]
-        return tuple(name for name in names if not name.startswith(self.head_name + "."))
+        return tuple(name for name in names if self.parameters[name] != self.head_name)
 
-    @cached_property
+    @property
     def _head_facts(self) -> HeadFacts:
-        return head_facts(self.module.get_submodule(self.head_name), self._tail)
+        shape = next(reversed(self._tails.values()), ())
+        if shape not in self._facts:
+            self._facts[shape] = head_facts(self.module.get_submodule(self.head_name), shape)
+        return self._facts[shape]
 
     @property
     def linear(self) -> bool:
@@ -154,18 +165,15 @@ class Wrapped:
         self._meet(params, x)
         with self._runners.one() as runner:
             found = [
-                self._checked(runner.run(self._tensors(own, x), rows, still, collect=collect), rows)
-                for own, rows, still in _by_task(params, x, moments)
+                self._checked(runner.run(own, buffers_as(self.module, own), rows, still, collect=collect), rows)
+                for own, rows, still in one_by_one(params, x, moments)
             ]
         names = [name for name in found[0].layers if name != end]
-        layers = {name: _together([each.layers[name] for each in found]) for name in names}
-        features = _together([each.inputs[0].flatten(1) for each in found])
-        collected = {name: _together([each.moments[name] for each in found]) for name in found[0].moments}
+        layers = {name: together([each.layers[name] for each in found]) for name in names}
+        self._tails |= by_size([found[0].inputs[0].shape[1:]])
+        features = together([each.inputs[0].flatten(1) for each in found])
+        collected = {name: together([each.moments[name] for each in found]) for name in found[0].moments}
         return Pass(layers=layers, features=features, moments=collected)
-
-    def _tensors(self, params: Params, x: Tensor) -> Params:
-        """Parameters and buffers of a pass."""
-        return params | buffers_as(self.module, params, x.device)
 
     def _checked(self, caught: Caught, rows: Tensor) -> Caught:
         """The same with layers whose rows lead, in the net's order, the head's logits last.
@@ -177,7 +185,7 @@ class Wrapped:
         if not caught.inputs or head not in caught.layers:
             raise UserError("wrap", "the head must run in the forward pass", repr(head), "name the last linear layer")
         logits = logits_of(caught.output, caught.layers[head], self.output, head)
-        value = of_rows(head, self._parts[head], caught.inputs[0], count)
+        value = of_rows(head, self._parts[head], caught.inputs[0], count, self._row_axes.get("input of " + head))
         caught.inputs[:] = [value]
         if self.layers[0] == BODY and BODY not in self._parts:
             caught.layers = {BODY: value.flatten(1), **caught.layers}
@@ -192,7 +200,9 @@ class Wrapped:
             )
             raise UserError("wrap", f"layers must be in the order in which they run, {', '.join(order)}", got, advice)
         body = {
-            name: of_rows(name, self._parts[name], caught.layers[name], count) for name in order if name in self._parts
+            name: of_rows(name, self._parts[name], caught.layers[name], count, self._row_axes.get(name))
+            for name in order
+            if name in self._parts
         }
         caught.layers = {name: body.get(name, caught.layers[name]) for name in order[:-1]} | {head: logits}
         return caught
@@ -201,7 +211,7 @@ class Wrapped:
         """On the first pass, looks at what the module does with such inputs.
 
         Raises:
-            UserError: it draws random numbers.
+            UserError: it draws random numbers, calls what is not its own, or is not what `wrap` took it for.
         """
         if self._met:
             return
@@ -210,13 +220,32 @@ class Wrapped:
                 return
             own = {name: value[0] for name, value in params.items()}
             try:
-                trial = look(self.module, own, x[0])
+                others = {id(value) for each in self._theirs if (value := each()) is not None}
+                trial = look(self.module, own, x[0], strangers=others)
+                axes = row_axes(trial, len(x[0]), lambda: look(self.module, own, torch.cat([x[0], x[0][:1]])))
             except Exception:
                 return  # the pass itself tells what is wrong
             refuse_odd(trial)
+            same_owners(self.module, self.parameters, self.layers, trial)
+            self._same_logits(own, x[0])
             self._layouts = {name: (trial.layouts.get(name), trial.taken.get(name)) for name in self.layers}
-            self._tail = trial.inputs.get(self.head_name, (0,))[1:]
+            self._words, self._row_axes = trial.words.get(self.head_name, ("",)), axes
             self._met = True
+
+    @torch.no_grad()
+    def _same_logits(self, own: Params, rows: Tensor) -> None:
+        """Refuses a module whose logits are the head's output only at the weights that it happens to hold."""
+        draws = torch.Generator().manual_seed(0)
+        noise = {n: torch.randn(v.shape, generator=draws, device="cpu").to(v) / 8 for n, v in own.items()}
+        moved = {name: value + noise[name] for name, value in own.items()}
+        with self._runners.one() as runner:
+            try:
+                caught = runner.run(moved, buffers_as(self.module, moved), rows, None, collect=False)
+            except UserError:
+                return  # the pass itself tells what is wrong
+            logits = caught.layers.get(self.head_name)
+            if logits is not None and logits.isfinite().all():
+                logits_of(caught.output, logits, self.output, self.head_name)
 
     def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
         """Axis of the features in activations [B, R, ...] of the layer, which have this shape.
@@ -241,33 +270,16 @@ class Wrapped:
     ) -> tuple[Tensor, Moments]:
         """The same under given moments, and those of the norms in the head."""
         part = self.module.get_submodule(self.head_name)
+        if len(self._words) != 1:
+            must, advice = "a head that runs alone must be given one tensor", "give wrap(inputs=) an example"
+            raise UserError("wrap", must, f"{len(self._words)} in {self.head_name!r}", advice)
         own = {name: params[self._names[id(value)]] for name, value in part.named_parameters()}
         found, seen = [], []
         with self._runners.one() as runner:
-            for mine, rows, still in _by_task(own, as_params(features, own), moments):
-                buffers = buffers_as(part, mine, rows.device)
-                size = rows.shape[1:].numel()
-                rows = rows.reshape(len(rows), *self._tail) if size == torch.Size(self._tail).numel() else rows
-                logits, own_moments = runner.run_head(mine | buffers, rows, still, collect=collect)
+            for mine, rows, still in one_by_one(own, as_params(features, own), moments):
+                rows = rows.reshape(len(rows), *self._tails.get(rows.shape[1:].numel(), rows.shape[1:]))
+                buffers, word = buffers_as(part, mine), self._words[0]
+                logits, own_moments = runner.run_head(mine, buffers, rows, still, collect=collect, word=word)
                 found.append(as_logits(logits))
                 seen.append(own_moments)
-        return _together(found), {name: _together([each[name] for each in seen]) for name in seen[0]}
-
-
-def _by_task(params: Params, x: Tensor, moments: Moments | None) -> Iterator[tuple[Params, Tensor, Moments | None]]:
-    """Parameters, rows and moments of each task of x [B, R, ...], those that all share the same for all."""
-    for task in range(x.shape[0]):
-        own = {name: value[task if value.shape[0] > 1 else 0] for name, value in params.items()}
-        still = None if moments is None else {n: v[task if v.shape[0] > 1 else 0] for n, v in moments.items()}
-        yield own, x[task], still
-
-
-def _together(values: Sequence[Tensor]) -> Tensor:
-    """The tensors of all tasks behind one another [B, ...]; that of one task without a copy."""
-    return values[0].unsqueeze(0) if len(values) == 1 else torch.stack(list(values))
-
-
-def as_params(x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-    """Floating x in the precision of the parameters, if they have but one."""
-    kinds = {value.dtype for value in params.values() if value.is_floating_point()}
-    return x.to(next(iter(kinds))) if x.is_floating_point() and len(kinds) == 1 else x
+        return together(found), {name: together([each[name] for each in seen]) for name in seen[0]}

@@ -91,7 +91,7 @@ def decomposed(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pa
         raise unknown("contrast", "word for pairs", pairs, PAIRS)
     head = _head(net, method)
     tasks, params, names = tasks_at(net, theta, episodes, method, stage="train")
-    body = [name for name in params if name not in head_names(net)]
+    body = [name for name in params if name not in head_names(net) and name not in net.fixed]
     rule = sgd(rate_of(method.inner, {}))
     path = adapt(tasks.support_losses, params, names, steps=method.inner.steps, rule=rule, track="none")
     efil = not set(body) & set(names)
@@ -125,6 +125,8 @@ def decomposed(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pa
         terms["remainder"] = {n: torch.stack([g[n] for g in each]) - first[n] for n in body}
         head_gradient = {}
     clean = parts.clean * method.inner.steps
+    still = {name: torch.zeros_like(live[name]) for name in params if name in net.fixed and name not in head}
+    terms = {term: {**each, **still} for term, each in terms.items()}
     return Decomposition(terms=terms, head=head_gradient, clean=clean, noise=parts.noise, same=parts.same)
 
 

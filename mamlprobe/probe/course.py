@@ -11,7 +11,7 @@ from mamlprobe.learn.evaluate import in_chunks
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.terms import linear_head
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.params import Net, Params, by_task
 from mamlprobe.probe.contrast import decomposed
 from mamlprobe.probe.record import tasked
 from mamlprobe.probe.tabled import tabled
@@ -73,7 +73,7 @@ def layers_of(net: Net, gradient: Params) -> dict[str, list[str]]:
 
 def flat(gradient: Params, names: list[str]) -> Tensor:
     """These parameters side by side [B, -], in float64."""
-    return torch.cat([gradient[name].flatten(1).double() for name in names], dim=1)
+    return torch.cat([by_task(gradient[name]).double() for name in names], dim=1)
 
 
 def head_table(

@@ -16,8 +16,9 @@ from mamlprobe.learn.losses import task_accuracies
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.parts import worked
 from mamlprobe.learn.tasks import Known, along
+from mamlprobe.learn.terms import linear_head
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, head_names
+from mamlprobe.nets.params import Net
 
 Order = tuple[int, ...]
 """The class in slot j goes to slot ``order[j]``."""
@@ -61,9 +62,9 @@ def permuted_head(net: Net, theta: Theta, method: Method, order: Order) -> Theta
     Rates learned for every weight go with their rows.
 
     Raises:
-        UserError: an order that is none of the head's rows.
+        UserError: an order that is none of the head's rows; a head that is not one linear layer.
     """
-    names = head_names(net)
+    names = linear_head(net, "permutation")
     _check(order, len(theta.net[names[0]]))
     rows = list(order)
     rates = theta.rates

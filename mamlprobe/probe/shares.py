@@ -9,7 +9,7 @@ from torch import Tensor
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.params import Net, Params, by_task
 from mamlprobe.probe.contrast import decomposed
 from mamlprobe.probe.tabled import tabled
 
@@ -71,4 +71,4 @@ def _shares(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.Da
 
 def _flat(gradient: Params) -> Tensor:
     """All parameters side by side [B, -], in float64."""
-    return torch.cat([value.flatten(1).double() for value in gradient.values()], dim=1)
+    return torch.cat([by_task(value).double() for value in gradient.values()], dim=1)

@@ -20,14 +20,6 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def set_threads():
-    """Sets torch's number of threads for a test."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
 def one_task_each(monkeypatch):
     """Every task is a batch of its own."""
     monkeypatch.setattr(evaluating, "NUMBERS", 1)

@@ -17,7 +17,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.nets.wrap import Wrapped
 from mamlprobe.probe.certify import failed
-from tests.zoo import NETS, REFUSED, WAY, Zoo
+from tests.classifiers import NETS, REFUSED, WAY, Zoo
 
 SMALL = ("test_resnet", "test_vit", "test_convnext", "test_mambaout", "test_efficientnet_gn")
 """Those whose second-order gradient is checked too."""
