@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "2"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # a thread that waits sleeps: on a busy machine the others get on
 sys.path.insert(
     0, str(Path(__file__).parent.parent)
 )  # so that `from tests.oracles import ...` works under every runner
