@@ -195,7 +195,8 @@ def held(net, theta, episodes, method, **how) -> int:
 
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("net", NETS)
-def test_recomputed_memory_is_flat_in_steps(classes, net, name):
+def test_recomputed_memory_is_flat_in_steps(classes, one_thread, net, name):
+    """In one thread: what counts saved tensors sees those of the calling thread alone."""
     net, bytes_of = NETS[net], {}
     for steps, recompute in itertools.product((2, 8), (False, True)):
         method, theta = case_of(net, {"name": name, "steps": steps})

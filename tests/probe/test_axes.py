@@ -173,7 +173,7 @@ def test_what_cannot_be_known_is_asked_for():
         net.feature_axis("part", shape)
     assert str(caught.value) == (
         "layers: it must be known which axis of layer 'part' is features, got an output of shape [R, 6, 6]; "
-        'say features={"part": "first"} or "last" to wrap, or --net.features first or last'
+        'say features={"part": "first"} or "last" to wrap, or --features at import'
     )
     for words, axis in (({"part": "first"}, 2), ("first", 2), ({"*": "last"}, 3), ("last", 3)):
         assert wrap(module, "fc", layers=["part"], features=words).feature_axis("part", shape) == axis

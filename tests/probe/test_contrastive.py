@@ -78,7 +78,7 @@ def test_a_lost_term_shows(monkeypatch, classes):
     def wrong(found, *case):
         return replace(found, terms={n: g for n, g in found.terms.items() if n != "contrastive"})
 
-    bad = spoiled(monkeypatch, classes, contrastive, "decompose", wrong)
+    bad = spoiled(monkeypatch, classes, contrastive, "decomposed", wrong)
     assert bad == {"first order": 12, "second order": 3, "squared error": 4}
 
 
@@ -87,7 +87,7 @@ def test_a_third_term_that_is_always_zero_shows(monkeypatch, classes):
         gone = {n: torch.zeros_like(g) for n, g in found.terms.get("curvature", {}).items()}
         return replace(found, terms={**found.terms, "curvature": gone} if gone else found.terms)
 
-    assert spoiled(monkeypatch, classes, contrastive, "decompose", wrong) == {"second order": 1, "squared error": 1}
+    assert spoiled(monkeypatch, classes, contrastive, "decomposed", wrong) == {"second order": 1, "squared error": 1}
 
 
 def test_a_third_term_that_is_not_missed_shows(monkeypatch, classes):
@@ -100,7 +100,7 @@ def test_a_third_term_that_is_not_missed_shows(monkeypatch, classes):
         nothing = {n: torch.zeros_like(v) for n, v in whole.items()}
         return replace(found, terms={**found.terms, "noise": whole, "curvature": nothing})
 
-    bad = spoiled(monkeypatch, classes, contrastive, "decompose", wrong)
+    bad = spoiled(monkeypatch, classes, contrastive, "decomposed", wrong)
     assert bad == {"second order": 1}
 
 
@@ -108,14 +108,14 @@ def test_a_head_off_by_a_factor_shows(monkeypatch, classes):
     def wrong(found, *case):
         return replace(found, head={n: 1.01 * v for n, v in found.head.items()})
 
-    assert spoiled(monkeypatch, classes, contrastive, "decompose", wrong) == {"head": 4}
+    assert spoiled(monkeypatch, classes, contrastive, "decomposed", wrong) == {"head": 4}
 
 
 def test_coefficients_turned_round_show(monkeypatch, classes):
     def wrong(found, *case):
         return replace(found, clean=-found.clean, noise=-found.noise)
 
-    bad = spoiled(monkeypatch, classes, identities, "decompose", wrong)
+    bad = spoiled(monkeypatch, classes, identities, "decomposed", wrong)
     assert set(bad) == {"signs"}
     assert bad["signs"] >= 3
 

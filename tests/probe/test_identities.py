@@ -50,14 +50,14 @@ def test_a_missing_term_shows(monkeypatch, classes):
     def wrong(found):
         return replace(found, terms={n: g for n, g in found.terms.items() if n != "noise"})
 
-    assert broken(monkeypatch, classes, "decompose", wrong) == {row for row in ROWS if row.startswith("D1")}
+    assert broken(monkeypatch, classes, "decomposed", wrong) == {row for row in ROWS if row.startswith("D1")}
 
 
 def test_coefficients_of_the_wrong_sign_show(monkeypatch, classes):
     def wrong(found):
         return replace(found, clean=-found.clean, noise=-found.noise)
 
-    assert broken(monkeypatch, classes, "decompose", wrong) == {row for row in ROWS if row.startswith("D3")}
+    assert broken(monkeypatch, classes, "decomposed", wrong) == {row for row in ROWS if row.startswith("D3")}
 
 
 def test_another_temperature_shows(monkeypatch, classes):
