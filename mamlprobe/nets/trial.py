@@ -122,7 +122,7 @@ def look(module: nn.Module, params: Mapping[str, Tensor], rows: Tensor, *, stran
     with torch.no_grad(), _reruns(trial), watch:
         functional_call(other, {**own, **buffers}, (rows.clone(),))
     trial.random |= _draws() != before
-    trial.written = next((n for n, v in own.items() if v._version or not torch.equal(v, params[n])), "")
+    trial.written = next((n for n, v in own.items() if v._version or _differ(v, params[n])), "")
     return trial
 
 
@@ -147,6 +147,11 @@ def _reruns(trial: Trial) -> Iterator[None]:
     finally:
         for name, value in kept.items():
             setattr(checkpoint, name, value)
+
+
+def _differ(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold other values; one that is not a number equals another."""
+    return a.shape != b.shape or bool(((a != b) & ((a == a) | (b == b))).any())
 
 
 def _draws() -> tuple[object, ...]:

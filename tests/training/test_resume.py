@@ -283,7 +283,8 @@ assert life(out / "at random") == 0
 """
 
 
-def test_kill_at_every_file_operation_and_at_random(experiment, straight, tmp_path):
+def test_kill_at_every_file_operation_and_at_random(experiment, straight, tmp_path, one_thread):
+    """In one thread: each life is a fork, and torch's threads do not outlive one."""
     words = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path)]
     root = str(Path(__file__).parents[2])
     env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": root}
