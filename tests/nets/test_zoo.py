@@ -125,7 +125,7 @@ def test_works(zoo: Zoo) -> None:
     module = zoo.build()
     net, episodes = mp.wrap(module, zoo.head), tasks_for(zoo.side)
     body = net.layers[:-1]
-    assert 3 <= len(body) <= 33
+    assert 3 <= len(body) <= 31
     assert set(net.parameters) == {name for name, _ in module.named_parameters()}
     assert set(net.parameters.values()) <= set(net.layers)
     assert {name for name, layer in net.parameters.items() if layer == net.layers[-1]} == {
