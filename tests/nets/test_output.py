@@ -103,7 +103,7 @@ REFUSED = {
     "a scale that is one": (lambda m, y, z, x: m.scale * y, None, "the head must be the module's last layer"),
     "a shortcut that is zero": (lambda m, y, z, x: y + m.skip(x), None, "the head must be the module's last layer"),
     "log of a scale that is one": (lambda m, y, z, x: (m.scale * y).log_softmax(1), None, "the module's last layer"),
-    "the other": (lambda m, y, z, x: {"a": y, "b": m.aside(z)}, "b", "the head must be the module's last layer"),
+    "the other": (lambda m, y, z, x: {"a": y, "b": m.aside(z)}, "b", "must be what the head .fc. gives"),
     "no such key": (lambda m, y, z, x: {"a": y, "b": z}, "c", "got a dict with a, b; say one of its keys"),
     "no such place": (lambda m, y, z, x: (y, z), 2, r"got a tuple of Tensor, Tensor; say one of its keys"),
     "no such field": (lambda m, y, z, x: Slots(z, y), "l", "got a Slots with features, logits; say one of its keys"),
