@@ -97,6 +97,8 @@ def _log(run: Run, name: str, title: str) -> Section:
 
 def _layers(case: Case, name: str, title: str) -> Section:
     """Similarity of each layer before and after the inner loop."""
+    if case.method.inner.test_steps == 0:
+        return Section(name=name, title=title, about="There is no inner loop: the layers stay as they are.")
     table = layer_table(case, MEASURES)
     found = layer_means(table)
     about = f"{headline(table)}. Similarity of activations before and after the inner loop; dashed: null floor."
