@@ -61,7 +61,7 @@ def table(stage):
 def scored(stage, name: str, steps: int, word: str = ""):
     """Mean squared error of every test task after every step, 100 where a fit diverged; `word`: what else is scored."""
     from mamlprobe.data.sources import draw
-    from mamlprobe.learn.evaluate import query_table
+    from mamlprobe.learn.evaluate import query_table as score
     from mamlprobe.stage import TEST_SEED, keyed
 
     drawn = partial(draw, tasks=stage.sized(TASKS), split="test", way=1, shot=10, query=100, seed=TEST_SEED)
@@ -73,9 +73,7 @@ def scored(stage, name: str, steps: int, word: str = ""):
         episodes = replace(episodes, query_y=0 * episodes.query_y)
     short, found = f"{name.removeprefix('sinusoid-')} {word}".strip(), []
     for _, run in stage.runs(name):
-        made = query_table(
-            run.net(), run.theta(), episodes, {short: _stepped(run, steps)}, quantity="loss", steps="every"
-        )
+        made = score(run.net(), run.theta(), episodes, {short: _stepped(run, steps)}, quantity="loss", steps="every")
         made["value"] = (2 * made["value"]).fillna(100).clip(upper=100)
         found.append(keyed(made, run, short, run.updates()[-1]))
     return pd.concat(found)
