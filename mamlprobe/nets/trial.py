@@ -90,7 +90,7 @@ class _Watch(TorchFunctionMode):
                     inputs.append(value)
                 else:
                     self.trial.uses.setdefault(name, self.place)
-            self.trial.strangers |= id(value) in self.strangers
+            self.trial.strangers |= isinstance(value, nn.Parameter) and id(value) in self.strangers
             self.trial.random |= isinstance(value, torch.Generator)
         self.place += 1
         found = func(*args, **(kwargs or {}))
