@@ -35,7 +35,7 @@ def tables(runs) -> dict[str, pd.DataFrame]:
     return {
         "evaluate": mp.evaluate(net, theta, episodes, mp.variants(net, method, "keep,zero_at_test,nil,freeze")),
         "losses": query_table(net, theta, episodes, {"keep": method}, quantity="loss", steps="last"),
-        "similarity": mp.similarity(*of),
+        "similarity": mp.similarity(*of, steps=(1, 2)),
         "one step": mp.similarity(*of, measures=["cka_debiased"], steps=[1]),
         "pair_similarity": mp.pair_similarity(a, b, episodes),
         "cka_grid": mp.cka_grid(*of),
