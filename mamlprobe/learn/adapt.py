@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mamlprobe.learn.losses import no_slope, sloped
+from mamlprobe.learn.losses import slopes
 from mamlprobe.learn.rates import Rule
 from mamlprobe.nets.params import Params
 
@@ -27,18 +27,12 @@ def adapt(
 
     ``loss_at(params, step)`` gives one loss a task [B]; the `names` adapt, moved as the `rule` says. `track`: "second"
     keeps the graph through the inner gradients, "first" takes them as constants, "none" cuts the path loose from its
-    start.
-
-    Raises:
-        UserError: a loss that hangs on nothing that adapts.
+    start. A loss that depends on nothing that adapts is refused (`losses.slopes`).
     """
     path = [params]
     for step in range(steps if names else 0):
         at = path[-1] if track != "none" else {n: v.detach().requires_grad_(n in names) for n, v in path[-1].items()}
-        loss = sloped(loss_at(at, step).sum())
-        gradients = torch.autograd.grad(loss, [at[n] for n in names], create_graph=track == "second", allow_unused=True)
-        if all(slope is None for slope in gradients):
-            raise no_slope()
+        gradients = slopes(loss_at(at, step).sum(), [at[n] for n in names], create_graph=track == "second")
         moves = rule({n: g for n, g in zip(names, gradients, strict=True) if g is not None}, step)
         after = {**at, **{n: at[n] - move for n, move in moves.items()}}
         path.append(after if track != "none" else {n: v.detach() for n, v in after.items()})

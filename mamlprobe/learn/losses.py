@@ -1,6 +1,6 @@
 """Losses and accuracies, one number a task."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -92,6 +92,18 @@ def no_slope() -> UserError:
     must, got = "the loss must depend on the parameters that adapt or are learned", "one without a slope"
     advice = "look for no_grad, detach or argmax between them and the logits"
     return UserError("loss", must, got, advice)
+
+
+def slopes(loss: Tensor, inputs: Sequence[Tensor], *, create_graph: bool) -> Sequence[Tensor | None]:
+    """Differentiate the loss by each of the inputs; None for those that it does not depend on.
+
+    Raises:
+        UserError: it depends on none of them.
+    """
+    found = torch.autograd.grad(sloped(loss), inputs, create_graph=create_graph, allow_unused=True)
+    if all(slope is None for slope in found):
+        raise no_slope()
+    return found
 
 
 def proximal(params: Params, anchor: Params, weight: float) -> Tensor:

@@ -56,7 +56,6 @@ class Wrapped:
         self._names = {id(value): name for name, value in module.named_parameters()}
         self._parts = {name: parts[name] for name in self.layers if name in parts}
         self._features, self._layouts = dict(features), dict[str, tuple[Layout | None, ...]]()
-        self._shapes: dict[str, tuple[int, ...]] = {}
         self._tails = by_size([trial.inputs.get(head, (0,))[1:]] if trial else [])
         self._row_axes: dict[str, int] = {}
         self._theirs = [weakref.ref(value) for value in theirs]
