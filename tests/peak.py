@@ -1,6 +1,5 @@
 """Prints the largest memory in GB that a probe of a wrapped net takes: ``python -m tests.peak NET PROBE TASKS``."""
 
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import mamlprobe as mp
+from benchmarks.memory import resident
 
 
 class Block(nn.Module):
@@ -78,7 +78,7 @@ def main(name: str, probe: str, tasks: int) -> None:
         mp.similarity(net, theta, episodes, maml)
     else:
         mp.evaluate(net, theta, episodes, mp.variants(net, maml, "keep,nil,freeze"))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    print(resident("VmHWM") / 2**30)
 
 
 if __name__ == "__main__":
