@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mamlprobe.learn.lists import less
 from mamlprobe.learn.losses import slopes
 from mamlprobe.learn.rates import Rule
 from mamlprobe.nets.params import Params
@@ -33,7 +34,6 @@ def adapt(
     for step in range(steps if names else 0):
         at = path[-1] if track != "none" else {n: v.detach().requires_grad_(n in names) for n, v in path[-1].items()}
         gradients = slopes(loss_at(at, step).sum(), [at[n] for n in names], create_graph=track == "second")
-        moves = rule({n: g for n, g in zip(names, gradients, strict=True) if g is not None}, step)
-        after = {**at, **{n: at[n] - move for n, move in moves.items()}}
+        after = less(at, rule({n: g for n, g in zip(names, gradients, strict=True) if g is not None}, step))
         path.append(after if track != "none" else {n: v.detach() for n, v in after.items()})
     return path + [path[0]] * (0 if names else steps)

@@ -9,6 +9,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.losses import targets
 from mamlprobe.learn.methods import Method
+from mamlprobe.learn.owners import Owners
 from mamlprobe.learn.recompute import pulled
 from mamlprobe.learn.tasks import Found, tasks_at
 from mamlprobe.learn.terms import Terms, linear_head, predictions, terms_of
@@ -17,7 +18,7 @@ from mamlprobe.nets.params import Net, Params, spread
 
 
 def contrastive(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Tensor | None
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
 ) -> Found:
     """Tasks, path, query logits at its end [B, N*Q, N], gradients by name; there is no inner loop.
 

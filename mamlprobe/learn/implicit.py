@@ -12,6 +12,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import adapt
 from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.methods import Method
+from mamlprobe.learn.owners import Owners
 from mamlprobe.learn.rates import Rule
 from mamlprobe.learn.recompute import pulled
 from mamlprobe.learn.tasks import Found, Tasks, rule_at, tasks_at
@@ -21,7 +22,7 @@ from mamlprobe.nets.params import Net, Params, by_task, mapped
 
 @torch.enable_grad()
 def implicit(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Tensor | None
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
 ) -> Found:
     """Gradients by name at phi, the end of the path, as if phi were the optimum of L_S + (lambda / 2) |phi - theta|^2.
 

@@ -11,6 +11,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import Readings, meta_gradient, readings, summed
+from mamlprobe.learn.owners import owners_of
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params
 
@@ -42,7 +43,7 @@ def meta_gradients(
         )
     runs, tasks = len(thetas), counts[0]
     stack = stacked(thetas, method)
-    owner = torch.arange(runs, device=episodes[0].support_x.device).repeat_interleave(tasks)
+    owner = owners_of(runs, tasks, episodes[0].support_x.device)
     how: dict[str, Any] = {"chunk": chunk, "recompute": recompute}
     gradients, told = summed(net, stack, side_by_side(episodes), method, mean_over=tasks, owner=owner, **how)
     return [

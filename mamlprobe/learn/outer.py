@@ -18,6 +18,7 @@ from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
 from mamlprobe.learn.implicit import implicit
 from mamlprobe.learn.losses import sloped, task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
+from mamlprobe.learn.owners import Owners
 from mamlprobe.learn.recompute import pulled, recomputed
 from mamlprobe.learn.reptile import reptile
 from mamlprobe.learn.tasks import Found, Tasks, paths
@@ -96,21 +97,21 @@ def summed(
     mean_over: int,
     chunk: int | None,
     recompute: bool,
-    owner: Tensor | None = None,
+    owner: Owners | None = None,
 ) -> tuple[Params, Params]:
     """Gradients by name of the sum over tasks of the query losses / `mean_over`, and what each task told [B, ...].
 
-    With `owner` [B], theta's tensors have a leading axis of runs, and each task is one of its own run's.
+    With `owner`, theta's tensors have a leading axis of runs, and each task is one of its own run's.
     """
     size, most = parts_of(chunk, episodes.tasks, episodes, net=net, light=only_head(net, method))
     live = replace(theta.mapped(_leaf), moments=theta.moments)
     route = ROUTES["recomputed" if recompute and method.outer.rule == "unrolled" else method.outer.rule]
     gradients: Params = {}
     told: list[Params] = []
-    owners: Sequence[Tensor | None] = [None] * episodes.tasks if owner is None else torch.split(owner, size)
+    owners: Sequence[Owners | None] = [None] * episodes.tasks if owner is None else owner.split(size)
     parts = list(zip(chunks(episodes, size), owners, strict=False))
 
-    def work(part: tuple[Episodes, Tensor | None]) -> tuple[Params, Params]:
+    def work(part: tuple[Episodes, Owners | None]) -> tuple[Params, Params]:
         single = one_thread(device) if part[0].tasks == 1 else nullcontext()  # else sums hang on the number of threads
         with single, derivable():
             return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
@@ -168,7 +169,7 @@ def only_head(net: Net, method: Method) -> bool:
 
 
 def unrolled(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Tensor | None
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
 ) -> Found:
     """Tasks, path, query logits at its end [B, N*Q, N], gradients of the sum of losses / `mean_over`.
 

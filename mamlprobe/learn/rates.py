@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.axes import Inner
+from mamlprobe.learn.lists import scaled
 from mamlprobe.nets.params import Net, Params, adapting
 
 Rates = Callable[[str, int], Tensor | float]
@@ -20,7 +21,15 @@ BETA, EPS = 0.999, 1e-8
 
 def sgd(rates: Rates) -> Rule:
     """Gradient descent with these rates."""
-    return lambda gradients, step: {name: rates(name, step) * slope for name, slope in gradients.items()}
+
+    def rule(gradients: Params, step: int) -> Params:
+        found = {name: rates(name, step) for name in gradients}
+        numbers = {rate for rate in found.values() if not isinstance(rate, Tensor)}
+        if len(numbers) == 1 and not any(isinstance(rate, Tensor) for rate in found.values()):
+            return dict(zip(gradients, scaled(numbers.pop(), list(gradients.values())), strict=True))
+        return {name: found[name] * slope for name, slope in gradients.items()}
+
+    return rule
 
 
 def adam(lr: float) -> Rule:

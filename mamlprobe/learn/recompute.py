@@ -10,6 +10,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track, adapt
 from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.methods import Method
+from mamlprobe.learn.owners import Owners
 from mamlprobe.learn.rates import Rates, sgd
 from mamlprobe.learn.tasks import Found, Inputs, Tasks, rates_at, tasks_at
 from mamlprobe.learn.theta import Theta
@@ -17,7 +18,7 @@ from mamlprobe.nets.params import Net, Params, mapped
 
 
 def recomputed(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Tensor | None
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
 ) -> Found:
     """What `outer.unrolled` returns, by walking the path twice: forth without graph, then back a step at a time.
 

@@ -1,17 +1,17 @@
 """Reptile: the outer gradient is how far the inner loop moved (Nichol, Achiam, Schulman 2018)."""
 
 import torch
-from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
+from mamlprobe.learn.owners import Owners
 from mamlprobe.learn.tasks import Found, paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params
 
 
 def reptile(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Tensor | None
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
 ) -> Found:
     """Sum over tasks of theta - theta_S, / `mean_over`, by name; 0 for what does not adapt.
 
@@ -26,5 +26,5 @@ def reptile(
             gradients[name] = torch.zeros_like(value)
             if name in path[0] and path[-1][name] is not path[0][name]:
                 moved = (path[0][name] - path[-1][name]) / mean_over
-                gradients[name] += moved.sum(0) if owner is None else gradients[name].index_add(0, owner, moved)
+                gradients[name] += moved.sum(0) if owner is None else gradients[name].index_add(0, owner.index, moved)
     return tasks, path, logits, gradients

@@ -13,6 +13,7 @@ from mamlprobe.learn.adapt import Track, adapt
 from mamlprobe.learn.extra import at_step
 from mamlprobe.learn.losses import proximal, task_losses
 from mamlprobe.learn.methods import Method
+from mamlprobe.learn.owners import Owners
 from mamlprobe.learn.rates import Rates, Rule, adam, rate_of, sgd
 from mamlprobe.learn.readout import READOUTS, prototype_head
 from mamlprobe.learn.suited import suited
@@ -41,8 +42,8 @@ class Tasks:
     """Running moments [1, C], or [1, S+1, C] by step, used where the norm regime and the stage say so."""
     extra: Params = field(default_factory=dict)
     """Theta's, as they are there."""
-    owner: Tensor | None = None
-    """Each task's run [B], where theta's tensors have a leading axis of runs."""
+    owner: Owners | None = None
+    """Each task's run, where theta's tensors have a leading axis of runs."""
     anchor: Params = field(default_factory=dict)
     """Where the proximal term pulls to: what adapts, at the start."""
     held: Inputs | None = None
@@ -135,14 +136,14 @@ def tasks_at(
     method: Method,
     *,
     stage: str,
-    owner: Tensor | None = None,
+    owner: Owners | None = None,
     known: Known | None = None,
 ) -> tuple[Tasks, Params, tuple[str, ...]]:
     """The tasks, the parameters they start from (task axis B where they adapt, else 1) and the names that adapt.
 
     Passes of the tasks begin with the first layer that adapts: those before it run once, here. Methods under which the
     same episodes start from the same theta in the same stage can share what these layers give: `known` tells it, and
-    is told what was missing. With `owner` [B], theta's tensors have a leading axis of runs, and each task starts from
+    is told what was missing. With `owner`, theta's tensors have a leading axis of runs, and each task starts from
     those of its own run.
     """
     names = adapting(net, method.inner.adapts)
@@ -164,9 +165,9 @@ def tasks_at(
     return tasks, params, names
 
 
-def _seated(params: Params, owner: Tensor | None) -> Params:
+def _seated(params: Params, owner: Owners | None) -> Params:
     """The same with a task axis: one for all, or each task's own run's."""
-    return lead(params) if owner is None else mapped(lambda value: value[owner], params)
+    return lead(params) if owner is None else mapped(owner.of, params)
 
 
 def _prototypes(tasks: Tasks, params: Params) -> Params:
@@ -179,17 +180,17 @@ def _prototypes(tasks: Tasks, params: Params) -> Params:
     return dict(zip(names, prototype_head(features, episodes.support_y, episodes.way), strict=True))
 
 
-def rule_at(theta: Theta, method: Method, *, owner: Tensor | None = None) -> Rule:
+def rule_at(theta: Theta, method: Method, *, owner: Owners | None = None) -> Rule:
     """How the inner loop steps."""
     return adam(method.inner.lr) if method.inner.optimizer == "adam" else sgd(rates_at(theta, method, owner=owner))
 
 
-def rates_at(theta: Theta, method: Method, *, owner: Tensor | None = None) -> Rates:
-    """The rule that gives each parameter and step its rate; with `owner` [B], each task that of its own run."""
+def rates_at(theta: Theta, method: Method, *, owner: Owners | None = None) -> Rates:
+    """The rule that gives each parameter and step its rate; with `owner`, each task that of its own run."""
     rate = rate_of(method.inner, theta.rates)
     if owner is None or method.inner.rates == "fixed":
         return rate
-    return lambda name, step: torch.as_tensor(rate(name, step), device=owner.device)[owner]
+    return lambda name, step: owner.of(torch.as_tensor(rate(name, step), device=owner.index.device))
 
 
 def paths(
@@ -200,7 +201,7 @@ def paths(
     *,
     stage: str,
     track: Track,
-    owner: Tensor | None = None,
+    owner: Owners | None = None,
     known: Known | None = None,
 ) -> tuple[Tasks, list[Params]]:
     """The tasks and their inner path, S+1 dicts with the stage's number of steps; `known` as in `tasks_at`."""

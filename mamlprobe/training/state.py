@@ -29,7 +29,11 @@ class Learner:
         self.outer: Outer = method.outer
         self.zeroed = head_names(net) if method.head == "zero_each_update" else ()
         self.leaves: Params = copy.learned
-        self.optimizer = OPTIMIZERS[method.outer.optimizer](list(self.leaves.values()), lr=method.outer.lr)  # type: ignore[call-arg]
+        leaves = list(self.leaves.values())
+        how: dict[str, Any] = {"lr": method.outer.lr}
+        if leaves and all(leaf.is_cuda and leaf.is_floating_point() for leaf in leaves):
+            how["fused"] = True  # all parameters in one launch
+        self.optimizer = OPTIMIZERS[method.outer.optimizer](leaves, **how)
         for group in self.optimizer.param_groups:
             if "capturable" in group:  # then what counts the steps lies on the device, where a CUDA graph can change it
                 group["capturable"] = capturable
@@ -44,7 +48,8 @@ class Learner:
                 group["lr"] = lr
         for name, leaf in self.leaves.items():
             gradient = gradients[name]
-            leaf.grad = gradient if self.outer.clip is None else gradient.clamp(-self.outer.clip, self.outer.clip)
+            gradient = gradient if self.outer.clip is None else gradient.clamp(-self.outer.clip, self.outer.clip)
+            leaf.grad = gradient.contiguous()
         with _on_cpu():
             self.optimizer.step()
         for name in self.zeroed:
