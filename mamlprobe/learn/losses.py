@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.native.gpu.available import ready
 from mamlprobe.nets.params import Params, by_task
 
 NONE_LEFT_OUT = -(2**62)
@@ -71,6 +72,10 @@ def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
     if loss == "mse":
         return 0.5 * (logits - targets(logits, labels)).square().sum(-1).mean(-1)
     classes("labels", labels)
+    if ready(logits) and logits.shape[:2] == labels.shape:
+        from mamlprobe.native.gpu.cross_entropy import task_cross_entropy  # Triton is there only beside a GPU
+
+        return task_cross_entropy(logits, labels)
     with _in_range(logits, labels):
         rows = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=NONE_LEFT_OUT)
     return rows.reshape(labels.shape).mean(-1)
