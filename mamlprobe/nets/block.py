@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from mamlprobe.native.compiled import ENDS, ready
+from mamlprobe.native.gpu import available
 from mamlprobe.nets import cells, kernels
 from mamlprobe.nets.cells import Kind
 from mamlprobe.nets.convolution import Conv, FirstConv, Gradients, compiled_images, last
@@ -159,6 +160,15 @@ def _shared(per_group: Tensor, like: Tensor) -> Tensor:
     return per_group if len(like) == len(per_group) else per_group.sum(0, keepdim=True)
 
 
+def _route(y: Tensor) -> Any:
+    """The module that computes cells of maps like `y`: on a GPU, by compiled kernels, or in torch."""
+    if available.ready(y):
+        from mamlprobe.native.gpu import cells as on_gpu  # imports Triton
+
+        return on_gpu
+    return kernels if ready(y) else cells
+
+
 class _Cells(Function):
     """Norm, ReLU and pooling: y [G, R, H, W, K]; bias, scale, shift [G or 1, K]."""
 
@@ -167,8 +177,7 @@ class _Cells(Function):
         ctx: Any, y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind
     ) -> tuple[Tensor, Tensor, Tensor]:
         y = y.contiguous()
-        route = kernels if ready(y) else cells
-        p, mean, rstd, var, *kept = route.forward(y, bias, scale, shift, kind)
+        p, mean, rstd, var, *kept = _route(y).forward(y, bias, scale, shift, kind)
         ctx.save_for_backward(y, bias, scale, shift, mean, rstd, *kept)
         ctx.kind = kind
         ctx.mark_non_differentiable(mean, var)
@@ -195,8 +204,7 @@ class _CellsGradient(Function):
         kind: Kind,
         *kept: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        route = kernels if ready(y) else cells
-        gy, gbias, gscale, gshift = route.backward(gp, y, bias, scale, shift, mean, rstd, kind, *kept)
+        gy, gbias, gscale, gshift = _route(y).backward(gp, y, bias, scale, shift, mean, rstd, kind, *kept)
         ctx.save_for_backward(gp, y, bias, scale, shift, mean, rstd, gscale, gshift, *kept)
         ctx.kind = kind
         return gy, _shared(gbias, bias), _shared(gscale, scale), _shared(gshift, shift)
@@ -206,7 +214,6 @@ class _CellsGradient(Function):
     def backward(ctx: Any, hy: Tensor, *vectors: Tensor) -> Gradients:
         saved, kept = ctx.saved_tensors[:9], ctx.saved_tensors[9:]
         y, bias, scale = saved[1:4]
-        route = kernels if ready(y) else cells
         along = [v.expand_as(saved[5]).contiguous() for v in vectors]
-        xgp, xy, xbias, xscale = route.twice(*saved, hy.contiguous(), *along, ctx.kind, *kept)
+        xgp, xy, xbias, xscale = _route(y).twice(*saved, hy.contiguous(), *along, ctx.kind, *kept)
         return xgp, xy, _shared(xbias, bias), _shared(xscale, scale), *[None] * (4 + len(kept))

@@ -1,0 +1,170 @@
+"""`nets.cells` for CUDA devices: three or four launches for each function, as many for any number of groups.
+
+Sums go by part into a buffer, in the maps' type; a small launch adds the parts and makes of them the few numbers that a
+dense pass needs for each channel. Nothing depends on the order in which programs run. Tiles and parts are chosen by the
+shapes alone. All tensors are contiguous; a kind is (pool, relu_first).
+"""
+
+from typing import NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from mamlprobe.native.gpu.cell_forward import moments, moments_of_parts, outputs
+from mamlprobe.native.gpu.cell_gradients import add, gradient, gradient_numbers, gradient_sums
+from mamlprobe.native.gpu.cell_seconds import direction_sums, second, second_numbers
+
+TILE = 1024
+"""Values of one tile."""
+WIDEST = 64
+"""Most channels of one tile."""
+PARTS_WIDTH = 16
+"""Most channels of one tile where parts are added."""
+PROGRAMS = 1024
+"""About as many programs add values of a large input."""
+
+
+class _Split(NamedTuple):
+    """How positions or cells of a group are divided."""
+
+    grid: tuple[int, int]
+    chunk: int
+    parts: int
+    tile: dict[str, int]
+
+
+def _tile(channels: int, widest: int) -> dict[str, int]:
+    lanes = min(widest, triton.next_power_of_2(channels))
+    return {"ROWS": max(TILE // lanes, 1), "LANES": lanes}
+
+
+def _split(count: int, like: Tensor, *, dense: bool = False) -> _Split:
+    """A tile for each part of a dense pass, else parts for about PROGRAMS programs."""
+    groups, channels = like.shape[0], like.shape[-1]
+    tile = _tile(channels, WIDEST)
+    across = triton.cdiv(channels, tile["LANES"])
+    tiles = max(triton.cdiv(count, tile["ROWS"]), 1)
+    most = tiles if dense else max(PROGRAMS // (groups * across), 1)
+    chunk = triton.cdiv(tiles, min(most, tiles)) * tile["ROWS"]
+    parts = max(triton.cdiv(count, chunk), 1)
+    return _Split((parts * across, groups), chunk, parts, tile)
+
+
+def _parts(like: Tensor) -> tuple[tuple[int, int], dict[str, int]]:
+    """Grid and tile of a launch that adds parts."""
+    tile = _tile(like.shape[-1], PARTS_WIDTH)
+    return (triton.cdiv(like.shape[-1], tile["LANES"]), like.shape[0]), tile
+
+
+def _sizes(y: Tensor, pool: int) -> tuple[int, int, int, int, int, int]:
+    """Positions, winners and cells of a group, cut ones among them, then height, width and channels."""
+    _, rows, tall, wide, channels = y.shape
+    winners = rows * (tall // pool) * (wide // pool)
+    return rows * tall * wide, winners, rows * -(-tall // pool) * -(-wide // pool), tall, wide, channels
+
+
+def _stride(vector: Tensor) -> int:
+    return vector.shape[-1] if vector.shape[0] > 1 else 0
+
+
+def forward(
+    y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: tuple[int, bool], eps: float = 1e-5
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """`nets.cells.forward`; the winners' positions are int8, counted within the cell."""
+    groups, rows, tall, wide, channels = y.shape
+    pool, first = kind[0], int(kind[1])
+    sizes, stride = _sizes(y, pool), _stride(scale)
+    p = y.new_empty(groups, rows, tall // pool, wide // pool, channels)
+    off, which = torch.empty_like(p), torch.empty_like(p, dtype=torch.int8) if pool > 1 else None
+    mean, rstd, var = (y.new_empty(groups, channels) for _ in range(3))
+    split, (small, tile) = _split(sizes[0], y), _parts(y)
+    dense = _split(sizes[2], y, dense=True)
+    sums = y.new_empty(2, split.parts, groups, channels)
+    with torch.cuda.device_of(y):
+        moments_of_parts[split.grid](
+            y, bias, sums, sizes[0], channels, stride, split.chunk, split.parts, FIRST=first, **split.tile
+        )
+        moments[small](sums, mean, rstd, var, sizes[0], channels, split.chunk, split.parts, EPS=eps, **tile)
+        tensors = (y, bias, scale, shift, mean, rstd, p, off, p if which is None else which)
+        outputs[dense.grid](*tensors, *sizes, stride, dense.chunk, FIRST=first, POOL=pool, **dense.tile)
+    return p, mean, rstd, var, p.detach(), off, which
+
+
+def backward(
+    gp: Tensor,
+    y: Tensor,
+    bias: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    kind: tuple[int, bool],
+    p: Tensor,
+    off: Tensor,
+    which: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`nets.cells.backward`."""
+    groups, channels = mean.shape
+    pool, first = kind[0], int(kind[1])
+    sizes, stride = _sizes(y, pool), _stride(scale)
+    gy = torch.empty_like(y)
+    gbias, gscale, gshift = (torch.empty_like(mean) for _ in range(3))
+    split, (small, tile) = _split(sizes[1], y), _parts(y)
+    dense = _split(sizes[2], y, dense=not first)
+    sums, numbers = y.new_empty(2, split.parts, groups, channels), y.new_empty(3, groups, channels)
+    places = y.new_empty(dense.parts, groups, channels) if first else sums
+    with torch.cuda.device_of(y):
+        gradient_sums[split.grid](
+            gp, p, off, sums, sizes[1], channels, split.chunk, split.parts, FIRST=first, **split.tile
+        )
+        tensors = (sums, scale, rstd, gbias, gscale, gshift, numbers)
+        gradient_numbers[small](*tensors, sizes[0], channels, stride, split.parts, **tile)
+        tensors = (gp, y, bias, mean, p, p if which is None else which, numbers, gy, places)
+        gradient[dense.grid](*tensors, *sizes, stride, dense.chunk, FIRST=first, POOL=pool, **dense.tile)
+        if first:
+            add[small](places, gbias, channels, dense.parts, **tile)
+    return gy, gbias, gscale, gshift
+
+
+def twice(
+    gp: Tensor,
+    y: Tensor,
+    bias: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    gscale: Tensor,
+    gshift: Tensor,
+    hy: Tensor,
+    hbias: Tensor,
+    hscale: Tensor,
+    hshift: Tensor,
+    kind: tuple[int, bool],
+    p: Tensor,
+    off: Tensor,
+    which: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`nets.cells.twice`."""
+    groups, channels = mean.shape
+    pool, first = kind[0], int(kind[1])
+    sizes, stride = _sizes(y, pool), _stride(scale)
+    xgp, xy = torch.empty_like(gp), torch.empty_like(y)
+    xbias, xscale = torch.empty_like(mean), torch.empty_like(mean)
+    split, (small, tile) = _split(sizes[2], y), _parts(y)
+    dense = _split(sizes[2], y, dense=not first)
+    sums, numbers = y.new_empty(3, split.parts, groups, channels), y.new_empty(6, groups, channels)
+    places = y.new_empty(dense.parts, groups, channels) if first else sums
+    won = p if which is None else which
+    flags = {"FIRST": first, "POOL": pool}
+    with torch.cuda.device_of(y):
+        given = (gp, y, bias, mean, hy, hbias, p, won, sums)
+        direction_sums[split.grid](*given, *sizes, stride, split.chunk, split.parts, **flags, **split.tile)
+        given = (sums, scale, rstd, gscale, gshift, hscale, hshift, xbias, xscale, numbers)
+        second_numbers[small](*given, sizes[0], channels, stride, split.parts, **tile)
+        given = (gp, y, bias, mean, hy, hbias, p, off, won, numbers, xgp, xy, places)
+        second[dense.grid](*given, *sizes, stride, dense.chunk, **flags, **dense.tile)
+        if first:
+            add[small](places, xbias, channels, dense.parts, **tile)
+    return xgp, xy, xbias, xscale
