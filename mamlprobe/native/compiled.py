@@ -34,10 +34,10 @@ def compiler() -> str | None:
 def kernels_path() -> Path | None:
     """Where the compiled kernels of this source, compiler and processor lie, or would lie; None without compiler.
 
-    ``MAMLPROBE_KERNELS=off`` in the environment turns them off.
+    ``MAMLPROBE_KERNELS=off`` in the environment turns them off, and so does ``gpu``, which leaves those of GPUs.
     """
     tool = compiler()
-    if tool is None or os.environ.get("MAMLPROBE_KERNELS") == "off":
+    if tool is None or os.environ.get("MAMLPROBE_KERNELS") in ("off", "gpu"):
         return None
     version = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=60, check=False).stdout
     facts = Path("/proc/cpuinfo")
