@@ -86,7 +86,7 @@ def forward(
             y, bias, sums, sizes[0], channels, stride, split.chunk, split.parts, FIRST=first, **split.tile
         )
         moments[small](sums, mean, rstd, var, sizes[0], channels, split.chunk, split.parts, EPS=eps, **tile)
-        tensors = (y, bias, scale, shift, mean, rstd, p, off, p if which is None else which)
+        tensors = [y, bias, scale, shift, mean, rstd, p, off, p if which is None else which]
         outputs[dense.grid](*tensors, *sizes, stride, dense.chunk, FIRST=first, POOL=pool, **dense.tile)
     return p, mean, rstd, var, p.detach(), off, which
 
@@ -118,9 +118,9 @@ def backward(
         gradient_sums[split.grid](
             gp, p, off, sums, sizes[1], channels, split.chunk, split.parts, FIRST=first, **split.tile
         )
-        tensors = (sums, scale, rstd, gbias, gscale, gshift, numbers)
+        tensors = [sums, scale, rstd, gbias, gscale, gshift, numbers]
         gradient_numbers[small](*tensors, sizes[0], channels, stride, split.parts, **tile)
-        tensors = (gp, y, bias, mean, p, p if which is None else which, numbers, gy, places)
+        tensors = [gp, y, bias, mean, p, p if which is None else which, numbers, gy, places]
         gradient[dense.grid](*tensors, *sizes, stride, dense.chunk, FIRST=first, POOL=pool, **dense.tile)
         if first:
             add[small](places, gbias, channels, dense.parts, **tile)
@@ -159,11 +159,11 @@ def twice(
     won = p if which is None else which
     flags = {"FIRST": first, "POOL": pool}
     with torch.cuda.device_of(y):
-        given = (gp, y, bias, mean, hy, hbias, p, won, sums)
+        given = [gp, y, bias, mean, hy, hbias, p, won, sums]
         direction_sums[split.grid](*given, *sizes, stride, split.chunk, split.parts, **flags, **split.tile)
-        given = (sums, scale, rstd, gscale, gshift, hscale, hshift, xbias, xscale, numbers)
+        given = [sums, scale, rstd, gscale, gshift, hscale, hshift, xbias, xscale, numbers]
         second_numbers[small](*given, sizes[0], channels, stride, split.parts, **tile)
-        given = (gp, y, bias, mean, hy, hbias, p, off, won, numbers, xgp, xy, places)
+        given = [gp, y, bias, mean, hy, hbias, p, off, won, numbers, xgp, xy, places]
         second[dense.grid](*given, *sizes, stride, dense.chunk, **flags, **dense.tile)
         if first:
             add[small](places, xbias, channels, dense.parts, **tile)
