@@ -56,10 +56,11 @@ def _products(
     for block in range(0, (SIDE * SIDE * IN + D - 1) // D):
         if IN % D == 0:
             tap = block * D // IN
-            across = block * D % IN + tl.arange(0, D)[None, :]
+            start = tl.multiple_of(block * D % IN, 16)
+            across = start + tl.arange(0, D)[None, :]
             row, column, inside = _source(top, left, tap, height, width, SIDE, STEP, TURNED)
             seen = inside & live
-            down = block * D % IN + tl.arange(0, D)[:, None]
+            down = start + tl.arange(0, D)[:, None]
             at = out * w_out + down * w_in + tap * w_tap
             taken = out < OUT
         else:
@@ -163,7 +164,7 @@ def weight_kernel(
     N: tl.constexpr,
     D: tl.constexpr,
 ):
-    """N channels by D pairs (tap, channel) of the weights' gradient, over the places of one split: `each` tiles of P."""
+    """N channels by D pairs (tap, channel) of the weights' gradient, over one split: `each` tiles of P places."""
     split = tl.program_id(1)
     task = tl.program_id(2) // ((OUT + N - 1) // N)
     out = (tl.program_id(2) % ((OUT + N - 1) // N)) * N
@@ -172,7 +173,7 @@ def weight_kernel(
     flat = pair + tl.arange(0, D)[None, :]
     if IN % D == 0:
         tap = pair // IN
-        inner = pair % IN + tl.arange(0, D)[None, :]
+        inner = tl.multiple_of(pair % IN, 16) + tl.arange(0, D)[None, :]
     else:
         tap = flat // IN
         inner = flat % IN
