@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.native.gpu.available import ready
+from mamlprobe.training.precision import precision as exactly
 
 pytest.importorskip("triton")
 
@@ -46,7 +47,7 @@ def test_on_cuda_they_are_as_exact_as_torchs(case: tuple[int, ...], precision: s
         conv.conv_weight(x, gy, tasks, 3, **options),
     ]
     exact = torchs(x.double(), w.double(), gy.double())
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with exactly("float32", x.device):
         theirs = torchs(x, w, gy)
     for one, other, true in zip(mine, theirs, exact):
         assert (one - true).norm() <= 3 * (other - true).norm()
