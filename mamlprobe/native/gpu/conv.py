@@ -139,7 +139,7 @@ def maps_tiles(total: int, tasks: int, inner: int, outer: int, side: int, precis
     """Choose the tiles of `conv` and `conv_input` for `total` places, from `inner` channels to `outer`."""
     channels = min(_power(outer), 64)
     beside = tasks * triton.cdiv(outer, channels)
-    positions = 128
+    positions = 64 if precision == "tf32x3" else 128  # three products take three times the registers
     while positions > 32 and triton.cdiv(total, positions) * beside < PROGRAMS:
         positions //= 2
     return Tiles(positions, channels, _reduction(inner, side, 16 if precision == "ieee" else 32))
@@ -147,7 +147,7 @@ def maps_tiles(total: int, tasks: int, inner: int, outer: int, side: int, precis
 
 def weight_tiles(inner: int, outer: int, side: int, precision: str) -> Tiles:
     """Choose the tiles of `conv_weight`."""
-    return Tiles(32 if precision == "ieee" else 64, min(_power(outer), 64), _reduction(inner, side, 64))
+    return Tiles(64 if precision == "tf32" else 32, min(_power(outer), 64), _reduction(inner, side, 64))
 
 
 def _reduction(inner: int, side: int, most: int) -> int:
