@@ -1,5 +1,6 @@
 """Convolutions of maps [G, R, H, W, B*K] with their own first and second derivative."""
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -11,6 +12,7 @@ from torch.autograd import Function
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.native.compiled import ready
+from mamlprobe.native.gpu import available
 from mamlprobe.nets import kernels
 from mamlprobe.nets.cells import planes
 from mamlprobe.nets.window import Window
@@ -46,8 +48,26 @@ def _filtered(x: Tensor, window: Window) -> bool:
     return window == Window() and x.shape[2] * x.shape[3] > 16
 
 
+def _gpu(x: Tensor, window: Window) -> bool:
+    """Whether the Triton kernels are ready for x; ``MAMLPROBE_GPU_CONV=triton`` in the environment asks for them."""
+    if os.environ.get("MAMLPROBE_GPU_CONV") != "triton" or x.dtype != torch.float32 or window.side > 3:
+        return False
+    return _factors(x) == x.dtype and available.ready(x)
+
+
+def _gpu_options(window: Window) -> dict[str, Any]:
+    """Step, pad and precision of the Triton kernels: that of torch's own convolutions, or nearly float32."""
+    backend: Any = torch.backends.cudnn
+    low = backend.conv.fp32_precision == "tf32" if hasattr(backend, "conv") else backend.allow_tf32
+    return {"step": window.step, "pad": window.pad, "precision": "tf32" if low else "tf32x3"}
+
+
 def _conv(x: Tensor, w: Tensor, window: Window, *more: Tensor) -> Tensor:
     """Convolution of maps x [G, R, H, W, B*C] by w [B, K, C, side, side]; plus that of a second x and w."""
+    if _gpu(x, window):
+        from mamlprobe.native.gpu import conv
+
+        return conv.conv(x, w, *more, **_gpu_options(window))
     if ready(x):
         return kernels.conv(x, w, *more) if _filtered(x, window) else kernels.direct(x, w, *more, window=window)
     y = F.conv2d(planes(x), _filters(w), None, window.step, window.pad, 1, len(w)).movedim(1, -1).to(x.dtype)
@@ -64,6 +84,12 @@ def _conv_backward(
     gy: Tensor, x: Tensor, w: Tensor, window: Window, mask: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of the input and of the weight, those that the mask asks for."""
+    if _gpu(x, window):
+        from mamlprobe.native.gpu import conv
+
+        options = _gpu_options(window)
+        gx = conv.conv_input(gy, w, x_shape=tuple(x.shape), **options) if mask[0] else None
+        return gx, conv.conv_weight(x, gy, len(w), w.shape[-1], **options) if mask[1] else None
     if ready(x) and _filtered(x, window):
         gx = kernels.conv(gy, w, turned=True) if mask[0] else None
         return gx, kernels.conv_weight(x, gy, len(w)) if mask[1] else None
