@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import gettempdir, mkdtemp
 
 import pandas as pd
 import torch
@@ -90,7 +90,7 @@ def figure(visit: Visit) -> Iterator[Row]:
 
 def stage_of(visit: Visit) -> Stage:
     """The published setting on the device; in a rehearsal the smallest on built-in images."""
-    runs = (visit.out if visit.rehearse else Path(gettempdir())) / "kao-runs"
+    runs = (Path(mkdtemp()) if visit.rehearse else Path(gettempdir())) / "kao-runs"
     words: dict[str, object] = (
         {"preset": "smoke", "repeats": 2} if visit.rehearse else {"preset": "paper", "repeats": SEEDS}
     )

@@ -62,9 +62,11 @@ def facts(device: torch.device) -> Row:
 
 def commit() -> str:
     """The commit of the program, of which the copy on the machine may know nothing but what was carried along."""
-    done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return done.stdout.strip()
+    try:
+        words = ["git", "rev-parse", "--short=12", "HEAD"]
+        return subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        pass
     return COMMIT.read_text().strip() if COMMIT.is_file() else "unknown"
 
 
