@@ -32,6 +32,8 @@ class Options:
     """Another data set: glyphs, omniglot, or a folder of images."""
     seeds: int | None = None
     """Number of models a training; 3 where it is not given, 2 at smoke."""
+    updates: int | None = None
+    """Updates of every training, where the preset's own number is not meant; schedules and checkpoints go along."""
     finished: bool = False
     """Train nothing: draw from the runs that are trained whole, of each recipe as many of the seeds as there are."""
     data_root: str | None = None
@@ -60,6 +62,10 @@ def main(words: list[str] | None = None) -> int:
     try:
         if options.seeds is not None and options.seeds < 1:
             raise UserError("analyses", "seeds must be 1 or more", options.seeds, "leave it out for the usual number")
+        if options.updates is not None and options.updates < 1:
+            raise UserError(
+                "analyses", "updates must be 1 or more", options.updates, "leave it out for the usual number"
+            )
         scripts = chosen(Path(__file__).parent, options.names, core=options.core)
         if options.list:
             print("\n".join(f"{name:24} {load(name).PAPER}: {load(name).TITLE}" for name in scripts))
@@ -68,6 +74,7 @@ def main(words: list[str] | None = None) -> int:
             preset=options.preset,
             dataset=options.dataset,
             repeats=options.seeds,
+            updates=options.updates,
             finished=options.finished,
             root=options.data_root,
             device=options.device,

@@ -81,6 +81,8 @@ def key(script: ModuleType, stage: Stage) -> str:
     for path in sorted(Path(mamlprobe.__file__).parent.rglob("*.py")):
         sha.update(path.read_bytes())
     sha.update(f"{stage.preset} {stage.dataset} {stage.seeds} {pick_device(stage.device).type}".encode())
+    if stage.updates is not None:
+        sha.update(f"{stage.updates} updates".encode())
     if stage.finished:
         sha.update(repr(_jobs(stage, script)).encode())
     return sha.hexdigest()[:16]
@@ -115,6 +117,7 @@ def _make(stage: Stage, name: str) -> Done:
         "trained": _trained(stage, name),
         "command": f"python -m analyses {name} --preset {stage.preset}"
         + (f" --seeds {stage.repeats}" if stage.repeats else "")
+        + (f" --updates {stage.updates}" if stage.updates else "")
         + (" --finished" if stage.finished else "")
         + (f" --dataset {stage.dataset} --out {stage.out}" if stage.dataset else ""),
         "key": key(script, stage),

@@ -72,14 +72,16 @@ def at_paper(method: Method) -> Experiment:
     return lasting(experiment, 30_000)
 
 
-def lasting(experiment: Experiment, updates: int) -> Experiment:
-    """The experiment with so many updates, and schedules over the same share of them."""
+def lasting(experiment: Experiment, updates: int, *, marks: bool = False) -> Experiment:
+    """The experiment with so many updates, and schedules over the same share of them; with `marks`, checkpoints too."""
     method, before = experiment.method, max(experiment.updates, 1)
     first, multi = (
         -(-number * updates // before) for number in (method.inner.first_order_updates, method.multi_step_updates)
     )
     inner = replace(method.inner, first_order_updates=first)
-    return replace(experiment, updates=updates, method=replace(method, inner=inner, multi_step_updates=multi))
+    found = replace(experiment, updates=updates, method=replace(method, inner=inner, multi_step_updates=multi))
+    every = -(-experiment.checkpoint_every * updates // before)
+    return replace(found, checkpoint_every=max(every, 1)) if marks else found
 
 
 def sized(about: str, source: str, quick: Experiment, paper: Experiment) -> Recipe:

@@ -21,7 +21,9 @@ from mamlprobe.nets.params import Net
 from mamlprobe.recipes import recipe
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run
-from mamlprobe.training.loop import pool_of, source_of, train
+from mamlprobe.sizes import lasting
+from mamlprobe.training.loop import pick_device, pool_of, source_of, train
+from mamlprobe.training.precision import precision
 
 T = TypeVar("T")
 
@@ -44,6 +46,8 @@ class Stage:
     root: str | None = None
     repeats: int | None = None
     """Number of seeds; None takes the preset's own."""
+    updates: int | None = None
+    """Updates of every training, schedules and checkpoints at the same share of them; None takes the preset's own."""
     finished: bool = False
     """Take the runs that are trained whole, of each recipe as many seeds as there are, and train nothing."""
     device: str = "auto"
@@ -72,6 +76,8 @@ class Stage:
     def experiment(self, name: str, seed: int = 0) -> Experiment:
         """The recipe at this preset, on this stage's data; a recipe of a formula, or of these data, keeps its own."""
         found = replace(recipe(name, self.preset), seed=seed)
+        if self.updates is not None:
+            found = lasting(found, self.updates, marks=True)
         if self.dataset in (None, found.data.dataset) or found.data.dataset in FORMULAS:
             return found
         return replace(found, data=replace(self.data, dataset=self.dataset))
@@ -100,6 +106,8 @@ class Stage:
     def run(self, name: str, seed: int, *, progress: bool = False) -> Run:
         """The finished run of a recipe; trained now where it is not yet."""
         experiment = self.experiment(name, seed)
+        if self.finished and self._done(name, seed):
+            return load_run(self.folder / run_name(experiment))
         source = self.source(name)
         return train(experiment, self.folder, device=self.device, pool=source, root=self.root, progress=progress)
 
@@ -151,10 +159,12 @@ class Stage:
 
         On as many test `tasks` as usual where None is said, of `shot` support items a class, labels by `slots`.
         """
-        episodes = self.episodes(tasks or self.tasks, shot=shot, slots=slots, like=names[0])
+        where = pick_device(self.device)
+        episodes = self.episodes(tasks or self.tasks, shot=shot, slots=slots, like=names[0]).to(where)
 
         def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
-            table = evaluate(net, theta, episodes, variants(net, method), steps=steps)
+            with precision("float32", where):
+                table = evaluate(net, theta.to(where), episodes, variants(net, method), steps=steps)
             return table.assign(value=100 * table["value"])
 
         return self.probe(names, probe, updates)

@@ -8,6 +8,7 @@ from scipy import stats
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import random_keys
 from mamlprobe.data.episodes import Episodes, manifest, manifest_table, sample
+from tests.marks import cuda
 
 WORDS = {"split": "train", "way": 3, "shot": 2, "query": 4, "tasks": 5, "seed": 7}
 
@@ -93,7 +94,7 @@ def test_golden_episodes(pool):
     assert manifest(episodes) == GOLDEN_MANIFEST
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@cuda
 def test_a_gpu_draws_the_same_episodes(pool):
     here, there = sample(pool, **WORDS), sample(pool.to("cuda"), **WORDS)
     assert there.support_x.is_cuda

@@ -9,6 +9,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest, sample
 from mamlprobe.data.manifests import load_manifest, read_manifest, write_manifest
+from tests.marks import cuda
 
 WORDS = {"split": "train", "way": 3, "shot": 2, "query": 4, "tasks": 5, "seed": 7}
 PARTS = ("support_x", "support_y", "query_x", "query_y", "class_ids", "support_items", "query_items")
@@ -90,7 +91,7 @@ def test_episodes_without_inputs_are_taken_at_their_word(pool, episodes, path, t
     assert (tmp_path / "bare.json").read_bytes() == path.read_bytes()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@cuda
 def test_on_another_device(pool, episodes, path):
     found = read_manifest(path, pool.to("cuda"))
     assert found.support_x.device.type == "cuda"

@@ -24,11 +24,11 @@ from mamlprobe.training.graphs import WARM, Iteration, Replayed
 from mamlprobe.training.loop import Interrupted, train, train_together
 from mamlprobe.training.precision import precision
 from mamlprobe.training.state import Learner
+from tests.marks import cuda
 
 NET = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
 SHAPE = {"split": "train", "way": 3, "shot": 1, "query": 2, "tasks": 2}
 NO_GPU = "no CUDA graph: the device is no GPU; every update is launched anew, with the same result"
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch finds none")
 
 
 def method_of(name="maml", *, rates="fixed", **words):

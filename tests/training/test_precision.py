@@ -23,9 +23,9 @@ from mamlprobe.nets.mlp import mlp
 from mamlprobe.runs.folder import write_json
 from mamlprobe.training import loop, precision, session
 from mamlprobe.training.loop import Interrupted, train
+from tests.marks import cuda
 
 CPU = torch.device("cpu")
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch finds none")
 
 
 def places():
