@@ -36,7 +36,7 @@ def test_the_interpreter_finds_the_same():
         env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:]
@@ -65,8 +65,18 @@ def test_where_they_are_taken(monkeypatch, cuda, dtype, choice, interpreter, wan
         else:
             monkeypatch.setenv(name, value)
     x = SimpleNamespace(is_cuda=cuda, device=torch.device("cuda" if cuda else "cpu"), dtype=dtype)
+    monkeypatch.setattr(available, "_works", lambda device: True)
     assert available.ready(x) is wanted
-    monkeypatch.setattr(available, "_triton", lambda: False)
+    monkeypatch.setattr(available, "_works", lambda device: False)
+    assert available.ready(x) is (wanted and not cuda)
+    monkeypatch.setattr(available, "_installed", lambda: False)
+    assert available.ready(x) is False
+
+
+@pytest.mark.skipif(INTERPRETED, reason="the interpreter takes tensors of the CPU")
+def test_a_device_where_triton_cannot_launch_is_left_to_torch(monkeypatch):
+    monkeypatch.delenv("MAMLPROBE_KERNELS", raising=False)
+    x = SimpleNamespace(is_cuda=True, device=torch.device("cpu"), dtype=torch.float32)
     assert available.ready(x) is False
 
 
@@ -162,7 +172,7 @@ def test_all_are_those_in_torch(monkeypatch, kind, groups, lead, programs, dtype
     """Parameters of each group and shared, odd sizes, several tiles of channels, parts of one tile and of many."""
     from mamlprobe.native.gpu import cells as gpu
 
-    for name, value in (("TILE", 64), ("PROGRAMS", programs), ("WIDEST", 8), ("PARTS_WIDTH", 8)):
+    for name, value in (("TILE", 256), ("PROGRAMS", programs), ("WIDEST", 8), ("PARTS_WIDTH", 16)):
         monkeypatch.setattr(gpu, name, value)
     check(kind, (groups, 2, 7, 5, 11), lead, dtype, tolerance)
 
@@ -235,6 +245,11 @@ def test_both_derivatives_through_a_block(monkeypatch, kind, own):
     for a, b in zip(found("gpu"), wanted):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
     assert set(taken) == {"forward", "backward", "twice"}
+
+
+@on_device
+def test_a_device_is_ready():
+    assert available.ready(torch.ones(1, device=DEVICE))
 
 
 @on_device

@@ -11,17 +11,33 @@ TYPES = (torch.float32, torch.float64)
 
 
 @lru_cache
-def _triton() -> bool:
+def _installed() -> bool:
     return find_spec("triton") is not None
 
 
+@lru_cache
+def _works(device: torch.device) -> bool:
+    """Whether Triton launches kernels there, by one try: it needs a C compiler, Python's headers and a recent GPU."""
+    try:
+        from mamlprobe.native.gpu.cell_gradients import add
+
+        one = torch.ones(16, device=device)
+        with torch.cuda.device_of(one):
+            add[(1, 1)](one, torch.empty_like(one), 16, 1, ROWS=1, LANES=16)
+    except Exception:  # whatever it is: torch's own operations compute the same
+        return False
+    return True
+
+
 def ready(x: Tensor) -> bool:
-    """Whether these kernels compute for tensors like `x`: on a CUDA device, where Triton is installed.
+    """Whether these kernels compute for tensors like `x`: on a CUDA device, where Triton is installed and works.
 
     ``MAMLPROBE_KERNELS=off`` in the environment turns them off. ``MAMLPROBE_KERNELS=gpu`` with ``TRITON_INTERPRET=1``
     lets Triton's interpreter compute them on a CPU, slowly, as the tests do.
     """
     choice = os.environ.get("MAMLPROBE_KERNELS")
-    if choice == "off" or x.dtype not in TYPES or not _triton():
+    if choice == "off" or x.dtype not in TYPES or not _installed():
         return False
-    return x.is_cuda or (x.device.type == "cpu" and choice == "gpu" and os.environ.get("TRITON_INTERPRET") == "1")
+    if x.is_cuda:
+        return _works(x.device)
+    return x.device.type == "cpu" and choice == "gpu" and os.environ.get("TRITON_INTERPRET") == "1"

@@ -123,7 +123,7 @@ def outputs(
         at = (group * count + corner + place // POOL * wide + place % POOL)[:, None] * channels + lane[None, :]
         s = active(tl.load(y + at, mask=mask, other=0.0), bias_here, FIRST)
         rank = sign[None, :] * s
-        higher = (rank > top) | (rank != rank)
+        higher = rank > top
         best = tl.where(higher, s, best)
         top = tl.where(higher, rank, top)
         won = tl.where(higher, place, won)

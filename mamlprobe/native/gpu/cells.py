@@ -15,8 +15,8 @@ from mamlprobe.native.gpu.cell_forward import moments, moments_of_parts, outputs
 from mamlprobe.native.gpu.cell_gradients import add, gradient, gradient_numbers, gradient_sums
 from mamlprobe.native.gpu.cell_seconds import direction_sums, second, second_numbers
 
-TILE = 1024
-"""Values of one tile."""
+TILE = 2048
+"""Values of one tile, in float32 and of one tensor; fewer where a program holds more."""
 WIDEST = 64
 """Most channels of one tile."""
 PARTS_WIDTH = 16
@@ -34,15 +34,15 @@ class _Split(NamedTuple):
     tile: dict[str, int]
 
 
-def _tile(channels: int, widest: int) -> dict[str, int]:
-    lanes = min(widest, triton.next_power_of_2(channels))
-    return {"ROWS": max(TILE // lanes, 1), "LANES": lanes}
+def _tile(like: Tensor, widest: int, share: int) -> dict[str, int]:
+    lanes = min(widest, triton.next_power_of_2(like.shape[-1]))
+    return {"ROWS": max(TILE * 4 // (like.element_size() * share * lanes), 1), "LANES": lanes}
 
 
-def _split(count: int, like: Tensor, *, dense: bool = False) -> _Split:
-    """A tile for each part of a dense pass, else parts for about PROGRAMS programs."""
+def _split(count: int, like: Tensor, share: int, *, dense: bool = False) -> _Split:
+    """A tile for each part of a dense pass, else parts for about PROGRAMS programs; tiles 1 / share of the largest."""
     groups, channels = like.shape[0], like.shape[-1]
-    tile = _tile(channels, WIDEST)
+    tile = _tile(like, WIDEST, share)
     across = triton.cdiv(channels, tile["LANES"])
     tiles = max(triton.cdiv(count, tile["ROWS"]), 1)
     most = tiles if dense else max(PROGRAMS // (groups * across), 1)
@@ -52,8 +52,8 @@ def _split(count: int, like: Tensor, *, dense: bool = False) -> _Split:
 
 
 def _parts(like: Tensor) -> tuple[tuple[int, int], dict[str, int]]:
-    """Grid and tile of a launch that adds parts."""
-    tile = _tile(like.shape[-1], PARTS_WIDTH)
+    """Grid and tile of a launch that adds parts, in float64 for all types."""
+    tile = _tile(like, PARTS_WIDTH, 8 // like.element_size())
     return (triton.cdiv(like.shape[-1], tile["LANES"]), like.shape[0]), tile
 
 
@@ -78,8 +78,8 @@ def forward(
     p = y.new_empty(groups, rows, tall // pool, wide // pool, channels)
     off, which = torch.empty_like(p), torch.empty_like(p, dtype=torch.int8) if pool > 1 else None
     mean, rstd, var = (y.new_empty(groups, channels) for _ in range(3))
-    split, (small, tile) = _split(sizes[0], y), _parts(y)
-    dense = _split(sizes[2], y, dense=True)
+    split, (small, tile) = _split(sizes[0], y, 1), _parts(y)
+    dense = _split(sizes[2], y, 2 * pool, dense=True)
     sums = y.new_empty(2, split.parts, groups, channels)
     with torch.cuda.device_of(y):
         moments_of_parts[split.grid](
@@ -110,8 +110,8 @@ def backward(
     sizes, stride = _sizes(y, pool), _stride(scale)
     gy = torch.empty_like(y)
     gbias, gscale, gshift = (torch.empty_like(mean) for _ in range(3))
-    split, (small, tile) = _split(sizes[1], y), _parts(y)
-    dense = _split(sizes[2], y, dense=not first)
+    split, (small, tile) = _split(sizes[1], y, 2), _parts(y)
+    dense = _split(sizes[2], y, 2 * pool, dense=not first)
     sums, numbers = y.new_empty(2, split.parts, groups, channels), y.new_empty(3, groups, channels)
     places = y.new_empty(dense.parts, groups, channels) if first else sums
     with torch.cuda.device_of(y):
@@ -152,8 +152,8 @@ def twice(
     sizes, stride = _sizes(y, pool), _stride(scale)
     xgp, xy = torch.empty_like(gp), torch.empty_like(y)
     xbias, xscale = torch.empty_like(mean), torch.empty_like(mean)
-    split, (small, tile) = _split(sizes[2], y), _parts(y)
-    dense = _split(sizes[2], y, dense=not first)
+    split, (small, tile) = _split(sizes[2], y, 2 * pool), _parts(y)
+    dense = _split(sizes[2], y, 2 * pool, dense=not first)
     sums, numbers = y.new_empty(3, split.parts, groups, channels), y.new_empty(6, groups, channels)
     places = y.new_empty(dense.parts, groups, channels) if first else sums
     won = p if which is None else which
