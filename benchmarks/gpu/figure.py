@@ -63,7 +63,7 @@ def figure(visit: Visit) -> Iterator[Row]:
             "value": value,
             "unit": "s",
         }
-    updates = 8 if visit.rehearse else chosen(stage, costs, SHARE * (visit.left - ENDING))
+    updates = 2 if visit.rehearse else chosen(stage, costs, SHARE * (visit.left - ENDING))
     yield {"work": "updates of every arm", "value": updates, "unit": "updates"}
     stage = replace(stage, updates=updates)
     ending = ENDING + evaluations(stage) * costs["evaluation"]
