@@ -1,14 +1,20 @@
 """Tables of means, paired differences and claims, against numbers worked by hand."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from mamlprobe import stage as module
+from mamlprobe.base.errors import UserError
 from mamlprobe.gallery import _jobs
 from mamlprobe.measure import nested_interval, two_way_interval
+from mamlprobe.runs.folder import write_json
+from mamlprobe.sizes import lasting
 from mamlprobe.stage import Stage, claim, difference, last_step, means, only
 
 
@@ -67,6 +73,40 @@ def test_finished_runs_alone_of_each_recipe_as_many_as_there_are(tmp_path):
     assert [(name, found.path) for name, found in stage.runs("anil", "maml")] == [("anil", run.path)]
     (run.path / "done").unlink()
     assert stage.jobs("anil") == []
+
+
+def test_fewer_updates_take_schedules_and_checkpoints_along():
+    usual, few = (Stage(preset="paper", updates=updates).experiment("mamlpp") for updates in (None, 300))
+    assert (usual.updates, few.updates) == (30_000, 300)
+    assert (few.checkpoint_every, few.validate_every) == (usual.checkpoint_every / 100, usual.validate_every)
+    assert few.method.multi_step_updates == usual.method.multi_step_updates / 100 > 0
+    assert lasting(usual, 300).checkpoint_every == usual.checkpoint_every
+    assert lasting(usual, 1, marks=True).checkpoint_every == 1
+
+
+def test_a_finished_run_is_taken_whatever_its_precision(tmp_path):
+    stage = Stage(preset="smoke", folder=tmp_path / "runs", device="cpu")
+    run = stage.run("anil", 0)
+    write_json(run.path / "env.json", {**run.env, "precision": "tf32"})
+    with pytest.raises(UserError, match="precision"):
+        stage.run("anil", 0)
+    assert replace(stage, finished=True).run("anil", 0).path == run.path
+
+
+def test_scores_are_taken_on_the_device(tmp_path, monkeypatch):
+    stage = Stage(preset="smoke", folder=tmp_path / "runs", device="cpu")
+    stage.run("anil", 0)
+    seen = []
+
+    def evaluate(net, theta, episodes, variants, *, steps):
+        seen.extend([theta.net["head.weight"].device.type, episodes.support_x.device.type])
+        return pd.DataFrame({"value": [0.5], "task": [0]})
+
+    monkeypatch.setattr(module, "evaluate", evaluate)
+    monkeypatch.setattr(module, "pick_device", lambda device: torch.device("meta"))
+    monkeypatch.setattr(module, "precision", lambda name, device: nullcontext())
+    found = replace(stage, repeats=1, finished=True).score(["anil"], lambda net, method: {"keep": method})
+    assert (seen, list(found["value"])) == (["meta", "meta"], [50])
 
 
 def test_a_script_may_ask_for_more_seeds_at_quick_alone():

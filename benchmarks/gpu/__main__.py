@@ -1,6 +1,7 @@
 """The visit: ``python -m benchmarks.gpu --out DIR [--minutes 5] [--parts a,b] [--figure] [--rehearse]``."""
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from mamlprobe.base.errors import UserError
 SPARE = 3.0
 """Seconds at the end that no part is given: to stop what hangs, and to print the table."""
 
-ROOT = Path(__file__).parents[2]
+Process = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,48 +74,73 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
-    end = began + 60 * options.minutes - SPARE
-    for place, name in enumerate(names):
-        left = end - time.monotonic()
-        if left < SPARE:
-            add(options.out / "rows.csv", {"part": name, "note": "not begun: no time was left"})
-            continue
-        seconds = left if place == len(names) - 1 else min(left, PARTS[name].most)
-        note = run(options, name, seconds)
-        print(f"{name}: {time.monotonic() - began:.0f} s{': ' + note if note else ''}", flush=True)
+    visit(options, names, began)
     print(shown(read(options.out / "rows.csv")))
     return 0
 
 
-def run(options: Options, name: str, seconds: float) -> str:
-    """Runs one part in a process of its own; what went wrong, which also is a row, or nothing."""
-    words = {
+def visit(options: Options, names: Sequence[str], began: float) -> None:
+    """All parts, one after the other; while one works the next one's process is loading its modules."""
+    end = began + 60 * options.minutes - SPARE
+    waiting: dict[str, Process] = {}
+    try:
+        for place, name in enumerate(names):
+            left = end - time.monotonic()
+            if left < SPARE:
+                add(options.out / "rows.csv", {"part": name, "note": "not begun: no time was left"})
+                continue
+            for each in names[place : place + 2]:
+                if each not in waiting:
+                    waiting[each] = start(options, each)
+            seconds = left if place == len(names) - 1 else min(left, PARTS[name].most)
+            note = run(options, name, waiting[name], seconds)
+            print(f"{name}: {time.monotonic() - began:.0f} s{': ' + note if note else ''}", flush=True)
+    finally:
+        for process in waiting.values():
+            if process.returncode is None:
+                _end(process)
+
+
+def start(options: Options, name: str) -> Process:
+    """The process of a part, which waits for the word to begin."""
+    told = {
         "part": name,
         "out": str(options.out),
-        "seconds": seconds,
         "rehearse": options.rehearse,
         "learn2learn": str(options.learn2learn) if options.learn2learn else None,
         "data_root": options.data_root,
         "precision": options.precision,
     }
-    begin = time.monotonic()
-    log = options.out / "log.txt"
-    with log.open("a") as file:
-        print(f"== {name}", file=file, flush=True)
-        before = file.tell()
-        command = [sys.executable, "-m", "benchmarks.gpu", "--child", json.dumps(words)]
-        process = subprocess.Popen(command, cwd=Path.cwd(), stdout=file, stderr=file, start_new_session=True)
-        try:
-            code = process.wait(timeout=seconds)
-            note = "" if code == 0 else _reason(log, before, code)
-        except subprocess.TimeoutExpired:
-            note = f"stopped after {seconds:.0f} s"
-        finally:
-            _end(process)
-        print(f"== {name}: {time.monotonic() - begin:.1f} s {note}", file=file, flush=True)
+    command = [sys.executable, "-m", "benchmarks.gpu", "--child", json.dumps(told)]
+    with (options.out / "log.txt").open("ab") as log:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+
+
+def run(options: Options, name: str, process: Process, seconds: float) -> str:
+    """Lets a part work for so long at most; what went wrong, which also is a row, or nothing."""
+    begin, log = time.monotonic(), options.out / "log.txt"
+    before = _say(log, f"== {name}")
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it is gone already: its exit code tells
+        process.stdin.write(f"{seconds}\n".encode())
+        process.stdin.close()
+    try:
+        code = process.wait(timeout=seconds)
+        note = "" if code == 0 else _reason(log, before, code)
+    except subprocess.TimeoutExpired:
+        note = f"stopped after {seconds:.0f} s"
+    _end(process)
+    _say(log, f"== {name}: {time.monotonic() - begin:.1f} s {note}")
     if note:
         add(options.out / "rows.csv", {"part": name, "note": note})
     return note
+
+
+def _say(log: Path, line: str) -> int:
+    """Adds a line to the log; where it ends."""
+    with log.open("a") as file:
+        print(line, file=file, flush=True)
+        return file.tell()
 
 
 def _reason(log: Path, before: int, code: int) -> str:
@@ -123,9 +149,9 @@ def _reason(log: Path, before: int, code: int) -> str:
     return f"failed: {said[-1] if said else f'exit code {code}'}"[:240]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: Process) -> None:
     """Ends the process and what it started; one that cannot be ended is left behind."""
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     try:
         process.wait(timeout=SPARE)
@@ -136,11 +162,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def child(told: dict[str, object]) -> int:
     """The part's side: its rows, one after the other."""
     name, out = str(told["part"]), Path(str(told["out"]))
-    seconds = told["seconds"]
-    assert isinstance(seconds, int | float)
+    importlib.import_module(PARTS[name].module)
+    word = sys.stdin.readline()
+    if not word:  # whoever started it is gone
+        return 1
     visit = Visit(
         out=out,
-        seconds=float(seconds) - 1,
+        seconds=float(word) - 1,
         rehearse=bool(told["rehearse"]),
         learn2learn=Path(str(told["learn2learn"])) if told["learn2learn"] else None,
         data_root=str(told["data_root"]) if told["data_root"] else None,

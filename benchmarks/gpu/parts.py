@@ -27,7 +27,9 @@ def _part(module: str, function: str, most: float) -> Part:
 
 
 PARTS = {
-    "environment": _part("basics", "environment", 40),
+    "failing": _part("failing", "failing", 20),
+    "hanging": _part("failing", "hanging", 20),
+    "environment": _part("basics", "environment", 60),
     "tests": _part("basics", "tests", 100),
     "training": _part("training", "training", 90),
     "models": _part("training", "models", 60),
@@ -38,8 +40,6 @@ PARTS = {
     "similarity": _part("others", "similarity", 20),
     "profile": _part("others", "profiles", 40),
     "figure": _part("figure", "figure", 3600),
-    "failing": _part("failing", "failing", 20),
-    "hanging": _part("failing", "hanging", 20),
 }
 
 USUAL = tuple(name for name in PARTS if name not in ("figure", "failing", "hanging"))

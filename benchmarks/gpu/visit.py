@@ -1,5 +1,6 @@
 """What a part of the visit is told: where results go, how long it may take, and whether it is a rehearsal."""
 
+import gc
 import sys
 import time
 import traceback
@@ -75,6 +76,7 @@ def guarded(visit: Visit, blocks: Iterable[tuple[Row, Callable[[], Iterable[Row]
             traceback.print_exc(file=sys.stderr)
             yield keys | {"note": f"failed: {last_line(error)}"}
         if visit.device.type == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
 
 
