@@ -61,13 +61,19 @@ def facts(device: torch.device) -> Row:
 
 
 def commit() -> str:
-    """The commit of the program, of which the copy on the machine may know nothing but what was carried along."""
+    """The commit of the program: what was carried along, where the history on the machine does not know it."""
+    carried = COMMIT.read_text().strip() if COMMIT.is_file() else ""
+    if carried and not _git("cat-file", "-t", carried):
+        return carried
+    return _git("rev-parse", "--short=12", "HEAD") or carried or "unknown"
+
+
+def _git(*words: str) -> str:
+    """What git answers; nothing where it has no answer."""
     try:
-        words = ["git", "rev-parse", "--short=12", "HEAD"]
-        return subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+        return subprocess.run(["git", *words], capture_output=True, text=True, timeout=20, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        pass
-    return COMMIT.read_text().strip() if COMMIT.is_file() else "unknown"
+        return ""
 
 
 def add(path: Path, row: Row) -> None:

@@ -91,9 +91,9 @@ def training(visit: Visit) -> Iterator[Row]:
 def single(visit: Visit, case: Case) -> Iterator[Row]:
     """The rows of one work and method."""
     arms = [plain(case, "mamlprobe"), replayed(case, "float32"), replayed(case, "tf32")]
-    times = turns({_key(arm): arm.call for arm in arms}, case.device, rounds=3 if visit.rehearse else 7)
+    times = turns({_key(arm): arm.call for arm in arms}, case.device, rounds=3 if visit.rehearse else 5)
     beside, told = {}, []
-    for name in REFERENCES:
+    for name in REFERENCES if visit.rehearse or case.learn2learn is None else REFERENCES[:1]:
         try:
             arm = plain(case, name)
             beside[name] = turns({name: arm.call}, case.device, rounds=2)[name]

@@ -74,7 +74,7 @@ class Pool:
 
         images: ``[..., C, H, W]`` uint8.
         """
-        scaled = images.to(torch.float32).div_(255)
+        scaled = images.to(torch.float32).div_(self._white)
         if self._plain:
             return scaled
         mean, std = self._levels
@@ -102,6 +102,11 @@ class Pool:
     def _plain(self) -> bool:
         """Whether mean and std change nothing."""
         return all(value == 0 for value in self.mean) and all(value == 1 for value in self.std)
+
+    @cached_property
+    def _white(self) -> Tensor:
+        """255 on the pool's device: a GPU divides by a number of the host's as a product with its rounded inverse."""
+        return torch.full((1,), 255.0, dtype=torch.float32, device=self.device)
 
     @cached_property
     def _levels(self) -> tuple[Tensor, Tensor]:

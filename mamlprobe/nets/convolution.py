@@ -49,8 +49,8 @@ def _filtered(x: Tensor, window: Window) -> bool:
 
 
 def _gpu(x: Tensor, window: Window) -> bool:
-    """Whether the Triton kernels are ready for x; ``MAMLPROBE_GPU_CONV=triton`` in the environment asks for them."""
-    if os.environ.get("MAMLPROBE_GPU_CONV") != "triton" or x.dtype != torch.float32 or window.side > 3:
+    """Whether the Triton kernels take x; with ``MAMLPROBE_GPU_CONV=cudnn`` in the environment they do not."""
+    if os.environ.get("MAMLPROBE_GPU_CONV") == "cudnn" or x.dtype != torch.float32 or window.side > 3:
         return False
     return _factors(x) == x.dtype and available.ready(x)
 

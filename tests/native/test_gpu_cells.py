@@ -18,6 +18,7 @@ from mamlprobe.native.gpu import available
 from mamlprobe.nets import block as blocks
 from mamlprobe.nets import cells
 from mamlprobe.nets.window import Window
+from tests.marks import cuda
 
 pytest.importorskip("triton")
 
@@ -26,7 +27,11 @@ DEVICE = "cpu" if INTERPRETED else "cuda"
 KINDS = [cells.Kind(pool, first) for pool in (1, 2) for first in (False, True)]
 
 computes = pytest.mark.skipif(not INTERPRETED and not torch.cuda.is_available(), reason="no CUDA device")
-on_device = pytest.mark.skipif(INTERPRETED or not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def on_device(test):
+    """On a CUDA device alone."""
+    return cuda(pytest.mark.skipif(INTERPRETED, reason="no device")(test))
 
 
 @pytest.mark.skipif(INTERPRETED, reason="the process that this test starts")

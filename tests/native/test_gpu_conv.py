@@ -12,11 +12,11 @@ from torch import Tensor
 
 from mamlprobe.native.gpu.available import ready
 from mamlprobe.training.precision import precision as exactly
+from tests.marks import cuda
 
 pytest.importorskip("triton")
 
 SCRIPT = Path(__file__).with_name("interpreted_conv.py")
-ON_CUDA = torch.cuda.is_available() and ready(torch.empty(1, device="cuda"))
 
 
 @pytest.mark.parametrize("what", ["kernels", "doors"])
@@ -29,12 +29,13 @@ def test_interpreted_convolutions_are_those_of_torch(what: str) -> None:
     assert {name: error for name, error in errors.items() if not error < 1e-6} == {}
 
 
-@pytest.mark.skipif(not ON_CUDA, reason="needs CUDA and Triton")
+@cuda
 @pytest.mark.parametrize("precision", ["ieee", "tf32x3"])
 @pytest.mark.parametrize("case", [(4, 5, 3, 32, 84), (4, 5, 32, 32, 21), (16, 20, 1, 64, 28), (16, 20, 64, 64, 14)])
 def test_on_cuda_they_are_as_exact_as_torchs(case: tuple[int, ...], precision: str) -> None:
     from mamlprobe.native.gpu import conv
 
+    assert ready(torch.empty(1, device="cuda"))
     tasks, rows, inner, outer, size = case
     torch.manual_seed(0)
     x = torch.randn(1, rows, size, size, tasks * inner, device="cuda")

@@ -11,11 +11,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.marks import cuda
+
 pytest.importorskip("triton")
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
-computes = pytest.mark.skipif(not INTERPRETED and not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def computes(test):
+    """Here by the interpreter, else on a device."""
+    return test if INTERPRETED else cuda(test)
 
 
 @pytest.mark.skipif(INTERPRETED, reason="the process that this test starts")
