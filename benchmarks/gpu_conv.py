@@ -22,7 +22,7 @@ from mamlprobe.training.precision import precision
 
 Call = Callable[[], Tensor]
 PASSES = ("forward", "input", "weight")
-PRECISIONS = ("tf32x3", "tf32", "ieee")
+PRECISIONS = ("float32", "tf32x3", "tf32", "ieee")
 
 
 class Layer(NamedTuple):

@@ -59,7 +59,7 @@ def _gpu_options(window: Window) -> dict[str, Any]:
     """Step, pad and precision of the Triton kernels: that of torch's own convolutions, or nearly float32."""
     backend: Any = torch.backends.cudnn
     low = backend.conv.fp32_precision == "tf32" if hasattr(backend, "conv") else backend.allow_tf32
-    return {"step": window.step, "pad": window.pad, "precision": "tf32" if low else "tf32x3"}
+    return {"step": window.step, "pad": window.pad, "precision": "tf32" if low else "float32"}
 
 
 def _conv(x: Tensor, w: Tensor, window: Window, *more: Tensor) -> Tensor:

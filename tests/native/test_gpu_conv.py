@@ -30,7 +30,7 @@ def test_interpreted_convolutions_are_those_of_torch(what: str) -> None:
 
 
 @cuda
-@pytest.mark.parametrize("precision", ["ieee", "tf32x3"])
+@pytest.mark.parametrize("precision", ["ieee", "tf32x3", "float32"])
 @pytest.mark.parametrize("case", [(4, 5, 3, 32, 84), (4, 5, 32, 32, 21), (16, 20, 1, 64, 28), (16, 20, 64, 64, 14)])
 def test_on_cuda_they_are_as_exact_as_torchs(case: tuple[int, ...], precision: str) -> None:
     from mamlprobe.native.gpu import conv

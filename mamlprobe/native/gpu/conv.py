@@ -2,7 +2,8 @@
 
 Maps are [G, R, H, W, B*C] and the weights [B, K, C, side, side], float32 and contiguous; B > 1 asks for G = 1. Sums are
 float32, and the factors are as exact as ``precision`` says: "ieee", "tf32" (11 bits), or "tf32x3", three products of
-such halves, which are nearly float32. The same inputs give the same bits.
+such halves, which are nearly float32; "float32" is the faster of the first and the last. The same inputs give the same
+bits.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -21,8 +22,8 @@ PROGRAMS = 264
 """Of `conv` at least, where smaller tiles give as many: two for each multiprocessor of a large GPU."""
 SPLIT_PROGRAMS = 1056
 """Of `conv_weight` at most, by its splits."""
-BLOCK = 256
-"""Numbers that one program of the sum over splits takes."""
+BLOCK, ROWS = 64, 32
+"""Numbers that one program of the sum over splits takes, and splits at a time."""
 
 
 class Tiles(NamedTuple):
@@ -76,6 +77,7 @@ def conv_weight(
 ) -> Tensor:
     """Compute the gradient of w [B, K, C, side, side] for B = `weights` from x and the gradient of y."""
     inner, outer = x.shape[-1] // weights, gy.shape[-1] // weights
+    precision = ("ieee" if inner >= 16 else "tf32x3") if precision == "float32" else precision
     total = prod(gy.shape[:-1])
     found = tiles or weight_tiles(inner, outer, side, precision)
     columns = triton.cdiv(side * side * inner, found.reduction)
@@ -95,7 +97,7 @@ def conv_weight(
             num_warps=found.warps, num_stages=found.stages,
         )  # fmt: skip
         if splits > 1:
-            total_kernel[(triton.cdiv(size, BLOCK),)](gw, part, splits, size, inner, taps, BLOCK)
+            total_kernel[(triton.cdiv(size, BLOCK),)](gw, part, splits, size, inner, taps, BLOCK, ROWS)
     return gw
 
 
@@ -112,6 +114,7 @@ def _maps(
 ) -> Tensor:
     """The maps of this shape: of `conv`, or of `conv_input` where the kernel is turned."""
     tasks, outer, inner, side, _ = w.shape if not turned else (w.shape[0], w.shape[2], w.shape[1], *w.shape[3:])
+    precision = "tf32x3" if precision == "float32" else precision
     y = x.new_empty(shape)
     total = prod(shape[:-1])
     found = tiles or maps_tiles(total, tasks, inner, outer, side, precision)
@@ -138,16 +141,24 @@ def _maps(
 def maps_tiles(total: int, tasks: int, inner: int, outer: int, side: int, precision: str) -> Tiles:
     """Choose the tiles of `conv` and `conv_input` for `total` places, from `inner` channels to `outer`."""
     channels = min(_power(outer), 64)
+    reduction = _reduction(inner, side, 16 if precision == "ieee" else 32)
+    if channels == 64 and inner >= 16 and precision != "ieee":
+        return Tiles(128, channels, reduction, warps=8)
     beside = tasks * triton.cdiv(outer, channels)
     positions = 64 if precision == "tf32x3" else 128  # three products take three times the registers
-    while positions > 32 and triton.cdiv(total, positions) * beside < PROGRAMS:
+    while positions > 64 and triton.cdiv(total, positions) * beside < PROGRAMS:
         positions //= 2
-    return Tiles(positions, channels, _reduction(inner, side, 16 if precision == "ieee" else 32))
+    return Tiles(positions, channels, reduction)
 
 
 def weight_tiles(inner: int, outer: int, side: int, precision: str) -> Tiles:
     """Choose the tiles of `conv_weight`."""
-    return Tiles(64 if precision == "tf32" else 32, min(_power(outer), 64), _reduction(inner, side, 64))
+    channels, reduction = min(_power(outer), 64), _reduction(inner, side, 64)
+    if precision == "tf32" and inner >= 16:
+        return Tiles(64, channels, min(reduction, 32), stages=1)
+    if reduction == 16 and inner < 16 and precision != "ieee":
+        return Tiles(64, channels, reduction, stages=1)
+    return Tiles(64 if precision == "tf32" else 32, channels, reduction, stages=1 if precision == "tf32x3" else 3)
 
 
 def _reduction(inner: int, side: int, most: int) -> int:

@@ -202,12 +202,13 @@ def weight_kernel(
 
 
 @triton.jit(do_not_specialize=["splits"])
-def total_kernel(gw, part, splits, size, IN: tl.constexpr, TAPS: tl.constexpr, BLOCK: tl.constexpr):
+def total_kernel(gw, part, splits, size, IN: tl.constexpr, TAPS: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr):
     """The splits' parts [splits, B, K, taps, C] summed, as [B, K, C, taps]."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     live = at < size
-    acc = tl.zeros((BLOCK,), dtype=tl.float32)
-    for split in range(0, splits):
-        acc += tl.load(part + tl.cast(split, tl.int64) * size + at, mask=live, other=0.0)
+    acc = tl.zeros((ROWS, BLOCK), dtype=tl.float32)
+    for first in range(0, splits, ROWS):
+        row = first + tl.arange(0, ROWS)[:, None]
+        acc += tl.load(part + row.to(tl.int64) * size + at[None, :], mask=(row < splits) & live[None, :], other=0.0)
     goes = (at // (TAPS * IN) * IN + at % IN) * TAPS + at // IN % TAPS
-    tl.store(gw + goes, acc, mask=live)
+    tl.store(gw + goes, tl.sum(acc, 0), mask=live)
