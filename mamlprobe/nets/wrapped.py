@@ -16,6 +16,7 @@ from mamlprobe.nets.copies import Stock, buffers_as
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, as_logits, logits_of
+from mamlprobe.nets.own_norms import refuse_own_norms
 from mamlprobe.nets.params import Moments, Params, Pass, as_params, span
 from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
 from mamlprobe.nets.structure import BODY, ordered, owners, same_owners
@@ -225,6 +226,7 @@ class Wrapped:
             except Exception:
                 return  # the pass itself tells what is wrong
             refuse_odd(trial)
+            refuse_own_norms(self.module, own, x[0])
             same_owners(self.module, self.parameters, self.layers, trial)
             self._same_logits(own, x[0])
             self._layouts = {name: (trial.layouts.get(name), trial.taken.get(name)) for name in self.layers}
