@@ -293,7 +293,7 @@ KINDS = (
     Kind(name="logits changed behind the head", build=Scaled, refused="the head must be the module's last layer"),
     Kind(name="logits changed in place behind the head", build=ScaledInPlace,
          refused="the head must be the module's last layer"),
-    Kind(name="detached logits", build=Detached, like=Base),
+    Kind(name="detached logits", build=Detached, refused="a gradient must flow through the logits"),
     Kind(name="features detached before the head", build=FixedBody),
     Kind(name="a head called by keyword", build=Keyword),
     Kind(name="a head of several layers", build=lambda: with_head(nn.Sequential(nn.Linear(7, 5), nn.Linear(5, WAY)))),

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import is_dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,8 @@ def _plain(value: object) -> bool:
     if isinstance(value, type | nn.Module) or kind.__module__.split(".")[0] in LIBRARIES:
         return False
     ways = ("__reduce__", "__reduce_ex__", "__getstate__")
-    usual = all(getattr(kind, way, None) is getattr(object, way, None) for way in ways) or is_dataclass(value)
+    usual = all(getattr(kind, way, None) is getattr(object, way, None) for way in ways)
+    usual |= is_dataclass(value) or isinstance(value, SimpleNamespace)
     return usual and not hasattr(kind, "__deepcopy__") and (hasattr(value, "__dict__") or bool(_slots(value)))
 
 

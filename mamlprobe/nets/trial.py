@@ -185,6 +185,19 @@ def refuse_odd(trial: Trial) -> None:
         raise UserError("wrap", must, "a forward pass that draws random numbers", advice)
 
 
+def refuse_changing(logits: Tensor, again: Tensor) -> None:
+    """Refuses a module whose second pass gives other logits than the first, beyond the last digits.
+
+    Raises:
+        UserError: it does.
+    """
+    near = min(1e3 * torch.finfo(logits.dtype).eps, 1e-2)
+    if logits.shape != again.shape or not torch.allclose(logits, again, rtol=near, atol=near, equal_nan=True):
+        must = "the module must give the same for the same input in evaluation mode"
+        advice = "keep what a pass changes in attributes of the module, which are put back, or leave it out"
+        raise UserError("wrap", must, "other logits in a second pass", advice)
+
+
 def _begin(watch: _Watch, name: str, moves: dict[str, int]) -> Any:
     def hook(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         value = first_tensor((*args, *kwargs.values()))
