@@ -86,14 +86,14 @@ class State:
             if not _same(value, contents):
                 value.clear()
                 (value.update if isinstance(value, dict | set) else value.extend)(contents)
-        for array, numbers in self._arrays:
-            if not np.array_equal(array, numbers):
-                array[...] = numbers
-        for place, (value, saved, version) in enumerate(self._tensors):
-            if value._version != version:
+        for array, before in self._arrays:
+            if not np.array_equal(array, before):
+                array[...] = before
+        for place, (tensor, numbers, version) in enumerate(self._tensors):
+            if tensor._version != version:
                 with torch.no_grad():
-                    value.detach_().copy_(saved)
-                self._tensors[place] = value, saved, value._version
+                    tensor.detach_().copy_(numbers)
+                self._tensors[place] = tensor, numbers, tensor._version
 
 
 def _plain(value: object) -> bool:
