@@ -222,7 +222,8 @@ class Wrapped:
             try:
                 others = {id(value) for each in self._theirs if (value := each()) is not None}
                 trial = look(self.module, own, x[0], strangers=others)
-                axes = row_axes(trial, len(x[0]), lambda: look(self.module, own, torch.cat([x[0], x[0][:1]])))
+                longer = torch.cat([x[0], x[0][:1]])
+                axes = row_axes(trial, len(x[0]), self.layers, lambda: look(self.module, own, longer))
             except Exception:
                 return  # the pass itself tells what is wrong
             refuse_odd(trial)
