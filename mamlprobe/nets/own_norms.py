@@ -31,14 +31,14 @@ def refuse_own_norms(module: nn.Module, params: Mapping[str, Tensor], rows: Tens
     passes = _Passes(module, params)
     try:
         kept, output = passes.run(rows, training=True)
-        moved = _moved(passes.start, kept)
-        if not moved:
+        if not kept:
             return
         others, _ = passes.run(torch.zeros_like(rows), training=True)
         plain = passes.run(rows, training=False)[1]
         found = None
-        for name, words in _moved(kept, others).items():
-            own = {word: _shifted(passes.start[name][word]) for word in words if word in moved.get(name, ())}
+        for name, changed in kept.items():
+            other = {**passes.start[name], **others.get(name, {})}
+            own = {w: _shifted(passes.start[name][w]) for w, value in changed.items() if _other(value, other[w])}
             if not own or _alike(plain, passes.run(rows, training=False, change=(name, own))[1]):
                 continue
             if _alike(output, passes.run(rows, training=True, change=(name, own))[1]):
@@ -71,7 +71,10 @@ class _Passes:
     def run(
         self, rows: Tensor, *, training: bool, change: tuple[str, Mapping[str, Any]] | None = None
     ) -> tuple[State, list[Any]]:
-        """What the parts keep after a pass, and what it returned; `change` is of a part's state before it."""
+        """What the parts keep after a pass that they did not before, and what it returned.
+
+        `change` is of a part's state before it.
+        """
         copy, kept = self._copy(training=training), dict[str, dict[str, Any]]()
         buffers = {name: value.to(rows.device, copy=True) for name, value in buffers_as(copy, self.params).items()}
         tensors = {**{name: value.clone() for name, value in self.params.items()}, **buffers}
@@ -81,7 +84,7 @@ class _Passes:
                 tensors[full] = value.to(tensors[full])
             else:
                 setattr(copy.get_submodule(change[0] if change else ""), word, value)
-        copy.register_forward_hook(lambda *_: kept.update(_state(copy, dict.fromkeys(tensors))))
+        copy.register_forward_hook(lambda *_: kept.update(_moved(self.start, _state(copy, dict.fromkeys(tensors)))))
         with torch.no_grad(), _same_draws(rows.device), Norms(None, collect=False):
             returned = functional_call(copy, tensors, (rows.clone(),))
         return kept, tree_leaves(returned)
@@ -96,22 +99,18 @@ def _state(module: nn.Module, tensors: Mapping[str, Tensor | None]) -> State:
             full = f"{name}.{word}".lstrip(".")
             if full in tensors:
                 own[word] = value if tensors[full] is None else tensors[full]
-        found[name] = {word: _apart(value) for word, value in own.items()}
+        found[name] = own
     return found
 
 
-def _apart(value: Any) -> Any:
-    """The same numbers in tensors of their own."""
-    return tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, value)
-
-
-def _moved(before: State, after: State) -> dict[str, list[str]]:
-    """Part -> what of its state holds other numbers."""
+def _moved(before: State, after: State) -> State:
+    """What holds other numbers afterwards."""
     found = {
-        name: [word for word, value in own.items() if word in after.get(name, {}) and _other(value, after[name][word])]
-        for name, own in before.items()
+        name: {word: value for word, value in own.items() if word in before[name] and _other(before[name][word], value)}
+        for name, own in after.items()
+        if name in before
     }
-    return {name: words for name, words in found.items() if words}
+    return {name: own for name, own in found.items() if own}
 
 
 def _other(a: Any, b: Any) -> bool:

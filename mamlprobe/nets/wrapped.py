@@ -246,18 +246,18 @@ class Wrapped:
         for name, value in moved.items():
             if self.parameters[name] == self.head_name and value.is_floating_point():
                 value.requires_grad_()
+        found: list[tuple[Any, Tensor | None]] = []
         with torch.enable_grad(), self._runners.one() as runner:
             try:
-                passes = [
-                    runner.run(moved, buffers_as(self.module, moved), rows, None, collect=False) for _ in range(2)
-                ]
+                for _ in range(2):
+                    caught = runner.run(moved, buffers_as(self.module, moved), rows, None, collect=False)
+                    found.append((caught.output, caught.layers.get(self.head_name)))
             except UserError:
                 return  # the pass itself tells what is wrong
-        logits, again = (caught.layers.get(self.head_name) for caught in passes)
-        if logits is None or again is None or not logits.isfinite().all():
-            return
-        logits_of(passes[0].output, logits, self.output, self.head_name)
-        refuse_changing(logits.detach(), again.detach())
+        (output, logits), (_, again) = found
+        if logits is not None and again is not None and logits.isfinite().all():
+            logits_of(output, logits, self.output, self.head_name)
+            refuse_changing(logits.detach(), again.detach())
 
     def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
         """Axis of the features in activations [B, R, ...] of the layer, which have this shape.
