@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mamlprobe.base.spec import to_dict
 from mamlprobe.commands.cases import Case
-from mamlprobe.commands.probes import accuracy_table, layer_table
+from mamlprobe.commands.probes import accuracy_table, layer_table, stands_still
 from mamlprobe.commands.tables import headline
 from mamlprobe.draw.bars import grouped
 from mamlprobe.draw.curves import curves
@@ -97,7 +97,7 @@ def _log(run: Run, name: str, title: str) -> Section:
 
 def _layers(case: Case, name: str, title: str) -> Section:
     """Similarity of each layer before and after the inner loop."""
-    if case.method.inner.test_steps == 0:
+    if stands_still(case):
         return Section(name=name, title=title, about="There is no inner loop: the layers stay as they are.")
     table = layer_table(case, MEASURES)
     found = layer_means(table)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, normalize
+from torch.nn.functional import batch_norm, dropout, normalize
 from torch.nn.utils import parametrizations, weight_norm
 
 WAY = 3
@@ -160,6 +160,65 @@ class Looks(Base):
         return self.fc(torch.tanh(self.first(x) @ self.made.T))
 
 
+class Counts(Base):
+    """Divides its logits by the number of its passes, kept in a list of dicts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = [{"passes": 0}]
+
+    def forward(self, x: Tensor) -> Any:
+        self.log[0]["passes"] += 1
+        return self.fc(self.features(x) / self.log[0]["passes"])
+
+
+class CountsForAll(Base):
+    """The same for all of its class."""
+
+    passes = 0
+
+    def forward(self, x: Tensor) -> Any:
+        CountsForAll.passes += 1
+        return self.fc(self.features(x) / CountsForAll.passes)
+
+
+class ByHand(nn.Module):
+    """A batch norm by hand: on its moments in evaluation mode, or by the batch in both modes."""
+
+    def __init__(self, always: bool) -> None:
+        super().__init__()
+        self.always, self.weight, self.bias = always, nn.Parameter(torch.ones(4)), nn.Parameter(torch.zeros(4))
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("var", torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, var = self.mean, self.var
+        if self.training or self.always:
+            mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        if self.training:
+            self.mean.lerp_(mean.detach(), 0.1)
+            self.var.lerp_(var.detach(), 0.1)
+        mean, var, weight, bias = (each.view(-1, 1, 1) for each in (mean, var, self.weight, self.bias))
+        return (x - mean) / (var + 1e-5).sqrt() * weight + bias
+
+
+class ByFunction(ByHand):
+    def __init__(self) -> None:
+        super().__init__(always=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return batch_norm(x, self.mean, self.var, self.weight, self.bias, self.training, 0.1, 1e-5)
+
+
+class BiasFirst(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias, self.weight = nn.Parameter(torch.zeros(WAY)), nn.Parameter(torch.randn(WAY, 7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T + self.bias
+
+
 class Locked(Base):
     def __init__(self) -> None:
         super().__init__()
@@ -293,9 +352,10 @@ KINDS = (
     Kind(name="logits changed behind the head", build=Scaled, refused="the head must be the module's last layer"),
     Kind(name="logits changed in place behind the head", build=ScaledInPlace,
          refused="the head must be the module's last layer"),
-    Kind(name="detached logits", build=Detached, like=Base),
+    Kind(name="detached logits", build=Detached, refused="a gradient must flow through the logits"),
     Kind(name="features detached before the head", build=FixedBody),
     Kind(name="a head called by keyword", build=Keyword),
+    Kind(name="a linear head whose bias is registered first", build=lambda: with_head(BiasFirst())),
     Kind(name="a head of several layers", build=lambda: with_head(nn.Sequential(nn.Linear(7, 5), nn.Linear(5, WAY)))),
     Kind(name="a cosine head", build=lambda: with_head(Cosine())),
     Kind(name="a head of distances by torch.cdist, second order", build=lambda: with_head(Distances()),
@@ -323,11 +383,19 @@ KINDS = (
     Kind(name="instance norm with moments", build=lambda: images(nn.InstanceNorm2d(4, track_running_stats=True)),
          head="5", row=IMAGE),
     Kind(name="group norm", build=lambda: images(nn.GroupNorm(2, 4)), head="5", row=IMAGE),
+    Kind(name="a batch norm of one's own by F.batch_norm", build=lambda: images(ByFunction()), head="5", row=IMAGE,
+         like=lambda: images(nn.BatchNorm2d(4))),
+    Kind(name="a batch norm by hand, by the batch in both modes", build=lambda: images(ByHand(always=True)), head="5",
+         row=IMAGE, like=lambda: images(nn.BatchNorm2d(4))),
+    Kind(name="a batch norm by hand, on its own moments in evaluation mode", build=lambda: images(ByHand(always=False)),
+         head="5", row=IMAGE, refused="a batch norm must follow the method's norm regime"),
     Kind(name="an embedding with a padding index", build=Words, row=TOKENS),
     Kind(name="attention with a padding mask", build=Masked, row=TOKENS),
     Kind(name="float32", build=Base, dtype=torch.float32),
     Kind(name="bfloat16", build=Base, dtype=torch.bfloat16),
     Kind(name="features kept from the last pass", build=lambda: used(Keeps())),
+    Kind(name="a counter in a list of dicts", build=Counts, like=Base),
+    Kind(name="a counter of its class", build=CountsForAll, refused="other logits in a second pass"),
     Kind(name="values kept from the weights until it trains again", build=lambda: used(Looks())),
     Kind(name="a lock, which Python cannot copy", build=Locked),
     Kind(name="dropout in evaluation mode too", build=Dropped, refused="a forward pass that draws random numbers"),

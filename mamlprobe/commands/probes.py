@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.commands.cases import Case
 from mamlprobe.commands.contrastive import (
     carried_means,
@@ -58,6 +59,39 @@ class Probe:
     figure: Callable[[pd.DataFrame], Figure]
 
 
+def stands_still(case: Case) -> bool:
+    """Whether the inner loop at test changes nothing: no steps, or nothing adapts."""
+    inner = case.method.inner
+    return inner.test_steps == 0 or not inner.adapts
+
+
+def must_move(case: Case, probe: str) -> None:
+    """Refuses a run without inner loop where before and after, or frozen and not, are the same.
+
+    Raises:
+        UserError: the run's inner loop changes nothing, be it as trained or as said.
+    """
+    if not stands_still(case):
+        return
+    inner, words = case.method.inner, []
+    if inner.test_steps == 0:
+        words += ["--steps 5", *["--inner-lr 0.01"] * (inner.rates == "fixed")]
+    words += ["--adapts '*'"] * (not inner.adapts)
+    got = f"{inner.test_steps} steps" if inner.adapts else f"{inner.test_steps} steps in which nothing adapts"
+    must = "the inner loop at test must change something"
+    raise UserError(f"probe {probe}", must, f"{got} ({case.name})", f"say such as {' '.join(words)}")
+
+
+def freeze_table(case: Case) -> pd.DataFrame:
+    """Accuracy of every task after every step with the first layers frozen, for each number of them.
+
+    Raises:
+        UserError: a run whose inner loop changes nothing.
+    """
+    must_move(case, "freeze")
+    return accuracy_table(case, "freeze")
+
+
 def accuracy_table(case: Case, words: str) -> pd.DataFrame:
     """Accuracy of every task after every step under each variant; the words are those of `variants`.
 
@@ -70,7 +104,12 @@ def accuracy_table(case: Case, words: str) -> pd.DataFrame:
 
 
 def layer_table(case: Case, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame:
-    """Similarity of every layer before and after the inner loop, by the measures of `similarity`."""
+    """Similarity of every layer before and after the inner loop, by the measures of `similarity`.
+
+    Raises:
+        UserError: a run whose inner loop changes nothing.
+    """
+    must_move(case, "layers")
 
     def look(part: Episodes, first: int) -> pd.DataFrame:
         words: dict[str, Any] = {"measures": measures, "seed": first, "chunk": case.held(part)}
@@ -88,7 +127,7 @@ PROBES: dict[str, Probe] = {
     ),
     "freeze": Probe(
         about="accuracy with the first layers frozen (Raghu et al. 2020, table 1)",
-        table=lambda case: accuracy_table(case, "freeze"),
+        table=freeze_table,
         summary=accuracies,
         figure=accuracy_figure,
     ),

@@ -1,6 +1,5 @@
 """Copies of a user's module: one of our own, whatever it keeps, and as many of that as work at the same time."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -18,6 +17,9 @@ Item = TypeVar("Item")
 
 TABLES = ("_parameters", "_buffers", "_modules")
 """Where a module keeps what it registered."""
+
+OF_TORCH = frozenset(vars(nn.Module()))
+"""Attributes that every module has."""
 
 
 class _Detached(TorchFunctionMode):
@@ -130,55 +132,6 @@ def buffers_as(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Ten
 def lazy_parameters(module: nn.Module) -> list[str]:
     """Names of the parameters and buffers whose shapes a first pass has yet to tell."""
     return [name for name, value in (*module.named_parameters(), *module.named_buffers()) if is_lazy(value)]
-
-
-class State:
-    """What a module keeps beside parameters, buffers and submodules, to be put back after a pass.
-
-    Features kept for a later look, counters, hidden states: a pass starts as the first one did, and keeps no graph.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        self._parts = [(vars(part), dict(vars(part))) for part in module.modules()]
-        kept = [value for _, saved in self._parts for name, value in saved.items() if not name.startswith("_")]
-        self._held = [(value, value.copy()) for value in kept if isinstance(value, list | dict | set | deque)]
-        self._tensors = [(value, value.detach().clone(), value._version) for value in kept if _free(value)]
-
-    def restore(self) -> None:
-        """Puts back what was set or added."""
-        for now, saved in self._parts:
-            if len(now) != len(saved):
-                for name in now.keys() - saved.keys():
-                    del now[name]
-            for name, value in saved.items():
-                if now.get(name) is not value:
-                    now[name] = value
-        for value, contents in self._held:
-            if not _same(value, contents):
-                value.clear()
-                (value.update if isinstance(value, dict | set) else value.extend)(contents)
-        for place, (value, saved, version) in enumerate(self._tensors):
-            if value._version != version:
-                with torch.no_grad():
-                    value.detach_().copy_(saved)
-                self._tensors[place] = value, saved, value._version
-
-
-def _free(value: object) -> bool:
-    """Whether it is a tensor that can be written into, of a module that registered it nowhere."""
-    return isinstance(value, Tensor) and not is_lazy(value) and not value.is_inference() and not value._is_view()
-
-
-def _same(value: Any, contents: Any) -> bool:
-    """Whether a collection holds the very things that it held."""
-    if len(value) != len(contents):
-        return False
-    if isinstance(value, set):
-        return bool(value == contents)
-    pairs = zip(value.items(), contents.items(), strict=True) if isinstance(value, dict) else None
-    if pairs is not None:
-        return all(name == other and here is there for (name, here), (other, there) in pairs)
-    return all(here is there for here, there in zip(value, contents, strict=True))
 
 
 class Stock(Generic[Item]):

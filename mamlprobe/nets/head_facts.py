@@ -4,12 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from mamlprobe.nets.copies import twin
 
 ROWS = 3
+
+LARGE = 1e4
+"""Size of the features on which logits of a linear head are still W f + b."""
+
+STEP, FAR = 0.1, 4.0
+"""Length of a step from zero, and how many times less than its slope says the output may move then."""
 
 MAPS = ((), (4, 4), (1, 1), (8,))
 """Axes behind that of the channels to try on a head whose inputs are not known."""
@@ -22,7 +29,10 @@ class HeadFacts:
     linear: bool
     """Whether its output is W f + b of its parameters, weight [N, F] and, if it has one, bias [N]."""
     slope_at_zero: bool
-    """Whether its output moves with some parameter where all of them are zero."""
+    """Whether its output moves with some parameter where all of them are zero, as its slope there says.
+
+    Not where a vector of zeros is normalised, as in a cosine: it has no direction, and a slope of 1e12 there.
+    """
 
 
 def head_facts(part: nn.Module, shape: Sequence[int]) -> HeadFacts:
@@ -51,14 +61,18 @@ def _call(part: nn.Module, params: Mapping[str, Tensor], features: Tensor) -> Te
 
 
 def _linear(part: nn.Module, params: Mapping[str, Tensor], features: Tensor) -> bool:
-    ends = tuple(name.rpartition(".")[2] for name in params)
-    weight, *bias = params.values()
-    if ends not in (("weight",), ("weight", "bias")) or weight.ndim != 2 or features.ndim != 2:
+    ends = {name.rpartition(".")[2]: value for name, value in params.items()}
+    if len(ends) != len(params) or set(ends) not in ({"weight"}, {"weight", "bias"}):
         return False
-    with torch.no_grad():
-        wanted = features @ weight.T + (bias[0] if bias else 0)
-        found = _call(part, params, features)
-    return found.shape == wanted.shape and torch.allclose(found.double(), wanted, rtol=1e-5, atol=1e-6)
+    weight, bias = ends["weight"], ends.get("bias")
+    if weight.ndim != 2 or features.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+        return False
+    for size in (1, LARGE):  # a bound that small logits do not reach is seen at large ones
+        with torch.no_grad():
+            wanted, found = F.linear(size * features, weight, bias), _call(part, params, size * features)
+        if found.shape != wanted.shape or not torch.allclose(found.double(), wanted, rtol=1e-5, atol=1e-6 * size):
+            return False
+    return True
 
 
 @torch.enable_grad()
@@ -69,7 +83,11 @@ def _slope(part: nn.Module, params: Mapping[str, Tensor], features: Tensor) -> b
         return False
     weights = torch.arange(1, found.numel() + 1, dtype=found.dtype, device=found.device).reshape(found.shape).sin()
     slopes = torch.autograd.grad((found * weights).sum(), list(zero.values()), allow_unused=True)
-    there = [slope for slope in slopes if slope is not None]
-    weights_move = any(bool(slope.any()) for slope, value in zip(slopes, zero.values(), strict=True)
-                       if slope is not None and value.ndim > 1)  # fmt: skip
-    return all(bool(slope.isfinite().all()) for slope in there) and weights_move
+    there = {name: slope for name, slope in zip(zero, slopes, strict=True) if slope is not None}
+    size = torch.stack([slope.norm() for slope in there.values()]).norm() if there else torch.zeros(())
+    if not size.isfinite() or not any(bool(slope.any()) for slope in there.values() if slope.ndim > 1):
+        return False
+    with torch.no_grad():
+        near = {name: STEP / size * there.get(name, value.detach()) for name, value in zero.items()}
+        moved = ((_call(part, near, features) - found) * weights).sum()
+    return bool(moved * FAR > STEP * size)

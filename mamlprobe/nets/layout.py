@@ -104,10 +104,11 @@ def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None, taken
 def rows_first(part: nn.Module, output: Tensor, rows: int, axis: int | None = None) -> Tensor | None:
     """The output with rows on the first axis, where sequences lead as in torch's parts with ``batch_first=False``.
 
-    `axis` is that of the rows, where it is known. None where no axis can be that of the rows.
+    `axis` is that of the rows, where it is known; -1 where it is known that none is. None where no axis can be that of
+    the rows.
     """
-    if axis is not None and output.ndim > axis and output.shape[axis] == rows:
-        return output.transpose(0, axis)
+    if axis is not None:
+        return output.transpose(0, axis) if 0 <= axis < output.ndim and output.shape[axis] == rows else None
     leads = output.ndim == 3 and any(getattr(each, "batch_first", None) is False for each in part.modules())
     if leads and output.shape[1] == rows:
         return output.transpose(0, 1)

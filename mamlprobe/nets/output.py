@@ -25,9 +25,10 @@ def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
     Log-probabilities of it count too: their cross-entropy, and which is the largest, are those of the logits.
 
     Raises:
-        UserError: the module returns something else, nothing by that word, or logits without two axes.
+        UserError: the module returns something else, nothing by that word, logits without two axes, or the logits cut
+            off from the graph that the head's output has.
     """
-    given, logits = logits, as_logits(logits)
+    given, logits, cut = logits, as_logits(logits), False
     if logits.ndim != 2:
         got, advice = f"shape {list(logits.shape)}", "name the last layer, which gives one row of logits an input"
         raise UserError("wrap", f"the head {head!r} must give logits [R, N]", got, advice)
@@ -39,10 +40,16 @@ def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
             near = max(1e-3, *(4 * torch.finfo(each.dtype).eps for each in (here, there) if each.is_floating_point()))
             here, there = here.double(), there.double()
             if torch.equal(here, there) or torch.allclose(here, there.log_softmax(1), rtol=near, atol=near / 10):
-                return logits
+                if value.requires_grad or not given.requires_grad:
+                    return logits
+                cut = True
+                continue
             if torch.allclose(here, there.softmax(1), rtol=near, atol=near / 10):
                 must, advice = "the module must return logits", "leave the softmax out: the loss has it"
                 raise UserError("wrap", must, f"softmax of what {head!r} gives", advice)
+    if cut:
+        must, advice = "a gradient must flow through the logits", "leave out detach, no_grad or numpy behind the head"
+        raise UserError("wrap", must, f"none from them to what {head!r} gives", advice)
     if word is not None:
         must, advice = f"output={word!r} must be what the head {head!r} gives", "say another of its keys or places"
         raise UserError("wrap", must, f"something else of {described(returned)}", advice)

@@ -206,8 +206,10 @@ def _labels(net: Net, name: str, layer: str, word: str) -> tuple[str, ...]:
 
 
 def head_names(net: Net) -> tuple[str, ...]:
-    """Names of the head's parameters."""
-    return tuple(name for name in net.parameters if net.roles(name).startswith("head."))
+    """Names of the head's parameters; of two the weight first, whichever was registered before the other."""
+    found = tuple(name for name in net.parameters if net.roles(name).startswith("head."))
+    turned = [name.rpartition(".")[2] for name in found] == ["bias", "weight"]
+    return found[::-1] if turned else found
 
 
 def still_entries(net: Net, names: Iterable[str]) -> tuple[str, ...]:

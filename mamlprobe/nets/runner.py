@@ -12,7 +12,8 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.copies import State, twin
+from mamlprobe.nets.copies import twin
+from mamlprobe.nets.kept import State
 from mamlprobe.nets.layout import rows_first
 from mamlprobe.nets.params import Moments
 from mamlprobe.nets.plain_norms import Norms

@@ -185,6 +185,19 @@ def refuse_odd(trial: Trial) -> None:
         raise UserError("wrap", must, "a forward pass that draws random numbers", advice)
 
 
+def refuse_changing(logits: Tensor, again: Tensor) -> None:
+    """Refuses a module whose second pass gives other logits than the first, beyond the last digits.
+
+    Raises:
+        UserError: it does.
+    """
+    near = min(1e3 * torch.finfo(logits.dtype).eps, 1e-2)
+    if logits.shape != again.shape or not torch.allclose(logits, again, rtol=near, atol=near, equal_nan=True):
+        must = "the module must give the same for the same input in evaluation mode"
+        advice = "keep what a pass changes in attributes of the module, which are put back, or leave it out"
+        raise UserError("wrap", must, "other logits in a second pass", advice)
+
+
 def _begin(watch: _Watch, name: str, moves: dict[str, int]) -> Any:
     def hook(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         value = first_tensor((*args, *kwargs.values()))
@@ -222,18 +235,32 @@ def _end(watch: _Watch, name: str, moves: Mapping[str, int]) -> Any:
     return hook
 
 
-def row_axes(trial: Trial, rows: int, again: Callable[[], Trial]) -> dict[str, int]:
-    """Axis of the rows in what modules give, and in what they are given, where two axes are as long as there are rows.
+def row_axes(trial: Trial, rows: int, layers: Collection[str], again: Callable[[], Trial]) -> dict[str, int]:
+    """Axis of the rows in what the layers give, and in what they are given: that which grows with another row.
 
-    That which grows with another row.
+    -1 where none does: an axis is as long by chance. Asked for outputs of three axes and more of which one of the first
+    two is as long as there are rows, but for those with channels first: `again` looks at a pass of one row more. Those
+    that are not in the answer, as where the module takes no other number of rows, are to be told by their sizes.
     """
-    shapes = {**trial.outputs, **{f"input of {name}": shape for name, shape in trial.inputs.items()}}
-    unsure = [name for name, shape in shapes.items() if len(shape) == 3 and shape[0] == shape[1] == rows]
-    if not unsure:
-        return {}
-    other = again()
-    longer = {**other.outputs, **{f"input of {name}": shape for name, shape in other.inputs.items()}}
-    return {name: 0 if longer[name][0] == rows + 1 else 1 for name in unsure if name in longer}
+
+    def shapes(of: Trial) -> dict[str, tuple[int, ...]]:
+        given = {f"input of {name}": of.inputs[name] for name in layers if name in of.inputs}
+        return given | {name: of.outputs[name] for name in layers if name in of.outputs}
+
+    known = {name for name, layout in trial.layouts.items() if layout.sure and layout.axis == 1}
+    asked = {n: s for n, s in shapes(trial).items() if len(s) > 2 and rows in s[:2] and n not in known}
+    try:
+        longer = shapes(again()) if asked else {}
+    except Exception:
+        longer = {}
+    found = {name: -1 for name, shape in shapes(trial).items() if rows not in shape[:2]}
+    for name, shape in asked.items():
+        other = longer.get(name, ())
+        if len(other) == len(shape):
+            grown = [axis for axis in (0, 1) if (shape[axis], other[axis]) == (rows, rows + 1)]
+            if len(grown) < 2:
+                found[name] = grown[0] if grown else -1
+    return found
 
 
 def first_tensor(values: Iterable[Any]) -> Tensor | None:

@@ -16,10 +16,11 @@ from mamlprobe.nets.copies import Stock, buffers_as
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, as_logits, logits_of
+from mamlprobe.nets.own_norms import refuse_own_norms
 from mamlprobe.nets.params import Moments, Params, Pass, as_params, span
 from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
 from mamlprobe.nets.structure import BODY, ordered, owners, same_owners
-from mamlprobe.nets.trial import Trial, look, refuse_odd, row_axes
+from mamlprobe.nets.trial import Trial, look, refuse_changing, refuse_odd, row_axes
 
 
 class Wrapped:
@@ -221,30 +222,42 @@ class Wrapped:
             try:
                 others = {id(value) for each in self._theirs if (value := each()) is not None}
                 trial = look(self.module, own, x[0], strangers=others)
-                axes = row_axes(trial, len(x[0]), lambda: look(self.module, own, torch.cat([x[0], x[0][:1]])))
+                longer = torch.cat([x[0], x[0][:1]])
+                axes = row_axes(trial, len(x[0]), self.layers, lambda: look(self.module, own, longer))
             except Exception:
                 return  # the pass itself tells what is wrong
             refuse_odd(trial)
+            refuse_own_norms(self.module, own, x[0])
             same_owners(self.module, self.parameters, self.layers, trial)
             self._same_logits(own, x[0])
             self._layouts = {name: (trial.layouts.get(name), trial.taken.get(name)) for name in self.layers}
             self._words, self._row_axes = trial.words.get(self.head_name, ("",)), axes
             self._met = True
 
-    @torch.no_grad()
+    @torch.inference_mode(False)
     def _same_logits(self, own: Params, rows: Tensor) -> None:
-        """Refuses a module whose logits are the head's output only at the weights that it happens to hold."""
+        """Refuses a module whose logits are the head's output only at the weights that it happens to hold.
+
+        Also one whose second pass gives something else, and one that cuts its logits off from the head's graph.
+        """
         draws = torch.Generator().manual_seed(0)
-        noise = {n: torch.randn(v.shape, generator=draws, device="cpu").to(v) / 8 for n, v in own.items()}
-        moved = {name: value + noise[name] for name, value in own.items()}
-        with self._runners.one() as runner:
+        noise = {n: torch.randn(v.shape, generator=draws, device="cpu") / 8 for n, v in own.items()}
+        moved = {n: v.detach() + noise[n].to(v) if v.is_floating_point() else v for n, v in own.items()}
+        for name, value in moved.items():
+            if self.parameters[name] == self.head_name and value.is_floating_point():
+                value.requires_grad_()
+        found: list[tuple[Any, Tensor | None]] = []
+        with torch.enable_grad(), self._runners.one() as runner:
             try:
-                caught = runner.run(moved, buffers_as(self.module, moved), rows, None, collect=False)
+                for _ in range(2):
+                    caught = runner.run(moved, buffers_as(self.module, moved), rows, None, collect=False)
+                    found.append((caught.output, caught.layers.get(self.head_name)))
             except UserError:
                 return  # the pass itself tells what is wrong
-            logits = caught.layers.get(self.head_name)
-            if logits is not None and logits.isfinite().all():
-                logits_of(caught.output, logits, self.output, self.head_name)
+        (output, logits), (_, again) = found
+        if logits is not None and again is not None and logits.isfinite().all():
+            logits_of(output, logits, self.output, self.head_name)
+            refuse_changing(logits.detach(), again.detach())
 
     def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
         """Axis of the features in activations [B, R, ...] of the layer, which have this shape.

@@ -8,13 +8,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mamlprobe.base.errors import unknown
+from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import chosen_steps, points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, null_floor, procrustes, pwcca, rsa, spectrum, svcca
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.params import Net, adapting
 from mamlprobe.probe.record import activations, as_rows
 from mamlprobe.probe.tabled import tabled
 
@@ -76,11 +76,15 @@ def similarity(
     last. `chunk` tasks are held in memory at a time, None for what suits the device.
 
     Raises:
-        UserError: unknown measure, layer or inputs; a step the method does not take, or none at all; a chunk below 1.
+        UserError: unknown measure, layer or inputs; a step the method does not take, or none at all; an inner loop that
+            changes nothing; a chunk below 1.
     """
     chosen(measures, inputs)
     last = method.inner.test_steps
-    steps = chosen_steps("layers", method, (last,) * (last > 0) if steps is None else steps)
+    if steps is None and (last == 0 or not adapting(net, method.inner.adapts)):
+        must, got = "the inner loop must change something", f"test_steps {last}, adapts {list(method.inner.adapts)}"
+        raise UserError("layers", must, got, "raise inner.test_steps, and let inner.adapts select parameters")
+    steps = chosen_steps("layers", method, (last,) if steps is None else steps)
     names = tuple(layers or net.layers)
 
     def look(part: Episodes, first: int) -> pd.DataFrame:

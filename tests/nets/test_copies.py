@@ -14,7 +14,8 @@ from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
-from mamlprobe.nets.copies import State, twin
+from mamlprobe.nets.copies import twin
+from mamlprobe.nets.kept import State
 from mamlprobe.nets.params import lead
 from mamlprobe.nets.wrap import wrap
 from tests.oracles import close

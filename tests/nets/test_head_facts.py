@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.evaluate import evaluate
@@ -20,79 +18,9 @@ from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.contrast import decompose
 from mamlprobe.probe.permutation import permuted_head, relabelled
 from mamlprobe.probe.shares import contrast_table
+from tests.heads import HEADS, Worded
 from tests.oracles import close
 from tests.zoo import tasks_for
-
-
-class Temperature(nn.Linear):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) / 3
-
-
-class Cosine(nn.Module):
-    """A cosine, with a scale that is learned or not."""
-
-    def __init__(self, learned: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(3, 5))
-        self.scale = nn.Parameter(torch.tensor(4.0)) if learned else 4.0
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * F.normalize(x, dim=1) @ F.normalize(self.weight, dim=1).T
-
-
-class Active(nn.Linear):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(torch.relu(x))
-
-
-class Turned(nn.Module):
-    """The weight as [F, N], as some write it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.randn(5, 3)), nn.Parameter(torch.zeros(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x @ self.weight + self.bias
-
-
-class Own(nn.Module):
-    """A linear layer by another name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.randn(3, 5)), nn.Parameter(torch.zeros(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.einsum("rf,nf->rn", x, self.weight) + self.bias
-
-
-class Worded(nn.Linear):
-    """Called by a word alone."""
-
-    def forward(self, *, features: Tensor) -> Tensor:
-        return super().forward(features)
-
-
-def tanh() -> nn.Module:
-    return nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 3))
-
-
-HEADS = {
-    "linear": (lambda: nn.Linear(5, 3), True, True),
-    "without bias": (lambda: nn.Linear(5, 3, bias=False), True, True),
-    "another name": (Own, True, True),
-    "in a container": (lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(5, 3)), True, True),
-    "temperature": (lambda: Temperature(5, 3), False, True),
-    "activation": (lambda: Active(5, 3), False, True),
-    "turned": (Turned, False, True),
-    "cosine": (lambda: Cosine(learned=True), False, False),
-    "two layers": (tanh, False, False),
-    "norm and linear": (lambda: nn.Sequential(nn.LayerNorm(5), nn.Linear(5, 3)), False, False),
-    "weight norm": (lambda: parametrizations.weight_norm(nn.Linear(5, 3)), False, False),
-    "spectral norm": (lambda: parametrizations.spectral_norm(nn.Linear(5, 3)), False, False),
-}
 
 
 class Module(nn.Module):

@@ -126,3 +126,54 @@ def test_log_probabilities_of_few_digits(dtype, last):
     torch.manual_seed(0)
     net = wrap(Module(last).to(dtype), "fc")
     assert net(lead(init(net, seed=0).net), EPISODES.query_x.float()).logits.dtype == dtype
+
+
+class InferenceMode(Module):
+    @torch.inference_mode()
+    def forward(self, x: Tensor):
+        return super().forward(x)
+
+
+def through_numpy(m, y, z, x):
+    return torch.from_numpy(y.detach().numpy())
+
+
+CUT = {
+    "detached": lambda: Module(lambda m, y, z, x: y.detach()),
+    "data": lambda: Module(lambda m, y, z, x: y.data.clone()),
+    "through numpy": lambda: Module(through_numpy),
+    "from a list": lambda: Module(lambda m, y, z, x: torch.tensor(y.tolist(), dtype=y.dtype)),
+    "in a dict": lambda: Module(lambda m, y, z, x: {"features": z, "logits": y.detach()}),
+    "log-probabilities": lambda: Module(lambda m, y, z, x: y.log_softmax(1).detach()),
+    "in evaluation mode alone": lambda: Module(lambda m, y, z, x: y if m.training else y.detach()),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_logits_that_no_gradient_flows_through(name):
+    """At the first pass, whether that one has a graph or not."""
+    torch.manual_seed(0)
+    net = wrap(CUT[name]().double(), "fc")
+    theta, line = init(net, seed=0), "a gradient must flow through the logits, got none from them to what 'fc' gives"
+    for _ in range(2):
+        with pytest.raises(UserError, match=line), torch.no_grad():
+            net(lead(theta.net), EPISODES.query_x)
+    with pytest.raises(UserError, match=line):
+        meta_gradient(net, theta, EPISODES, METHOD)
+
+
+def test_a_forward_pass_in_inference_mode_is_told():
+    net = wrap(InferenceMode(lambda m, y, z, x: y).double(), "fc")
+    with pytest.raises(UserError) as caught:
+        meta_gradient(net, init(net, seed=0), EPISODES, METHOD)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_detached_copy_beside_the_logits():
+    plain = netted(lambda m, y, z, x: y)
+    theta = init(plain, seed=0)
+    wanted = meta_gradient(plain, theta, EPISODES, METHOD)[0]
+    for last in (lambda m, y, z, x: (y.detach(), y), lambda m, y, z, x: {"for the log": y.detach(), "y": y.clone()}):
+        close(meta_gradient(netted(last), theta, EPISODES, METHOD)[0], wanted, 1e-12)
+    with pytest.raises(UserError, match="a gradient must flow through the logits"):
+        meta_gradient(netted(lambda m, y, z, x: (y.detach(), y), output=0), theta, EPISODES, METHOD)

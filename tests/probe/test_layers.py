@@ -1,6 +1,7 @@
 """Similarity before and after the inner loop, each value from the measure itself on the twin's activations."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -351,8 +352,22 @@ def test_what_is_not_there_is_refused(classes, wrong, message):
     assert str(error.value) == message
 
 
-def test_no_inner_step_is_refused(classes):
+@pytest.mark.parametrize(
+    ("inner", "got"),
+    [
+        ({"test_steps": 0}, "test_steps 0, adapts ['*']"),
+        ({"test_steps": 3, "adapts": ()}, "test_steps 3, adapts []"),
+        ({"test_steps": 0, "adapts": ()}, "test_steps 0, adapts []"),
+    ],
+)
+def test_an_inner_loop_that_changes_nothing_is_refused(classes, inner, got):
     net, _ = NETS["mlp"]
+    still = method(steps=3)
+    still = replace(still, inner=replace(still.inner, **inner))
     with pytest.raises(UserError) as error:
-        similarity(net, start(net), classes(), method(steps=0))
-    assert str(error.value) == "layers: steps must lie in 0-0, got []; raise inner.test_steps"
+        similarity(net, start(net), classes(), still)
+    line = f"layers: the inner loop must change something, got {got}; "
+    assert str(error.value) == line + "raise inner.test_steps, and let inner.adapts select parameters"
+    if inner["test_steps"]:
+        table = similarity(net, start(net), classes(), still, steps=(0, 3), measures=["cka_debiased"])
+        assert set(table["step"]) == {0, 3}  # asked for by number
