@@ -1,8 +1,9 @@
 """The tasks every training is judged by on its way."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from scipy.special import stdtrit
@@ -10,6 +11,7 @@ from scipy.special import stdtrit
 from mamlprobe.base.streams import key
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.sources import Source, draw
+from mamlprobe.learn.joint import side_by_side
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.tasks import paths
 from mamlprobe.learn.theta import Theta
@@ -19,7 +21,10 @@ from mamlprobe.runs.experiment import Experiment
 SPLIT = "val"
 
 PIXELS = 3_000_000
-"""Positions of the images adapted at once; it bounds the memory."""
+"""Positions of the images drawn at once; on a CPU they adapt at once, and it bounds the memory."""
+
+TOGETHER = 5
+"""Such batches that adapt at once on a GPU."""
 
 
 def validation_episodes(pool: Source, experiment: Experiment) -> Iterator[Episodes]:
@@ -29,6 +34,16 @@ def validation_episodes(pool: Source, experiment: Experiment) -> Iterator[Episod
     for index, first in enumerate(range(0, experiment.validation_tasks, most)):
         tasks = min(most, experiment.validation_tasks - first)
         yield draw(pool, split=SPLIT, way=way, shot=shot, query=query, tasks=tasks, seed=key("validation"), index=index)
+
+
+def joined(batches: Iterable[Episodes], device: torch.device) -> Iterator[Episodes]:
+    """The same tasks, on a GPU some batches side by side: there it is the number of launches that takes time."""
+    if device.type == "cpu":
+        yield from batches
+        return
+    left = iter(batches)
+    while some := list(islice(left, TOGETHER)):
+        yield side_by_side(some)
 
 
 def validate(net: Net, theta: Theta, pool: Source, experiment: Experiment) -> dict[str, float]:
@@ -42,7 +57,7 @@ def validate(net: Net, theta: Theta, pool: Source, experiment: Experiment) -> di
     if experiment.labels == "class":
         method = replace(method, readout="cosine", loss="cross_entropy", inner=replace(method.inner, test_steps=0))
     found: dict[str, list[torch.Tensor]] = {"loss": [], "accuracy": []}
-    for episodes in validation_episodes(pool, experiment):
+    for episodes in joined(validation_episodes(pool, experiment), next(iter(theta.net.values())).device):
         tasks, path = paths(net, theta, episodes, method, stage="test", track="none")
         with torch.no_grad():
             logits = tasks.query_logits(path[-1], step=len(path) - 1)

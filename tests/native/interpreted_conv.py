@@ -14,8 +14,8 @@ os.environ["TRITON_INTERPRET"] = "1"
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from triton.runtime import interpreter
 
+from benchmarks.interpreter import index_by_item
 from mamlprobe.native.gpu import conv
 from mamlprobe.nets.convolution import Conv
 from mamlprobe.nets.window import Window
@@ -37,17 +37,6 @@ CASES = [  # B, G, C, K, side, step, pad
 MANY = (3, 1, 4, 4, 3, 1, 1)
 """The case of more rows, whose places are split."""
 SMALL = conv.Tiles(16, 16, 16, packed=False)
-
-
-def index_by_item() -> None:
-    """Lets the interpreter take its numbers as the ends of a loop under every numpy: they are arrays of one."""
-    patched: Callable[..., None] = interpreter._patch_lang_tensor
-
-    def with_item(tensor: Any, scope: Any) -> None:
-        patched(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
-
-    interpreter._patch_lang_tensor = with_item
 
 
 def poison() -> None:

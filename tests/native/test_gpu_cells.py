@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.interpreter import index_by_item
 from mamlprobe.native.gpu import available
 from mamlprobe.nets import block as blocks
 from mamlprobe.nets import cells
@@ -23,6 +24,8 @@ from tests.marks import cuda
 pytest.importorskip("triton")
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+if INTERPRETED:
+    index_by_item()
 DEVICE = "cpu" if INTERPRETED else "cuda"
 KINDS = [cells.Kind(pool, first) for pool in (1, 2) for first in (False, True)]
 
@@ -83,20 +86,6 @@ def test_a_device_where_triton_cannot_launch_is_left_to_torch(monkeypatch):
     monkeypatch.delenv("MAMLPROBE_KERNELS", raising=False)
     x = SimpleNamespace(is_cuda=True, device=torch.device("cpu"), dtype=torch.float32)
     assert available.ready(x) is False
-
-
-@pytest.fixture(autouse=INTERPRETED)
-def loops_end(monkeypatch):
-    """The interpreter makes numbers of its arrays in a way that numpy no longer has, where one ends a loop."""
-    from triton.runtime import interpreter
-
-    patch = interpreter._patch_lang_tensor
-
-    def with_index(tensor, scope) -> None:
-        patch(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
-
-    monkeypatch.setattr(interpreter, "_patch_lang_tensor", with_index)
 
 
 def draw(source: torch.Generator, *shape: int) -> Tensor:

@@ -11,11 +11,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.interpreter import index_by_item, interpreted
 from tests.marks import cuda
 
 pytest.importorskip("triton")
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+if INTERPRETED:
+    index_by_item()
 DEVICE = "cpu" if INTERPRETED else "cuda"
 
 
@@ -39,18 +42,9 @@ def test_the_interpreter_finds_the_same():
 
 
 @pytest.fixture(autouse=INTERPRETED)
-def loops_end(monkeypatch):
-    """The interpreter makes numbers of its arrays in a way that numpy no longer has, where one ends a loop."""
-    from triton.runtime import interpreter
-
-    patch = interpreter._patch_lang_tensor
-
-    def with_index(tensor, scope):
-        patch(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
-
-    monkeypatch.setattr(interpreter, "_patch_lang_tensor", with_index)
-    monkeypatch.setenv("MAMLPROBE_KERNELS", "gpu")
+def by_the_interpreter():
+    with interpreted():
+        yield
 
 
 def torchs(logits, labels):

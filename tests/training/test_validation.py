@@ -62,6 +62,20 @@ def test_chunked_is_unchunked_in_value(experiment, pool, net, monkeypatch):
     assert alone == pytest.approx(together, rel=1e-5)
 
 
+def test_a_gpu_takes_some_batches_side_by_side(experiment, pool, net, monkeypatch):
+    monkeypatch.setattr(validation, "PIXELS", 2 * 3 * 3 * 64)
+    monkeypatch.setattr(validation, "TOGETHER", 2)
+    more = replace(experiment, validation_tasks=7)
+    assert [each.tasks for each in validation_episodes(pool, more)] == [2, 2, 2, 1]
+    apart = list(validation.joined(validation_episodes(pool, more), torch.device("cpu")))
+    beside = list(validation.joined(validation_episodes(pool, more), torch.device("cuda")))
+    assert [each.tasks for each in apart] == [2, 2, 2, 1]
+    assert [each.tasks for each in beside] == [4, 3]
+    one, two = ([each.task(i) for each in batches for i in range(each.tasks)] for batches in (apart, beside))
+    assert [manifest(each) for each in one] == [manifest(each) for each in two]
+    assert all(torch.equal(a.query_x, b.query_x) for a, b in zip(one, two, strict=True))
+
+
 def test_one_task_has_no_interval(experiment, pool, net):
     found = validate(net, init(net, seed=0), pool, replace(experiment, validation_tasks=1))
     assert set(found) == {"loss", "accuracy"}
