@@ -38,8 +38,8 @@ class Train:
     """Compute inner steps a second time instead of keeping them: memory does not grow with their number."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """What products are computed in; a run keeps to one. tf32 and bfloat16 are for GPUs, and change results."""
-    graph: bool = False
-    """Replay every update as one CUDA graph: the same result, with less time between operations."""
+    graph: bool = True
+    """On a GPU, replay every update as one CUDA graph: the same result, with less time between operations."""
     seed: int
     """Decides the initial parameters and the training tasks."""
     seeds: str | None = None
@@ -96,7 +96,7 @@ class Train:
         if "val" in pool.splits and self.validation_tasks:
             draw(pool, split="val", way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)
         how: dict[str, Any] = {"device": self.device, "chunk": self.chunk, "recompute": self.recompute}
-        how |= {"precision": self.precision, "graph": self.graph}
+        how |= {"precision": self.precision, "graph": None if self.graph else False}
         for done in train_together(experiments, self.out, pool=pool, **how):
             print(f"run: {done.path}")
             last = done.log[done.log["update"] == done.log["update"].max()]

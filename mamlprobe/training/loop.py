@@ -56,7 +56,7 @@ def train(
     chunk: int | None = None,
     recompute: bool = False,
     precision: str = "float32",
-    graph: bool = False,
+    graph: bool | None = None,
 ) -> Run:
     """The finished run of this experiment, in the folder ``out/<run name>``.
 
@@ -69,8 +69,8 @@ def train(
     run that was stopped goes on to the same bits only under the same two.
 
     `precision` is what the products of outer gradients are computed in: float32, tf32 (on a GPU) or bfloat16. It
-    changes results, so a run keeps to one; validation is in float32 whatever it is. With `graph`, a GPU replays each
-    update as one CUDA graph, for the same result but for rounding.
+    changes results, so a run keeps to one; validation is in float32 whatever it is. A GPU replays each update as one
+    CUDA graph, for the same result but for rounding, unless `graph` is False or the method changes with the update.
 
     Raises:
         UserError: an impossible setting, device or folder; an update that does not fit into the memory; a loss that is
@@ -94,7 +94,7 @@ def train_together(
     chunk: int | None = None,
     recompute: bool = False,
     precision: str = "float32",
-    graph: bool = False,
+    graph: bool | None = None,
 ) -> list[Run]:
     """The finished runs of experiments that differ in their seeds alone, computed as one batch of tasks.
 
@@ -111,6 +111,7 @@ def train_together(
     parts_of(chunk, experiments[0].tasks)
     check(precision, where, experiments[0].net.kind)
     _check_hooks(hooks)
+    graph = where.type == "cuda" and not scheduled(experiments[0].method) if graph is None else graph
     if graph and scheduled(experiments[0].method):
         got = f"the method {experiments[0].method.name!r}, whose numbers change with the update"
         raise UserError("train", "a graph repeats one update as it is", got, "leave graph out")
@@ -199,7 +200,7 @@ def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: 
     light = only_head(first.net, experiment.method)
     size = held(how["chunk"], experiment.tasks * len(group), episodes[0], light=light, net=group[0].net)
     with enough(size, recompute=how["recompute"]), first.precise():
-        if replays is not None:
+        if replays is not None and index > 0:  # the first is looked at
             replays.take(group, episodes)
         else:
             method = resolve(experiment.method, index, experiment.updates)
