@@ -40,8 +40,7 @@ class Wrapped(Recognised):
         theirs: Iterable[Tensor] = (),
         kernels: bool = True,
     ) -> None:
-        self.module, self.head_name, self.output = module, head, output
-        self.known = trial
+        self.module, self.head_name, self.output, self.known = module, head, output, trial
         body = ordered(layers, head, trial) or [BODY]
         self.layers = (*body, head)
         self._words = trial.words.get(head, ("",)) if trial else ("",)
@@ -59,8 +58,7 @@ class Wrapped(Recognised):
         self._tails = by_size([trial.inputs.get(head, (0,))[1:]] if trial else [])
         self._row_axes: dict[str, int] = {}
         self._theirs = [weakref.ref(value) for value in theirs]
-        self._met = False
-        self._facts: dict[tuple[int, ...], HeadFacts] = {}
+        self._met, self._facts = False, dict[tuple[int, ...], HeadFacts]()
         self._make_ready()
         self.recognise(trial if kernels else None)
 
@@ -200,10 +198,7 @@ class Wrapped(Recognised):
             raise UserError("wrap", "every layer must run in the forward pass", missing, "name other layers")
         order = tuple(caught.layers)
         if order != self.layers:
-            got, advice = (
-                f"{', '.join(self.layers)}",
-                f"give wrap an example of its inputs, or layers={list(order[:-1])}",
-            )
+            got, advice = ", ".join(self.layers), f"give wrap an example of its inputs, or layers={list(order[:-1])}"
             raise UserError("wrap", f"layers must be in the order in which they run, {', '.join(order)}", got, advice)
         body = {
             name: of_rows(name, self._parts[name], caught.layers[name], count, self._row_axes.get(name))
