@@ -15,7 +15,7 @@ from mamlprobe.learn.outer import meta_gradient, parts_of
 from mamlprobe.learn.tasks import adapt_tasks
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.params import adapting, lead
-from mamlprobe.nets.wrap import wrap
+from mamlprobe.nets.wrap import Wrapped, wrap
 from mamlprobe.probe.embedding import embed
 from mamlprobe.probe.layers import similarity
 from mamlprobe.probe.record import record
@@ -39,7 +39,9 @@ def module_of(name: str):
 def both(name: str):
     """The module as a net with and without the blocks."""
     module, head = module_of(name)
-    return wrap(module, head, inputs=SHAPE), wrap(module, head, inputs=SHAPE, kernels=False)
+    known = wrap(module, head, inputs=SHAPE)
+    assert known.known_as is not None  # else both take one route
+    return known, wrap(module, head, inputs=SHAPE, kernels=False)
 
 
 def short(name: str):
@@ -131,6 +133,19 @@ def test_layers_are_the_modules_own(name, episodes):
     points = [adapt_tasks(each, theta, episodes, method) for each in (net, plain)]
     for mine, wanted in zip(*points):
         close(mine, wanted, 1e-10)
+
+
+def test_those_who_record_are_given_a_task_at_a_time(episodes, monkeypatch):
+    net, _ = both("strides")
+    call, sizes = Wrapped.__call__, []
+
+    def noted(self, params, x, **how):
+        sizes.append(len(x))
+        return call(self, params, x, **how)
+
+    monkeypatch.setattr(Wrapped, "__call__", noted)
+    record(net, init(net, seed=0), episodes.query_x)
+    assert sizes == [1] * episodes.tasks
 
 
 def test_brief_passes_leave_out_the_body_and_others_do_not(episodes):
