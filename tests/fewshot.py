@@ -35,7 +35,7 @@ class Stacked(nn.Module):
 class Ordered(nn.Module):
     """Named parts in chains, norms without running statistics."""
 
-    def __init__(self, bias: bool = True, affine: bool = True) -> None:
+    def __init__(self, bias: bool = True, affine: bool = True, channels: int = 2) -> None:
         super().__init__()
 
         def block(channels: int) -> nn.Sequential:
@@ -44,7 +44,7 @@ class Ordered(nn.Module):
             parts = [("conv", conv), ("norm", norm), ("relu", nn.ReLU()), ("pool", nn.MaxPool2d(2))]
             return nn.Sequential(OrderedDict(parts))
 
-        self.features = nn.Sequential(OrderedDict([("layer1", block(2)), ("layer2", block(WIDTH))]))
+        self.features = nn.Sequential(OrderedDict([("layer1", block(channels)), ("layer2", block(WIDTH))]))
         self.classifier = nn.Linear(4 * WIDTH, WAY, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from mamlprobe.nets.wrap import Wrapped, wrap
 from mamlprobe.probe.embedding import embed
 from mamlprobe.probe.layers import similarity
 from mamlprobe.probe.record import record
-from tests.fewshot import KNOWN, NEAR, SHAPE, WAY, Near
+from tests.fewshot import KNOWN, NEAR, SHAPE, WAY, Near, Ordered
 from tests.oracles import close, slow_outer
 
 LR = 0.1
@@ -79,6 +79,18 @@ def test_outer_gradients_are_those_of_the_module_and_of_a_loop(name, method, epi
     module = module_of(name)[0].train()
     slow, _ = slow_outer(module, theta.net, episodes, adapts=names, steps=2, lr=LR, order=chosen.inner.order)
     close(found, slow, 1e-10)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_coloured_images(channels, classes):
+    module, shape = Ordered(channels=channels).double(), (channels, 9, 9)
+    episodes = classes(tasks=5, way=WAY, shape=shape)
+    net, plain = (wrap(module, "classifier", inputs=shape, kernels=on) for on in (True, False))
+    assert net.together(episodes.support_x)
+    theta = init(net, seed=0)
+    for method in ("maml", "anil"):
+        grads = [meta_gradient(each, theta, episodes, short(method))[0] for each in (net, plain)]
+        close(*grads, 1e-10)
 
 
 @pytest.mark.parametrize("statistics", ["batch", "support", "running"])
