@@ -37,9 +37,9 @@ def tasks_at_a_time(episodes: Episodes, net: Net | None = None) -> int:
 
     One, where the net does one after the other.
     """
-    if net is not None and not net.together:
-        return 1
     x = episodes.support_x
+    if net is not None and not net.together(x):
+        return 1
     most = max(1, NUMBERS // (x[0].numel() + episodes.query_x[0].numel()))
     return most if x.device.type == "cpu" else max(most, LEAST)
 
@@ -72,7 +72,8 @@ def numbered(
     Each batch knows the number of classes of all tasks, also where its own labels do not show it.
     """
     size = tasks_at_a_time(episodes, net) if chunk is None else chunk
-    size = size if net.together else min(size, 1)
+    apart = not net.together(episodes.support_x)
+    size = min(size, 1) if apart else size
     parts = [(part, number * size) for number, part in enumerate(chunks(episodes, size))]
     if not episodes.support_y.is_floating_point():
         for part, _ in parts:
@@ -82,8 +83,8 @@ def numbered(
         with one_thread(device) if part[0].tasks == 1 else nullcontext():
             return work(*part)
 
-    most, device = chunk if chunk is None or not net.together else 1, episodes.support_x.device
-    return beside(told, parts, device, most=most, alone=not net.together or parts[0][0].tasks == 1)
+    most, device = chunk if chunk is None or apart else 1, episodes.support_x.device
+    return beside(told, parts, device, most=most, alone=apart or parts[0][0].tasks == 1)
 
 
 def evaluate(

@@ -145,7 +145,7 @@ def probe_need(probe: Callable[..., object], net: Net, theta: Theta, episodes: E
             del found
         peaks.append(living.peak)
     more, kept = (max(each[-1] - each[0], 0) for each in (peaks, left))
-    more = more if net.together else peaks[0]  # each in a thread of its own
+    more = more if net.together(episodes.support_x) else peaks[0]  # each in a thread of its own
     return Need(tasks=episodes.tasks, one=peaks[0], more=more, kept=kept)
 
 

@@ -117,8 +117,7 @@ def summed(
             return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
 
     device = episodes.support_x.device
-    alone = size == 1 or not net.together
-    for found, seen in beside(work, parts, device, most=most, alone=alone):
+    for found, seen in beside(work, parts, device, most=most, alone=size == 1):
         for name in list(found):
             gradients[name] = gradients[name] + found.pop(name) if name in gradients else found.pop(name)
         told.append(seen)
@@ -145,7 +144,7 @@ def parts_of(
     """
     if chunk is not None and chunk < 1:
         raise UserError("chunk", "at least 1 task must be held at a time", chunk, "leave it out")
-    if net is not None and not net.together:
+    if net is not None and episodes is not None and not net.together(episodes.support_x):
         return 1, chunk
     if chunk is None and episodes is not None and episodes.support_x.device.type == "cpu":
         return min(tasks_at_a_time(episodes) * (4 if light else 1), tasks), None

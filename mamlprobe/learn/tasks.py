@@ -69,8 +69,8 @@ class Tasks:
 
     def support(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> Pass:
         """Forward pass of the support set after `step` steps, up to the layer `end` where one is named."""
-        inputs = self.inputs
-        return self.net(params, inputs.support, moments=self.still(step), collect=collect, begin=inputs.layer, end=end)
+        inputs, moments = self.inputs, self.still(step)
+        return self.net.brief(params, inputs.support, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
     def query(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> Pass:
         """Forward pass of the query set, normalised as the norm regime says; to `collect`, every layer runs."""
@@ -80,7 +80,7 @@ class Tasks:
         if self.method.norm.statistics == "support":
             moments = self.support(params, collect=True, end=end).moments
             moments = {name: value for name, value in moments.items() if name.rpartition(".")[0] not in self.net.by_row}
-        return self.net(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
+        return self.net.brief(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
     def inputs_of(self, layer: str, params: Params) -> Inputs:
         """The inputs of the layer at these parameters."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -61,11 +61,6 @@ class Net(Protocol):
         ...
 
     @property
-    def together(self) -> bool:
-        """Whether a pass computes the tasks of a batch together, or one after the other."""
-        ...
-
-    @property
     def fixed(self) -> frozenset[str]:
         """Parameters that neither adapt nor are meta-learned."""
         ...
@@ -88,6 +83,15 @@ class Net(Protocol):
     @property
     def slope_at_zero(self) -> bool:
         """Whether the logits move with some weight of the head where all of them are zero."""
+        ...
+
+    @property
+    def full(self) -> "Net":
+        """The same net for those who ask for layers: its `brief` passes are calls."""
+        ...
+
+    def together(self, x: Tensor) -> bool:
+        """Whether a `brief` pass of inputs like x [B, R, ...] computes the tasks together, or one after the other."""
         ...
 
     def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
@@ -127,6 +131,23 @@ class Net(Protocol):
         """
         ...
 
+    def brief(
+        self,
+        params: Params,
+        x: Tensor,
+        *,
+        moments: Moments | None = None,
+        collect: bool = False,
+        begin: str | None = None,
+        end: str | None = None,
+    ) -> Pass:
+        """As a call, for those who ask for logits, features and moments alone: layers before the head may be missing.
+
+        Raises:
+            UserError: as a call.
+        """
+        ...
+
     def head(self, params: Params, features: Tensor) -> Tensor:
         """Logits [B, R, N] of features [B, R, F]: the last layer alone."""
         ...
@@ -135,12 +156,25 @@ class Net(Protocol):
 class Built:
     """What all nets of this package have in common: tasks together, a linear head of its own, channels first."""
 
-    together = True
     fixed: frozenset[str] = frozenset()
     lent: tuple[str, ...] = ()
     by_row: tuple[str, ...] = ()
     linear = True
     slope_at_zero = True
+
+    @property
+    def full(self) -> Self:
+        """The net itself: it leaves out no layer."""
+        return self
+
+    def together(self, x: Tensor) -> bool:
+        """Always."""
+        return True
+
+    def brief(self: Any, params: Params, x: Tensor, **how: Any) -> Pass:
+        """A call."""
+        found: Pass = self(params, x, **how)
+        return found
 
     def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
         """Axis of the features in activations [B, R, ...] of the layer: that of the channels."""
@@ -201,7 +235,7 @@ def _labels(net: Net, name: str, layer: str, word: str) -> tuple[str, ...]:
     """What a pattern is held against; a wildcard finds no parameter that lies outside the layer of that name."""
     if word in ROLES:
         return (net.roles(name),)
-    owned = net.together or name.startswith(layer + ".")
+    owned = isinstance(net, Built) or name.startswith(layer + ".")
     return (name, net.roles(name), layer) if owned else (name, net.roles(name))
 
 

@@ -27,6 +27,8 @@ TURNS = tuple(getattr(Tensor, name).__get__ for name in ("T", "mT", "H", "mH"))
 class Trial:
     """What a pass showed; places count its events from 0."""
 
+    row: tuple[int, ...] = ()
+    """Shape of a row of its inputs."""
     ends: dict[str, list[int]] = field(default_factory=dict)
     """Module -> places of the ends of its calls."""
     follows: dict[str, str] = field(default_factory=dict)
@@ -108,7 +110,7 @@ def look(module: nn.Module, params: Mapping[str, Tensor], rows: Tensor, *, stran
         UserError: the module draws random numbers.
         Exception: whatever the module raises.
     """
-    other, trial = twin(module), Trial()
+    other, trial = twin(module), Trial(row=tuple(rows.shape[1:]))
     own = {name: value.detach().clone() for name, value in params.items()}
     watch = _Watch(trial, {id(value): name for name, value in own.items()}, strangers, len(rows))
     moves: dict[str, int] = {}

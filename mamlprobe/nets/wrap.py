@@ -27,6 +27,7 @@ def wrap(
     output: Output = None,
     inputs: Tensor | Sequence[int] | None = None,
     features: str | Mapping[str, str] | None = None,
+    kernels: bool = True,
 ) -> Wrapped:
     """Make a net of any ``nn.Module`` that maps rows [R, ...] to logits [R, N]; the module is copied, never changed.
 
@@ -43,6 +44,9 @@ def wrap(
     Parameters keep the module's names, without those of `DataParallel` and ``torch.compile``; for patterns their roles
     are ``head.*`` and ``body.*``. Those with ``requires_grad=False`` neither adapt nor are meta-learned. Norms follow
     the method's norm regime; one that is called twice has one pair of running moments, those of its first call.
+
+    A module that computes what `Conv4` does, found by numbers, runs on its blocks, all tasks together, unless `kernels`
+    is false; those who ask for its layers see its own.
 
     Raises:
         UserError: a head or a layer that is not there, a head without parameters, lazy layers without an example, a
@@ -67,9 +71,17 @@ def wrap(
         refuse_odd(trial)
     names = chosen or default_layers(own, head, trial)
     names = [name for name in dict.fromkeys(names) if name != head and not name.startswith(head + ".")]
-    words = _axes(features, names)
+    words, given = _axes(features, names), module.parameters()
     return Wrapped(
-        own, head, names, trial=trial, fixed=fixed, output=output, features=words, theirs=module.parameters()
+        own,
+        head,
+        names,
+        trial=trial,
+        fixed=fixed,
+        output=output,
+        features=words,
+        theirs=given,
+        kernels=kernels,
     )
 
 

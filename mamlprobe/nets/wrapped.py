@@ -18,16 +18,14 @@ from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, as_logits, logits_of
 from mamlprobe.nets.own_norms import refuse_own_norms
 from mamlprobe.nets.params import Moments, Params, Pass, as_params, span
+from mamlprobe.nets.recognised import Recognised
 from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
 from mamlprobe.nets.structure import BODY, ordered, owners, same_owners
 from mamlprobe.nets.trial import Trial, look, refuse_changing, refuse_odd, row_axes
 
 
-class Wrapped:
-    """A net made of a module; see `wrap`."""
-
-    together = False
-    """A pass does its tasks one after the other: more at a time are not faster."""
+class Wrapped(Recognised):
+    """A net made of a module; see `wrap`. Its passes do one task after the other, brief ones where they must."""
 
     def __init__(
         self,
@@ -40,9 +38,9 @@ class Wrapped:
         output: Output,
         features: Mapping[str, str],
         theirs: Iterable[Tensor] = (),
+        kernels: bool = True,
     ) -> None:
-        self.module, self.head_name, self.output = module, head, output
-        self.known = trial
+        self.module, self.head_name, self.output, self.known = module, head, output, trial
         body = ordered(layers, head, trial) or [BODY]
         self.layers = (*body, head)
         self._words = trial.words.get(head, ("",)) if trial else ("",)
@@ -60,9 +58,9 @@ class Wrapped:
         self._tails = by_size([trial.inputs.get(head, (0,))[1:]] if trial else [])
         self._row_axes: dict[str, int] = {}
         self._theirs = [weakref.ref(value) for value in theirs]
-        self._met = False
-        self._facts: dict[tuple[int, ...], HeadFacts] = {}
+        self._met, self._facts = False, dict[tuple[int, ...], HeadFacts]()
         self._make_ready()
+        self.recognise(trial if kernels else None)
 
     def _make_ready(self) -> None:
         """Makes what cannot be copied."""
@@ -95,6 +93,8 @@ class Wrapped:
         lines[-1] += f"  (the head, {'linear' if self.linear else 'not one linear layer'})"
         if self.fixed:
             lines.append(f"not adapted, for requires_grad=False: {', '.join(sorted(self.fixed))}")
+        if self.known_as is not None:
+            lines.append(f"runs as {self.known_as.words}")
         if self.norms:
             lines.append(f"norms with running statistics: {len(self.norms)}")
         return "\n".join(lines)
@@ -163,6 +163,10 @@ class Wrapped:
             return Pass(layers={self.head_name: logits}, features=x, moments=seen)
         x = as_params(x, params)
         self._meet(params, x)
+        return self.plainly(params, x, moments, collect, end)
+
+    def plainly(self, params: Params, x: Tensor, moments: Moments | None, collect: bool, end: str | None) -> Pass:
+        """A pass by the module itself, of inputs in the precision of the parameters."""
         with self._runners.one() as runner:
             found = [
                 self._checked(runner.run(own, buffers_as(self.module, own), rows, still, collect=collect), rows)
@@ -194,10 +198,7 @@ class Wrapped:
             raise UserError("wrap", "every layer must run in the forward pass", missing, "name other layers")
         order = tuple(caught.layers)
         if order != self.layers:
-            got, advice = (
-                f"{', '.join(self.layers)}",
-                f"give wrap an example of its inputs, or layers={list(order[:-1])}",
-            )
+            got, advice = ", ".join(self.layers), f"give wrap an example of its inputs, or layers={list(order[:-1])}"
             raise UserError("wrap", f"layers must be in the order in which they run, {', '.join(order)}", got, advice)
         body = {
             name: of_rows(name, self._parts[name], caught.layers[name], count, self._row_axes.get(name))
@@ -281,6 +282,8 @@ class Wrapped:
         self, params: Params, features: Tensor, moments: Moments | None, collect: bool
     ) -> tuple[Tensor, Moments]:
         """The same under given moments, and those of the norms in the head."""
+        if known := self.known_head(features):
+            return known.head(params, as_params(features, params)), {}
         part = self.module.get_submodule(self.head_name)
         if len(self._words) != 1:
             must, advice = "a head that runs alone must be given one tensor", "give wrap(inputs=) an example"

@@ -195,7 +195,7 @@ def _rows(
 ) -> dict[tuple[str, str], Tensor]:
     """Rows [B, R, F] in float64 by moment and set."""
     tasks, path = along(net, theta, episodes, method)
-    tasks, found = replace(tasks, held=None), {}  # every layer runs
+    tasks, found = replace(tasks, held=None, net=net if layer is None else net.full), {}  # every layer runs
     for moment, step, params in both_ends(path, method):
         for name, run in (("support", tasks.support), ("query", tasks.query)):
             passed = run(params, step=step)

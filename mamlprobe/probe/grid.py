@@ -142,7 +142,9 @@ def _table(
         return pd.DataFrame(found)
 
     norm = " and ".join(dict.fromkeys(each.method.norm.statistics for each in (a, b)))
-    table = tabled(look, episodes, chunk, net=a.net if not a.net.together else b.net, name="grid", by=keys)
+    table = tabled(
+        look, episodes, chunk, net=a.net if not a.net.together(episodes.support_x) else b.net, name="grid", by=keys
+    )
     table = table.assign(measure="cka_debiased", features="flattened", inputs=inputs, rows=rows, norm=norm)
     return table[COLUMNS.split()]
 

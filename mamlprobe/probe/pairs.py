@@ -82,7 +82,7 @@ def pair_similarity(
         look,
         episodes,
         chunk,
-        net=a.net if not a.net.together else b.net,
+        net=a.net if not a.net.together(episodes.support_x) else b.net,
         name="pairs",
         by=("moment", "layer", "features"),
     )

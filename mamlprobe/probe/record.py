@@ -63,7 +63,7 @@ def activations(
     labels = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
     inputs = Episodes(support_x=x, support_y=labels, query_x=x[:, :1], query_y=labels[:, :1])
     return together(
-        worked(lambda part, first: passed(part.support_x, first), inputs, chunk, net=net, name="recording"), tasks
+        worked(lambda part, first: passed(part.support_x, first), inputs, chunk, net=net.full, name="recording"), tasks
     )[0]
 
 
