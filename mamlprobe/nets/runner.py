@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mamlprobe.base.errors import UserError
@@ -16,6 +15,7 @@ from mamlprobe.nets.copies import twin
 from mamlprobe.nets.kept import State
 from mamlprobe.nets.layout import rows_first
 from mamlprobe.nets.params import Moments
+from mamlprobe.nets.places import Places
 from mamlprobe.nets.plain_norms import Norms
 from mamlprobe.nets.trial import first_tensor, tensor_of_rows
 
@@ -83,18 +83,18 @@ class Runner:
             if isinstance(part, TRACKED):
                 part.register_forward_pre_hook(self._announce(name, part.running_mean is None))
                 part.register_forward_hook(self._announce(None, False))
-        self.state = State(self.module)
+        self.part, self.state = self.module.get_submodule(head), State(self.module)
+        self.places, self.places_of_head = Places(self.module), Places(self.part)
 
     def run(
         self,
         params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
         rows: Tensor,
         moments: Moments | None,
         *,
         collect: bool,
     ) -> Caught:
-        """What the module makes of the rows [R, ...] with these parameters and copies of these buffers.
+        """What the module makes of the rows [R, ...] with these parameters and copies of its buffers.
 
         A layer's output that a later operation has written into is not what the layer gave: such layers are found out,
         and what they give is copied.
@@ -104,9 +104,8 @@ class Runner:
         """
         self.rows = len(rows)
         while True:
-            with self._pass(moments, collect), told(self.module, rows):
-                copies = {name: value.to(rows.device, copy=True) for name, value in buffers.items()}
-                self.caught.output = functional_call(self.module, {**params, **copies}, (rows.clone(),))
+            with self._pass(moments, collect), told(self.module, rows), self.places.filled(params, rows.device):
+                self.caught.output = self.module(rows.clone())
             late = {name for name, (value, version) in self._versions.items() if value._version != version}
             found = self._let_go()
             if not late:
@@ -116,7 +115,6 @@ class Runner:
     def run_head(
         self,
         params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
         features: Tensor,
         moments: Moments | None,
         *,
@@ -124,11 +122,10 @@ class Runner:
         word: str,
     ) -> tuple[Tensor, Moments]:
         """What the head alone makes of its input, given by that word or by place; and the moments."""
-        part, self.rows = self.module.get_submodule(self.head), len(features)
-        args, words = ((), {word: features.clone()}) if word else ((features.clone(),), {})
-        with self._pass(moments, collect), told(self.module, features):
-            copies = {name: value.to(features.device, copy=True) for name, value in buffers.items()}
-            found = first_tensor((functional_call(part, {**params, **copies}, args, words),))
+        self.rows, filled = len(features), self.places_of_head.filled(params, features.device)
+        with self._pass(moments, collect), told(self.module, features), filled:
+            given = features.clone()
+            found = first_tensor((self.part(**{word: given}) if word else self.part(given),))
         assert found is not None  # as a pass of the whole module would have told
         return found, self._let_go().moments
 
