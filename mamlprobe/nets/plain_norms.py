@@ -33,12 +33,14 @@ class Norms(TorchFunctionMode):
         self.collected: Moments = {}
         self.running: str | None = None
         self.untracked = False
+        self.replaced = False  # whether there was anything to replace
         self.calls: Counter[str] = Counter()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Replaces the two norms, and an activation whose second derivative torch lacks; everything else passes."""
         if func not in REPLACED:
             return func(*args, **(kwargs or {}))
+        self.replaced = True
         if func is F.batch_norm:
             return self.batch_norm(*args, **(kwargs or {}))
         if func is F.instance_norm:

@@ -1,7 +1,7 @@
 """A pass of one task through a copy of a user's module: its layers are caught, its norms are as the regime says."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -14,7 +14,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets.copies import twin
 from mamlprobe.nets.kept import State
 from mamlprobe.nets.layout import rows_first
-from mamlprobe.nets.params import Moments
+from mamlprobe.nets.params import Moments, derived_twice
 from mamlprobe.nets.places import Places
 from mamlprobe.nets.plain_norms import Norms
 from mamlprobe.nets.trial import first_tensor, tensor_of_rows
@@ -43,7 +43,7 @@ class Caught:
 
 
 class _MathAttention:
-    """Inside, attention is computed from primitives: its fused kernels have no second derivative.
+    """Inside, attention is computed from primitives: its fused kernels, which are faster, have no second derivative.
 
     torch keeps that choice for all threads together; the first to begin makes it, the last to end takes it back.
     """
@@ -70,9 +70,12 @@ MATH_ATTENTION = _MathAttention()
 class Runner:
     """A copy of the module with what catches its layers. One pass at a time: every thread has its own."""
 
-    def __init__(self, module: nn.Module, head: str, layers: Sequence[str], written: set[str]) -> None:
+    def __init__(
+        self, module: nn.Module, head: str, layers: Sequence[str], written: set[str], plain: set[Hashable]
+    ) -> None:
         self.module, self.head, self.layers = twin(module), head, layers
         self.written = written  # layers whose output a later operation writes into, known to all runners of a net
+        self.plain = plain  # inputs whose passes have called no norm and whatever else is replaced, also known to all
         self.caught, self.norms, self.rows = Caught(), Norms(None, collect=False), 0
         self._versions: dict[str, tuple[Tensor, int]] = {}
         for name, part in self.module.named_modules():
@@ -104,7 +107,7 @@ class Runner:
         """
         self.rows = len(rows)
         while True:
-            with self._pass(moments, collect), told(self.module, rows), self.places.filled(params, rows.device):
+            with self._pass(moments, collect, rows), told(self.module, rows), self.places.filled(params, rows.device):
                 self.caught.output = self.module(rows.clone())
             late = {name for name, (value, version) in self._versions.items() if value._version != version}
             found = self._let_go()
@@ -123,7 +126,7 @@ class Runner:
     ) -> tuple[Tensor, Moments]:
         """What the head alone makes of its input, given by that word or by place; and the moments."""
         self.rows, filled = len(features), self.places_of_head.filled(params, features.device)
-        with self._pass(moments, collect), told(self.module, features), filled:
+        with self._pass(moments, collect, features, self.head), told(self.module, features), filled:
             given = features.clone()
             found = first_tensor((self.part(**{word: given}) if word else self.part(given),))
         assert found is not None  # as a pass of the whole module would have told
@@ -136,12 +139,16 @@ class Runner:
         return found
 
     @contextmanager
-    def _pass(self, moments: Moments | None, collect: bool) -> Iterator[None]:
+    def _pass(self, moments: Moments | None, collect: bool, given: Tensor, part: str = "") -> Iterator[None]:
         self.caught, self.norms = Caught(), Norms(moments, collect=collect)
         self._versions = {}
+        kind = part, given.shape, given.dtype, torch.is_grad_enabled()
+        fused, plain = given.device.type == "cpu" and not derived_twice(), kind in self.plain
         try:
-            with MATH_ATTENTION, self.norms:
+            with nullcontext() if fused else MATH_ATTENTION, nullcontext() if plain else self.norms:
                 yield
+            if not self.norms.replaced:
+                self.plain.add(kind)
         finally:
             self.caught.moments = self.norms.collected
             self.state.restore()

@@ -1,7 +1,7 @@
 """A user's module as a net: layers caught and returned, norms by the regime, one task after the other."""
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -66,9 +66,9 @@ class Wrapped:
 
     def _make_ready(self) -> None:
         """Makes what cannot be copied."""
-        written: set[str] = set()
+        written, plain = set[str](), set[Hashable]()
         self._lock = Lock()
-        self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written))
+        self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written, plain))
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {

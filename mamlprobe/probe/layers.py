@@ -14,7 +14,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import chosen_steps, points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, null_floor, procrustes, pwcca, rsa, spectrum, svcca
-from mamlprobe.nets.params import Net, adapting
+from mamlprobe.nets.params import Net, adapting, derived_once
 from mamlprobe.probe.record import activations, as_rows
 from mamlprobe.probe.tabled import tabled
 
@@ -87,6 +87,7 @@ def similarity(
     steps = chosen_steps("layers", method, (last,) if steps is None else steps)
     names = tuple(layers or net.layers)
 
+    @derived_once()
     def look(part: Episodes, first: int) -> pd.DataFrame:
         x = part.query_x if inputs == "query" else part.support_x
         start, *path = points(net, theta, part, method, (0, *steps))
