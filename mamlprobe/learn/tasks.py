@@ -18,8 +18,7 @@ from mamlprobe.learn.rates import Rates, Rule, adam, rate_of, sgd
 from mamlprobe.learn.readout import READOUTS, prototype_head
 from mamlprobe.learn.suited import suited
 from mamlprobe.learn.theta import Theta, start
-from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, derived_once, head_names, lead, mapped
-from mamlprobe.nets.params import spread, still_entries
+from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread, still_entries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,11 +272,10 @@ def adapt_tasks(
 
     steps = chosen_steps("adapt_tasks", method, range(method.inner.test_steps + 1) if steps is None else steps)
 
-    @derived_once()
     def work(part: Episodes, first: int) -> list[Params]:
         return points(net, theta, part, method, steps)
 
-    return together(worked(work, episodes, chunk, net=net, name="adapting"), episodes.tasks)
+    return together(worked(work, episodes, chunk, net=net, name="adapting", once=True), episodes.tasks)
 
 
 def chosen_steps(where: str, method: Method, steps: Sequence[int]) -> tuple[int, ...]:
