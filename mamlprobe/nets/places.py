@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mamlprobe.nets.params import precision
 
-Place = tuple[dict[str, Tensor | None], str]
+Place = tuple[dict[str, Any], str]
 """A module's table of parameters or buffers, and the name there."""
 
 
