@@ -1,6 +1,6 @@
 """A pass of one task through a copy of a user's module: its layers are caught, its norms are as the regime says."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
@@ -107,7 +107,11 @@ class Runner:
         """
         self.rows = len(rows)
         while True:
-            with self._pass(moments, collect, rows), told(self.module, rows), self.places.filled(params, rows.device):
+            with (
+                self._pass(moments, collect, rows, params.values()),
+                told(self.module, rows),
+                self.places.filled(params, rows.device),
+            ):
                 self.caught.output = self.module(rows.clone())
             late = {name for name, (value, version) in self._versions.items() if value._version != version}
             found = self._let_go()
@@ -126,7 +130,7 @@ class Runner:
     ) -> tuple[Tensor, Moments]:
         """What the head alone makes of its input, given by that word or by place; and the moments."""
         self.rows, filled = len(features), self.places_of_head.filled(params, features.device)
-        with self._pass(moments, collect, features, self.head), told(self.module, features), filled:
+        with self._pass(moments, collect, features, params.values(), self.head), told(self.module, features), filled:
             given = features.clone()
             found = first_tensor((self.part(**{word: given}) if word else self.part(given),))
         assert found is not None  # as a pass of the whole module would have told
@@ -139,11 +143,17 @@ class Runner:
         return found
 
     @contextmanager
-    def _pass(self, moments: Moments | None, collect: bool, given: Tensor, part: str = "") -> Iterator[None]:
+    def _pass(
+        self, moments: Moments | None, collect: bool, given: Tensor, params: Iterable[Tensor], part: str = ""
+    ) -> Iterator[None]:
+        """Where a pass like it has called nothing that is replaced, functions are not watched.
+
+        But for passes without slopes: torch's attention takes another way there if nobody watches.
+        """
         self.caught, self.norms = Caught(), Norms(moments, collect=collect)
         self._versions = {}
-        kind = part, given.shape, given.dtype, torch.is_grad_enabled()
-        fused, plain = given.device.type == "cpu" and not derived_twice(), kind in self.plain
+        kind, fused = (part, given.shape, given.dtype), given.device.type == "cpu" and not derived_twice()
+        plain = kind in self.plain and torch.is_grad_enabled() and all(each.requires_grad for each in params)
         try:
             with nullcontext() if fused else MATH_ATTENTION, nullcontext() if plain else self.norms:
                 yield

@@ -141,7 +141,8 @@ def test_what_is_said_holds_inside_alone():
 @pytest.mark.parametrize("name", ["mlp", "conv"])
 def test_functions_are_watched_in_the_first_pass_alone_where_none_is_replaced(name, monkeypatch):
     net, episodes = wrap(made(name, torch.float32), {"mlp": "6", "conv": "9"}[name]), tasks_for(name, tasks=1)
-    params = lead(init(net, seed=0).net)
+    still = lead(init(net, seed=0).net)
+    params = {n: v.requires_grad_() for n, v in lead(init(net, seed=0).net).items()}
     rows = episodes.support_x
     first = net(params, rows).logits
     watched = []
@@ -154,5 +155,7 @@ def test_functions_are_watched_in_the_first_pass_alone_where_none_is_replaced(na
     monkeypatch.setattr("torch.nn.functional.linear", linear)
     assert torch.equal(net(params, rows).logits, first)
     assert any(watched) == (name == "conv")
-    net(params, rows[:, :3])
-    assert any(watched)  # rows of another number are new
+    for given, x in ((params, rows[:, :3]), (still, rows)):
+        watched.clear()
+        net(given, x)
+        assert any(watched)  # rows of another number, and no slopes
