@@ -5,12 +5,12 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmarks.cases import Case, Iteration
 from benchmarks.peer import algorithm
-from benchmarks.plain import Plain, adapting, plain
+from benchmarks.plain import adapting, plain
 from mamlprobe.learn.outer import Readings, meta_gradient
 from mamlprobe.nets.params import Params
 from mamlprobe.training.state import Learner
@@ -42,7 +42,7 @@ def loop(case: Case) -> Iteration:
             params = {name: params[name] - rule.lr * slope for name, slope in zip(params, slopes, strict=True)}
         return F.cross_entropy(functional_call(inner, params, (query,)), query_y)
 
-    return _by_task(case, module, query_loss)
+    return by_task(case, module, query_loss)
 
 
 def learn2learn(case: Case) -> Iteration:
@@ -61,10 +61,10 @@ def learn2learn(case: Case) -> Iteration:
             learner.adapt(F.cross_entropy(learner(support), support_y))
         return F.cross_entropy(learner(query), query_y)
 
-    return _by_task(case, module, query_loss)
+    return by_task(case, module, query_loss)
 
 
-def _by_task(case: Case, module: Plain, query_loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Iteration:
+def by_task(case: Case, module: nn.Module, query_loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Iteration:
     """The meta-iteration whose gradient is summed task by task, each task's graph freed before the next."""
     optimizer = torch.optim.Adam(module.parameters(), lr=case.rule.outer.lr)
 

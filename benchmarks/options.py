@@ -11,13 +11,13 @@ from benchmarks.works import METHODS, WORKS, Work
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.training.loop import pick_device
 
-PARTS = ("training", "evaluation", "recording", "similarity", "sampling")
+PARTS = ("training", "evaluation", "recording", "similarity", "sampling", "wrapped")
 """Parts of the table; memory and models are asked for apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Times training, evaluation, recording, similarity and sampling against plain code, and prints a table."""
+    """Times training, evaluation, recording, similarity, sampling and modules against plain code; prints a table."""
 
     works: str = "A,B,B5"
     """Works by name: A, B, B5, tiny."""

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
 
-from benchmarks import evaluation, memory, models, recording, sampling, training
+from benchmarks import evaluation, memory, models, recording, sampling, training, wrapped
 from benchmarks.cases import Row
 from benchmarks.options import Options
 
@@ -31,6 +31,7 @@ PARTS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "recording": recording.rows,
     "similarity": similarity,
     "sampling": sampling.rows,
+    "wrapped": wrapped.rows,
     "memory": memory.rows,
     "models": models.rows,
 }

@@ -43,7 +43,7 @@ MEASURED = {
 }
 """Column -> what it holds; the second half of a row says where it was measured."""
 
-ORIGIN = ("date", "machine", "threads", "precision", "torch", "python", "commit", "kernels", "allocator")
+ORIGIN = ("date", "machine", "vectors", "threads", "precision", "torch", "python", "commit", "kernels", "allocator")
 
 WHOLE = dict.fromkeys(("tasks", "steps", "rounds", "launches"), "Int64")
 """Columns of whole numbers, and how pandas holds them where some are missing."""
@@ -87,6 +87,7 @@ def origin(options: Options) -> dict[str, str]:
     return {
         "date": datetime.date.today().isoformat(),
         "machine": str(facts["device"]),
+        "vectors": vectors(),
         "threads": str(facts["threads"]),
         "precision": precision,
         "torch": str(facts["torch"]),
@@ -95,6 +96,14 @@ def origin(options: Options) -> dict[str, str]:
         "kernels": "none" if kernels() is None else "compiled",
         "allocator": allocator(os.environ, ours=True),
     }
+
+
+def vectors(path: Path = Path("/proc/cpuinfo")) -> str:
+    """The widest set of vector instructions of the processor: avx512f, avx2 or none of these."""
+    if not path.is_file():
+        return "unknown"
+    flags = set(path.read_text().split())
+    return next((name for name in ("avx512f", "avx2") if name in flags), "none")
 
 
 def allocator(words: Mapping[str, str], *, ours: bool) -> str:
@@ -130,7 +139,9 @@ def load(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise UserError("benchmarks", "the table must be there", path, "measure first, without --from-table")
-    return pd.read_csv(path, dtype=WHOLE | dict.fromkeys(ORIGIN, "str"))
+    table = pd.read_csv(path, dtype=WHOLE | dict.fromkeys(ORIGIN, "str"))
+    lacking = [name for name in ORIGIN if name not in table]
+    return table.assign(**dict.fromkeys(lacking, "unknown"))
 
 
 def printed(table: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ import mamlprobe as mp
 from benchmarks import arms, evaluation, memory, peak, peer, recording, sampling, table, timing, training, works
 from benchmarks.cases import Case
 from benchmarks.options import Options
+from benchmarks.wrapped_cases import KINDS
 from mamlprobe.base.errors import UserError
 
 TINY = works.WORKS["tiny"]
@@ -243,6 +244,7 @@ def test_the_whole_table(tmp_path, monkeypatch, capsys):
     module = ModuleType("benchmarks.similarity")
     module.__dict__.update(__spec__=ModuleSpec(module.__name__, None), rows=lambda: [stand_in])
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("benchmarks.wrapped.KINDS", {"lstm": KINDS["lstm"]})
     out, readme = tmp_path / "results.csv", tmp_path / "README.md"
     readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
     words = ["--works", "tiny", "--methods", "maml,anil", "--rounds", "1", "--warmup", "0", "--episodes", "3"]
@@ -251,7 +253,8 @@ def test_the_whole_table(tmp_path, monkeypatch, capsys):
     told = capsys.readouterr().out
     found = table.load(out)
     assert list(found) == [*table.MEASURED, *table.ORIGIN]
-    assert list(found["part"].unique()) == ["training", "evaluation", "recording", "similarity", "sampling", "models"]
+    parts = ["training", "evaluation", "recording", "similarity", "sampling", "wrapped", "models"]
+    assert list(found["part"].unique()) == parts
     trained = found[found["part"] == "training"].set_index(["method", "arm"])
     for method in ("maml", "anil"):
         assert trained.loc[(method, "learn2learn"), "note"] == "not installed"

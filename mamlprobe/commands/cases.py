@@ -54,6 +54,8 @@ class Case:
     """The tasks themselves, where a file names them."""
     inner: InnerWords = field(default_factory=InnerWords)
     """The inner loop where it is said otherwise than in the run."""
+    every: bool = False
+    """Whether accuracies after the steps before the last are asked for too; no summary and no figure shows them."""
 
     @cached_property
     def net(self) -> Net:

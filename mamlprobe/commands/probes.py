@@ -41,7 +41,7 @@ from mamlprobe.draw.probes import (
     layer_term_figure,
     share_figure,
 )
-from mamlprobe.learn.evaluate import evaluate
+from mamlprobe.learn.evaluate import Steps, evaluate
 from mamlprobe.probe.layers import DEFAULT, similarity
 from mamlprobe.probe.variants import variants
 from mamlprobe.runs.experiment import few_shot
@@ -83,7 +83,7 @@ def must_move(case: Case, probe: str) -> None:
 
 
 def freeze_table(case: Case) -> pd.DataFrame:
-    """Accuracy of every task after every step with the first layers frozen, for each number of them.
+    """Accuracy of every task with the first layers frozen, for each number of them; steps as in `accuracy_table`.
 
     Raises:
         UserError: a run whose inner loop changes nothing.
@@ -93,14 +93,17 @@ def freeze_table(case: Case) -> pd.DataFrame:
 
 
 def accuracy_table(case: Case, words: str) -> pd.DataFrame:
-    """Accuracy of every task after every step under each variant; the words are those of `variants`.
+    """Accuracy of every task under each variant, after every step or the last, as the case asks.
+
+    The words are those of `variants`.
 
     Raises:
         UserError: an unknown variant, or one that reads the head of a run with labels by class.
     """
     found = variants(case.net, case.method, words)
     methods = {label: few_shot(case.run.config, method) for label, method in found.items()}
-    return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods, steps="every"))
+    steps: Steps = "every" if case.every else "last"
+    return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods, steps=steps))
 
 
 def layer_table(case: Case, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame:

@@ -89,7 +89,7 @@ class Evaluate(Tasks):
         """Prints the means and writes the table."""
         ready(self.out)
         ready(self.write_manifest, ".json")
-        case = self.case(self.run_folder, self.episodes, usual=600)
+        case = replace(self.case(self.run_folder, self.episodes, usual=600), every=self.out is not None)
         if case.tasks >= ENOUGH:
             prepare()
         table = accuracy_table(case, self.variants)
@@ -158,7 +158,7 @@ class Probe(Tasks):
         probe = (PAIRS if len(self.runs) == 2 else PROBES)[self.probe]
         of_tasks = [self, *[replace(self, manifest=None)] * (len(self.runs) - 1)]  # the first run's are everyone's
         cases = [words.case(run, self.episodes, usual=20) for words, run in zip(of_tasks, self.runs, strict=True)]
-        table = probe.table(*cases)
+        table = probe.table(*(replace(case, every=self.out is not None) for case in cases))
         say_assumed(*cases)
         show_means(table, probe)
         name_tasks(cases[0], self.write_manifest)

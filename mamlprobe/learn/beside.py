@@ -41,11 +41,12 @@ def beside(
     """
     threads, everywhere = threads_for(len(parts), device), torch.get_num_threads()
     threads = threads if most is None else max(1, min(threads, most))
+    if device.type == "cpu":
+        keep_memory()
     if threads == 1:
         with one_thread(device) if alone else nullcontext():
             yield from map(function, parts)
         return
-    keep_memory()
     work = partial(_as_here, function, torch.is_grad_enabled())
     try:
         with ThreadPoolExecutor(threads, "beside", torch.set_num_threads, (1,)) as pool:

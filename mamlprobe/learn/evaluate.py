@@ -18,7 +18,7 @@ from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import Known, along, tasks_at
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.params import Net, derived_once
 
 NUMBERS = 2**18
 """Input numbers of the tasks held at a time; more of them do not make a CPU faster."""
@@ -163,6 +163,7 @@ def query_table(
 
 
 @torch.no_grad()
+@derived_once()
 def _values(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, last: bool, known: Known
 ) -> Tensor:

@@ -23,7 +23,7 @@ from mamlprobe.learn.recompute import pulled, recomputed
 from mamlprobe.learn.reptile import reptile
 from mamlprobe.learn.tasks import Found, Tasks, paths
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names
+from mamlprobe.nets.params import Built, Moments, Net, Params, adapting, derived_once, head_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +113,10 @@ def summed(
 
     def work(part: tuple[Episodes, Owners | None]) -> tuple[Params, Params]:
         single = one_thread(device) if part[0].tasks == 1 else nullcontext()  # else sums hang on the number of threads
-        with single, derivable():
+        with single, derived_once(once), derivable():
             return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
 
-    device = episodes.support_x.device
+    device, once = episodes.support_x.device, _first_order(net, method)
     for found, seen in beside(work, parts, device, most=most, alone=size == 1):
         for name in list(found):
             gradients[name] = gradients[name] + found.pop(name) if name in gradients else found.pop(name)
@@ -165,6 +165,13 @@ def held(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool, net:
 def only_head(net: Net, method: Method) -> bool:
     """Whether nothing but the head adapts."""
     return set(adapting(net, method.inner.adapts)) <= set(head_names(net))
+
+
+def _first_order(net: Net, method: Method) -> bool:
+    """Whether no pass is surely differentiated twice: not so the body's either where a linear head alone adapts."""
+    if isinstance(net, Built) or method.outer.rule not in ("unrolled", "reptile"):
+        return False
+    return method.inner.order == 1 or method.outer.rule == "reptile" or (only_head(net, method) and net.linear)
 
 
 def unrolled(

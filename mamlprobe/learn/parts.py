@@ -8,22 +8,29 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.bar import bar
 from mamlprobe.learn.beside import Found
 from mamlprobe.learn.evaluate import numbered
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.params import Net, Params, derived_once, derived_twice
 
 
 def worked(
-    work: Callable[[Episodes, int], Found], episodes: Episodes, chunk: int | None, *, net: Net, name: str
+    work: Callable[[Episodes, int], Found],
+    episodes: Episodes,
+    chunk: int | None,
+    *,
+    net: Net,
+    name: str,
+    once: bool = False,
 ) -> Iterator[Found]:
     """What the work makes of so many tasks after the others, told the number of the first; a bar of that name tells.
 
-    `chunk` and `net` as in `in_chunks`.
+    `chunk` and `net` as in `in_chunks`; `once` says that none of its passes is differentiated twice (`derived_once`).
 
     Raises:
         UserError: a chunk below 1.
     """
 
     def told(part: Episodes, first: int) -> tuple[int, Found]:
-        return part.tasks, work(part, first)
+        with derived_once(once or not derived_twice()):
+            return part.tasks, work(part, first)
 
     with bar(episodes.tasks, name) as advance:
         for tasks, found in numbered(told, episodes, chunk, net=net):

@@ -103,7 +103,9 @@ def _step_back(
 
 def _held(tasks: Tasks) -> Params:
     """What was computed once for all steps and hangs on the start."""
-    held = {} if tasks.held is None else {"held.support": tasks.held.support, "held.query": tasks.held.query}
+    held: Params = {}
+    if tasks.held is not None and tasks.held.query is not None:
+        held = {"held.support": tasks.held.support, "held.query": tasks.held.query}
     return held | {f"anchor.{name}": value for name, value in tasks.anchor.items()}
 
 

@@ -27,7 +27,8 @@ class Inputs:
 
     layer: str | None = None
     support: Tensor
-    query: Tensor
+    query: Tensor | None
+    """None where nobody asks for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +81,13 @@ class Tasks:
         if self.method.norm.statistics == "support":
             moments = self.support(params, collect=True, end=end).moments
             moments = {name: value for name, value in moments.items() if name.rpartition(".")[0] not in self.net.by_row}
+        assert inputs.query is not None
         return self.net.brief(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
-    def inputs_of(self, layer: str, params: Params) -> Inputs:
-        """The inputs of the layer at these parameters."""
-        support, query = self.support(params, end=layer), self.query(params, end=layer)
-        return Inputs(layer=layer, support=support.features, query=query.features)
+    def inputs_of(self, layer: str, params: Params, *, scored: bool = True) -> Inputs:
+        """The inputs of the layer at these parameters; those of the query set where it is to be `scored`."""
+        support, query = self.support(params, end=layer), self.query(params, end=layer) if scored else None
+        return Inputs(layer=layer, support=support.features, query=query.features if query else None)
 
     def query_logits(self, params: Params, *, step: int = 0) -> Tensor:
         """Logits of the query rows [B, N*Q, N] by the method's readout, after `step` steps."""
@@ -138,13 +140,14 @@ def tasks_at(
     stage: str,
     owner: Owners | None = None,
     known: Known | None = None,
+    scored: bool = True,
 ) -> tuple[Tasks, Params, tuple[str, ...]]:
     """The tasks, the parameters they start from (task axis B where they adapt, else 1) and the names that adapt.
 
     Passes of the tasks begin with the first layer that adapts: those before it run once, here. Methods under which the
     same episodes start from the same theta in the same stage can share what these layers give: `known` tells it, and
     is told what was missing. With `owner`, theta's tensors have a leading axis of runs, and each task starts from
-    those of its own run.
+    those of its own run. Tasks that are not to be `scored` have no query set.
     """
     names = adapting(net, method.inner.adapts)
     episodes = suited(episodes, theta, method)
@@ -160,7 +163,7 @@ def tasks_at(
     by_step = method.norm.by_step or method.inner.batch is not None  # then no pass is like another
     for layer in () if by_step else still_entries(net, names):
         key = (method.norm.statistics, layer)
-        known[key] = known[key] if key in known else tasks.inputs_of(layer, params)
+        known[key] = known[key] if key in known else tasks.inputs_of(layer, params, scored=scored)
         tasks = replace(tasks, held=known[key])
     return tasks, params, names
 
@@ -218,10 +221,10 @@ def walk(tasks: Tasks, params: Params, names: Sequence[str], *, steps: int, rule
 
 
 def along(
-    net: Net, theta: Theta, episodes: Episodes, method: Method, *, known: Known | None = None
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, known: Known | None = None, scored: bool = True
 ) -> tuple[Tasks, Iterator[Params]]:
     """The tasks and their test-time path without graph, a point after the other: what lies behind is not kept."""
-    tasks, params, names = tasks_at(net, theta, episodes, method, stage="test", known=known)
+    tasks, params, names = tasks_at(net, theta, episodes, method, stage="test", known=known, scored=scored)
     return tasks, _points(tasks, params, names, rule_at(theta, method))
 
 
@@ -246,7 +249,7 @@ def _moved(tasks: Tasks, params: Params, names: Sequence[str], rule: Rule, step:
 
 def points(net: Net, theta: Theta, episodes: Episodes, method: Method, steps: Sequence[int]) -> list[Params]:
     """The points of the test-time path after these numbers of steps, each [B, ...], without graph."""
-    _, path = along(net, theta, episodes, method)
+    _, path = along(net, theta, episodes, method, scored=False)
     found = {step: params for step, params in enumerate(islice(path, max(steps) + 1)) if step in steps}
     return [spread(mapped(Tensor.detach, found[step]), episodes.tasks, found[step]) for step in steps]
 
@@ -275,7 +278,7 @@ def adapt_tasks(
     def work(part: Episodes, first: int) -> list[Params]:
         return points(net, theta, part, method, steps)
 
-    return together(worked(work, episodes, chunk, net=net, name="adapting"), episodes.tasks)
+    return together(worked(work, episodes, chunk, net=net, name="adapting", once=True), episodes.tasks)
 
 
 def chosen_steps(where: str, method: Method, steps: Sequence[int]) -> tuple[int, ...]:

@@ -12,6 +12,9 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets.gates import hard_sigmoid
 from mamlprobe.nets.params import Moments
 
+REPLACED = frozenset((F.batch_norm, F.instance_norm, torch.batch_norm, torch.instance_norm, F.embedding, F.hardsigmoid))
+"""Functions that are not called as they are."""
+
 
 class Norms(TorchFunctionMode):
     """Inside, batch norms use the statistics of their input, or the given `moments`.
@@ -30,10 +33,14 @@ class Norms(TorchFunctionMode):
         self.collected: Moments = {}
         self.running: str | None = None
         self.untracked = False
+        self.replaced = False  # whether there was anything to replace
         self.calls: Counter[str] = Counter()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Replaces the two norms, and an activation whose second derivative torch lacks; everything else passes."""
+        if func not in REPLACED:
+            return func(*args, **(kwargs or {}))
+        self.replaced = True
         if func is F.batch_norm:
             return self.batch_norm(*args, **(kwargs or {}))
         if func is F.instance_norm:
@@ -43,10 +50,8 @@ class Norms(TorchFunctionMode):
             norm = self.batch_norm if func is torch.batch_norm else self.instance_norm
             return norm(x, mean, variance, weight, bias, own, momentum, eps)
         if func is F.embedding:  # no gradient is kept sparse: a task's is a part of all tasks'
-            args, kwargs = args[:6], {**(kwargs or {}), "sparse": False}
-        if func is F.hardsigmoid:
-            return hard_sigmoid(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+            return func(*args[:6], **{**(kwargs or {}), "sparse": False})
+        return hard_sigmoid(*args, **(kwargs or {}))
 
     def batch_norm(
         self,

@@ -1,21 +1,21 @@
 """A pass of one task through a copy of a user's module: its layers are caught, its norms are as the regime says."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.copies import twin
 from mamlprobe.nets.kept import State
 from mamlprobe.nets.layout import rows_first
-from mamlprobe.nets.params import Moments
+from mamlprobe.nets.params import Moments, derived_twice
+from mamlprobe.nets.places import Places
 from mamlprobe.nets.plain_norms import Norms
 from mamlprobe.nets.trial import first_tensor, tensor_of_rows
 
@@ -43,7 +43,7 @@ class Caught:
 
 
 class _MathAttention:
-    """Inside, attention is computed from primitives: its fused kernels have no second derivative.
+    """Inside, attention is computed from primitives: its fused kernels, which are faster, have no second derivative.
 
     torch keeps that choice for all threads together; the first to begin makes it, the last to end takes it back.
     """
@@ -70,9 +70,12 @@ MATH_ATTENTION = _MathAttention()
 class Runner:
     """A copy of the module with what catches its layers. One pass at a time: every thread has its own."""
 
-    def __init__(self, module: nn.Module, head: str, layers: Sequence[str], written: set[str]) -> None:
+    def __init__(
+        self, module: nn.Module, head: str, layers: Sequence[str], written: set[str], plain: set[Hashable]
+    ) -> None:
         self.module, self.head, self.layers = twin(module), head, layers
         self.written = written  # layers whose output a later operation writes into, known to all runners of a net
+        self.plain = plain  # inputs whose passes have called no norm and whatever else is replaced, also known to all
         self.caught, self.norms, self.rows = Caught(), Norms(None, collect=False), 0
         self._versions: dict[str, tuple[Tensor, int]] = {}
         for name, part in self.module.named_modules():
@@ -83,18 +86,18 @@ class Runner:
             if isinstance(part, TRACKED):
                 part.register_forward_pre_hook(self._announce(name, part.running_mean is None))
                 part.register_forward_hook(self._announce(None, False))
-        self.state = State(self.module)
+        self.part, self.state = self.module.get_submodule(head), State(self.module)
+        self.places, self.places_of_head = Places(self.module), Places(self.part)
 
     def run(
         self,
         params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
         rows: Tensor,
         moments: Moments | None,
         *,
         collect: bool,
     ) -> Caught:
-        """What the module makes of the rows [R, ...] with these parameters and copies of these buffers.
+        """What the module makes of the rows [R, ...] with these parameters and copies of its buffers.
 
         A layer's output that a later operation has written into is not what the layer gave: such layers are found out,
         and what they give is copied.
@@ -104,9 +107,12 @@ class Runner:
         """
         self.rows = len(rows)
         while True:
-            with self._pass(moments, collect), told(self.module, rows):
-                copies = {name: value.to(rows.device, copy=True) for name, value in buffers.items()}
-                self.caught.output = functional_call(self.module, {**params, **copies}, (rows.clone(),))
+            with (
+                self._pass(moments, collect, rows, params.values()),
+                told(self.module, rows),
+                self.places.filled(params, rows.device),
+            ):
+                self.caught.output = self.module(rows.clone())
             late = {name for name, (value, version) in self._versions.items() if value._version != version}
             found = self._let_go()
             if not late:
@@ -116,7 +122,6 @@ class Runner:
     def run_head(
         self,
         params: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
         features: Tensor,
         moments: Moments | None,
         *,
@@ -124,11 +129,10 @@ class Runner:
         word: str,
     ) -> tuple[Tensor, Moments]:
         """What the head alone makes of its input, given by that word or by place; and the moments."""
-        part, self.rows = self.module.get_submodule(self.head), len(features)
-        args, words = ((), {word: features.clone()}) if word else ((features.clone(),), {})
-        with self._pass(moments, collect), told(self.module, features):
-            copies = {name: value.to(features.device, copy=True) for name, value in buffers.items()}
-            found = first_tensor((functional_call(part, {**params, **copies}, args, words),))
+        self.rows, filled = len(features), self.places_of_head.filled(params, features.device)
+        with self._pass(moments, collect, features, params.values(), self.head), told(self.module, features), filled:
+            given = features.clone()
+            found = first_tensor((self.part(**{word: given}) if word else self.part(given),))
         assert found is not None  # as a pass of the whole module would have told
         return found, self._let_go().moments
 
@@ -139,12 +143,22 @@ class Runner:
         return found
 
     @contextmanager
-    def _pass(self, moments: Moments | None, collect: bool) -> Iterator[None]:
+    def _pass(
+        self, moments: Moments | None, collect: bool, given: Tensor, params: Iterable[Tensor], part: str = ""
+    ) -> Iterator[None]:
+        """Where a pass like it has called nothing that is replaced, functions are not watched.
+
+        But for passes without slopes: torch's attention takes another way there if nobody watches.
+        """
         self.caught, self.norms = Caught(), Norms(moments, collect=collect)
         self._versions = {}
+        kind, fused = (part, given.shape, given.dtype), given.device.type == "cpu" and not derived_twice()
+        plain = kind in self.plain and torch.is_grad_enabled() and all(each.requires_grad for each in params)
         try:
-            with MATH_ATTENTION, self.norms:
+            with nullcontext() if fused else MATH_ATTENTION, nullcontext() if plain else self.norms:
                 yield
+            if not self.norms.replaced:
+                self.plain.add(kind)
         finally:
             self.caught.moments = self.norms.collected
             self.state.restore()

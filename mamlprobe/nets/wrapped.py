@@ -1,7 +1,7 @@
 """A user's module as a net: layers caught and returned, norms by the regime, one task after the other."""
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -12,7 +12,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.apart import by_size, one_by_one, together
-from mamlprobe.nets.copies import Stock, buffers_as
+from mamlprobe.nets.copies import Stock
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, as_logits, logits_of
@@ -64,9 +64,9 @@ class Wrapped(Recognised):
 
     def _make_ready(self) -> None:
         """Makes what cannot be copied."""
-        written: set[str] = set()
+        written, plain = set[str](), set[Hashable]()
         self._lock = Lock()
-        self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written))
+        self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written, plain))
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {
@@ -169,7 +169,7 @@ class Wrapped(Recognised):
         """A pass by the module itself, of inputs in the precision of the parameters."""
         with self._runners.one() as runner:
             found = [
-                self._checked(runner.run(own, buffers_as(self.module, own), rows, still, collect=collect), rows)
+                self._checked(runner.run(own, rows, still, collect=collect), rows)
                 for own, rows, still in one_by_one(params, x, moments)
             ]
         names = [name for name in found[0].layers if name != end]
@@ -251,7 +251,7 @@ class Wrapped(Recognised):
         with torch.enable_grad(), self._runners.one() as runner:
             try:
                 for _ in range(2):
-                    caught = runner.run(moved, buffers_as(self.module, moved), rows, None, collect=False)
+                    caught = runner.run(moved, rows, None, collect=False)
                     found.append((caught.output, caught.layers.get(self.head_name)))
             except UserError:
                 return  # the pass itself tells what is wrong
@@ -293,8 +293,7 @@ class Wrapped(Recognised):
         with self._runners.one() as runner:
             for mine, rows, still in one_by_one(own, as_params(features, own), moments):
                 rows = rows.reshape(len(rows), *self._tails.get(rows.shape[1:].numel(), rows.shape[1:]))
-                buffers, word = buffers_as(part, mine), self._words[0]
-                logits, own_moments = runner.run_head(mine, buffers, rows, still, collect=collect, word=word)
+                logits, own_moments = runner.run_head(mine, rows, still, collect=collect, word=self._words[0])
                 found.append(as_logits(logits))
                 seen.append(own_moments)
         return together(found), {name: together([each[name] for each in seen]) for name in seen[0]}

@@ -14,8 +14,8 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import chosen_steps, points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, null_floor, procrustes, pwcca, rsa, spectrum, svcca
-from mamlprobe.nets.params import Net, adapting
-from mamlprobe.probe.record import activations, as_rows
+from mamlprobe.nets.params import Net, adapting, derived_once
+from mamlprobe.probe.record import along, as_rows
 from mamlprobe.probe.tabled import tabled
 
 Compare = Callable[[Any, Any], float]
@@ -87,16 +87,17 @@ def similarity(
     steps = chosen_steps("layers", method, (last,) if steps is None else steps)
     names = tuple(layers or net.layers)
 
+    @derived_once()
     def look(part: Episodes, first: int) -> pd.DataFrame:
         x = part.query_x if inputs == "query" else part.support_x
         start, *path = points(net, theta, part, method, (0, *steps))
-        before = activations(net, start, x, layers=names)
+        maps = along(net, [start, *path], x, layers=names)
+        before = next(maps)
         found: list[dict[str, object]] = []
         for at in range(0, len(steps), AT_A_TIME):
-            some = dict(zip(steps[at : at + AT_A_TIME], path[at : at + AT_A_TIME], strict=True))
-            after = {step: activations(net, params, x, layers=names) for step, params in some.items()}
+            after = dict(zip(steps[at : at + AT_A_TIME], maps, strict=False))
             for layer in names:
-                ends = {step: maps[layer] for step, maps in after.items()}
+                ends = {step: each[layer] for step, each in after.items()}
                 axis = axis_of(net, layer, before[layer], measures)
                 rows = compared(before[layer], ends, measures, seed=seed + first, axes=(axis, axis))
                 found += [{"layer": layer, **row} for row in rows]

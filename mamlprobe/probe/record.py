@@ -1,6 +1,6 @@
 """Named activations on known inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.extra import at_step
 from mamlprobe.learn.parts import together, worked
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params, lead
+from mamlprobe.nets.params import Built, Net, Params, lead, still_entries
 
 FEATURES = ("positions", "pooled", "flattened")
 """How maps [R, C, H, W] become features: every position a row [R*H*W, C]; the mean over space [R, C]; [R, C*H*W]."""
@@ -65,6 +65,23 @@ def activations(
     return together(
         worked(lambda part, first: passed(part.support_x, first), inputs, chunk, net=net.full, name="recording"), tasks
     )[0]
+
+
+def along(net: Net, path: Sequence[Params], x: Tensor, *, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """The same at every point of a path; a module's layers before the first parameter that moves run once for all."""
+    start = path[0]
+    built = isinstance(net, Built)
+    moved = [n for n in start if not built and not all(torch.equal(start[n], each[n]) for each in path[1:])]
+    entry = None if built else next(reversed(still_entries(net, moved)), None)
+    if entry is None:
+        yield from (activations(net, params, x, layers=layers) for params in path)
+        return
+    with torch.no_grad():
+        first = net(start, x, end=entry)
+    for params in path:
+        with torch.no_grad():
+            found = first.layers | net(params, first.features, begin=entry).layers
+        yield {name: found[name].detach() for name in layers}
 
 
 def tasked(net: Net, params: Theta | Params) -> Params:
