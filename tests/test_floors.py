@@ -20,7 +20,7 @@ FLOORS = {  # folder: what it may import of the package beside itself
     "nets": ("base", "native"),
     "measure": ("base", "native"),
     "draw": ("base",),
-    "learn": ("base", "native", "nets.params", "data.episodes"),
+    "learn": ("base", "native", "nets.derived", "nets.params", "data.episodes"),
     "probe": ("base", "data", "nets", "measure", "learn"),
     "rl": ("base", "data", "nets", "measure", "learn"),
     "runs": ("base", "native", "data", "nets", "learn"),

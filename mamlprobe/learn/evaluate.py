@@ -18,7 +18,8 @@ from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import Known, along, tasks_at
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, derived_once
+from mamlprobe.nets.derived import derived_once
+from mamlprobe.nets.params import Net
 
 NUMBERS = 2**18
 """Input numbers of the tasks held at a time; more of them do not make a CPU faster."""

@@ -23,7 +23,8 @@ from mamlprobe.learn.recompute import pulled, recomputed
 from mamlprobe.learn.reptile import reptile
 from mamlprobe.learn.tasks import Found, Tasks, paths
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Built, Moments, Net, Params, adapting, derived_once, head_names
+from mamlprobe.nets.derived import derived_once
+from mamlprobe.nets.params import Built, Moments, Net, Params, adapting, head_names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.bar import bar
 from mamlprobe.learn.beside import Found
 from mamlprobe.learn.evaluate import numbered
-from mamlprobe.nets.params import Net, Params, derived_once, derived_twice
+from mamlprobe.nets.derived import derived_once, derived_twice
+from mamlprobe.nets.params import Net, Params
 
 
 def worked(

@@ -1,8 +1,6 @@
 """Parameters by name: flat dicts, and the patterns that select among them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, Self
@@ -299,25 +297,3 @@ def precision(params: Mapping[str, Tensor]) -> torch.dtype | None:
     """That of the parameters, if they have but one."""
     kinds = {value.dtype for value in params.values() if value.is_floating_point()}
     return next(iter(kinds)) if len(kinds) == 1 else None
-
-
-_ONCE: ContextVar[bool] = ContextVar("once", default=False)
-
-
-@contextmanager
-def derived_once(surely: bool = True) -> Iterator[None]:
-    """Inside, where it is `surely` so, no pass of this thread is differentiated more than once.
-
-    Nets may then take operations without a second derivative. To be said of a whole work, not of passes within it:
-    torch keeps some choices for all threads together, and what runs beside must have made the same ones.
-    """
-    token = _ONCE.set(surely)
-    try:
-        yield
-    finally:
-        _ONCE.reset(token)
-
-
-def derived_twice() -> bool:
-    """Whether passes may be differentiated twice: true where nothing else was said."""
-    return not _ONCE.get()

@@ -12,9 +12,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.copies import twin
+from mamlprobe.nets.derived import derived_twice
 from mamlprobe.nets.kept import State
 from mamlprobe.nets.layout import rows_first
-from mamlprobe.nets.params import Moments, derived_twice
+from mamlprobe.nets.params import Moments
 from mamlprobe.nets.places import Places
 from mamlprobe.nets.plain_norms import Norms
 from mamlprobe.nets.trial import first_tensor, tensor_of_rows

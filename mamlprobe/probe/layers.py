@@ -14,7 +14,8 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import chosen_steps, points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, null_floor, procrustes, pwcca, rsa, spectrum, svcca
-from mamlprobe.nets.params import Net, adapting, derived_once
+from mamlprobe.nets.derived import derived_once
+from mamlprobe.nets.params import Net, adapting
 from mamlprobe.probe.record import along, as_rows
 from mamlprobe.probe.tabled import tabled
 

@@ -12,7 +12,8 @@ from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
-from mamlprobe.nets.params import derived_once, derived_twice, lead
+from mamlprobe.nets.derived import derived_once, derived_twice
+from mamlprobe.nets.params import lead
 from mamlprobe.nets.places import Places
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.layers import similarity
