@@ -20,9 +20,9 @@ from mamlprobe.stage import Stage
 ROOT = Path(__file__).parents[1]
 
 
-def rehearse(out, *words, minutes=4.0):
+def rehearse(out, *words, minutes=8.0):
     command = [sys.executable, "-m", "benchmarks.gpu", "--rehearse", "--out", str(out), "--minutes", str(minutes)]
-    done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return rows.read(out / "rows.csv")
 

@@ -27,8 +27,8 @@ def _part(module: str, function: str, most: float) -> Part:
 
 
 PARTS = {
-    "failing": _part("failing", "failing", 20),
-    "hanging": _part("failing", "hanging", 20),
+    "failing": _part("failing", "failing", 5),
+    "hanging": _part("failing", "hanging", 5),
     "environment": _part("basics", "environment", 60),
     "tests": _part("basics", "tests", 100),
     "training": _part("training", "training", 90),
