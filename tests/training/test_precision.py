@@ -255,8 +255,8 @@ def test_the_options_of_the_command_line(pool, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "train_together", lambda experiments, out, **how: seen.append(how) or [])
     words = ["train", "maml", "--way", "3", "--query", "2", "--out", str(tmp_path)]
     assert main(words) == 0
-    assert main([*words, "--precision", "tf32", "--graph"]) == 0
-    assert [(how["precision"], how["graph"]) for how in seen] == [("float32", False), ("tf32", True)]
+    assert main([*words, "--precision", "tf32", "--no-graph"]) == 0
+    assert [(how["precision"], how["graph"]) for how in seen] == [("float32", None), ("tf32", False)]
     assert main([*words, "--precision", "float16"]) == 2
     assert "float16" in capsys.readouterr().err
 
