@@ -153,7 +153,9 @@ class Runner:
         """
         self.caught, self.norms = Caught(), Norms(moments, collect=collect)
         self._versions = {}
-        kind, fused = (part, given.shape, given.dtype), given.device.type == "cpu" and not derived_twice()
+        kind = (part, given.shape, given.dtype)
+        single = given.device.type == "cpu" and given.dtype != torch.float64  # who asks for float64 asks for its digits
+        fused = single and not derived_twice()
         plain = kind in self.plain and torch.is_grad_enabled() and all(each.requires_grad for each in params)
         try:
             with nullcontext() if fused else MATH_ATTENTION, nullcontext() if plain else self.norms:

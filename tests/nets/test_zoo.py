@@ -1,7 +1,7 @@
 """The zoo, wrapped with default layers: evaluated, frozen, recorded, outer gradients those of a plain loop."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -80,7 +80,7 @@ def plain_gradients(
         buffers = {name: value.clone() for name, value in module.named_buffers()}
         return cross_entropy(pick(functional_call(module, {**at, **buffers}, (x,))), y)
 
-    with sdpa_kernel(SDPBackend.MATH) if order == 2 else nullcontext():  # fused attention has no second derivative
+    with sdpa_kernel(SDPBackend.MATH):
         for task in range(episodes.tasks):
             start = {name: value.clone().requires_grad_() for name, value in weights.items()}
             value = loss(start, episodes.support_x[task], episodes.support_y[task])

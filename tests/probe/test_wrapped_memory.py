@@ -1,5 +1,6 @@
 """Memory of the probes of a wrapped net: bounded, and the same for more tasks."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,18 +10,20 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 
-def peak(net: str, probe: str, tasks: int) -> float:
-    """The largest memory of a process that does so, in GB."""
-    command = [sys.executable, "-m", "tests.peak", net, probe, str(tasks)]
-    return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()[-1])
+def peak(net: str, probe: str, tasks: int, **words: str) -> float:
+    """The largest memory of a process that does so, in GB; `words` stand in its environment."""
+    command, env = [sys.executable, "-m", "tests.peak", net, probe, str(tasks)], {**os.environ, **words}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
 @pytest.mark.parametrize("probe", ["similarity", "evaluate"])
 @pytest.mark.parametrize(("net", "most"), [("conv4-64", 1.0), pytest.param("conv4-32", 2.0, marks=pytest.mark.slow)])
 def test_flat_in_tasks(net: str, most: float, probe: str) -> None:
-    few, many = peak(net, probe, 4), peak(net, probe, 8)
-    assert many < most
-    assert many < few + 0.25
+    """Growth is that of what is in use: what the allocator keeps of freed memory depends on how threads meet."""
+    few, many = (peak(net, probe, tasks, MAMLPROBE_MALLOC="default") for tasks in (2, 6))
+    assert many < few + 0.2
+    assert peak(net, probe, 6) < most
 
 
 @pytest.mark.slow
