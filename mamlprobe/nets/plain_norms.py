@@ -11,8 +11,14 @@ from torch.overrides import TorchFunctionMode
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.gates import hard_sigmoid
 from mamlprobe.nets.params import Moments
+from mamlprobe.nets.plain_conv import conv2d
 
-REPLACED = frozenset((F.batch_norm, F.instance_norm, torch.batch_norm, torch.instance_norm, F.embedding, F.hardsigmoid))
+REPLACED = frozenset(
+    (
+        *(F.batch_norm, F.instance_norm, torch.batch_norm, torch.instance_norm),
+        *(F.embedding, F.hardsigmoid, torch.conv2d, Tensor.view, F.group_norm, torch.group_norm),
+    )
+)
 """Functions that are not called as they are."""
 
 
@@ -40,7 +46,15 @@ class Norms(TorchFunctionMode):
         """Replaces the two norms, and an activation whose second derivative torch lacks; everything else passes."""
         if func not in REPLACED:
             return func(*args, **(kwargs or {}))
+        if func is Tensor.view:
+            return self._view(*args, **(kwargs or {}))
+        if func is torch.conv2d:
+            found, ours = conv2d(func, *args, **(kwargs or {}))
+            self.replaced |= ours
+            return found
         self.replaced = True
+        if func in (F.group_norm, torch.group_norm):  # torch's own, channels innermost, can crash in its derivative
+            return func(args[0].contiguous(), *args[1:], **(kwargs or {})) if args else func(**(kwargs or {}))
         if func is F.batch_norm:
             return self.batch_norm(*args, **(kwargs or {}))
         if func is F.instance_norm:
@@ -52,6 +66,13 @@ class Norms(TorchFunctionMode):
         if func is F.embedding:  # no gradient is kept sparse: a task's is a part of all tasks'
             return func(*args[:6], **{**(kwargs or {}), "sparse": False})
         return hard_sigmoid(*args, **(kwargs or {}))
+
+    def _view(self, input: Tensor, *shape: Any, **words: Any) -> Tensor:
+        """A view, or a copy where images whose channels are innermost in memory have none in that shape."""
+        if input.ndim < 4 or input.is_contiguous() or not input.is_contiguous(memory_format=torch.channels_last):
+            return input.view(*shape, **words)
+        self.replaced = True
+        return input.contiguous().view(*shape, **words)
 
     def batch_norm(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.copies import twin
@@ -22,6 +23,9 @@ from mamlprobe.nets.trial import first_tensor, tensor_of_rows
 
 TRACKED = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 """Norms that can keep running statistics."""
+
+BY_CHANNELS = (nn.GroupNorm, _InstanceNorm)
+"""Norms that torch computes more slowly, and group norms not safely, where channels lie innermost in memory."""
 
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 """What torch's allocators say, in small letters."""
@@ -79,6 +83,10 @@ class Runner:
         self.plain = plain  # inputs whose passes have called no norm and whatever else is replaced, also known to all
         self.caught, self.norms, self.rows = Caught(), Norms(None, collect=False), 0
         self._versions: dict[str, tuple[Tensor, int]] = {}
+        kinds = [type(part) for part in self.module.modules()]
+        self.convolves = any(issubclass(kind, nn.Conv2d) for kind in kinds) and not any(
+            issubclass(kind, BY_CHANNELS) for kind in kinds
+        )
         for name, part in self.module.named_modules():
             if name in layers or name == head:
                 part.register_forward_hook(self._catch(name))
@@ -113,7 +121,7 @@ class Runner:
                 told(self.module, rows),
                 self.places.filled(params, rows.device),
             ):
-                self.caught.output = self.module(rows.clone())
+                self.caught.output = self.module(self._given(rows))
             late = {name for name, (value, version) in self._versions.items() if value._version != version}
             found = self._let_go()
             if not late:
@@ -136,6 +144,11 @@ class Runner:
             found = first_tensor((self.part(**{word: given}) if word else self.part(given),))
         assert found is not None  # as a pass of the whole module would have told
         return found, self._let_go().moments
+
+    def _given(self, rows: Tensor) -> Tensor:
+        """A copy, which the module may write into; of images for convolutions on a CPU with channels innermost."""
+        images = self.convolves and rows.ndim == 4 and rows.device.type == "cpu" and rows.is_floating_point()
+        return rows.clone(memory_format=torch.channels_last if images else torch.preserve_format)
 
     def _let_go(self) -> Caught:
         """What the pass gave; the runner keeps nothing of it."""
