@@ -39,7 +39,7 @@ def _kernels() -> Iterator[tuple[str, str]]:
     tool, path, variant = compiler(), kernels_path(), wanted()
     version = (compiler_version(tool).splitlines() or ["which does not say its version"])[0] if tool else ""
     yield "compiler", f"{tool}, {version}" if tool else "none: neither CXX nor c++, g++ or clang++"
-    yield "variant", "none" if variant is None else f"{variant.word} ({variant.flag})"
+    yield "variant", "off" if variant is None else f"{variant.word} ({variant.flag})"
     yield "flags", " ".join(flags()) or "none"
     yield "library", str(path or "none")
     yield "kernels", "not loaded" if kernels() is None else "loaded"
