@@ -106,9 +106,9 @@ def build(path: Path, *, force: bool = False) -> None:
         raise Refused("there is no C++ compiler")
     command = [tool, *flags()]
     try:
-        safe = _make_private(path.parent)
+        _make_private(path.parent)
         with _alone(path.parent):
-            if safe and not force and _is_good(path):
+            if not force and _is_good(path):
                 return
             failure = None if force else recent_failure(path)
             if failure is not None and failure.command == " ".join(command):
@@ -172,9 +172,10 @@ def failure_path(path: Path) -> Path:
 def last_failure(path: Path) -> Failure | None:
     """Return how the build of the library at `path` failed; None where it did not."""
     try:
-        time, command, words = failure_path(path).read_text(errors="replace").split("\n", 2)
+        with private_folder(path.parent):
+            time, command, words = failure_path(path).read_text(errors="replace").split("\n", 2)
         return Failure(datetime.datetime.fromisoformat(time).astimezone(), command, words.strip())
-    except (OSError, ValueError):
+    except (OSError, ValueError, Refused):
         return None
 
 
@@ -193,8 +194,8 @@ def _is_good(path: Path) -> bool:
     return True
 
 
-def _make_private(folder: Path) -> bool:
-    """Make the folder, the user's alone; return whether what lies in it was put there by the user.
+def _make_private(folder: Path) -> None:
+    """Make the folder, the user's alone; one that others could write is emptied.
 
     Raises:
         Refused: it belongs to somebody else.
@@ -205,12 +206,16 @@ def _make_private(folder: Path) -> bool:
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
         with private_folder(folder):
-            return True
+            return
     except Refused:
         if folder.lstat().st_uid != os.geteuid():
             raise
     folder.chmod(0o700)
-    return False
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 @contextmanager

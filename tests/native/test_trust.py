@@ -1,5 +1,6 @@
 """A library that somebody else could have written, or that is not what was built, is never loaded, and is mended."""
 
+import datetime
 import os
 import shutil
 import stat
@@ -38,6 +39,18 @@ def folder_of_mode(mode: int) -> Callable[[Path, Path], None]:
         path.parent.chmod(mode)
 
     return plant
+
+
+def folder_of_plants(path: Path, evil: Path) -> None:
+    """All that one could put there."""
+    put(evil, path)
+    lock = path.with_name(".lock")
+    lock.unlink()
+    lock.symlink_to("/dev/null")
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    command = " ".join([str(build.compiler()), *build.flags()])
+    build.failure_path(path).write_text(f"{now}\n{command}\ncan be written by others\n")
+    path.parent.chmod(0o777)
 
 
 def file_of_mode(mode: int) -> Callable[[Path, Path], None]:
@@ -106,6 +119,7 @@ def pipe(path: Path, evil: Path) -> None:
 PLANTS = {
     "the group may write the folder": (folder_of_mode(0o770), "can be written by others"),
     "all may write the folder": (folder_of_mode(0o1777), "can be written by others"),
+    "all may write the folder, and did": (folder_of_plants, "can be written by others"),
     "the group may write the file": (file_of_mode(0o660), "can be written by others"),
     "all may write the file": (file_of_mode(0o602), "can be written by others"),
     "all may write the digest": (open_digest, "can be written by others"),
@@ -191,7 +205,7 @@ def test_the_file_that_was_checked_is_the_one_that_is_loaded(place, evil, monkey
     """What is put in its place after the check is not looked at."""
     if not Path("/proc/self/fd").exists():
         pytest.skip("the system cannot load an opened file")
-    assert load.compile_kernels()
+    build.build(place)
     checked = trust.open_library
 
     def swap(path):

@@ -12,6 +12,7 @@ from mamlprobe.cli import main
 from mamlprobe.native import build, load, variants
 from mamlprobe.nets import kernels
 from mamlprobe.recipes import recipe
+from mamlprobe.training import loop
 from tests.native.conftest import forget
 
 RUNS_HERE = [
@@ -77,6 +78,9 @@ def test_an_unknown_word_is_told_everywhere(monkeypatch, capsys, tmp_path):
             with pytest.raises(UserError) as caught:
                 door()
             assert str(caught.value) == line
+        monkeypatch.setattr(loop, "pick_device", lambda word: torch.device("cuda"))
+        with pytest.raises(UserError, match="MAMLPROBE_KERNELS"):
+            mp.train(recipe("sinusoid-maml", "smoke"), tmp_path / "runs", progress=False)
         assert not (tmp_path / "runs").exists()
     finally:
         monkeypatch.undo()
