@@ -10,6 +10,7 @@ import tyro
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.gallery import build, chosen, load, redraw, summary
+from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.readme import update
 from mamlprobe.stage import Stage
 from mamlprobe.training.loop import Interrupted, pick_device
@@ -66,6 +67,7 @@ def main(words: list[str] | None = None) -> int:
             raise UserError(
                 "analyses", "updates must be 1 or more", options.updates, "leave it out for the usual number"
             )
+        tune_malloc()
         scripts = chosen(Path(__file__).parent, options.names, core=options.core)
         if options.list:
             print("\n".join(f"{name:24} {load(name).PAPER}: {load(name).TITLE}" for name in scripts))

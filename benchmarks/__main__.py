@@ -15,7 +15,8 @@ from benchmarks.parts import PARTS, chosen
 from benchmarks.peer import check
 from benchmarks.table import load, origin, printed, save, show, table_of
 from mamlprobe.base.errors import UserError
-from mamlprobe.native.compiled import prepare
+from mamlprobe.native.load import compile_kernels
+from mamlprobe.native.malloc import tune_malloc
 
 EXAMPLE = "example: python -m benchmarks --works A --methods anil --rounds 3 --learn2learn ../learn2learn-0.2.0"
 
@@ -48,7 +49,8 @@ def measure(options: Options) -> pd.DataFrame:
         check(options.learn2learn)
     if options.threads:
         torch.set_num_threads(options.threads)
-    prepare()
+    tune_malloc()
+    compile_kernels()
     facts, rows = origin(options), list[Row]()
     for part in chosen(options):
         for row in PARTS[part](options):

@@ -18,7 +18,8 @@ from benchmarks.arms import ARMS, OURS, REFERENCES
 from benchmarks.cases import Case, Iteration, Missing, Row
 from benchmarks.options import Options
 from benchmarks.works import WORKS
-from mamlprobe.native.compiled import prepare
+from mamlprobe.native.load import compile_kernels
+from mamlprobe.native.malloc import tune_malloc
 
 SWEPT = ("B", "tiny")
 """Works whose memory is also measured over the number of inner steps."""
@@ -87,7 +88,8 @@ def child(words: Sequence[str]) -> int:
     told = tyro.cli(Child, args=list(words))
     torch.set_num_threads(told.threads)
     if told.arm in OURS:
-        prepare()  # which also sets the allocator: the others keep the one they come with
+        tune_malloc()  # the others keep the allocator they come with
+        compile_kernels()
     device = Options(device=told.device, tf32=told.tf32).place()
     work = replace(WORKS[told.work], steps=told.steps)
     case = Case(work=work, method=told.method, device=device, learn2learn=told.learn2learn)

@@ -21,7 +21,8 @@ from benchmarks.options import words
 from benchmarks.works import METHODS, WORKS, Work, episodes
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.native.compiled import prepare
+from mamlprobe.native.load import compile_kernels
+from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.nets.conv4 import Conv4
 from mamlprobe.nets.params import Params
 from mamlprobe.runs.environment import environment
@@ -106,7 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         works = [WORKS[name] for name in words("work", chosen.works, WORKS)]
         methods, names = words("method", chosen.methods, METHODS), words("precision", chosen.precisions, PRECISIONS)
         device = pick_device(chosen.device)
-        prepare()
+        tune_malloc()
+        compile_kernels()
         found = list(rows(works=works, methods=methods, precisions=names, seeds=chosen.seeds, device=device))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -21,7 +21,8 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.data.pool import Pool
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.native.compiled import prepare
+from mamlprobe.native.load import compile_kernels
+from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.training.graphs import WARM, Iteration, Replayed
 from mamlprobe.training.loop import pick_device
 from mamlprobe.training.precision import PRECISIONS, check, precision
@@ -110,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    prepare()
+    tune_malloc()
+    compile_kernels()
     cases = [Case(work=work, method=method, device=device) for work in works for method in methods]
     found = [row for case in cases for row in block(case, name=name, rounds=chosen.rounds)]
     print(pd.DataFrame(found).to_string(index=False, na_rep=""))

@@ -20,6 +20,7 @@ from benchmarks.cases import CPU, Row
 from benchmarks.timing import interleaved, summary
 from mamlprobe.measure import cca, cka, spectrum, stream
 from mamlprobe.measure.spectrum import by_svd, centred
+from mamlprobe.native.malloc import tune_malloc
 
 SHAPES = ((100_000, 64), (10_000, 64))
 """Rows and channels."""
@@ -118,6 +119,7 @@ def feature_cka(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> flo
 
 def main() -> None:
     """Prints the rows, separated by commas."""
+    tune_malloc()
     found = rows()
     print(*found[0], sep=",")
     for row in found:

@@ -3,6 +3,8 @@
 Names are imported when they are first used, so that drawing a figure from its table needs no torch.
 """
 
+import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from mamlprobe.learn.tasks import adapt_tasks
     from mamlprobe.learn.theta import Theta, init
     from mamlprobe.measure import cca, cka, pwcca, svcca
-    from mamlprobe.native.compiled import prepare
+    from mamlprobe.native.load import compile_kernels
     from mamlprobe.nets.build import NetSpec
     from mamlprobe.nets.conv4 import conv4
     from mamlprobe.nets.mlp import mlp
@@ -62,7 +64,7 @@ _HOMES = {
     "learn.theta": "Theta init",
     "measure": "cca cka pwcca svcca",
     "nets.build": "NetSpec",
-    "native.compiled": "prepare",
+    "native.load": "compile_kernels",
     "nets.conv4": "conv4",
     "nets.mlp": "mlp",
     "nets.wrap": "wrap",
@@ -83,6 +85,8 @@ _HOMES = {
     "training.loop": "train train_together",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+_RENAMED = {"prepare": "compile_kernels"}
+"""Old name -> new one; the old names go with the next version."""
 
 __all__ = [
     "MAMLPP",
@@ -109,6 +113,7 @@ __all__ = [
     "cka",
     "cka_grid",
     "class_geometry",
+    "compile_kernels",
     "contrast_table",
     "conv4",
     "cosine_classes",
@@ -128,7 +133,6 @@ __all__ = [
     "mlp",
     "pair_grid",
     "pair_similarity",
-    "prepare",
     "pwcca",
     "read_manifest",
     "recipe",
@@ -146,6 +150,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(f"mamlprobe.{name} is now mamlprobe.{new}", DeprecationWarning, stacklevel=2)
+        return getattr(sys.modules[__name__], new)
     if name not in _HOME:
         raise AttributeError(f"module 'mamlprobe' has no attribute {name!r}")
     value = getattr(import_module(f"mamlprobe.{_HOME[name]}"), name)

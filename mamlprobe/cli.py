@@ -1,4 +1,4 @@
-"""The command line: ``mamlprobe train | evaluate | probe | certify | import | report | data``."""
+"""The command line: ``mamlprobe train | evaluate | probe | certify | import | report | data | doctor``."""
 
 import argparse
 import contextlib
@@ -17,10 +17,13 @@ from tyro.conf import DisallowNone, subcommand
 from mamlprobe import __version__
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.commands.certify import Certify
+from mamlprobe.commands.doctor import Doctor
 from mamlprobe.commands.imports import Import
 from mamlprobe.commands.mistakes import COMPLETION, looked_over, mistake
 from mamlprobe.commands.training import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
+from mamlprobe.native.malloc import tune_malloc
+from mamlprobe.native.variants import wanted
 from mamlprobe.recipes import PRESETS, RECIPES, recipe
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.training.loop import Interrupted
@@ -36,6 +39,7 @@ COMMANDS = {
     "import": Import,
     "report": Report,
     "data": Show,
+    "doctor": Doctor,
 }
 """Commands by name."""
 
@@ -51,6 +55,7 @@ EXAMPLES = {
     "import state_dict": "mamlprobe import state_dict net.pt --module my.nets:Net --head fc --out runs/net",
     "report": f"mamlprobe report {_RUN} --out report.html",
     "data": "mamlprobe data glyphs",
+    "doctor": "mamlprobe doctor",
 }
 """Command -> the example that its help ends with; they follow one another, the first makes the run of the others."""
 
@@ -68,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.path.append(os.getcwd())  # modules beside the user are found, as under `python -m`
     try:
         command = parse(words)
+        wanted()  # a word of the environment that is wrong is told before anything is done
+        tune_malloc()
         with precision("float32", torch.device("cpu")):  # on a GPU too, where torch would round factors
             code = int(command.run() or 0)
         sys.stdout.flush()

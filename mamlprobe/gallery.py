@@ -20,7 +20,7 @@ import mamlprobe
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.draw.files import save
 from mamlprobe.draw.page import Section, page
-from mamlprobe.native.compiled import prepare
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
 from mamlprobe.stage import Stage
@@ -161,7 +161,7 @@ def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = F
     if jobs:
         _ = stage.pool  # drawn or read once, before the workers ask for it
     if due and stage.preset != "smoke" and pick_device(stage.device).type == "cpu":
-        prepare()  # once, before the workers need them
+        compile_kernels()  # once, before the workers need them
     first = [name for name in due if not getattr(load(name), "LAST", False)]
     last = [name for name in due if getattr(load(name), "LAST", False)]
     threads = max(1, (os.cpu_count() or 1) // workers)

@@ -10,6 +10,8 @@ from threading import Thread
 
 import torch
 
+from mamlprobe.native.malloc import tune_malloc
+
 GRACE = 2.0
 """Seconds until workers are ended after a failure or Ctrl-C: a training that was told to stop saves its state."""
 
@@ -35,6 +37,7 @@ def processes(count: int, *, threads: int) -> Iterator[ProcessPoolExecutor]:
 def _begin(threads: int) -> None:
     """What a worker does first."""
     torch.set_num_threads(threads)
+    tune_malloc()
     Thread(target=_follow, name="follow", daemon=True).start()
 
 

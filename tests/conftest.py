@@ -18,7 +18,10 @@ import torch
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.native import compiled
+from mamlprobe.native.build import kernels_path
+from mamlprobe.native.load import compile_kernels
+from mamlprobe.native.malloc import tune_malloc
+from mamlprobe.native.trust import digest_path
 from tests.tiny import SMALL, write_images
 
 THREADS = 2
@@ -43,16 +46,20 @@ def one_thread(set_threads: Callable[[int], None]) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def isolated_cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A cache folder of this test session alone; the user's is not written to, and only kernels are copied from it."""
-    built = compiled.kernels_path()
+    built = kernels_path()
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("MAMLPROBE_CACHE", str(folder))
         patch.delenv("MAMLPROBE_KERNELS", raising=False)
         if built is not None and built.is_file():  # the name tells source, compiler and processor
-            shutil.copy(built, folder)
-        compiled.kernels_path.cache_clear()
+            (folder / built.parent.name).mkdir(mode=0o700)
+            for part in (built, digest_path(built)):
+                if part.is_file():
+                    shutil.copy(part, folder / built.parent.name)
+        kernels_path.cache_clear()
+        tune_malloc()  # as trainings and commands do
         if request.config.getoption("markexpr") != "cuda":  # a GPU needs no kernels of the CPU's
-            compiled.prepare()  # everything below runs on the fast route where there is a compiler
+            compile_kernels()  # everything below runs on the fast route where there is a compiler
         yield folder
 
 

@@ -10,6 +10,7 @@ from torch import nn
 import mamlprobe as mp
 from benchmarks.memory import resident
 from benchmarks.modules import ResNet12, conv4
+from mamlprobe.native.malloc import tune_malloc
 
 NETS: dict[str, tuple[Callable[[], nn.Module], str, tuple[int, int, int]]] = {
     "conv4-64": (lambda: conv4(1, 64, 28), "17", (1, 28, 28)),
@@ -22,6 +23,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], str, tuple[int, int, int]]] = {
 def main(name: str, probe: str, tasks: int) -> None:
     """5-way 1-shot with 15 query images a class, one inner step, two threads."""
     torch.set_num_threads(2)
+    tune_malloc()  # as in a training and on the command line
     make, head, shape = NETS[name]
     net = mp.wrap(make(), head)
     support, query = (torch.arange(5).repeat_interleave(shot).expand(tasks, -1) for shot in (1, 15))

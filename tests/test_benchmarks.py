@@ -32,8 +32,8 @@ def cheap(monkeypatch):
     """No products for the peak, no collecting of garbage between calls, no compiling."""
     monkeypatch.setattr(peak, "probes", lambda device: dict.fromkeys(peak.FLOP, lambda: None))
     monkeypatch.setattr(timing.gc, "collect", lambda: 0)
-    monkeypatch.setattr(command, "prepare", lambda: False)
-    monkeypatch.setattr(memory, "prepare", lambda: False)
+    monkeypatch.setattr(command, "compile_kernels", lambda: False)
+    monkeypatch.setattr(memory, "compile_kernels", lambda: False)
 
 
 def tiny(method, **words):

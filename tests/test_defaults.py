@@ -10,7 +10,7 @@ import torch
 
 import mamlprobe as mp
 from mamlprobe.data.sources import draw, load_source
-from mamlprobe.native import compiled
+from mamlprobe.native import load as native
 from tests.tiny import write_images
 
 DEFAULTS = ["float64", "bfloat16", "float16", "meta"]
@@ -129,10 +129,10 @@ def opened(door, root, monkeypatch):
     for name, mode in (("grey", "L"), ("rgb", "RGB")):
         write_images(root / name, mode)
     with monkeypatch.context() as patch:
-        kernels = compiled.kernels()
+        kernels = native.kernels()
         patch.setenv("MAMLPROBE_CACHE", str(root / "cache"))
         found = DOORS[door](root)
-        assert compiled.kernels() is kernels
+        assert native.kernels() is kernels
     return digest(found)
 
 

@@ -34,7 +34,9 @@ STANDARD = {"numpy", "pandas"}
 SILENT = {"base", "native", "nets", "measure", "draw", "learn", "probe", "rl"}
 """Floors that open no files."""
 
-WRITERS = {"mamlprobe/draw/files.py", "mamlprobe/native/compiled.py"}
+WRITERS = {"mamlprobe/draw/files.py", "mamlprobe/native/build.py", "mamlprobe/native/trust.py"} | {
+    "mamlprobe/native/variants.py"
+}
 """The exceptions: a figure is saved where its bytes are made, and compiled kernels are kept."""
 
 FILE_CALLS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "read_csv", "to_csv", "mkdir", "unlink"}

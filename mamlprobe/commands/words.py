@@ -16,7 +16,7 @@ from mamlprobe.commands.probes import Probe as Question
 from mamlprobe.commands.tables import accuracies, headline, keep, kept, ready, show
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
-from mamlprobe.native.compiled import prepare
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.report import report
 from mamlprobe.runs.inner import InnerWords
 from mamlprobe.runs.writing import write
@@ -91,7 +91,7 @@ class Evaluate(Tasks):
         ready(self.write_manifest, ".json")
         case = replace(self.case(self.run_folder, self.episodes, usual=600), every=self.out is not None)
         if case.tasks >= ENOUGH:
-            prepare()
+            compile_kernels()
         table = accuracy_table(case, self.variants)
         say_assumed(case)
         print(headline(table))

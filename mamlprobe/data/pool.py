@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.native.compiled import call, kernels
+from mamlprobe.native.load import call, kernels
 
 FORMAT = 1
 """Number of the layout that `save_pool` writes."""

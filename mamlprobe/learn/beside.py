@@ -9,8 +9,6 @@ from typing import TypeVar
 import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from mamlprobe.native.compiled import keep_memory
-
 Part = TypeVar("Part")
 Found = TypeVar("Found")
 
@@ -41,8 +39,6 @@ def beside(
     """
     threads, everywhere = threads_for(len(parts), device), torch.get_num_threads()
     threads = threads if most is None else max(1, min(threads, most))
-    if device.type == "cpu":
-        keep_memory()
     if threads == 1:
         with one_thread(device) if alone else nullcontext():
             yield from map(function, parts)

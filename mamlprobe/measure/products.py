@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from mamlprobe.native.compiled import call, ready
+from mamlprobe.native.load import call, supported
 
 PIECE, PIECES = 512, 8
 """Rows whose products are summed in the type of the rows; pieces at a time (4,096 rows stay in a cache)."""
@@ -28,7 +28,7 @@ class Products:
         self.waiting = [torch.empty(PIECES * PIECE, each, dtype=kind, device=device) for each in (f, g)]
         self.squares = torch.zeros(f + g, dtype=torch.float64, device=device)
         self.total = torch.zeros(width, width, dtype=torch.float64, device=device)
-        self.blocks = None if ready(self.waiting[0]) else _Blocks(self)
+        self.blocks = None if supported(self.waiting[0]) else _Blocks(self)
 
     def add(self, x: Tensor, y: Tensor) -> None:
         """Takes rows in, and multiplies every full group."""

@@ -1,1 +1,1 @@
-"""Between floors 0 and 1: kernels in C++: compiled once a machine, called with tensors."""
+"""Between floors 0 and 1: kernels in C++, compiled once a machine and called with tensors, and the allocator."""

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from mamlprobe.native.compiled import ENDS, ready
 from mamlprobe.native.gpu import available
+from mamlprobe.native.load import ENDS, supported
 from mamlprobe.nets import cells, kernels
 from mamlprobe.nets.cells import Kind
 from mamlprobe.nets.convolution import Conv, FirstConv, Gradients, compiled_images, last
@@ -36,7 +36,7 @@ def fast(x: Tensor) -> bool:
     if os.environ.get("MAMLPROBE_BLOCKS") == "off":
         return False
     known = x.device.type == "cpu" and x.dtype in ENDS
-    return x.device.type == "cuda" or ready(x) or available.ready(x) or (known and x.numel() >= LEAST)
+    return x.device.type == "cuda" or supported(x) or available.ready(x) or (known and x.numel() >= LEAST)
 
 
 def grouped_maps(z: Tensor) -> Tensor:
@@ -166,7 +166,7 @@ def _route(y: Tensor) -> Any:
         from mamlprobe.native.gpu import cells as on_gpu  # imports Triton
 
         return on_gpu
-    return kernels if ready(y) else cells
+    return kernels if supported(y) else cells
 
 
 class _Cells(Function):

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.native.compiled import ready
 from mamlprobe.native.gpu import available
+from mamlprobe.native.load import supported
 from mamlprobe.nets import kernels
 from mamlprobe.nets.cells import planes
 from mamlprobe.nets.window import Window
@@ -40,7 +40,7 @@ def last(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
 
 def compiled_images(x: Tensor, window: Window) -> bool:
     """Whether the images [B, R, C, H, W] can take the compiled first convolution."""
-    return window.side == 3 and x.shape[2] in (1, 3) and not x.requires_grad and ready(x)
+    return window.side == 3 and x.shape[2] in (1, 3) and not x.requires_grad and supported(x)
 
 
 def _filtered(x: Tensor, window: Window) -> bool:
@@ -68,7 +68,7 @@ def _conv(x: Tensor, w: Tensor, window: Window, *more: Tensor) -> Tensor:
         from mamlprobe.native.gpu import conv
 
         return conv.conv(x, w, *more, **_gpu_options(window))
-    if ready(x):
+    if supported(x):
         return kernels.conv(x, w, *more) if _filtered(x, window) else kernels.direct(x, w, *more, window=window)
     y = F.conv2d(planes(x), _filters(w), None, window.step, window.pad, 1, len(w)).movedim(1, -1).to(x.dtype)
     if more:
@@ -90,10 +90,10 @@ def _conv_backward(
         options = _gpu_options(window)
         gx = conv.conv_input(gy, w, x_shape=tuple(x.shape), **options) if mask[0] else None
         return gx, conv.conv_weight(x, gy, len(w), w.shape[-1], **options) if mask[1] else None
-    if ready(x) and _filtered(x, window):
+    if supported(x) and _filtered(x, window):
         gx = kernels.conv(gy, w, turned=True) if mask[0] else None
         return gx, kernels.conv_weight(x, gy, len(w)) if mask[1] else None
-    if ready(x):
+    if supported(x):
         gx = kernels.direct_input(gy, w, x, window=window) if mask[0] else None
         return gx, kernels.direct_weight(x, gy, len(w), window=window) if mask[1] else None
     if not any(mask):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mamlprobe.native.compiled import call
+from mamlprobe.native.load import call
 from mamlprobe.nets.cells import EPS, Kind
 from mamlprobe.nets.window import Window
 

@@ -15,7 +15,10 @@ from mamlprobe.data.sources import Source, load_source
 from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.outer import held, only_head, parts_of
 from mamlprobe.learn.schedules import resolve, scheduled
-from mamlprobe.native.compiled import compiler, kernels, prepare
+from mamlprobe.native.build import kernels_path, recent_failure
+from mamlprobe.native.load import compile_kernels, kernels
+from mamlprobe.native.malloc import tune_malloc
+from mamlprobe.native.variants import wanted
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.runs.writing import locked
@@ -110,6 +113,7 @@ def train_together(
     only_seeds_differ(experiments)
     parts_of(chunk, experiments[0].tasks)
     check(precision, where, experiments[0].net.kind)
+    wanted()  # a word of the environment that is wrong is told before a folder is made
     _check_hooks(hooks)
     graph = where.type == "cuda" and not scheduled(experiments[0].method) if graph is None else graph
     if graph and scheduled(experiments[0].method):
@@ -118,7 +122,9 @@ def train_together(
     paths = {Path(out) / run_name(each): each for each in experiments}
     left = {path: each for path, each in paths.items() if not _finished(path, each, precision)}
     pool = (pool or source_of(experiments[0].data, root=root)) if left else None
-    _compile(list(left.values()), where, on=progress)
+    if left and where.type == "cpu":
+        tune_malloc()
+        _compile(list(left.values()), on=progress)
     with ExitStack() as stack:
         sessions: list[Session] = []
         for path, experiment in left.items():
@@ -176,13 +182,17 @@ def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
             raise session.fault
 
 
-def _compile(experiments: Sequence[Experiment], device: torch.device, *, on: bool) -> None:
-    """Makes the compiled kernels where they are not there yet and these trainings are long enough to earn it."""
+def _compile(experiments: Sequence[Experiment], *, on: bool) -> None:
+    """Compile the kernels where they are not there yet and these trainings are long enough to earn it."""
     updates = sum(each.updates for each in experiments if each.net.kind == "conv4")
-    if device.type == "cpu" and updates >= EARNED and compiler() and not kernels():
+    path = kernels_path()
+    if updates < EARNED or path is None or kernels() is not None:
+        return
+    if recent_failure(path) is None:
         say("compiling the kernels for this processor, once", on=on)
-        if not prepare():
-            say("they could not be compiled: torch's own operations, about half as fast, are taken", on=on)
+    if not compile_kernels():
+        slow = "torch's own operations, about half as fast, are taken; mamlprobe doctor says why"
+        say(f"the kernels could not be compiled: {slow}", on=on)
 
 
 def _behind(sessions: Sequence[Session]) -> list[Session]:

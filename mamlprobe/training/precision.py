@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.native.compiled import kernels_path
+from mamlprobe.native.build import kernels_path
 from mamlprobe.runs.folder import Run
 
 PRECISIONS = {

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mamlprobe.learn import beside as beside_module
 from mamlprobe.learn import evaluate as evaluating
 from mamlprobe.learn.beside import beside, threads_for
 from mamlprobe.learn.evaluate import evaluate
@@ -103,12 +102,3 @@ def test_a_given_chunk_is_all_that_memory_holds(classes, set_threads, one_task_e
     assert sizes == {None: 3, 1: 1, 2: 2, 9: 7}
     needs = {chunk: memory_needed(net, theta, episodes, method, chunk=chunk) for chunk in (None, 3)}
     assert needs[None] == needs[3]
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_freed_blocks_are_kept_whatever_the_number_of_threads(threads, set_threads, monkeypatch):
-    kept = []
-    monkeypatch.setattr(beside_module, "keep_memory", lambda: kept.append(True))
-    set_threads(threads)
-    assert list(beside_module.beside(abs, [-1, 2, -3], torch.device("cpu"))) == [1, 2, 3]
-    assert kept == [True]

@@ -11,7 +11,7 @@ from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.schedules import resolve
 from mamlprobe.learn.theta import Theta, init
-from mamlprobe.native import compiled
+from mamlprobe.native.load import kernels
 from mamlprobe.nets import block, conv4, convolution
 from tests.oracles import PLAIN
 
@@ -25,11 +25,11 @@ CASES = [
 
 
 def route(monkeypatch, name: str) -> None:
-    if name == "compiled" and compiled.kernels() is None:
+    if name == "compiled" and kernels() is None:
         pytest.skip("no C++ compiler")
     monkeypatch.setattr(conv4, "fast", lambda x: name != "general")
     for module in (block, convolution):
-        monkeypatch.setattr(module, "ready", lambda x: name == "compiled")
+        monkeypatch.setattr(module, "supported", lambda x: name == "compiled")
 
 
 @pytest.mark.parametrize("fast", ["compiled", "torch"])

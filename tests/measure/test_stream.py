@@ -10,7 +10,8 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure import cca, cka, products, pwcca, stream, svcca
 from mamlprobe.measure.spectrum import Spectrum, by_svd, centred
-from mamlprobe.native.compiled import compiler, kernels
+from mamlprobe.native.build import compiler
+from mamlprobe.native.load import kernels
 
 ROWS = 9000
 """More than two chunks of 4,096."""
@@ -32,7 +33,7 @@ MEASURES = {
 def _route(request, monkeypatch):
     """Everything holds for both."""
     if request.param == "torch alone":
-        monkeypatch.setattr(products, "ready", lambda x: False)
+        monkeypatch.setattr(products, "supported", lambda x: False)
     elif compiler() is None:
         pytest.skip("no compiler, no compiled kernels")
     else:

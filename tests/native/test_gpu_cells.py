@@ -223,7 +223,7 @@ def test_both_derivatives_through_a_block(monkeypatch, kind, own):
         monkeypatch.setattr(
             gpu, name, lambda *args, name=name, function=function: taken.append(name) or function(*args)
         )
-    monkeypatch.setattr(blocks, "ready", lambda x: False)
+    monkeypatch.setattr(blocks, "supported", lambda x: False)
 
     def found(route: str) -> list[Tensor]:
         monkeypatch.setenv("MAMLPROBE_KERNELS", route)

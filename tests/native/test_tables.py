@@ -8,16 +8,17 @@ import torch
 from mamlprobe.data.pool import Pool
 from mamlprobe.measure import products
 from mamlprobe.measure.products import Products
-from mamlprobe.native import compiled
+from mamlprobe.native.build import compiler
+from mamlprobe.native.load import kernels
 
 LEVELS = {1: ((0.0,), (1.0,)), 2: ((0.1, 0.7), (0.3, 1.2)), 3: ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))}
 
 
 @pytest.fixture(autouse=True)
 def _there_are_kernels():
-    if compiled.compiler() is None:
+    if compiler() is None:
         pytest.skip("no compiler, no compiled kernels")
-    assert compiled.kernels() is not None
+    assert kernels() is not None
 
 
 def random_pool(colours: int, side: int) -> Pool:
@@ -65,7 +66,7 @@ def test_products_are_those_of_the_columns(rows, f, g, kind, tolerance, monkeypa
     y = x[:, :1] + torch.randn(rows, g, generator=generator, dtype=kind)
     found = {}
     for route in (True, False):
-        monkeypatch.setattr(products, "ready", lambda x, route=route: route)
+        monkeypatch.setattr(products, "supported", lambda x, route=route: route)
         sums = Products(f, g, kind, torch.device("cpu"))
         assert (sums.blocks is None) == route
         cut = rows // 3

@@ -17,7 +17,7 @@ from mamlprobe.nets import conv4 as nets
 def test_under_autocast_the_blocks_are_the_general_route(name, monkeypatch):
     """Both off by the rounding of factors, the same amount; norms stay in float32."""
     for place in (block, convolution):
-        monkeypatch.setattr(place, "ready", lambda x: False)
+        monkeypatch.setattr(place, "supported", lambda x: False)
     work, errors = WORKS["tiny"], {}
     net = nets.conv4(image=work.image, way=work.way, filters=16)
     method = replace(METHODS[name], inner=replace(METHODS[name].inner, steps=2, lr=0.05))

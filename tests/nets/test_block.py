@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.native import compiled
+from mamlprobe.native import load
 from mamlprobe.nets import block as blocks
 from mamlprobe.nets import cells, conv4, convolution, kernels
 from mamlprobe.nets.conv4 import DOWNS, ORDERS, Conv4
@@ -22,12 +22,11 @@ def take(monkeypatch):
     """Choose the route: general, torch or compiled."""
 
     def choose(route: str) -> None:
-        ready = compiled.kernels() is not None
-        if route == "compiled" and not ready:
+        if route == "compiled" and load.kernels() is None:
             pytest.skip("no C++ compiler")
         monkeypatch.setattr(conv4, "fast", lambda x: route != "general")
         for module in (blocks, convolution):
-            monkeypatch.setattr(module, "ready", lambda x: route == "compiled")
+            monkeypatch.setattr(module, "supported", lambda x: route == "compiled")
 
     return choose
 
@@ -243,11 +242,11 @@ def test_where_the_blocks_are_taken(monkeypatch):
     """With compiled kernels always; without from 2^13 numbers on, and never in a precision they do not know."""
     few, many = torch.empty(1, 5, 1, 28, 28), torch.empty(1, 11, 1, 28, 28)
     for there in (False, True):
-        monkeypatch.setattr(blocks, "ready", lambda x, there=there: there)
+        monkeypatch.setattr(blocks, "supported", lambda x, there=there: there)
         assert (blocks.fast(few), blocks.fast(many)) == (there, True)
-    monkeypatch.setattr(blocks, "ready", lambda x: False)
+    monkeypatch.setattr(blocks, "supported", lambda x: False)
     assert not any(blocks.fast(x) for x in (many.to("meta"), many.half()))
-    monkeypatch.setattr(blocks, "ready", lambda x: True)
+    monkeypatch.setattr(blocks, "supported", lambda x: True)
     monkeypatch.setenv("MAMLPROBE_BLOCKS", "off")
     assert not blocks.fast(many)
 
@@ -259,40 +258,3 @@ def test_values_that_are_not_finite_stay_so(take):
     x = torch.zeros(1, 3, 1, 8, 8)
     x[0, 0, 0, 3, 3] = torch.nan
     assert bool(net(params, x).logits.isnan().any())
-
-
-def test_compiling_once_is_enough(tmp_path, monkeypatch):
-    if compiled.compiler() is None:
-        pytest.skip("no C++ compiler")
-    path = compiled.kernels_path()
-    assert path is not None
-    before = path.stat().st_mtime_ns
-    assert compiled.prepare()
-    assert path.stat().st_mtime_ns == before
-    monkeypatch.setenv("MAMLPROBE_KERNELS", "off")
-    compiled.kernels_path.cache_clear()
-    compiled.kernels.cache_clear()
-    try:
-        assert not compiled.prepare()
-        assert compiled.kernels() is None
-    finally:
-        monkeypatch.undo()
-        compiled.kernels_path.cache_clear()
-        compiled.kernels.cache_clear()
-
-
-def test_a_compiler_that_fails_leaves_the_general_route(tmp_path, monkeypatch):
-    tool = tmp_path / "c++"
-    tool.write_text("#!/bin/sh\nexit 1\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("CXX", str(tool))
-    monkeypatch.setenv("MAMLPROBE_CACHE", str(tmp_path / "cache"))
-    compiled.kernels_path.cache_clear()
-    compiled.kernels.cache_clear()
-    try:
-        assert not compiled.prepare()
-        assert list((tmp_path / "cache").iterdir()) == []
-    finally:
-        monkeypatch.undo()
-        compiled.kernels_path.cache_clear()
-        compiled.kernels.cache_clear()

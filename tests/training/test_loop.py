@@ -13,6 +13,7 @@ from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
 from mamlprobe.training.loop import pick_device, train
+from tests.native.conftest import forget
 
 
 def method_of(experiment, **words):
@@ -247,3 +248,24 @@ def test_devices(monkeypatch):
     assert pick_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(UserError, match=r"device 'cuda:2' must be there, got 2 CUDA devices"):
         pick_device("cuda:2")
+
+
+def test_kernels_that_cannot_be_compiled_are_told_and_tried_once_a_day(experiment, pool, tmp_path, monkeypatch, capsys):
+    tool = tmp_path / "c++"
+    tool.write_text("#!/bin/sh\necho no eggs\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(loop, "EARNED", 1)
+    monkeypatch.setenv("CXX", str(tool))
+    monkeypatch.setenv("MAMLPROBE_CACHE", str(tmp_path / "cache"))
+    forget()
+    try:
+        told = []
+        for seed in (0, 1):
+            train(replace(experiment, seed=seed), tmp_path / "runs", pool=pool)
+            told.append([line for line in capsys.readouterr().err.splitlines() if "kernels" in line])
+    finally:
+        monkeypatch.undo()
+        forget()
+    slow = "torch's own operations, about half as fast, are taken; mamlprobe doctor says why"
+    failed = f"the kernels could not be compiled: {slow}"
+    assert told == [["compiling the kernels for this processor, once", failed], [failed]]

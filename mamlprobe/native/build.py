@@ -1,0 +1,231 @@
+"""The build of the kernels: compiler, flags, the place of the library, and the compiler's words where it fails."""
+
+import datetime
+import hashlib
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from mamlprobe.base.cache import cache_folder
+from mamlprobe.native.trust import Refused, digest_line, digest_path, load_library, open_library, private_folder
+from mamlprobe.native.variants import processor_flags, wanted
+
+try:
+    import fcntl
+except ImportError:  # a system without file locks
+    fcntl = None  # type: ignore[assignment]
+
+SOURCES = tuple(sorted((Path(__file__).parent / "cpp").iterdir()))
+"""C++ sources; ``kernels.cpp`` includes the others."""
+FLAGS = ("-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-std=c++17", "-shared", "-fPIC")
+"""Flags of every variant, which adds its own."""
+LIMIT = 600.0
+"""Seconds that the compiler may take: ten times what it takes on a busy core."""
+AGAIN = datetime.timedelta(days=1)
+"""Time after which a build that failed is tried again."""
+LONGEST = 20_000
+"""Characters that are kept of the compiler's words."""
+ASIDE = "making-"
+"""What the names of folders begin with in which a library is made."""
+
+
+class Failure(NamedTuple):
+    """A build that failed: when, with what command, and the compiler's words."""
+
+    time: datetime.datetime
+    command: str
+    words: str
+
+
+def compiler() -> str | None:
+    """Return the C++ compiler: the environment's CXX, else c++, g++ or clang++; None where there is none."""
+    return next(
+        (found for word in (os.environ.get("CXX"), "c++", "g++", "clang++") if word and (found := shutil.which(word))),
+        None,
+    )
+
+
+@lru_cache
+def compiler_version(tool: str) -> str:
+    """Return what the compiler says of its version, empty where it says nothing."""
+    try:
+        return subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=60, check=False).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def flags() -> tuple[str, ...]:
+    """Return the compiler's flags for the variant that is asked for; none where the kernels are turned off.
+
+    Raises:
+        UserError: ``MAMLPROBE_KERNELS`` is an unknown word or a variant that this processor cannot run.
+    """
+    variant = wanted()
+    return () if variant is None else (*FLAGS, variant.flag)
+
+
+@lru_cache
+def kernels_path() -> Path | None:
+    """Return where the kernels of this source, compiler and processor lie, or would lie; None without compiler.
+
+    They have a folder of their own in the cache, which is the user's alone. ``MAMLPROBE_KERNELS=off`` in the
+    environment turns them off, and so does ``gpu``, which leaves those of GPUs; ``avx512``, ``avx2`` and ``none`` ask
+    for a variant. Where a file's owner cannot be told there are none.
+
+    Raises:
+        UserError: as `flags`.
+    """
+    options, tool = flags(), compiler()
+    if not options or tool is None or os.name != "posix":
+        return None
+    sources = (source.read_text() for source in SOURCES)
+    words = (*sources, compiler_version(tool), " ".join(options), platform.machine(), processor_flags())
+    name = f"kernels-{hashlib.sha256(repr(words).encode()).hexdigest()[:16]}.so"
+    return cache_folder() / f"kernels-{os.geteuid()}" / name
+
+
+def build(path: Path, *, force: bool = False) -> None:
+    """Compile the kernels into the library at `path`, unless a good one is there.
+
+    One process at a time compiles, the others wait for it. A build that failed less than a day ago is not tried again.
+    With `force` both are done again.
+
+    Raises:
+        Refused: the library cannot be built, or its folder cannot be made the user's own; the message says why.
+    """
+    tool = compiler()
+    if tool is None:
+        raise Refused("there is no C++ compiler")
+    command = [tool, *flags()]
+    try:
+        _make_private(path.parent)
+        with _alone(path.parent):
+            if not force and _is_good(path):
+                return
+            failure = None if force else recent_failure(path)
+            if failure is not None and failure.command == " ".join(command):
+                raise Refused(failure.words)
+            for left in path.parent.glob(f"{ASIDE}*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=ASIDE) as aside:
+                _make(path, command, Path(aside))
+    except OSError as error:
+        raise Refused(f"{error.filename or path}: {error.strerror or error}") from None
+
+
+def _make(path: Path, command: list[str], aside: Path) -> None:
+    """Compile in the folder `aside`, try to load what was made, and put it in its place."""
+    made, note, line = aside / path.name, failure_path(path), aside / "digest"
+    words = _compile([*command, str(SOURCES[0].with_name("kernels.cpp")), "-o", str(made)], aside / "words")
+    if not words:
+        made.chmod(0o700)
+        line.write_text(digest_line(made.read_bytes(), path.name))
+        line.chmod(0o600)
+        line.replace(digest_path(made))
+        try:
+            load_library(made)
+        except Refused as reason:  # from a file system that nothing may be run from, for example
+            words = str(reason)
+    if words:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        line.write_text(f"{now}\n{' '.join(command)}\n{words[:LONGEST]}\n")
+        line.replace(note)
+        raise Refused(words)
+    path.unlink(missing_ok=True)  # so that library and digest never differ
+    digest_path(made).replace(digest_path(path))
+    made.replace(path)
+    note.unlink(missing_ok=True)
+
+
+def _compile(command: list[str], told: Path) -> str:
+    """Run the compiler within the time limit; return its words where it fails, else nothing."""
+    with (
+        told.open("wb") as file,
+        subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True) as process,
+    ):
+        try:
+            code = process.wait(LIMIT)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # those that the compiler started too
+            if isinstance(error, subprocess.TimeoutExpired):
+                return f"the compiler took longer than {LIMIT:g} seconds"
+            raise
+    if code == 0:
+        return ""
+    return told.read_text(errors="replace").strip() or f"the compiler ended with code {code} and said nothing"
+
+
+def failure_path(path: Path) -> Path:
+    """Return the path of the file that keeps the compiler's words where it failed."""
+    return path.with_suffix(".failed")
+
+
+def last_failure(path: Path) -> Failure | None:
+    """Return how the build of the library at `path` failed; None where it did not."""
+    try:
+        with private_folder(path.parent):
+            time, command, words = failure_path(path).read_text(errors="replace").split("\n", 2)
+        return Failure(datetime.datetime.fromisoformat(time).astimezone(), command, words.strip())
+    except (OSError, ValueError, Refused):
+        return None
+
+
+def recent_failure(path: Path) -> Failure | None:
+    """Return the same, where it is less than a day ago."""
+    found = last_failure(path)
+    now = datetime.datetime.now(datetime.UTC)
+    return found if found is not None and found.time <= now < found.time + AGAIN else None
+
+
+def _is_good(path: Path) -> bool:
+    try:
+        os.close(open_library(path))
+    except Refused:
+        return False
+    return True
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder, the user's alone; one that others could write is emptied.
+
+    Raises:
+        Refused: it belongs to somebody else.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink():
+        folder.unlink()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        with private_folder(folder):
+            return
+    except Refused:
+        if folder.lstat().st_uid != os.geteuid():
+            raise
+    folder.chmod(0o700)
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process builds in the folder, and hold it; the system lets go of it when the holder dies."""
+    opened = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)

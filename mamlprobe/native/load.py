@@ -1,0 +1,90 @@
+"""The compiled kernels as they are loaded and called."""
+
+import ctypes
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from mamlprobe.native.build import build, compiler, kernels_path, last_failure
+from mamlprobe.native.trust import Refused, load_library
+from mamlprobe.native.variants import wanted
+
+ENDS = {torch.float32: "f32", torch.float64: "f64"}
+"""Types that there are kernels for, and the ends of their names."""
+
+
+@lru_cache
+def kernels() -> ctypes.CDLL | None:
+    """Return the compiled kernels, if they were compiled before and can be trusted; None where they are not loaded.
+
+    Raises:
+        UserError: ``MAMLPROBE_KERNELS`` is an unknown word or a variant that this processor cannot run.
+    """
+    path = kernels_path()
+    try:
+        return None if path is None else load_library(path)
+    except Refused:
+        return None
+
+
+def compile_kernels(*, force: bool = False) -> bool:
+    """Compile the kernels unless that was done before (some twenty seconds); return whether they are there now.
+
+    Until then, and where there is no compiler, nets compute with torch's own operations. A library that is damaged, or
+    that somebody else could have written, is built anew. A build that failed is tried again after a day, or with
+    `force`, which always builds; ``mamlprobe doctor`` tells what the compiler said.
+
+    Raises:
+        UserError: as `kernels`.
+    """
+    path = kernels_path()
+    if path is None:
+        return False
+    kernels.cache_clear()
+    if force or kernels() is None:
+        try:
+            build(path, force=force)
+        except Refused:
+            return False
+        kernels.cache_clear()
+    return kernels() is not None
+
+
+def why_not() -> str:
+    """Return why the kernels are not loaded, in the compiler's words where it failed; empty where they are.
+
+    Raises:
+        UserError: as `kernels`.
+    """
+    path = kernels_path()
+    if kernels() is not None:
+        return ""
+    if path is None:
+        if wanted() is None:
+            return f"turned off by MAMLPROBE_KERNELS={os.environ.get('MAMLPROBE_KERNELS')}"
+        if compiler() is None:
+            return "there is no C++ compiler: neither CXX nor c++, g++ or clang++"
+        return "the owner of a file cannot be told on this system"
+    failure = last_failure(path)
+    if failure is not None:
+        return f"the build failed on {failure.time:%Y-%m-%d %H:%M}: {failure.words}"
+    try:
+        load_library(path)
+    except Refused as reason:
+        return str(reason) if path.exists() else "not compiled yet"
+    return "compiled after this process looked for them"
+
+
+def supported(x: Tensor) -> bool:
+    """Return whether the compiled kernels can take tensors like `x`."""
+    return x.device.type == "cpu" and x.dtype in ENDS and kernels() is not None
+
+
+def call(name: str, tensors: Sequence[Tensor | None], numbers: Sequence[object]) -> int:
+    """Call the kernel of that name for the type of the first tensor, all contiguous; return its answer, if any."""
+    like = next(x for x in tensors if x is not None)
+    pointers = [ctypes.c_void_p(None if x is None else x.data_ptr()) for x in tensors]
+    return int(getattr(kernels(), f"{name}_{ENDS[like.dtype]}")(*pointers, *numbers))

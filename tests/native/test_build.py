@@ -1,0 +1,176 @@
+"""The build of the kernels: done once, its failures kept and not repeated for a day, within a time limit, by one."""
+
+import datetime
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mamlprobe.native import build, load
+from tests.native.conftest import ANSWER, forget
+
+FAILS = 'echo "no wonder: vector of 3 eggs" >&2; exit 1'
+
+
+def count(calls: Path) -> int:
+    return len(calls.read_text().splitlines()) if calls.exists() else 0
+
+
+def test_compiling_once_is_enough(place, tool):
+    calls = tool('exec "$real" "$@"')
+    for _ in range(2):
+        assert load.compile_kernels()
+    assert count(calls) == 1
+    assert load.kernels().answer() == ANSWER
+    forget()
+    assert load.kernels() is not None
+    assert load.compile_kernels(force=True)
+    assert count(calls) == 2
+
+
+def test_turned_off(place, monkeypatch):
+    assert load.compile_kernels()
+    for word in ("off", "gpu"):
+        monkeypatch.setenv("MAMLPROBE_KERNELS", word)
+        forget()
+        assert build.kernels_path() is None
+        assert not load.compile_kernels()
+        assert load.kernels() is None
+        assert load.why_not() == f"turned off by MAMLPROBE_KERNELS={word}"
+
+
+def test_without_compiler(place, monkeypatch):
+    monkeypatch.setattr(build.shutil, "which", lambda word: None)
+    forget()
+    assert not load.compile_kernels()
+    assert load.why_not() == "there is no C++ compiler: neither CXX nor c++, g++ or clang++"
+
+
+def test_a_failure_is_kept_and_not_repeated_for_a_day(place, tool):
+    calls = tool(FAILS)
+    path = build.kernels_path()
+    note = build.failure_path(path)
+    assert load.why_not() == "not compiled yet"
+    assert not load.compile_kernels()
+    assert load.kernels() is None
+    when, command, words = note.read_text().split("\n", 2)
+    assert abs(datetime.datetime.fromisoformat(when) - datetime.datetime.now(datetime.UTC)).total_seconds() < 3600
+    assert command == f"{calls.parent}/tool -shared -fPIC -march=native"
+    assert words == "no wonder: vector of 3 eggs\n"
+    assert load.why_not().endswith(": no wonder: vector of 3 eggs")
+    assert {each.name for each in path.parent.iterdir()} == {note.name, ".lock"}
+
+    assert not load.compile_kernels()
+    assert count(calls) == 1
+    assert not load.compile_kernels(force=True)
+    assert count(calls) == 2
+
+    for days, more in ((0.9, 0), (1.1, 1), (-1, 1)):  # the last by a clock that was wrong
+        then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days)
+        note.write_text(f"{then.isoformat()}\n{command}\n{words}")
+        before = count(calls)
+        assert not load.compile_kernels()
+        assert count(calls) == before + more, days
+
+    note.write_text("no time\n")
+    assert build.last_failure(path) is None
+    assert not load.compile_kernels()
+
+
+def test_another_compiler_is_tried_at_once(place, tool):
+    calls = tool(FAILS)
+    assert not load.compile_kernels()
+    tool(FAILS, version="2")
+    assert not load.compile_kernels()
+    assert count(calls) == 2
+
+
+def test_a_build_that_works_again_leaves_no_failure(place, tool):
+    tool(FAILS)
+    assert not load.compile_kernels()
+    tool('exec "$real" "$@"')
+    assert not load.compile_kernels()
+    assert load.compile_kernels(force=True)
+    assert build.last_failure(build.kernels_path()) is None
+    assert load.why_not() == ""
+
+
+def test_a_library_that_cannot_be_loaded_is_a_failure(place, monkeypatch):
+    monkeypatch.setattr(build, "FLAGS", ("-c",))
+    forget()
+    assert not load.compile_kernels()
+    assert "cannot be loaded" in build.last_failure(build.kernels_path()).words
+    assert not build.kernels_path().exists()
+
+
+def test_silence_is_a_reason_too(place, tool):
+    tool("exit 3")
+    assert not load.compile_kernels()
+    assert load.why_not().endswith("the compiler ended with code 3 and said nothing")
+
+
+def test_the_compiler_has_a_time_limit(place, tool, monkeypatch):
+    """What it started ends with it."""
+    calls = tool('sleep 600 &\necho $! > "$(dirname "$0")/child"\nwait')
+    monkeypatch.setattr(build, "LIMIT", 2.0)
+    assert not load.compile_kernels()
+    assert load.why_not().endswith("the compiler took longer than 2 seconds")
+    status = Path(f"/proc/{(calls.parent / 'child').read_text().strip()}/stat")
+    for _ in range(100):
+        if not status.exists() or status.read_text().split()[2] == "Z":
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("still there")
+
+
+def test_of_two_at_once_one_compiles(place, tool):
+    calls = tool('sleep 1\nexec "$real" "$@"')
+    path = build.kernels_path()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(build.build, [path] * 3))
+    assert count(calls) == 1
+    assert load.kernels().answer() == ANSWER
+
+
+def test_what_a_killed_process_left_is_taken_away(place):
+    left = place.parent / f"{build.ASIDE}x"
+    left.mkdir(parents=True)
+    place.parent.chmod(0o700)
+    (left / "words").write_text("half")
+    assert load.compile_kernels()
+    assert sorted(each.suffix or each.name for each in place.parent.iterdir()) == [".lock", ".sha256", ".so"]
+
+
+@pytest.mark.parametrize("way", ["a file", "read only"])
+def test_a_cache_that_cannot_be_written_leaves_torch(way, place, tmp_path):
+    cache = tmp_path / "cache"
+    if way == "a file":
+        cache.write_text("")
+    else:
+        cache.mkdir(mode=0o500)
+        if os.access(cache, os.W_OK):
+            pytest.skip("this user may write everywhere")
+    assert not load.compile_kernels()
+    assert load.kernels() is None
+    assert load.why_not()
+
+
+def test_a_compiler_without_version_is_a_compiler(place, tmp_path, monkeypatch):
+    tool = tmp_path / "none"
+    tool.write_bytes(b"\x00 no program")
+    tool.chmod(0o755)
+    monkeypatch.setenv("CXX", str(tool))
+    forget()
+    assert not load.compile_kernels()
+    assert load.why_not()
+
+
+def test_the_old_name_warns_and_is_the_new_one():
+    import mamlprobe as mp
+
+    with pytest.warns(DeprecationWarning, match=r"mamlprobe\.prepare is now mamlprobe\.compile_kernels"):
+        found = mp.prepare
+    assert found is mp.compile_kernels
