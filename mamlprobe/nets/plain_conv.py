@@ -13,6 +13,9 @@ from mamlprobe.native.load import supported
 from mamlprobe.nets import kernels
 from mamlprobe.nets.derived import derived_twice
 
+PRECISIONS = frozenset((torch.float32,))
+"""Where this is done: who asks for float64 asks for the very operations of a plain loop, and their digits."""
+
 FEWEST = 32
 """Channels in and out from which on minimal filtering is faster than torch's own convolution."""
 
@@ -31,6 +34,14 @@ class Shape(NamedTuple):
     def simple(self) -> bool:
         """Whether it keeps the size of maps that it sees three by three."""
         return self == ((1, 1), (1, 1), (1, 1), 1)
+
+
+def taken(*given: Tensor | None) -> bool:
+    """Whether these are of a kind that is taken: on a CPU, all in one of the `PRECISIONS`, outside of autocast."""
+    tensors = [each for each in given if each is not None]
+    plain = all(type(each) in (Tensor, torch.nn.Parameter) and each.device.type == "cpu" for each in tensors)
+    kinds = {each.dtype for each in tensors}
+    return plain and len(kinds) == 1 and kinds <= PRECISIONS and not torch.is_autocast_enabled("cpu")
 
 
 def innermost(x: Tensor) -> Tensor:
@@ -52,7 +63,7 @@ def conv2d(
 
     They are where that is faster: on a CPU, by minimal filtering, or where they are differentiated twice.
     """
-    if isinstance(padding, str) or not _taken(input, weight, bias):
+    if isinstance(padding, str) or input.ndim != 4 or not taken(input, weight, bias):
         return func(input, weight, bias, stride, padding, dilation, groups), False
     shape = Shape(_pair(stride), _pair(padding), _pair(dilation), groups)
     if not _filtered(input, weight, shape) and not (derived_twice() and torch.is_grad_enabled()):
@@ -64,14 +75,6 @@ def conv2d(
 def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
     numbers = tuple(value) if isinstance(value, tuple | list) else (value,)
     return numbers * 2 if len(numbers) == 1 else numbers
-
-
-def _taken(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """Whether these are images on a CPU, all in one precision."""
-    given = [x, weight] if bias is None else [x, weight, bias]
-    plain = all(type(each) in (Tensor, torch.nn.Parameter) and each.dtype == x.dtype for each in given)
-    known = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
-    return plain and known and x.device.type == weight.device.type == "cpu" and x.ndim == weight.ndim == 4
 
 
 def _filtered(x: Tensor, weight: Tensor, shape: Shape) -> bool:

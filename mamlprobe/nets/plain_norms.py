@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.nets.derived import derived_twice
 from mamlprobe.nets.gates import hard_sigmoid
 from mamlprobe.nets.params import Moments
-from mamlprobe.nets.plain_conv import conv2d
+from mamlprobe.nets.plain_conv import conv2d, taken
+from mamlprobe.nets.plain_batch_norm import batch_norm
 
 REPLACED = frozenset(
     (
@@ -107,6 +109,8 @@ class Norms(TorchFunctionMode):
                 1,
                 "use more rows, larger images or the norm regime 'running'",
             )
+        if derived_twice() and torch.is_grad_enabled() and taken(input, weight, bias):
+            return batch_norm(input, weight, bias, eps)
         return F.batch_norm(input, None, None, weight, bias, True, momentum, eps)
 
     def instance_norm(

@@ -18,6 +18,7 @@ from mamlprobe.nets.kept import State
 from mamlprobe.nets.layout import rows_first
 from mamlprobe.nets.params import Moments
 from mamlprobe.nets.places import Places
+from mamlprobe.nets.plain_conv import taken
 from mamlprobe.nets.plain_norms import Norms
 from mamlprobe.nets.trial import first_tensor, tensor_of_rows
 
@@ -147,7 +148,7 @@ class Runner:
 
     def _given(self, rows: Tensor) -> Tensor:
         """A copy, which the module may write into; of images for convolutions on a CPU with channels innermost."""
-        images = self.convolves and rows.ndim == 4 and rows.device.type == "cpu" and rows.is_floating_point()
+        images = self.convolves and rows.ndim == 4 and taken(rows)
         return rows.clone(memory_format=torch.channels_last if images else torch.preserve_format)
 
     def _let_go(self) -> Caught:
