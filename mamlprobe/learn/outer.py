@@ -203,6 +203,7 @@ def _told(tasks: Tasks, path: list[Params], logits: Tensor, gradients: Params) -
     if method.norm.statistics == "running":
         told |= tasks.query(path[-1], collect=True).moments
     if method.norm.statistics.startswith("per_step"):
+        tasks = replace(tasks, held=None)
         seen = [tasks.support(params, collect=True).moments for params in path[:-1]]
         seen.append(tasks.query(path[-1], collect=True).moments)
         told |= {name: torch.stack([each[name] for each in seen], dim=1) for name in seen[0]}
