@@ -19,19 +19,7 @@ from mamlprobe.learn.readout import READOUTS, prototype_head
 from mamlprobe.learn.suited import suited
 from mamlprobe.learn.theta import Theta, start
 from mamlprobe.learn.unmoved import unmoved
-from mamlprobe.nets.params import (
-    Built,
-    Moments,
-    Net,
-    Params,
-    Pass,
-    adapting,
-    head_names,
-    lead,
-    mapped,
-    spread,
-    still_entries,
-)
+from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread
 
 
 @dataclass(frozen=True, kw_only=True)
