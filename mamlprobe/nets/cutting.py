@@ -61,12 +61,15 @@ class Cutting(Recognised):
             return {}
         values = {name: value.detach() for name, value in self.module.named_parameters()}
         like = next((value for value in values.values() if value.is_floating_point()), None)
+        if like is None:
+            return {}
         draws = torch.Generator().manual_seed(0)
 
         def draw(*shape: int) -> Tensor:
             return torch.randn(shape, generator=draws, device="cpu").to(like)
 
-        with torch.inference_mode(False), torch.no_grad(), self._runners.one() as runner:
+        plain = torch.autocast(like.device.type, enabled=False)
+        with torch.inference_mode(False), torch.no_grad(), plain, self._runners.one() as runner:
             params = {n: v + draw(*v.shape) / 8 if v.is_floating_point() else v for n, v in values.items()}
 
             def run(rows: Tensor, stretch: Stretch | None) -> Found:
