@@ -19,7 +19,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import Known, along, tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.derived import derived_once
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.params import Net, adapting, still_entries
 
 NUMBERS = 2**18
 """Input numbers of the tasks held at a time; more of them do not make a CPU faster."""
@@ -136,13 +136,15 @@ def query_table(
         raise UserError("evaluate", "there must be at least one variant", 0, 'give {"keep": method}')
     parts: dict[str, list[Tensor]] = {label: [] for label in variants}
     last = steps == "last"
+    turn = sorted(variants, key=lambda label: len(still_entries(net, adapting(net, variants[label].inner.adapts))))
 
     def values(batch: Episodes) -> list[Tensor]:
-        known: Known = {}
-        return [
-            _values(net, theta, batch, method, quantity=quantity, last=last, known=known).cpu()
-            for method in variants.values()
-        ]
+        known: Known = {}  # those that hold fewer layers come first: others go on from there
+        found = {
+            label: _values(net, theta, batch, variants[label], quantity=quantity, last=last, known=known).cpu()
+            for label in turn
+        }
+        return [found[label] for label in variants]
 
     with nullcontext(advance) if advance else bar(episodes.tasks * len(variants), "evaluating") as done:
         for found in in_chunks(values, episodes, chunk, net=net):

@@ -45,6 +45,11 @@ def initial_moments(moments: Moments, method: Method) -> Moments:
     return mapped(lambda value: value.expand(method.inner.steps + 1, *value.shape).clone(), moments)
 
 
+def by_step(extra: Params) -> list[str]:
+    """Names of the net's parameters that have a value of their own at every point of the inner path."""
+    return [name.removeprefix(STEPS) for name in extra if name.startswith(STEPS)]
+
+
 def at_step(params: Params, extra: Params, step: int) -> Params:
     """The parameters with the norm weights of that point of the inner path; tensors [.., C] and [.., S+1, C]."""
     own = {name.removeprefix(STEPS): value[..., step, :] for name, value in extra.items() if name.startswith(STEPS)}

@@ -1,7 +1,6 @@
 """iMAML: the outer gradient by the implicit function theorem (Rajeswaran, Finn, Kakade, Levine 2019)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.owners import Owners
 from mamlprobe.learn.rates import Rule
-from mamlprobe.learn.recompute import pulled
+from mamlprobe.learn.recompute import held_inputs, leaf, pulled, with_inputs
 from mamlprobe.learn.tasks import Found, Tasks, rule_at, tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params, by_task, mapped
@@ -34,13 +33,16 @@ def implicit(
     tasks, start, names = tasks_at(net, live, episodes, method, stage="train", owner=owner)
     steps, weight = method.inner.steps, method.inner.proximal
     path = [start, _end(tasks, start, names, steps=steps, rule=rule_at(live, method))]
-    tasks = replace(tasks, held=None)  # from here on the layers that do not adapt are differentiated too
+    held = held_inputs(tasks)
+    leaves = mapped(leaf, held)  # the layers that do not adapt are differentiated through these, once at the end
+    tasks = with_inputs(tasks, leaves)
     beside = {name: value for name, value in live.learned.items() if name not in live.net}
     at = {name: value.detach().requires_grad_() for name, value in path[-1].items()}
     phi, psi = {name: at[name] for name in names}, {name: at[name] for name in at if name not in names}
+    psi |= leaves
     logits = tasks.query_logits(at)
     loss = task_losses(logits, episodes.query_y, method.loss).sum() / mean_over
-    slopes = pulled({"loss": loss}, {"loss": torch.ones_like(loss)}, {**at, **beside})
+    slopes = pulled({"loss": loss}, {"loss": torch.ones_like(loss)}, {**at, **leaves, **beside})
 
     inner = tasks.fit_losses(at, steps).sum()
     first = torch.autograd.grad(inner, list(phi.values()), create_graph=True, allow_unused=True) if phi else ()
@@ -63,7 +65,7 @@ def implicit(
     v = conjugate_gradients(curved, {name: slopes[name] for name in names}, method.outer.cg_steps)
     across = along(v, psi) if psi and v else {}
     slopes |= v | {name: slopes[name] - slope / weight for name, slope in across.items()}
-    return tasks, path, logits.detach(), pulled({**start, **beside}, slopes, live.learned)
+    return tasks, path, logits.detach(), pulled({**start, **held, **beside}, slopes, live.learned)
 
 
 def _end(tasks: Tasks, params: Params, names: Sequence[str], *, steps: int, rule: Rule) -> Params:

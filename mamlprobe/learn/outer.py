@@ -12,6 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
 from mamlprobe.learn.beside import beside, one_thread, threads_for
+from mamlprobe.learn.collected import collected
 from mamlprobe.learn.contrastive import contrastive
 from mamlprobe.learn.derivatives import derivable
 from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
@@ -200,12 +201,7 @@ def _told(tasks: Tasks, path: list[Params], logits: Tensor, gradients: Params) -
     """The gradients, and by task: losses and accuracies [B], and the moments that the norm regime averages."""
     labels, method = tasks.episodes.query_y, tasks.method
     told = {"losses": task_losses(logits, labels, method.loss), "accuracies": task_accuracies(logits, labels)}
-    if method.norm.statistics == "running":
-        told |= tasks.query(path[-1], collect=True).moments
-    if method.norm.statistics.startswith("per_step"):
-        seen = [tasks.support(params, collect=True).moments for params in path[:-1]]
-        seen.append(tasks.query(path[-1], collect=True).moments)
-        told |= {name: torch.stack([each[name] for each in seen], dim=1) for name in seen[0]}
+    told |= collected(tasks, path)
     return gradients, told
 
 

@@ -12,7 +12,7 @@ from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.owners import Owners
 from mamlprobe.learn.rates import Rates, sgd
-from mamlprobe.learn.tasks import Found, Inputs, Tasks, rates_at, tasks_at
+from mamlprobe.learn.tasks import Found, Tasks, rates_at, tasks_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, Params, mapped
 
@@ -29,7 +29,7 @@ def recomputed(
     tasks, start, names = tasks_at(net, live, episodes, method, stage="train", owner=owner)
     learned = {name: value for name, value in live.learned.items() if name not in live.net}
     held = _held(tasks)
-    leaves = mapped(_leaf, held)
+    leaves = mapped(leaf, held)
     alone = _holding(tasks, leaves)
     rates = rates_at(live, method, owner=owner)
     steps = method.inner.steps
@@ -70,7 +70,7 @@ def _query_slopes(
     tasks: Tasks, params: Params, step: int, slopes: Params, beside: Params, weight: float
 ) -> tuple[Params, Tensor]:
     """The slopes with those of the weighted query loss at these parameters added, and its logits."""
-    at = mapped(_leaf, params)
+    at = mapped(leaf, params)
     logits = tasks.query_logits(tasks.at(at, step), step=step)
     loss = task_losses(logits, tasks.episodes.query_y, tasks.method.loss).sum() * weight
     outputs = {**at, **beside, "loss": loss}
@@ -89,7 +89,7 @@ def _step_back(
     track: Track,
 ) -> Params:
     """Slopes with respect to the parameters before the step and to what stands beside them, from those after it."""
-    at = mapped(_leaf, params)
+    at = mapped(leaf, params)
     [_, after] = adapt(
         lambda here, _: tasks.support_losses(here, step),
         at,
@@ -101,22 +101,30 @@ def _step_back(
     return pulled({**after, **beside}, slopes, {**at, **beside})
 
 
+def held_inputs(tasks: Tasks) -> Params:
+    """What the first layers make of the episodes, where that was computed once for all steps."""
+    if tasks.held is None or tasks.held.query is None:
+        return {}
+    return {"held.support": tasks.held.support, "held.query": tasks.held.query}
+
+
+def with_inputs(tasks: Tasks, held: Params) -> Tasks:
+    """The tasks with these instead of what `held_inputs` names."""
+    if tasks.held is None:
+        return tasks
+    return replace(tasks, held=replace(tasks.held, support=held["held.support"], query=held["held.query"]))
+
+
 def _held(tasks: Tasks) -> Params:
     """What was computed once for all steps and hangs on the start."""
-    held: Params = {}
-    if tasks.held is not None and tasks.held.query is not None:
-        held = {"held.support": tasks.held.support, "held.query": tasks.held.query}
-    return held | {f"anchor.{name}": value for name, value in tasks.anchor.items()}
+    return held_inputs(tasks) | {f"anchor.{name}": value for name, value in tasks.anchor.items()}
 
 
 def _holding(tasks: Tasks, held: Params) -> Tasks:
     """The tasks with these instead of what `_held` names."""
-    tasks = replace(tasks, anchor={name: held[f"anchor.{name}"] for name in tasks.anchor})
-    if tasks.held is None:
-        return tasks
-    inputs = Inputs(layer=tasks.held.layer, support=held["held.support"], query=held["held.query"])
-    return replace(tasks, held=inputs)
+    return replace(with_inputs(tasks, held), anchor={name: held[f"anchor.{name}"] for name in tasks.anchor})
 
 
-def _leaf(value: Tensor) -> Tensor:
+def leaf(value: Tensor) -> Tensor:
+    """The value, cut loose, as what slopes are taken with respect to."""
     return value.detach().requires_grad_(value.is_floating_point() or value.is_complex())

@@ -18,7 +18,8 @@ from mamlprobe.learn.rates import Rates, Rule, adam, rate_of, sgd
 from mamlprobe.learn.readout import READOUTS, prototype_head
 from mamlprobe.learn.suited import suited
 from mamlprobe.learn.theta import Theta, start
-from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread, still_entries
+from mamlprobe.learn.unmoved import unmoved
+from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +161,7 @@ def tasks_at(
     if method.inner.proximal:
         tasks = replace(tasks, anchor={name: params[name] for name in names})
     known = {} if known is None else known
-    by_step = method.norm.by_step or method.inner.batch is not None  # then no pass is like another
-    for layer in () if by_step else still_entries(net, names):
+    for layer in unmoved(net, method, names, stage=stage, extra=extra, known=known):
         key = (method.norm.statistics, layer)
         known[key] = known[key] if key in known else tasks.inputs_of(layer, params, scored=scored)
         tasks = replace(tasks, held=known[key])

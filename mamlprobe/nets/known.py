@@ -1,7 +1,7 @@
 """A module that is a `Conv4` in its own words: guessed by the shapes of its parameters, taken by its numbers."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -31,6 +31,24 @@ class Known:
     norms: tuple[str, ...]
     """What the moments of each block's norm are called in the module."""
     head_name: str
+    entries: Mapping[str, str] = field(default_factory=dict)
+    """The module's layer -> the block that begins there, but for the first block and the head."""
+
+    def between(self, layers: Sequence[str], owners: Mapping[str, str]) -> "Known":
+        """The same with the `entries` among the module's layers, the head the last; `owners` as in a net."""
+        place = {layer: number for number, layer in enumerate(layers)}
+        blocks = self.net.layers[:-1]
+        own = [{place[owners[self.names[n]]] for n in self._of_block(block) if n in self.names} for block in blocks]
+        found = {
+            entry: block
+            for entry in layers[1:-1]
+            for number, block in enumerate(blocks[1:], 1)
+            if max(set.union(*own[:number])) < place[entry] <= min(set.union(*own[number:]))
+        }
+        return replace(self, entries=found)
+
+    def _of_block(self, block: str) -> list[str]:
+        return [name for name, layer in self.net.parameters.items() if layer == block]
 
     @property
     def words(self) -> str:
@@ -38,14 +56,23 @@ class Known:
         net = self.net
         return f"conv4: {net.blocks} blocks of {net.filters} filters, {net.order}, {net.down}"
 
-    def covers(self, moments: Moments | None) -> bool:
-        """Whether every norm has moments there, or there are none."""
-        return moments is None or all(f"{norm}.{word}" in moments for norm in self.norms for word in ("mean", "var"))
+    def covers(self, moments: Moments | None, begin: str | None = None, end: str | None = None) -> bool:
+        """Whether every norm from one entry to the other has moments there, or there are none."""
+        first, last = (None if each is None else self.entries.get(each) for each in (begin, end))
+        norms = self.norms[slice(*(None if each is None else self.net.layers.index(each) for each in (first, last)))]
+        return moments is None or all(f"{norm}.{word}" in moments for norm in norms for word in ("mean", "var"))
 
     def __call__(
-        self, params: Params, x: Tensor, *, moments: Moments | None, collect: bool, end: str | None = None
+        self,
+        params: Params,
+        x: Tensor,
+        *,
+        moments: Moments | None,
+        collect: bool,
+        begin: str | None = None,
+        end: str | None = None,
     ) -> Pass:
-        """The pass of the module, without the layers before the head.
+        """The pass of the module, or that between two entries, without the layers before the head.
 
         Raises:
             UserError: as `Conv4`.
@@ -53,16 +80,18 @@ class Known:
         own = {f"body.{number}.norm": norm for number, norm in enumerate(self.norms, 1)}
         if moments is not None:
             pairs = [(f"{ours}.{word}", f"{norm}.{word}") for ours, norm in own.items() for word in ("mean", "var")]
-            moments = {ours: moments[name] for ours, name in pairs}
-        last = None if end is None else "head"
-        found = self.net(self._params(params), x, moments=moments, collect=collect, end=last)
+            moments = {ours: moments[name] for ours, name in pairs if name in moments}
+        places = {**self.entries, self.head_name: "head"}
+        first, last = (None if layer is None else places[layer] for layer in (begin, end))
+        found = self.net(self._params(params), x, moments=moments, collect=collect, begin=first, end=last)
         seen: Moments = {}
         if collect:
             for name, value in found.moments.items():
                 norm, _, word = name.rpartition(".")
                 seen[f"{own[norm]}.{word}"] = value
         logits = {self.head_name: found.logits} if end is None else {}
-        return Pass(layers=logits, features=found.features.flatten(2), moments=seen)
+        features = found.features if end in self.entries else found.features.flatten(2)
+        return Pass(layers=logits, features=features, moments=seen)
 
     def _params(self, params: Params) -> Params:
         """Those of the `Conv4`: convs have no bias where the module's have none, and norms leave it at 1 and 0."""

@@ -250,7 +250,7 @@ def still_entries(net: Net, names: Iterable[str]) -> tuple[str, ...]:
     """The entries whose input no change of the named parameters moves: those up to the first layer that owns one."""
     place = {layer: number for number, layer in enumerate(net.layers)}
     first = min((place.get(net.parameters[name], -1) for name in names), default=len(place))
-    return tuple(entry for entry in net.entries if place[entry] <= first)
+    return tuple(entry for entry in net.entries if place[entry] <= first) if first > 0 else ()
 
 
 def span(net: Net, begin: str | None, end: str | None) -> tuple[int, int]:

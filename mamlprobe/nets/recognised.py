@@ -21,18 +21,20 @@ class Recognised:
     module: torch.nn.Module
     head_name: str
     parameters: dict[str, str]
-    entries: tuple[str, ...]
+    layers: tuple[str, ...]
     known_as: Known | None = None
     """What it is, on inputs of the shape that `wrap` tried."""
     _by_shape: dict[tuple[int, ...], Known | None]
     _shapes: dict[str, tuple[int, ...]]
+    _inner: dict[tuple[str, tuple[int, ...]], Known]
+    """By entry and the shape of a row of its input, told by passes that ended there."""
     _lock: Lock
     plainly: Plain
     _meet: Callable[[Params, Tensor], None]
 
     def recognise(self, trial: Trial | None) -> None:
         """Finds out whether the module is known; without a trial it is not."""
-        self._by_shape, self._shapes = {}, {}
+        self._by_shape, self._shapes, self._inner = {}, {}, {}
         if trial is None or set(trial.uses) != set(self.parameters):
             return
         values = dict(self.module.named_parameters())
@@ -44,7 +46,8 @@ class Recognised:
         device = next(self.module.parameters()).device
         try:
             with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False):
-                return found_by_numbers(self.plainly, self._shapes, image, self.head_name, device)
+                found = found_by_numbers(self.plainly, self._shapes, image, self.head_name, device)
+                return None if found is None else found.between(self.layers, self.parameters)
         except Exception:
             return None  # the module does not run on such rows, as a pass will tell
 
@@ -58,6 +61,10 @@ class Recognised:
                 if image not in self._by_shape:
                     self._by_shape[image] = self._found(image)
         return self._by_shape[image]
+
+    def _known_from(self, begin: str, x: Tensor) -> Known | None:
+        """What the module is on what a pass of it by blocks gave that ended there; None where none has."""
+        return self._inner.get((begin, tuple(x.shape[2:]))) if self._at_work(x) else None
 
     def _at_work(self, x: Tensor) -> bool:
         """Whether what is known is used for such inputs: not under autocast, nor with ``MAMLPROBE_BLOCKS=off``."""
@@ -95,14 +102,19 @@ class Recognised:
         """
         net = cast(Net, self)
         span(net, begin, end)
-        known = self._known(as_params(x, params)) if begin is None else None
-        if known is not None and known.covers(moments):
-            rows = as_params(x, params)
-            self._meet(params, rows)
+        rows = as_params(x, params)
+        known = self._known(rows) if begin is None else self._known_from(begin, rows)
+        if known is not None and known.covers(moments, begin, end):
+            if begin is None:
+                self._meet(params, rows)
             try:
-                return known(params, rows, moments=moments, collect=collect, end=end)
+                found = known(params, rows, moments=moments, collect=collect, begin=begin, end=end)
             except UserError:
                 pass  # the module says it by the names of its own parts
+            else:
+                if end in known.entries:
+                    self._inner[end or "", tuple(found.features.shape[2:])] = known
+                return found
         return net(params, x, moments=moments, collect=collect, begin=begin, end=end)
 
 

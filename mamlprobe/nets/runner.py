@@ -13,6 +13,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.copies import twin
+from mamlprobe.nets.cuts import Stretch
 from mamlprobe.nets.derived import derived_twice
 from mamlprobe.nets.kept import State
 from mamlprobe.nets.layout import rows_first
@@ -106,8 +107,11 @@ class Runner:
         moments: Moments | None,
         *,
         collect: bool,
+        stretch: Stretch | None = None,
     ) -> Caught:
         """What the module makes of the rows [R, ...] with these parameters and copies of its buffers.
+
+        Of a `stretch` alone, rows are what it begins with; what layers outside of it seem to give means nothing.
 
         A layer's output that a later operation has written into is not what the layer gave: such layers are found out,
         and what they give is copied.
@@ -116,13 +120,16 @@ class Runner:
             UserError: the module fails on the rows, or gives a layer no rows.
         """
         self.rows = len(rows)
+        stretch = stretch or Stretch()
+        inputs = stretch.rows(rows)
         while True:
             with (
-                self._pass(moments, collect, rows, params.values()),
-                told(self.module, rows),
+                self._pass(moments, collect, rows, params.values(), stretch.name),
+                told(self.module, inputs),
                 self.places.filled(params, rows.device),
+                stretch.within(self.module, rows),
             ):
-                self.caught.output = self.module(self._given(rows))
+                self.caught.output = self.module(self._given(inputs))
             late = {name for name, (value, version) in self._versions.items() if value._version != version}
             found = self._let_go()
             if not late:

@@ -13,18 +13,18 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.apart import by_size, one_by_one, together
 from mamlprobe.nets.copies import Stock
+from mamlprobe.nets.cutting import Cutting
 from mamlprobe.nets.head_facts import HeadFacts, head_facts
 from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, as_logits, logits_of
 from mamlprobe.nets.own_norms import refuse_own_norms
 from mamlprobe.nets.params import Moments, Params, Pass, as_params, span
-from mamlprobe.nets.recognised import Recognised
-from mamlprobe.nets.runner import TRACKED, Caught, Runner, of_rows
+from mamlprobe.nets.runner import TRACKED, Runner
 from mamlprobe.nets.structure import BODY, ordered, owners, same_owners
 from mamlprobe.nets.trial import Trial, look, refuse_changing, refuse_odd, row_axes
 
 
-class Wrapped(Recognised):
+class Wrapped(Cutting):
     """A net made of a module; see `wrap`. Its passes do one task after the other, brief ones where they must."""
 
     def __init__(
@@ -44,7 +44,6 @@ class Wrapped(Recognised):
         body = ordered(layers, head, trial) or [BODY]
         self.layers = (*body, head)
         self._words = trial.words.get(head, ("",)) if trial else ("",)
-        self.entries = (head,) if len(self._words) == 1 else ()  # what others give each other is the module's affair
         self.parameters = owners(module, head, body, trial)
         self.fixed = fixed
         parts = dict(module.named_modules())
@@ -65,12 +64,14 @@ class Wrapped(Recognised):
     def _make_ready(self) -> None:
         """Makes what cannot be copied."""
         written, plain = set[str](), set[Hashable]()
-        self._lock = Lock()
+        self._lock, self._looking = Lock(), Lock()
         self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written, plain))
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {
-            name: value for name, value in vars(self).items() if name not in ("_lock", "_runners", "_names", "_parts")
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("_lock", "_looking", "_runners", "_names", "_parts")
         }
         return kept | {"_theirs": []}
 
@@ -158,55 +159,13 @@ class Wrapped(Recognised):
             UserError: the module fails on such inputs, or is not what it was said to be.
         """
         span(self, begin, end)
-        if begin is not None:
+        if begin == self.head_name:
             logits, seen = self._of_features(params, x, moments, collect)
             return Pass(layers={self.head_name: logits}, features=x, moments=seen)
         x = as_params(x, params)
-        self._meet(params, x)
-        return self.plainly(params, x, moments, collect, end)
-
-    def plainly(self, params: Params, x: Tensor, moments: Moments | None, collect: bool, end: str | None) -> Pass:
-        """A pass by the module itself, of inputs in the precision of the parameters."""
-        with self._runners.one() as runner:
-            found = [
-                self._checked(runner.run(own, rows, still, collect=collect), rows)
-                for own, rows, still in one_by_one(params, x, moments)
-            ]
-        names = [name for name in found[0].layers if name != end]
-        layers = {name: together([each.layers[name] for each in found]) for name in names}
-        self._tails |= by_size([found[0].inputs[0].shape[1:]])
-        features = together([each.inputs[0].flatten(1) for each in found])
-        collected = {name: together([each.moments[name] for each in found]) for name in found[0].moments}
-        return Pass(layers=layers, features=features, moments=collected)
-
-    def _checked(self, caught: Caught, rows: Tensor) -> Caught:
-        """The same with layers whose rows lead, in the net's order, the head's logits last.
-
-        Raises:
-            UserError: a layer did not run, the layers ran in another order, or the head is not the last.
-        """
-        count, head = rows.shape[0], self.head_name
-        if not caught.inputs or head not in caught.layers:
-            raise UserError("wrap", "the head must run in the forward pass", repr(head), "name the last linear layer")
-        logits = logits_of(caught.output, caught.layers[head], self.output, head)
-        value = of_rows(head, self._parts[head], caught.inputs[0], count, self._row_axes.get("input of " + head))
-        caught.inputs[:] = [value]
-        if self.layers[0] == BODY and BODY not in self._parts:
-            caught.layers = {BODY: value.flatten(1), **caught.layers}
-        missing = [name for name in self.layers if name not in caught.layers]
-        if missing:
-            raise UserError("wrap", "every layer must run in the forward pass", missing, "name other layers")
-        order = tuple(caught.layers)
-        if order != self.layers:
-            got, advice = ", ".join(self.layers), f"give wrap an example of its inputs, or layers={list(order[:-1])}"
-            raise UserError("wrap", f"layers must be in the order in which they run, {', '.join(order)}", got, advice)
-        body = {
-            name: of_rows(name, self._parts[name], caught.layers[name], count, self._row_axes.get(name))
-            for name in order
-            if name in self._parts
-        }
-        caught.layers = {name: body.get(name, caught.layers[name]) for name in order[:-1]} | {head: logits}
-        return caught
+        if begin is None:
+            self._meet(params, x)
+        return self.plainly(params, x, moments, collect, end, begin)
 
     def _meet(self, params: Params, x: Tensor) -> None:
         """On the first pass, looks at what the module does with such inputs.

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mamlprobe.learn import tasks as tasks_module
+from mamlprobe.learn import unmoved as unmoved_module
 from mamlprobe.learn.adapt import adapt
 from mamlprobe.learn.axes import Norm
 from mamlprobe.learn.evaluate import query_table
@@ -74,7 +74,7 @@ def case_of(net, words, *, regime="batch", order=2, **more):
 
 def whole(monkeypatch):
     """From here on every layer runs in every pass."""
-    monkeypatch.setattr(tasks_module, "still_entries", lambda net, names: ())
+    monkeypatch.setattr(unmoved_module, "still_entries", lambda net, names: ())
 
 
 def by_hand(net, theta, episodes, method):
