@@ -1,8 +1,9 @@
-"""Convolutions of a user's module on a CPU: channels innermost, minimal filtering where faster, cheap second derivatives.
+"""Convolutions of a user's module on a CPU: channels innermost, minimal filtering, second derivatives written out.
 
 torch's own second derivative of a convolution transposes whole batches; here it is four more convolutions.
 """
 
+import os
 from typing import Any, NamedTuple
 
 import torch
@@ -36,12 +37,20 @@ class Shape(NamedTuple):
         return self == ((1, 1), (1, 1), (1, 1), 1)
 
 
+def off() -> bool:
+    """Whether the user wants torch's own operations."""
+    return os.environ.get("MAMLPROBE_BLOCKS") == "off"
+
+
 def taken(*given: Tensor | None) -> bool:
-    """Whether these are of a kind that is taken: on a CPU, all in one of the `PRECISIONS`, outside of autocast."""
+    """Whether these are of a kind that is taken: on a CPU, all in one of the `PRECISIONS`, outside of autocast.
+
+    ``MAMLPROBE_BLOCKS=off`` in the environment turns it off.
+    """
     tensors = [each for each in given if each is not None]
     plain = all(type(each) in (Tensor, torch.nn.Parameter) and each.device.type == "cpu" for each in tensors)
     kinds = {each.dtype for each in tensors}
-    return plain and len(kinds) == 1 and kinds <= PRECISIONS and not torch.is_autocast_enabled("cpu")
+    return plain and len(kinds) == 1 and kinds <= PRECISIONS and not torch.is_autocast_enabled("cpu") and not off()
 
 
 def innermost(x: Tensor) -> Tensor:
@@ -50,7 +59,6 @@ def innermost(x: Tensor) -> Tensor:
 
 
 def conv2d(
-    func: Any,
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -58,18 +66,18 @@ def conv2d(
     padding: str | int | tuple[int, ...] = 0,
     dilation: int | tuple[int, ...] = 1,
     groups: int = 1,
-) -> tuple[Tensor, bool]:
-    """As torch's ``conv2d``, which is `func`, in its words: maps [R, K, h, w], and whether they were made here.
+) -> Tensor | None:
+    """Maps [R, K, h, w] as by torch's ``conv2d``, in its words; None where that is the faster way.
 
-    They are where that is faster: on a CPU, by minimal filtering, or where they are differentiated twice.
+    It is not on a CPU where minimal filtering can be used, or where maps are differentiated twice.
     """
     if isinstance(padding, str) or input.ndim != 4 or not taken(input, weight, bias):
-        return func(input, weight, bias, stride, padding, dilation, groups), False
+        return None
     shape = Shape(_pair(stride), _pair(padding), _pair(dilation), groups)
     if not _filtered(input, weight, shape) and not (derived_twice() and torch.is_grad_enabled()):
-        return func(input, weight, bias, stride, padding, dilation, groups), False
+        return None
     found: Tensor = _Conv.apply(input, weight, bias, shape)
-    return found, True
+    return found
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -32,12 +32,14 @@ class Norms(TorchFunctionMode):
     A norm that keeps no running statistics uses those of its input under given moments too, as in evaluation mode.
     Instance norms that keep running statistics use the given moments, and else their input's, image by image. With
     `collect`, the statistics of the inputs are kept: those of instance norms on average over rows.
+
+    Convolutions are done by faster `kernels` where there are some (`plain_conv`).
     """
 
-    def __init__(self, moments: Moments | None, *, collect: bool) -> None:
+    def __init__(self, moments: Moments | None, *, collect: bool, kernels: bool = True) -> None:
         super().__init__()
         self.moments = moments
-        self.collect = collect
+        self.collect, self.kernels = collect, kernels
         self.collected: Moments = {}
         self.running: str | None = None
         self.untracked = False
@@ -45,15 +47,15 @@ class Norms(TorchFunctionMode):
         self.calls: Counter[str] = Counter()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replaces the two norms, and an activation whose second derivative torch lacks; everything else passes."""
+        """Replaces norms, convolutions, and an activation that torch cannot differentiate twice; all else passes."""
         if func not in REPLACED:
             return func(*args, **(kwargs or {}))
         if func is Tensor.view:
             return self._view(*args, **(kwargs or {}))
         if func is torch.conv2d:
-            found, ours = conv2d(func, *args, **(kwargs or {}))
-            self.replaced |= ours
-            return found
+            found = conv2d(*args, **(kwargs or {})) if self.kernels else None
+            self.replaced |= found is not None
+            return func(*args, **(kwargs or {})) if found is None else found
         self.replaced = True
         if func in (F.group_norm, torch.group_norm):  # torch's own, channels innermost, can crash in its derivative
             return func(args[0].contiguous(), *args[1:], **(kwargs or {})) if args else func(**(kwargs or {}))
@@ -109,7 +111,7 @@ class Norms(TorchFunctionMode):
                 1,
                 "use more rows, larger images or the norm regime 'running'",
             )
-        if derived_twice() and torch.is_grad_enabled() and taken(input, weight, bias):
+        if self.kernels and derived_twice() and torch.is_grad_enabled() and taken(input, weight, bias):
             return batch_norm(input, weight, bias, eps)
         return F.batch_norm(input, None, None, weight, bias, True, momentum, eps)
 

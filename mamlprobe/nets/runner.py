@@ -78,11 +78,18 @@ class Runner:
     """A copy of the module with what catches its layers. One pass at a time: every thread has its own."""
 
     def __init__(
-        self, module: nn.Module, head: str, layers: Sequence[str], written: set[str], plain: set[Hashable]
+        self,
+        module: nn.Module,
+        head: str,
+        layers: Sequence[str],
+        written: set[str],
+        plain: set[Hashable],
+        kernels: bool = True,
     ) -> None:
         self.module, self.head, self.layers = twin(module), head, layers
         self.written = written  # layers whose output a later operation writes into, known to all runners of a net
         self.plain = plain  # inputs whose passes have called no norm and whatever else is replaced, also known to all
+        self.kernels = kernels  # whether operations may be done by faster ones
         self.caught, self.norms, self.rows = Caught(), Norms(None, collect=False), 0
         self._versions: dict[str, tuple[Tensor, int]] = {}
         kinds = [type(part) for part in self.module.modules()]
@@ -155,7 +162,7 @@ class Runner:
 
     def _given(self, rows: Tensor) -> Tensor:
         """A copy, which the module may write into; of images for convolutions on a CPU with channels innermost."""
-        images = self.convolves and rows.ndim == 4 and taken(rows)
+        images = self.kernels and self.convolves and rows.ndim == 4 and taken(rows)
         return rows.clone(memory_format=torch.channels_last if images else torch.preserve_format)
 
     def _let_go(self) -> Caught:
@@ -172,7 +179,7 @@ class Runner:
 
         But for passes without slopes: torch's attention takes another way there if nobody watches.
         """
-        self.caught, self.norms = Caught(), Norms(moments, collect=collect)
+        self.caught, self.norms = Caught(), Norms(moments, collect=collect, kernels=self.kernels)
         self._versions = {}
         kind = (part, given.shape, given.dtype)
         single = given.device.type == "cpu" and given.dtype != torch.float64  # who asks for float64 asks for its digits

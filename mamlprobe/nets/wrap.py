@@ -45,8 +45,10 @@ def wrap(
     are ``head.*`` and ``body.*``. Those with ``requires_grad=False`` neither adapt nor are meta-learned. Norms follow
     the method's norm regime; one that is called twice has one pair of running moments, those of its first call.
 
-    A module that computes what `Conv4` does, found by numbers, runs on its blocks, all tasks together, unless `kernels`
-    is false; those who ask for its layers see its own.
+    A module that computes what `Conv4` does, found by numbers, runs on its blocks, all tasks together; those who ask
+    for its layers see its own. In others the convolutions of float32 on a CPU have their channels innermost in memory,
+    those of three by three pixels and many channels run on the same kernels, and second derivatives of convolutions and
+    batch norms are written out. Neither is done where `kernels` is false; in float64 only the first.
 
     Raises:
         UserError: a head or a layer that is not there, a head without parameters, lazy layers without an example, a

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
@@ -58,6 +59,7 @@ class Wrapped(Cutting):
         self._row_axes: dict[str, int] = {}
         self._theirs = [weakref.ref(value) for value in theirs]
         self._met, self._facts = False, dict[tuple[int, ...], HeadFacts]()
+        self._kernels = kernels
         self._make_ready()
         self.recognise(trial if kernels else None)
 
@@ -65,7 +67,7 @@ class Wrapped(Cutting):
         """Makes what cannot be copied."""
         written, plain = set[str](), set[Hashable]()
         self._lock, self._looking = Lock(), Lock()
-        self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written, plain))
+        self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written, plain, self._kernels))
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {
@@ -244,6 +246,11 @@ class Wrapped(Cutting):
         if known := self.known_head(features):
             return known.head(params, as_params(features, params)), {}
         part = self.module.get_submodule(self.head_name)
+        if _is_linear(part) and self._tails.get(features.shape[2:].numel(), (0,)) == features.shape[2:]:
+            names = [self._names[id(value)] for value in part.parameters()]
+            own = {name: params[name] for name in names}
+            each = one_by_one(own, as_params(features, own), None)
+            return together([F.linear(rows, *(mine[name] for name in names)) for mine, rows, _ in each]), {}
         if len(self._words) != 1:
             must, advice = "a head that runs alone must be given one tensor", "give wrap(inputs=) an example"
             raise UserError("wrap", must, f"{len(self._words)} in {self.head_name!r}", advice)
@@ -256,3 +263,9 @@ class Wrapped(Cutting):
                 found.append(as_logits(logits))
                 seen.append(own_moments)
         return together(found), {name: together([each[name] for each in seen]) for name in seen[0]}
+
+
+def _is_linear(part: nn.Module) -> bool:
+    """Whether calling the part is one linear map of its weight and bias, and nothing else."""
+    hooks = (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks, part._backward_pre_hooks)
+    return type(part) is nn.Linear and not any(hooks) and "forward" not in vars(part)
