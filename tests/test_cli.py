@@ -18,6 +18,7 @@ from PIL import Image
 from mamlprobe import cli
 from mamlprobe.base.streams import key
 from mamlprobe.cli import COMMANDS, EXAMPLES, main, parse
+from mamlprobe.commands import answers
 from mamlprobe.commands.cases import KEYS, open_case
 from mamlprobe.commands.probes import PROBES
 from mamlprobe.commands.tables import accuracies
@@ -357,7 +358,7 @@ def test_data_lists_and_describes(images, capsys, monkeypatch):
 
 def test_fetch_downloads_before_it_describes(tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setitem(cli.COMMANDS["data"].run.__globals__, "download", lambda name, root: asked.append((name, root)))
+    monkeypatch.setattr(answers, "download", lambda name, root: asked.append((name, root)))
     assert main(["data", "omniglot", "--fetch", "--data-root", str(tmp_path)]) == 2
     assert asked == [("omniglot", str(tmp_path))]
     assert "must hold images_background.zip" in capsys.readouterr().err
