@@ -410,8 +410,8 @@ def test_as_a_module():
     command = [sys.executable, "-m", "mamlprobe", *words.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, encoding="utf-8")
     assert done.returncode == 2
-    got = "unrecognized options: --inner.stps, 3; did you mean --inner.steps, --inner.test-steps?"
-    assert done.stderr == f"mamlprobe train: the words must make a command, got {got}\n"
+    got = "--inner.stps; did you mean --inner.steps, --inner.test-steps?"
+    assert done.stderr == f"mamlprobe train: the options must be those of this command, got {got}\n"
     assert done.stdout == ""
 
 
