@@ -410,7 +410,7 @@ def test_as_a_module():
     command = [sys.executable, "-m", "mamlprobe", *words.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, encoding="utf-8")
     assert done.returncode == 2
-    got = "--inner.stps; did you mean --inner.steps, --inner.test-steps?"
+    got = "--inner.stps; did you mean --inner.steps?"
     assert done.stderr == f"mamlprobe train: the options must be those of this command, got {got}\n"
     assert done.stdout == ""
 

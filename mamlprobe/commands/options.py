@@ -32,7 +32,7 @@ def _names(kind: type, prefix: str = "") -> Iterator[str]:
         hint, marks = hints[each.name], getattr(hints[each.name], "__metadata__", ())
         plain = get_args(hint)[0] if marks else hint
         name = each.name.replace("_", "-")
-        if is_dataclass(plain):
+        if isinstance(plain, type) and is_dataclass(plain):
             unnamed = any(getattr(mark, "name", None) == "" for mark in marks)
             yield from _names(plain, prefix if unnamed else f"{prefix}{name}.")
         elif Positional not in marks and not any(map(is_dataclass, map(_plain, get_args(plain)))):
@@ -108,4 +108,4 @@ def _nearest(typed: str, own: Sequence[str], *, by_spelling: bool) -> list[str]:
     if same or more or fewer or not by_spelling:
         return same or more or fewer
     names = {name.lstrip("-"): name for name in own}
-    return [names[name] for name in difflib.get_close_matches(typed.lstrip("-"), names, n=3, cutoff=0.75)]
+    return [names[name] for name in difflib.get_close_matches(typed.lstrip("-"), names, n=3, cutoff=0.8)]
