@@ -122,7 +122,7 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
         ("import kao", "got missing from mamlprobe import kao: FILE"),
         (
             "import kao a --out b --data-root c",
-            "got --data-root (an option of train, evaluate, probe, certify, report, data); see mamlprobe import kao --help",
+            "got --data-root (an option of train, evaluate, probe, certify, report, data); see mamlprobe import",
         ),
         (
             "import kao a --out b --image 1 2",
