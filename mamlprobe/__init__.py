@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from mamlprobe.learn.theta import Theta, init
     from mamlprobe.measure import cca, cka, pwcca, svcca
     from mamlprobe.native.load import compile_kernels
-    from mamlprobe.nets.build import NetSpec
     from mamlprobe.nets.conv4 import conv4
     from mamlprobe.nets.mlp import mlp
+    from mamlprobe.nets.spec import NetSpec
     from mamlprobe.nets.wrap import wrap
     from mamlprobe.probe.certify import certify
     from mamlprobe.probe.contrast import Decomposition, decompose
@@ -63,7 +63,7 @@ _HOMES = {
     "learn.tasks": "adapt_tasks",
     "learn.theta": "Theta init",
     "measure": "cca cka pwcca svcca",
-    "nets.build": "NetSpec",
+    "nets.spec": "NetSpec",
     "native.load": "compile_kernels",
     "nets.conv4": "conv4",
     "nets.mlp": "mlp",

@@ -10,24 +10,20 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any
 
-import torch
 import tyro
 from tyro.conf import DisallowNone, subcommand
 
 from mamlprobe import __version__
-from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.errors import Stopped, UserError, unknown
 from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
 from mamlprobe.commands.imports import Import
 from mamlprobe.commands.mistakes import COMPLETION, looked_over, mistake
 from mamlprobe.commands.training import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
-from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.variants import wanted
 from mamlprobe.recipes import PRESETS, RECIPES, recipe
 from mamlprobe.runs.experiment import run_name
-from mamlprobe.training.loop import Interrupted
-from mamlprobe.training.precision import precision
 
 ABOUT = "Few-shot meta-learners (MAML and its relatives), trained and then asked what they learned."
 
@@ -74,14 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command = parse(words)
         wanted()  # a word of the environment that is wrong is told before anything is done
-        tune_malloc()
-        with precision("float32", torch.device("cpu")):  # on a GPU too, where torch would round factors
-            code = int(command.run() or 0)
+        code = _run(command)
         sys.stdout.flush()
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    except (Interrupted, KeyboardInterrupt) as error:
+    except (Stopped, KeyboardInterrupt) as error:
         print(str(error) or "interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # who was reading the output has enough
@@ -99,6 +93,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nexample:\n  {EXAMPLES[key]}")
         return 0
     return code
+
+
+def _run(command: Any) -> int:
+    """Run the command in full float32, and return its exit code; torch is imported here and not before."""
+    import torch
+
+    from mamlprobe.native.malloc import tune_malloc
+    from mamlprobe.training.precision import precision
+
+    tune_malloc()
+    with precision("float32", torch.device("cpu")):  # on a GPU too, where torch would round factors
+        return int(command.run() or 0)
 
 
 def parse(argv: Sequence[str]) -> Any:

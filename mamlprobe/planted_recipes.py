@@ -6,7 +6,7 @@ MAML with five inner steps at rate 0.5 and twenty at test, on 100 points a task.
 from dataclasses import replace
 
 from mamlprobe.learn.methods import METHODS
-from mamlprobe.nets.build import NetSpec
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
 
 UPDATES = {"smoke": 2, "quick": 600, "long": 600, "paper": 2000}

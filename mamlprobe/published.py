@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from mamlprobe.learn.axes import Inner, Outer
 from mamlprobe.learn.methods import METHODS, Method
-from mamlprobe.nets.build import NetSpec
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
 
 TASKS, SEEDS = "95 % interval over tasks", "standard deviation over seeds"

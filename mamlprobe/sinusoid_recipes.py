@@ -8,7 +8,7 @@ step has rate 0.02. The initial weights are larger than the published code's (va
 from dataclasses import replace
 
 from mamlprobe.learn.methods import METHODS, Method
-from mamlprobe.nets.build import NetSpec
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment, Recipe
 
 INNER_LR = 0.02

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mamlprobe.learn.methods import METHODS, Method
-from mamlprobe.nets.build import NetSpec
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.published import MINI, POOLED
 from mamlprobe.runs.experiment import Data, Experiment, Recipe
 

@@ -18,6 +18,7 @@ from PIL import Image
 from mamlprobe import cli
 from mamlprobe.base.streams import key
 from mamlprobe.cli import COMMANDS, EXAMPLES, main, parse
+from mamlprobe.commands import answers
 from mamlprobe.commands.cases import KEYS, open_case
 from mamlprobe.commands.probes import PROBES
 from mamlprobe.commands.tables import accuracies
@@ -357,7 +358,7 @@ def test_data_lists_and_describes(images, capsys, monkeypatch):
 
 def test_fetch_downloads_before_it_describes(tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setitem(cli.COMMANDS["data"].run.__globals__, "download", lambda name, root: asked.append((name, root)))
+    monkeypatch.setattr(answers, "download", lambda name, root: asked.append((name, root)))
     assert main(["data", "omniglot", "--fetch", "--data-root", str(tmp_path)]) == 2
     assert asked == [("omniglot", str(tmp_path))]
     assert "must hold images_background.zip" in capsys.readouterr().err
@@ -409,8 +410,8 @@ def test_as_a_module():
     command = [sys.executable, "-m", "mamlprobe", *words.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, encoding="utf-8")
     assert done.returncode == 2
-    got = "unrecognized options: --inner.stps, 3; did you mean --inner.steps, --inner.test-steps?"
-    assert done.stderr == f"mamlprobe train: the words must make a command, got {got}\n"
+    got = "--inner.stps; did you mean --inner.steps?"
+    assert done.stderr == f"mamlprobe train: the options must be those of this command, got {got}\n"
     assert done.stdout == ""
 
 

@@ -10,7 +10,8 @@ import pytest
 import mamlprobe as mp
 import mamlprobe.probe.certify as home
 from mamlprobe.cli import main
-from mamlprobe.commands.certify import Certify, nudged
+from mamlprobe.commands.certificate import nudged
+from mamlprobe.commands.certify import Certify
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init

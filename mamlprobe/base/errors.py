@@ -21,6 +21,10 @@ class UserError(ValueError):
         return UserError, (self.where, self.must, self.got, self.advice)
 
 
+class Stopped(Exception):
+    """The user stopped the work; the message is one line that says what is kept."""
+
+
 def unknown(where: str, kind: str, name: object, known: Iterable[str]) -> UserError:
     """The error for a name that is not among `known`; it names the nearest ones."""
     names = list(known)

@@ -19,11 +19,11 @@ from mamlprobe.data.pool import Pool
 from mamlprobe.learn.bar import bar
 from mamlprobe.learn.evaluate import chunks
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.theta import Theta, init
+from mamlprobe.learn.theta import Theta, fits, init
 from mamlprobe.nets.params import Net
 from mamlprobe.runs.experiment import Data
 from mamlprobe.runs.folder import Image, Run, load_run
-from mamlprobe.runs.inner import InnerWords, assumption, fits, in_words, restated, values_of
+from mamlprobe.runs.inner import InnerWords, assumption, in_words, restated, values_of
 from mamlprobe.runs.state_dict import logits
 from mamlprobe.training.loop import pick_device, pool_of
 from mamlprobe.training.validation import PIXELS

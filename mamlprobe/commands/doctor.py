@@ -1,22 +1,6 @@
-"""The command `doctor` as a dataclass, a field an option; `run` does what it says."""
+"""The command `doctor` as a dataclass, a field an option; `commands.facts` finds what it prints."""
 
-import importlib.metadata
-import os
-import platform
-import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
-
-import torch
-
-from mamlprobe.base.cache import cache_folder
-from mamlprobe.native.build import compiler, compiler_version, flags, kernels_path
-from mamlprobe.native.load import compile_kernels, kernels, why_not
-from mamlprobe.native.malloc import allocator
-from mamlprobe.native.variants import vector_set, wanted
-from mamlprobe.runs.environment import environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,45 +11,11 @@ class Doctor:
     """Compile the kernels first, also where they are there or where that failed less than a day ago."""
 
     def run(self) -> None:
-        """Prints a line a fact."""
+        """Print a line a fact."""
+        from mamlprobe.commands.facts import facts  # imports torch, which no help waits for
+        from mamlprobe.native.load import compile_kernels
+
         if self.compile:
             compile_kernels(force=True)
-        for name, value in (*_kernels(), *_machine()):
+        for name, value in facts():
             print(f"{name}: {value}")
-
-
-def _kernels() -> Iterator[tuple[str, str]]:
-    """The compiled kernels: with what, for what, where, and whether they are loaded."""
-    tool, path, variant = compiler(), kernels_path(), wanted()
-    version = (compiler_version(tool).splitlines() or ["which does not say its version"])[0] if tool else ""
-    yield "compiler", f"{tool}, {version}" if tool else "none: neither CXX nor c++, g++ or clang++"
-    yield "variant", "off" if variant is None else f"{variant.word} ({variant.flag})"
-    yield "flags", " ".join(flags()) or "none"
-    yield "library", str(path or "none")
-    yield "kernels", "not loaded" if kernels() is None else "loaded"
-    if reason := why_not():
-        yield "reason", reason
-    folder = cache_folder() if path is None else path.parent
-    yield "folder", _rights(folder)
-
-
-def _rights(folder: Path) -> str:
-    """The folder with its owner and its mode."""
-    try:
-        facts = folder.stat()
-    except OSError as error:
-        return f"{folder}, {error.strerror}"
-    mine = ", this user" if hasattr(os, "geteuid") and facts.st_uid == os.geteuid() else ""
-    return f"{folder}, owner {facts.st_uid}{mine}, mode {stat.S_IMODE(facts.st_mode):04o}"
-
-
-def _machine() -> Iterator[tuple[str, str]]:
-    """Processor, allocator, torch and GPU."""
-    facts = environment(torch.device("cpu"))
-    yield "processor", f"{facts['device']}, {platform.machine()}, {os.cpu_count()} cores"
-    yield "vectors", vector_set()
-    yield "allocator", allocator()
-    yield "torch", f"{torch.__version__}, {torch.get_num_threads()} threads"
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    yield "CUDA", ", ".join(gpus) or "none"
-    yield "Triton", importlib.metadata.version("triton") if find_spec("triton") is not None else "none"

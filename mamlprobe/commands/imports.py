@@ -1,16 +1,17 @@
 """The command `import` as dataclasses, a field an option; `run` does what they say."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg, subcommand
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.methods import METHODS, Method
-from mamlprobe.learn.theta import Theta
 from mamlprobe.runs.experiment import Data, Experiment
-from mamlprobe.runs.foreign import import_kao, import_state_dict, write_run
 from mamlprobe.runs.inner import NAMES, InnerWords, assumption, restated
+
+if TYPE_CHECKING:
+    from mamlprobe.learn.theta import Theta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,10 @@ class Foreign(InnerWords):
         """MAML with the inner loop as it is said."""
         return restated(METHODS["maml"], self, train=True)
 
-    def write(self, experiment: Experiment, theta: Theta) -> None:
-        """Writes the run folder and says what is in it."""
+    def write(self, experiment: Experiment, theta: "Theta") -> None:
+        """Write the run folder and say what is in it."""
+        from mamlprobe.runs.foreign import write_run  # torch, which no help waits for
+
         image = experiment.net.image
         if self.dataset is not None:
             experiment = replace(experiment, data=Data(dataset=self.dataset, size=image and image[1]))
@@ -51,7 +54,9 @@ class Kao(Foreign):
     """A file of Kao et al. 2022, and others of that code's lineage, as a run; its net follows from the shapes."""
 
     def run(self) -> None:
-        """Reads and writes."""
+        """Read and write."""
+        from mamlprobe.runs.foreign import import_kao  # torch, which no help waits for
+
         self.write(*import_kao(self.file, method=self.method, image=self.image, say=print))
 
 
@@ -73,7 +78,9 @@ class StateDict(Foreign):
     """Classes a task; else as many as the head has outputs."""
 
     def run(self) -> None:
-        """Reads and writes."""
+        """Read and write."""
+        from mamlprobe.runs.foreign import import_state_dict  # torch, which no help waits for
+
         words: dict[str, Any] = {"module": self.module, "head": self.head, "layers": self.layers, "image": self.image}
         words |= {"output": self.output, "features": self.features}
         experiment, theta = import_state_dict(self.file, method=self.method, say=print, **words)

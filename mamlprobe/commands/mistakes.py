@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.commands.options import option_names, unknown_option
 
 SHELLS = ("bash", "zsh")
 """Shells whose completion can be written without another library."""
@@ -54,8 +55,10 @@ def _completion(words: Sequence[str], option: str) -> None:
         raise UserError("mamlprobe", "the shell must be bash or zsh", repr(behind[0]), "choose one of them")
 
 
-def mistake(told: str, words: Sequence[str], commands: Collection[str]) -> UserError:
-    """The first part of the parser's box in one line, with what may have been meant."""
+def mistake(told: str, words: Sequence[str], commands: Mapping[str, type]) -> UserError:
+    """What is wrong with the words: an option that their command does not have, else the first part of tyro's box."""
+    if (error := unknown_option(words, option_names(commands))) is not None:
+        return error
     lines = [line.strip(" │") for line in re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines() if line[:1] not in "╭╰"]
     parts = re.split(r"\n[─-]+\n", "\n".join(lines))
     if "╭" not in told:  # where boxes cannot be drawn, their titles are parts too
@@ -67,32 +70,4 @@ def mistake(told: str, words: Sequence[str], commands: Collection[str]) -> UserE
     if len(got) > _LONGEST:
         got = got[:_LONGEST].rpartition(" ")[0] + " ..."
     where = " ".join(["mamlprobe", *(word for word in words[:1] if word in commands)])
-    hint = _hint(parts[1:], words, where) if "meant:" in told or "options:" in got else ""
-    return UserError(where, _MUST, got, hint or f"see {where} --help")
-
-
-def _hint(parts: Sequence[str], words: Sequence[str], where: str) -> str:
-    """What may have been meant: options of this command that are spelled like it, or whose option it is."""
-    homes: dict[str, list[str]] = {}
-    option = ""
-    for line in "\n".join(parts).splitlines():
-        if found := re.match(r"--\S*\w\S*", line):
-            option = found[0]
-            homes.setdefault(option, [])
-        elif option and (found := re.match(r"in mamlprobe (.+) --help$", line)):
-            homes[option].append(found[1])
-    typed = [word.partition("=")[0] for word in words if word.startswith("-")]
-    command = where.removeprefix("mamlprobe").strip()
-    near = [name for name, of in homes.items() if name not in typed and (not of or _within(command, of))]
-    if command and near:
-        return f"did you mean {', '.join(near)}?"
-    for name in typed:
-        if name in homes and command not in homes[name]:
-            of = ", ".join(dict.fromkeys(homes[name]))
-            return f"{name} is an option of {of}" + ("" if command else ", and comes behind that word")
-    short = [word for word in typed if re.match(r"-[A-Za-z][\w.-]+", word)]
-    return f"write -{short[0]}, with two dashes" if short else ""
-
-
-def _within(command: str, homes: Sequence[str]) -> bool:
-    return any(home == command or home.startswith(f"{command} ") for home in homes)
+    return UserError(where, _MUST, got, f"see {where} --help")

@@ -41,7 +41,6 @@ def pair_table(a: Case, b: Case, look: Look) -> pd.DataFrame:
 
 PAIRS: dict[str, Probe] = {
     "layers": Probe(
-        about="similarity of each layer of two models (Raghu et al. 2020, table 3)",
         table=lambda a, b: pair_table(
             a, b, lambda one, other, part, first: pair_similarity(one, other, part, seed=first, chunk=a.held(part))
         ),
@@ -49,7 +48,6 @@ PAIRS: dict[str, Probe] = {
         figure=pair_figure,
     ),
     "grid": Probe(
-        about="similarity of every layer of one model with every layer of another",
         table=lambda a, b: pair_table(
             a, b, lambda one, other, part, first: pair_grid(one, other, part, chunk=a.held(part))
         ),

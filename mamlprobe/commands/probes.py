@@ -51,7 +51,6 @@ from mamlprobe.runs.experiment import few_shot
 class Probe:
     """A question to a run, or to two."""
 
-    about: str
     table: Callable[..., pd.DataFrame]
     """Of the case, or of the two: tidy, with the columns `KEYS`."""
     summary: Callable[[pd.DataFrame], pd.DataFrame]
@@ -123,70 +122,59 @@ def layer_table(case: Case, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame
 
 PROBES: dict[str, Probe] = {
     "layers": Probe(
-        about="similarity of each layer before and after the inner loop (Raghu et al. 2020, figure 2)",
         table=layer_table,
         summary=lambda table: readable(layer_means(table)),
         figure=layer_figure,
     ),
     "freeze": Probe(
-        about="accuracy with the first layers frozen (Raghu et al. 2020, table 1)",
         table=freeze_table,
         summary=accuracies,
         figure=accuracy_figure,
     ),
     "nil": Probe(
-        about="accuracy without inner loop and head (Raghu et al. 2020, table 4)",
         table=lambda case: accuracy_table(case, "keep,nil"),
         summary=accuracies,
         figure=accuracy_figure,
     ),
     "cosine": Probe(
-        about="cosine between the classes' features (Kao et al. 2022, figure 2)",
         table=cosine_table,
         summary=cosine_means,
         figure=cosine_figure,
     ),
     "contrast": Probe(
-        about="contrastive, noise and interference terms of the outer gradient (Kao et al. 2022, sections 3 and 4)",
         table=share_table,
         summary=share_means,
         figure=share_figure,
     ),
     "terms": Probe(
-        about="the same terms by layer, in size and direction, and by pairs of one class and of different classes",
         table=layer_term_table,
         summary=layer_term_means,
         figure=layer_term_figure,
     ),
     "head": Probe(
-        about="what the head says before it has seen a task, and how it lies to the features of past tasks",
         table=carried_table,
         summary=carried_means,
         figure=carried_figure,
     ),
     "prototypes": Probe(
-        about="the model beside prototype classifiers on its own features: same accuracy, same answers, same logits?",
         table=classifier_table,
         summary=classifier_means,
         figure=classifier_figure,
     ),
     "embed": Probe(
-        about="query features before and after the inner loop, and the prototypes, in two principal components",
         table=lambda case: embed_table(case, "pca"),
         summary=embed_means,
         figure=embed_figure,
     ),
     "tsne": Probe(
-        about="the same by t-SNE, whose distances mean nothing",
         table=lambda case: embed_table(case, "tsne"),
         summary=embed_means,
         figure=embed_figure,
     ),
     "grid": Probe(
-        about="similarity of every layer with every layer, before and after the inner loop",
         table=grid_table,
         summary=grid_means,
         figure=grid_figure,
     ),
 }
-"""Probes by name."""
+"""Probes by name; what each asks is said in `commands.questions`."""

@@ -8,15 +8,12 @@ from tyro import MISSING
 from tyro.conf import Positional, arg
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.sources import draw
 from mamlprobe.learn.methods import Method
-from mamlprobe.nets.build import NetSpec
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.published import PUBLISHED
 from mamlprobe.recipes import LEARNERS, RECIPES, recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.sinusoid_recipes import SINUSOID
-from mamlprobe.training.labels import training_tasks
-from mamlprobe.training.loop import pick_device, source_of, train_together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +85,11 @@ class Train:
         return [replace(self.experiment, seed=int(word)) for word in words]
 
     def run(self) -> None:
-        """Trains and says where the runs are and how good they are."""
+        """Train and say where the runs are and how good they are."""
+        from mamlprobe.data.sources import draw  # torch, which no help waits for
+        from mamlprobe.training.labels import training_tasks
+        from mamlprobe.training.loop import pick_device, source_of, train_together
+
         experiments, data = self.experiments, self.experiment.data
         pick_device(self.device)
         pool = source_of(data, root=self.data_root)

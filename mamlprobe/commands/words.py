@@ -1,32 +1,12 @@
-"""The commands but training as dataclasses, a field an option; `run` does what they say."""
+"""The commands that ask a run or a data set, as dataclasses, a field an option; `commands.answers` does the work."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated
 
-import pandas as pd
 from tyro.conf import Positional, arg
 
-from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.commands.cases import Case, open_case
-from mamlprobe.commands.pairs import PAIRS
-from mamlprobe.commands.pools import download, known_pools
-from mamlprobe.commands.probes import PROBES, accuracy_table
-from mamlprobe.commands.probes import Probe as Question
-from mamlprobe.commands.tables import accuracies, headline, keep, kept, ready, show
-from mamlprobe.data.sources import load_source
-from mamlprobe.draw.files import save
-from mamlprobe.native.load import compile_kernels
-from mamlprobe.report import report
+from mamlprobe.commands.questions import QUESTIONS
 from mamlprobe.runs.inner import InnerWords
-from mamlprobe.runs.writing import write
-
-FIGURES = (".png", ".pdf", ".svg")
-PAGES = (".html", ".htm")
-
-
-ENOUGH = 300
-"""Tasks to be judged by that are worth compiling the kernels for, once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +30,6 @@ class Tasks(InnerWords):
     manifest: str | None = None
     """File that names the tasks, as --write-manifest writes it: exactly these are taken, in this order."""
 
-    def case(self, run: str, episodes: int | None, usual: int) -> Case:
-        """The run in this folder with so many of these tasks; FOLDER@100 names its update too."""
-        folder, _, update = run.rpartition("@")
-        named = update.isdecimal() and folder != "" and not Path(run).exists()
-        return open_case(
-            folder if named else run,
-            update=int(update) if named else self.update,
-            split=self.split,
-            tasks=episodes,
-            shot=self.shot,
-            query=self.query,
-            dataset=self.dataset,
-            root=self.data_root,
-            device=self.device,
-            manifest=self.manifest,
-            usual=usual,
-            inner=InnerWords(**self.said),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Tasks):
@@ -86,32 +47,10 @@ class Evaluate(Tasks):
     """JSON file that names the tasks, for --manifest."""
 
     def run(self) -> None:
-        """Prints the means and writes the table."""
-        ready(self.out)
-        ready(self.write_manifest, ".json")
-        case = replace(self.case(self.run_folder, self.episodes, usual=600), every=self.out is not None)
-        if case.tasks >= ENOUGH:
-            compile_kernels()
-        table = accuracy_table(case, self.variants)
-        say_assumed(case)
-        print(headline(table))
-        show(accuracies(table))
-        name_tasks(case, self.write_manifest)
-        keep(table, self.out)
+        """Print the means and write the table."""
+        from mamlprobe.commands import answers  # imports torch, which no help waits for
 
-
-def say_assumed(*cases: Case) -> None:
-    """Prints a line for each case whose run was imported with words of the inner loop that nobody said."""
-    for case in cases:
-        if case.assumed:
-            print(f"{case.name}: {case.assumed}" if len(cases) > 1 else case.assumed)
-
-
-def name_tasks(case: Case, path: str | None) -> None:
-    """Writes the tasks of the case to the file, if one is named."""
-    if path is not None:
-        case.write_manifest(path)
-        print(f"manifest: {path}")
+        answers.evaluate(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +58,7 @@ class Probe(Tasks):
     """A question to a run, answered by a table and a figure."""
 
     probe: Annotated[
-        Positional[str], arg(metavar="PROBE", help="; ".join(f"{name}: {each.about}" for name, each in PROBES.items()))
+        Positional[str], arg(metavar="PROBE", help="; ".join(f"{name}: {about}" for name, about in QUESTIONS.items()))
     ]
     runs: Annotated[
         Positional[tuple[str, ...]],
@@ -140,44 +79,10 @@ class Probe(Tasks):
     """CSV file that --out wrote: it is summed up and drawn again, and no run is needed."""
 
     def run(self) -> None:
-        """Prints the means, writes table and figure."""
-        if self.probe not in PROBES:
-            raise unknown("probe", "probe", self.probe, PROBES)
-        ready(self.out)
-        ready(self.figure, *FIGURES)
-        ready(self.write_manifest, ".json")
-        if self.from_table is not None:
-            table = kept(self.from_table, no_runs=self.runs)
-            probe = (PAIRS if "run_b" in table else PROBES)[self.probe]
-            show_means(table, probe)
-            return self.draw(table, probe)
-        most = 2 if self.probe in PAIRS else 1
-        if not 1 <= len(self.runs) <= most:
-            must = f"{self.probe} must be asked of one run{' or two' if most == 2 else ''}"
-            raise UserError("probe", must, len(self.runs), "name the folder of a run")
-        probe = (PAIRS if len(self.runs) == 2 else PROBES)[self.probe]
-        of_tasks = [self, *[replace(self, manifest=None)] * (len(self.runs) - 1)]  # the first run's are everyone's
-        cases = [words.case(run, self.episodes, usual=20) for words, run in zip(of_tasks, self.runs, strict=True)]
-        table = probe.table(*(replace(case, every=self.out is not None) for case in cases))
-        say_assumed(*cases)
-        show_means(table, probe)
-        name_tasks(cases[0], self.write_manifest)
-        keep(table, self.out)
-        self.draw(table, probe)
+        """Print the means, write table and figure."""
+        from mamlprobe.commands import answers  # imports torch, which no help waits for
 
-    def draw(self, table: pd.DataFrame, probe: Question) -> None:
-        """Draws the figure, if one is named."""
-        if self.figure is not None:
-            save(probe.figure(table), self.figure)
-            print(f"figure: {self.figure}")
-
-
-def show_means(table: pd.DataFrame, probe: Question) -> None:
-    """Prints what the table is of, and its means."""
-    print(headline(table))
-    if "run_b" in table:
-        print("against {run_b} at update {update_b}".format(**table.iloc[0]))
-    show(probe.summary(table))
+        answers.probe(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,14 +96,10 @@ class Report(Tasks):
     """Number of tasks; 100 where not given."""
 
     def run(self) -> None:
-        """Computes and writes the page."""
-        if not self.runs:
-            raise UserError("report", "at least one run must be named", "none", "name the folders of runs")
-        ready(self.out, *PAGES)
-        cases = [self.case(run, self.episodes, usual=100) for run in self.runs]
-        write(Path(self.out), report(cases).encode())
-        say_assumed(*cases)
-        print(f"report: {self.out}")
+        """Compute and write the page."""
+        from mamlprobe.commands import answers  # imports torch, which no help waits for
+
+        answers.report(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,11 +113,7 @@ class Show:
     """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
 
     def run(self) -> None:
-        """Prints."""
-        if self.fetch:
-            download(self.name, self.data_root)
-        if self.name is None:
-            return show(known_pools(self.data_root))
-        pool = load_source(self.name, root=self.data_root)
-        print(f"{pool.name}: {pool.source}\ndigest {pool.digest()}")
-        show(pool.describe())
+        """Print the list, or what a data set holds."""
+        from mamlprobe.commands import answers  # imports torch, which no help waits for
+
+        answers.data(self)

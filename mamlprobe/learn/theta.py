@@ -130,3 +130,15 @@ def start(net: Net, params: Params, method: Method, *, stage: str) -> Params:
     if method.head in words:
         able_to_move(net)
     return zeroed(net, params) if method.head in words else params
+
+
+def fits(net: Net, theta: Theta, method: Method) -> None:
+    """Refuses an inner loop that this net and what it learned cannot have.
+
+    Raises:
+        UserError: patterns that select nothing, running averages that are not there.
+    """
+    adapting(net, method.inner.adapts)
+    if method.norm.statistics == "running" and not theta.moments:
+        must, got = "norm 'running' needs batch norms with running averages", "none"
+        raise UserError("inner loop", must, got, "use batch or support")

@@ -1,64 +1,21 @@
-"""Nets as values: a spec that goes to JSON and back, and the net it names."""
+"""The net that a spec names."""
 
 import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.base.spec import LATER
 from mamlprobe.base.streams import key
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.params import Net
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.nets.wrap import Wrapped, wrap
-
-KINDS = ("conv4", "mlp", "module")
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetSpec:
-    """A net by its settings; the fields of another kind are ignored."""
-
-    kind: str = "conv4"
-    """conv4; mlp; module: any ``nn.Module`` by its import name."""
-    image: tuple[int, int, int] | None = None
-    """C, H, W of the inputs; None takes the data's."""
-    filters: int = 32
-    blocks: int = 4
-    order: str = "conv-bn-relu"
-    down: str = "pool"
-    head_bias: bool = True
-    hidden: tuple[int, ...] = (40, 40)
-    activation: str = "relu"
-    norm: str = "none"
-    module: str = ""
-    """``package.file:Class``, or a function that returns the module; called without arguments."""
-    head: str = ""
-    """Prefix of the module's head parameters."""
-    layers: tuple[str, ...] = ()
-    """Modules to record and to freeze by, in order; empty for the module's blocks (see `wrap`)."""
-    output: str = field(default="", metadata=LATER)
-    """Key, attribute or number of the logits in what a module returns; empty looks for them."""
-    features: str = field(default="", metadata=LATER)
-    """first or last: the axis of features of a module's layers; empty where their kinds tell."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        object.__setattr__(self, "layers", tuple(self.layers))
-        if self.image is not None:
-            object.__setattr__(self, "image", tuple(self.image))
-        if self.kind not in KINDS:
-            raise unknown("net", "kind", self.kind, KINDS)
-        if self.kind == "module" and not self.head:
-            raise UserError(
-                "net", "a module must name its head", "none", "set net.head to the last linear layer's name"
-            )
 
 
 def build(

@@ -12,8 +12,8 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets.derived import derived_twice
 from mamlprobe.nets.gates import hard_sigmoid
 from mamlprobe.nets.params import Moments
-from mamlprobe.nets.plain_conv import conv2d, taken
 from mamlprobe.nets.plain_batch_norm import batch_norm
+from mamlprobe.nets.plain_conv import conv2d, taken
 
 REPLACED = frozenset(
     (

@@ -247,7 +247,7 @@ class Wrapped(Cutting):
             return known.head(params, as_params(features, params)), {}
         part = self.module.get_submodule(self.head_name)
         if _is_linear(part) and self._tails.get(features.shape[2:].numel(), (0,)) == features.shape[2:]:
-            names = [self._names[id(value)] for value in part.parameters()]
+            names = [self._names[id(value)] for value in (part.weight, part.bias) if value is not None]
             own = {name: params[name] for name in names}
             each = one_by_one(own, as_params(features, own), None)
             return together([F.linear(rows, *(mine[name] for name in names)) for mine, rows, _ in each]), {}
@@ -268,4 +268,5 @@ class Wrapped(Cutting):
 def _is_linear(part: nn.Module) -> bool:
     """Whether calling the part is one linear map of its weight and bias, and nothing else."""
     hooks = (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks, part._backward_pre_hooks)
-    return type(part) is nn.Linear and not any(hooks) and "forward" not in vars(part)
+    own = part._parameters.keys() <= {"weight", "bias"} and "weight" in part._parameters
+    return type(part) is nn.Linear and own and not any(hooks) and "forward" not in vars(part)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import fingerprint, from_dict, to_dict
 from mamlprobe.learn.methods import Method
-from mamlprobe.nets.build import NetSpec
+from mamlprobe.nets.spec import NetSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,6 @@ from typing import Any
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, adapting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,18 +74,6 @@ def restated(method: Method, words: InnerWords, *, train: bool = False) -> Metho
     if words.norm is not None:
         norm = replace(norm, statistics=words.norm)
     return replace(method, inner=inner, norm=norm, readout=words.readout or method.readout)
-
-
-def fits(net: Net, theta: Theta, method: Method) -> None:
-    """Refuses an inner loop that this net and what it learned cannot have.
-
-    Raises:
-        UserError: patterns that select nothing, running averages that are not there.
-    """
-    adapting(net, method.inner.adapts)
-    if method.norm.statistics == "running" and not theta.moments:
-        must, got = "norm 'running' needs batch norms with running averages", "none"
-        raise UserError("inner loop", must, got, "use batch or support")
 
 
 def usual(method: Method) -> tuple[str, ...]:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.methods import METHODS, Method
-from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.build import NetSpec, build
+from mamlprobe.learn.theta import Theta, fits
+from mamlprobe.nets.build import build
 from mamlprobe.nets.params import Params
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
-from mamlprobe.runs.inner import fits
 from mamlprobe.runs.tensors import as_floats, conversion, finite, read_tensors, same_shapes, unheard
 
 KAO_SIDES = (84, 28, 64, 32)

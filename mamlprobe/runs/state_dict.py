@@ -11,11 +11,11 @@ from torch.nn.parameter import is_lazy
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.methods import Method
-from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.build import NetSpec, made, wrapped
+from mamlprobe.learn.theta import Theta, fits
+from mamlprobe.nets.build import made, wrapped
 from mamlprobe.nets.params import Net, Params, lead, mapped
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
-from mamlprobe.runs.inner import fits
 from mamlprobe.runs.tensors import alike, conversion, finite, kind, read_tensors, renamed, same_shapes, unheard
 
 COUNT = "num_batches_tracked"

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import Stopped, UserError
 from mamlprobe.data.load import load_pool
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import Source, load_source
@@ -37,7 +37,7 @@ EARNED = 100
 """Updates on a CPU that are worth compiling the kernels for, which takes as long as some tens of them, once."""
 
 
-class Interrupted(Exception):
+class Interrupted(Stopped):
     """The user stopped a training; its state is kept and the same call goes on from it."""
 
     def __init__(self, run: Run, update: int, *others: Run) -> None:

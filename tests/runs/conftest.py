@@ -4,7 +4,8 @@ import pytest
 
 from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.theta import init
-from mamlprobe.nets.build import NetSpec, build
+from mamlprobe.nets.build import build
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.folder import make_run

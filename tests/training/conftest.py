@@ -5,7 +5,7 @@ import torch
 
 from mamlprobe.data.pool import Pool
 from mamlprobe.learn.methods import METHODS
-from mamlprobe.nets.build import NetSpec
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Experiment
 
 

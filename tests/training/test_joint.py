@@ -11,7 +11,7 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.axes import Norm, Outer
-from mamlprobe.nets.build import NetSpec
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop, room

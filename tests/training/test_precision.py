@@ -12,14 +12,13 @@ from benchmarks import precision as effect
 from benchmarks.works import WORKS
 from mamlprobe.base.errors import UserError
 from mamlprobe.cli import main
-from mamlprobe.commands import training as command
 from mamlprobe.data.episodes import sample
 from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
-from mamlprobe.nets.build import NetSpec
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.folder import write_json
 from mamlprobe.training import loop, precision, session
 from mamlprobe.training.loop import Interrupted, train
@@ -251,8 +250,8 @@ def test_a_net_that_cannot_is_told_before_the_first_update(flat, pool, tmp_path,
 
 def test_the_options_of_the_command_line(pool, tmp_path, monkeypatch, capsys):
     seen = []
-    monkeypatch.setattr(command, "source_of", lambda data, root: pool)
-    monkeypatch.setattr(command, "train_together", lambda experiments, out, **how: seen.append(how) or [])
+    monkeypatch.setattr(loop, "source_of", lambda data, root: pool)
+    monkeypatch.setattr(loop, "train_together", lambda experiments, out, **how: seen.append(how) or [])
     words = ["train", "maml", "--way", "3", "--query", "2", "--out", str(tmp_path)]
     assert main(words) == 0
     assert main([*words, "--precision", "tf32", "--no-graph"]) == 0

@@ -1,0 +1,161 @@
+"""What the commands `evaluate`, `probe`, `report` and `data` do with their options."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.commands.cases import Case, open_case
+from mamlprobe.commands.pairs import PAIRS
+from mamlprobe.commands.pools import download, known_pools
+from mamlprobe.commands.probes import PROBES, accuracy_table
+from mamlprobe.commands.probes import Probe as Question
+from mamlprobe.commands.tables import accuracies, headline, keep, kept, ready, show
+from mamlprobe.commands.words import Evaluate, Probe, Report, Show, Tasks
+from mamlprobe.data.sources import load_source
+from mamlprobe.draw.files import save
+from mamlprobe.native.load import compile_kernels
+from mamlprobe.report import report as page
+from mamlprobe.runs.inner import InnerWords
+from mamlprobe.runs.writing import write
+
+FIGURES = (".png", ".pdf", ".svg")
+PAGES = (".html", ".htm")
+
+ENOUGH = 300
+"""Tasks to be judged by that are worth compiling the kernels for, once."""
+
+
+def case_of(options: Tasks, run: str, episodes: int | None, usual: int) -> Case:
+    """Open the run in this folder with so many of the tasks that the options name; FOLDER@100 names its update too.
+
+    Raises:
+        UserError: as `open_case`.
+    """
+    folder, _, update = run.rpartition("@")
+    named = update.isdecimal() and folder != "" and not Path(run).exists()
+    return open_case(
+        folder if named else run,
+        update=int(update) if named else options.update,
+        split=options.split,
+        tasks=episodes,
+        shot=options.shot,
+        query=options.query,
+        dataset=options.dataset,
+        root=options.data_root,
+        device=options.device,
+        manifest=options.manifest,
+        usual=usual,
+        inner=InnerWords(**options.said),
+    )
+
+
+def evaluate(options: Evaluate) -> None:
+    """Print the mean accuracies under each variant and write the table.
+
+    Raises:
+        UserError: a file that cannot be written, or as `open_case` and `accuracy_table`.
+    """
+    ready(options.out)
+    ready(options.write_manifest, ".json")
+    case = case_of(options, options.run_folder, options.episodes, usual=600)
+    case = replace(case, every=options.out is not None)
+    if case.tasks >= ENOUGH:
+        compile_kernels()
+    table = accuracy_table(case, options.variants)
+    say_assumed(case)
+    print(headline(table))
+    show(accuracies(table))
+    name_tasks(case, options.write_manifest)
+    keep(table, options.out)
+
+
+def probe(options: Probe) -> None:
+    """Print the means of a probe, write its table and its figure.
+
+    Raises:
+        UserError: an unknown probe, too few or too many runs, a file that cannot be written, or as `open_case`.
+    """
+    if options.probe not in PROBES:
+        raise unknown("probe", "probe", options.probe, PROBES)
+    ready(options.out)
+    ready(options.figure, *FIGURES)
+    ready(options.write_manifest, ".json")
+    if options.from_table is not None:
+        table = kept(options.from_table, no_runs=options.runs)
+        question = (PAIRS if "run_b" in table else PROBES)[options.probe]
+        show_means(table, question)
+        return draw(table, question, options.figure)
+    most = 2 if options.probe in PAIRS else 1
+    if not 1 <= len(options.runs) <= most:
+        must = f"{options.probe} must be asked of one run{' or two' if most == 2 else ''}"
+        raise UserError("probe", must, len(options.runs), "name the folder of a run")
+    question = (PAIRS if len(options.runs) == 2 else PROBES)[options.probe]
+    of_tasks = [options, *[replace(options, manifest=None)] * (len(options.runs) - 1)]  # the first run's are everyone's
+    cases = [case_of(each, run, options.episodes, usual=20) for each, run in zip(of_tasks, options.runs, strict=True)]
+    table = question.table(*(replace(case, every=options.out is not None) for case in cases))
+    say_assumed(*cases)
+    show_means(table, question)
+    name_tasks(cases[0], options.write_manifest)
+    keep(table, options.out)
+    draw(table, question, options.figure)
+
+
+def report(options: Report) -> None:
+    """Compute and write the page.
+
+    Raises:
+        UserError: no run, a file that cannot be written, or as `open_case`.
+    """
+    if not options.runs:
+        raise UserError("report", "at least one run must be named", "none", "name the folders of runs")
+    ready(options.out, *PAGES)
+    cases = [case_of(options, run, options.episodes, usual=100) for run in options.runs]
+    write(Path(options.out), page(cases).encode())
+    say_assumed(*cases)
+    print(f"report: {options.out}")
+
+
+def data(options: Show) -> None:
+    """Print the list of data sets, or what one of them holds.
+
+    Raises:
+        UserError: a data set that is not there, or one that cannot be downloaded.
+    """
+    if options.fetch:
+        download(options.name, options.data_root)
+    if options.name is None:
+        return show(known_pools(options.data_root))
+    pool = load_source(options.name, root=options.data_root)
+    print(f"{pool.name}: {pool.source}\ndigest {pool.digest()}")
+    show(pool.describe())
+
+
+def say_assumed(*cases: Case) -> None:
+    """Print a line for each case whose run was imported with words of the inner loop that nobody said."""
+    for case in cases:
+        if case.assumed:
+            print(f"{case.name}: {case.assumed}" if len(cases) > 1 else case.assumed)
+
+
+def name_tasks(case: Case, path: str | None) -> None:
+    """Write the tasks of the case to the file, if one is named."""
+    if path is not None:
+        case.write_manifest(path)
+        print(f"manifest: {path}")
+
+
+def draw(table: pd.DataFrame, question: Question, path: str | None) -> None:
+    """Draw the figure into the file, if one is named."""
+    if path is not None:
+        save(question.figure(table), path)
+        print(f"figure: {path}")
+
+
+def show_means(table: pd.DataFrame, question: Question) -> None:
+    """Print what the table is of, and its means."""
+    print(headline(table))
+    if "run_b" in table:
+        print("against {run_b} at update {update_b}".format(**table.iloc[0]))
+    show(question.summary(table))

@@ -1,0 +1,148 @@
+"""What the command `certify` does with its options."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.streams import generator
+from mamlprobe.commands.certify import Certify
+from mamlprobe.commands.tables import keep, ready, show
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.methods import Method
+from mamlprobe.learn.theta import Theta, fits, init
+from mamlprobe.nets.build import build
+from mamlprobe.nets.params import Net, Params
+from mamlprobe.probe.certify import certify, failed
+from mamlprobe.probe.contrastive import certify_contrast
+from mamlprobe.recipes import RECIPES, recipe
+from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.runs.folder import Image, load_run
+from mamlprobe.runs.inner import assumption, restated
+from mamlprobe.runs.state_dict import logits
+from mamlprobe.training.labels import head_rows, training_tasks
+from mamlprobe.training.loop import source_of
+from mamlprobe.training.state import Learner
+
+TASKS, QUERY = 3, 2
+"""Tasks, and query items a class at most: gradients are checked, not learned from."""
+
+NUDGE = 0.1
+"""How far a fresh start is moved, relative to the mean size of a tensor or of all where it is zero."""
+
+
+def certificate(options: Certify) -> int:
+    """Print the table and return the exit code, 1 where a check fails.
+
+    Raises:
+        UserError: neither a run nor a recipe; data, labels or an inner loop that do not go with it; a file that cannot
+            be written.
+    """
+    ready(options.out)
+    named = _is_run(options.target)
+    experiment, net, theta, where, image = _of_run(options) if named else _of_recipe(options)
+    few = replace(experiment, query=min(experiment.query, QUERY), seed=options.seed)
+    source = source_of(few.data, root=options.data_root)
+    if image is not None and source.image_shape != image:
+        must = f"images of {source.name!r} must be {list(image)}, as the net sees them"
+        raise UserError("certify", must, list(source.image_shape), "choose other data with --dataset")
+    episodes = training_tasks(source, few, tasks=TASKS)
+    if named and image is None:
+        logits("certify", net, theta, episodes.support_x[:1], way=few.way)
+    words = {"seed": options.seed, "updates": max(experiment.updates, 1)}
+    if options.contrast:
+        table = certify_contrast(net, theta, _classes(episodes, few), experiment.method)
+    else:
+        table = certify(net, theta, episodes, experiment.method, **words, stepper=lambda *own: stepped(net, *own))
+    rows = episodes.support_y.shape[1]
+    name = Path(few.data.dataset).name or few.data.dataset
+    print(f"{where}: {TASKS} tasks {few.way}-way, {rows} support rows each, of {name}, float64")
+    show(table)
+    keep(table, options.out)
+    return 1 if len(failed(table)) else 0
+
+
+def _classes(episodes: Episodes, experiment: Experiment) -> Episodes:
+    """The tasks, if their labels are their own.
+
+    Raises:
+        UserError: labels are places among the training classes.
+    """
+    if experiment.labels == "class":
+        must, advice = "contrast needs tasks with labels of their own", "choose another run or recipe"
+        raise UserError("certify", must, "labels by class", advice)
+    return episodes
+
+
+def _is_run(target: str) -> bool:
+    """Whether a run is named.
+
+    Raises:
+        UserError: neither a recipe nor a folder.
+    """
+    if target in RECIPES:
+        return False
+    if Path(target).is_dir():
+        return True
+    if any(sign in target for sign in "/\\"):
+        raise UserError("certify", f"{target} must be the folder of a run", "none", "check the path")
+    raise unknown("certify", "run folder or recipe", target, RECIPES)
+
+
+def _of_run(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | None]:
+    """Settings, net and last checkpoint of the run, its name, and the shape of what the net sees."""
+    if options.preset is not None:
+        raise UserError("certify", "a preset must be that of a recipe", "a run folder", "leave --preset out")
+    run = load_run(options.target)
+    checkpoint = run.checkpoint()
+    experiment = replace(run.config, method=restated(run.config.method, options, train=True))
+    fits(run.net(), checkpoint.theta, experiment.method)
+    assumed = assumption(experiment.method, set(run.assumed) - set(options.said))
+    if assumed:
+        print(assumed)
+    where = f"{run.path.resolve().name} at update {checkpoint.update}"
+    size = run.image[1] if run.image and len(run.image) == 3 else None
+    return _on(options.dataset, experiment, size), run.net(), checkpoint.theta, where, run.image
+
+
+def _of_recipe(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | None]:
+    """The same for a recipe, a little off its start."""
+    smallest = next(iter(RECIPES[options.target].sizes))
+    known = recipe(options.target, options.preset or smallest)
+    experiment = _on(options.dataset, replace(known, method=restated(known.method, options, train=True)), None)
+    source = source_of(experiment.data, root=options.data_root)
+    way = head_rows(source, experiment) or experiment.way
+    net = build(experiment.net, way=way, image=source.image_shape, seed=options.seed)
+    theta = init(net, seed=options.seed, method=experiment.method)
+    return experiment, net, nudged(theta, options.seed), f"{experiment.recipe} near its start", None
+
+
+def _on(dataset: str | None, experiment: Experiment, size: int | None) -> Experiment:
+    """The experiment on the data set that was named."""
+    if dataset is None or dataset == experiment.data.dataset:
+        return experiment
+    return replace(experiment, data=Data(dataset=dataset, size=size))
+
+
+def nudged(theta: Theta, seed: int) -> Theta:
+    """Theta moved a little by chance, so that nothing is zero or equal that need not be; rates stay positive."""
+    random = generator(seed, "certify")
+    usual = torch.stack([value.abs().mean() for value in theta.net.values()]).mean()
+
+    def move(value: torch.Tensor) -> torch.Tensor:
+        size = value.abs().mean()
+        size = size if size > 0 else usual
+        return value + NUDGE * size * torch.rand(value.shape, generator=random, dtype=torch.float32, device="cpu").sub(
+            0.5
+        ).to(value)
+
+    return replace(theta.mapped(move), moments=theta.moments)
+
+
+def stepped(net: Net, theta: Theta, method: Method, gradients: Params) -> Params:
+    """What is learned after two updates along these gradients, the second time a tenth of them."""
+    learner = Learner(net, theta, method)
+    for factor in (1.0, 0.1):
+        learner.step({name: factor * value for name, value in gradients.items()}, {})
+    return learner.snapshot().learned
