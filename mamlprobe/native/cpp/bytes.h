@@ -21,7 +21,8 @@ inline void remember(const V& number, uint8_t* which) {
 #endif
 #if defined(__AVX2__)
   if constexpr (sizeof whole == 32) {
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)whole), _mm256_extracti128_si256((__m256i)whole, 1));
+    const __m128i low = _mm256_castsi256_si128((__m256i)whole), high = _mm256_extracti128_si256((__m256i)whole, 1),
+                  words = _mm_packs_epi32(low, high);
     _mm_storel_epi64((__m128i*)which, _mm_packus_epi16(words, words));
     return;
   }

@@ -278,7 +278,7 @@ void first_backward(const T* gp, const T* x, const T* w, const T* scale, const T
             W, plane, s.wide, [=](Int j, int k) { return pixels + (j * P + k / P * W + k % P) * step; },
             [=](Int j, int k, int m) {
               const Int at = next + j * by_pixel;
-              if (k + m == 0) soon<false>(picked + at), soon<false>(gp + at), soon<false>(which + at);
+              if (k + m == 0) soon(picked + at), soon(gp + at), soon(which + at);
               return part[j * CELL + k * many + m];
             },
             to + c, C);
@@ -327,8 +327,8 @@ void first_twice(const T* gp, const T* x, const T* w, const T* scale, const T* s
       for (Int i = 0; i < s.tall; i++) {
         V sum[many] = {};
         const auto take = [&](const V* h, Int j, int m) {
-          const Int here = c + m * L, at = base + (i * s.wide + j) * s.by_pixel + here, ahead = at + s.wide * s.by_pixel;
-          if (m == 0) soon<false>(picked + ahead), soon<false>(gp + ahead), soon<false>(which + ahead), soon<true>(xgp + ahead);
+          const Int here = c + m * L, at = base + (i * s.wide + j) * s.by_pixel + here, next = at + s.wide * s.by_pixel;
+          if (m == 0) soon(picked + next), soon(gp + next), soon(which + next), soon<true>(xgp + next);
           const V number = numbers<V>(which + at);
           V along = h[0];
           for (int k = 1; k < P * P; k++) along = number == constant<V>(k) ? h[k] : along;

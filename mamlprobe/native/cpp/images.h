@@ -66,8 +66,8 @@ void first_conv(const T* x, const T* w, T* y, const Images& s, int threads) {
   }
 }
 
-// Adds to gw [.., C], COUNT vectors of channels of the taps in ROWS rows of three from `first` on, corner(j, k)[tap] times
-// part(j, k, vector) over j < count, k < TIMES; a row of taps is of a colour, `plane` apart, and a line of the image, W apart.
+// Adds to gw [.., C], for COUNT vectors of channels and the taps in ROWS rows of three from `first` on, corner(j, k)[t]
+// times part(j, k, vector) over j < count, k < TIMES. A row of taps is of a colour, `plane` apart, and a line, W apart.
 template <class T, class V, int ROWS, int TIMES, int COUNT, class Corner, class Part>
 inline void correlate(int first, Int W, Int plane, Int count, const Corner& corner, const Part& part, T* gw, Int C) {
   constexpr int L = sizeof(V) / sizeof(T);
@@ -123,7 +123,7 @@ void first_conv_weight(const T* x, const T* gy, T* gw, const Images& s, int thre
             W, plane, s.wide, [=](Int j, int) { return pixels + j * step; },
             [=](Int j, int, int m) {
               const T* at = line + j * by_pixel;
-              if (m == 0) soon<false>(at + ahead);
+              if (m == 0) soon(at + ahead);
               return load<V>(at + m * (sizeof(V) / sizeof(T)));
             },
             &parts[n * size + c], C);

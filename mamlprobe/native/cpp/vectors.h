@@ -47,9 +47,9 @@ std::unique_ptr<T[]> room(Int count) {
   return std::unique_ptr<T[]>(new T[count]);
 }
 
-// Asks for a strip of what will be read, or written, soon: where tasks lie side by side, pixels are so far apart that the
-// processor does not guess the next one.
-template <bool WRITE, class T>
+// Asks for what will soon be read or written: where tasks lie side by side, pixels are so far apart that the processor
+// does not guess the next one.
+template <bool WRITE = false, class T>
 inline void soon(const T* at) {
   __builtin_prefetch(at, WRITE);
 }
