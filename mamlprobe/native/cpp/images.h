@@ -39,7 +39,8 @@ inline void pixels_of(const T* x, const Images& s, Int i, Int j, const T* w, Int
   V sum[COUNT * PIXELS];
   for (int p = 0; p < PIXELS; p++) at[p] = x + i * s.step * W + (j + p) * s.step;
   taps<T, V, CIN, PIXELS, COUNT>(at, W, plane, w, C, sum);
-  for (int p = 0; p < PIXELS; p++) soon<true>(y + (s.wide + p) * s.by_pixel);
+  if (s.by_pixel * sizeof(T) < 4096)  // else they would drive one another out of the first-level cache
+    for (int p = 0; p < PIXELS; p++) soon<true>(y + (16 + p) * s.by_pixel);
   for (int p = 0; p < PIXELS; p++)
     for (int m = 0; m < COUNT; m++) store(y + p * s.by_pixel + m * (sizeof(V) / sizeof(T)), sum[m * PIXELS + p]);
 }
