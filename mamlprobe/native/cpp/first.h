@@ -6,24 +6,16 @@
 // gain (P - m d shift - r S w d scale), where P = sum g x_n goes over the winners alone, and the second derivative
 // needs h at the winners alone; the formulas are those of cells.py, each map multiplied by the patches and summed.
 
-// Positions of `cells` neighbouring cells at once: y[cell * P * P + k] for V::lanes channels.
-template <class T, class V, int CIN, int P, int CELLS>
+// Positions of CELLS neighbouring cells at once: y[(vector * CELLS + cell) * P * P + k] for COUNT vectors of channels.
+template <class T, class V, int CIN, int P, int CELLS, int COUNT>
 inline void positions(const T* x, const Images& s, Int i, Int j, const T* w, Int C, V* y) {
   const Int W = s.width + 2, plane = (s.height + 2) * W;
   const T* at[CELLS * P * P];
   for (int q = 0; q < CELLS * P * P; q++) {
     const int k = q % (P * P);
     at[q] = x + (i * P + k / P) * s.step * W + ((j + q / (P * P)) * P + k % P) * s.step;
-    y[q] = V{};
   }
-  for (int c = 0; c < CIN; c++)
-    for (int a = 0; a < 3; a++)
-      for (int b = 0; b < 3; b++) {
-        const V weight = load<V>(w + ((c * 3 + a) * 3 + b) * C);
-        const Int offset = c * plane + a * W + b;
-#pragma GCC unroll 8
-        for (int q = 0; q < CELLS * P * P; q++) y[q] += at[q][offset] * weight;
-      }
+  taps<T, V, CIN, CELLS * P * P, COUNT>(at, W, plane, w, C, y);
 }
 
 // Here `tall` and `wide` of the images count cells, `rows_of` and `columns_of` positions.
@@ -31,20 +23,17 @@ inline Int rows_of(const Images& s) { return (s.height - 1) / s.step + 1; }
 inline Int columns_of(const Images& s) { return (s.width - 1) / s.step + 1; }
 inline double count_of(const Images& s) { return double(s.rows) * rows_of(s) * columns_of(s); }
 
-// Winners as bytes and back.
-template <class V>
-struct Bytes {
-  typedef uint8_t type __attribute__((vector_size(sizeof(V) / sizeof(V{}[0]))));
-};
-
-template <class V>
-inline void remember(const V& number, uint8_t* which) {
-  store(which, __builtin_convertvector(number, typename Bytes<V>::type));
-}
-
-template <class V>
-inline V numbers(const uint8_t* which) {
-  return __builtin_convertvector(load<typename Bytes<V>::type>(which), V);
+// Calls body(task, offset) for all cells in the order of memory: tasks lie side by side in the channels, or apart.
+template <class Body>
+void everywhere(const Images& s, int threads, const Body& body) {
+  const Int together = s.by_task < s.by_row ? s.tasks : 1, lines = s.rows * s.tall;
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (Int n = 0; n < s.tasks / together * lines; n++) {
+    const Int base = n % lines / s.tall * s.by_row + n % s.tall * s.wide * s.by_pixel;
+    for (Int j = 0; j < s.wide; j++)
+      for (Int b = n / lines * together, end = b + together; b < end; b++)
+        body(b, base + b * s.by_task + j * s.by_pixel);
+  }
 }
 
 // Sum of the lanes.
@@ -158,7 +147,7 @@ template <class T, int CIN, int P>
 void first_forward(const T* x, const T* w, const T* scale, const T* shift, T* out, T* picked, uint8_t* which, T* mean,
                    T* rstd, double* variance, double* patch_mean, const Images& s, Int stride, double eps,
                    int threads) {
-  constexpr int N = 9 * CIN, CELLS = P == 2 ? 2 : 8;
+  constexpr int N = 9 * CIN, CELLS = SPOTS / (P * P);
   const Int C = s.channels, pixels = CIN * s.height * s.width, rows = rows_of(s), columns = columns_of(s);
   patch_means<T, CIN>(x, s, patch_mean, threads);
   std::vector<T> pivot(s.tasks * C), sign(s.tasks * C), gain(s.tasks * C);
@@ -178,39 +167,44 @@ void first_forward(const T* x, const T* w, const T* scale, const T* shift, T* ou
     padded<T, CIN>(x + n * pixels, s, image);
     const T* from = w + b * s.weight_stride;
     double *one = &parts[n * 2 * C], *two = one + C;
-    lanes<T>(C, EACH
-      const V pv = HERE(&pivot[b * C]), sg = HERE(&sign[b * C]);
+    strips<T>(C, [&](auto zero, auto many, Int c) {
+      typedef decltype(zero) V;
+      constexpr int L = sizeof(V) / sizeof(T);
       for (Int i = 0; i < s.tall; i++) {
-        V d1{}, d2{};
-        const auto take = [&](const V* y, Int j) {
+        V d1[many] = {}, d2[many] = {};
+        const auto take = [&](const V* y, Int j, int m) {
           V number;
-          const Int to = base + (i * s.wide + j) * s.by_pixel + c;
-          store(picked + to, winner<V, P>(y, sg, number));
+          const Int to = base + (i * s.wide + j) * s.by_pixel + c + m * L;
+          if (m == 0) soon<true>(picked + to + s.wide * s.by_pixel), soon<true>(which + to + s.wide * s.by_pixel);
+          store(picked + to, winner<V, P>(y, load<V>(&sign[b * C + c + m * L]), number));
           remember(number, which + to);
           for (int k = 0; k < P * P; k++) {
-            const V d = y[k] - pv;
-            d1 += d;
-            d2 += d * d;
+            const V d = y[k] - load<V>(&pivot[b * C + c + m * L]);
+            d1[m] += d;
+            d2[m] += d * d;
           }
         };
         Int j = 0;
-        V y[CELLS * P * P];
+        V y[many * CELLS * P * P];
         for (; j + CELLS <= s.wide; j += CELLS) {
-          positions<T, V, CIN, P, CELLS>(image.data(), s, i, j, from + c, C, y);
-          for (int q = 0; q < CELLS; q++) take(y + q * P * P, j + q);
+          positions<T, V, CIN, P, CELLS, many>(image.data(), s, i, j, from + c, C, y);
+          for (int q = 0; q < many * CELLS; q++) take(y + q * P * P, j + q % CELLS, q / CELLS);
         }
         for (; j < s.wide; j++) {
-          positions<T, V, CIN, P, 1>(image.data(), s, i, j, from + c, C, y);
-          take(y, j);
+          positions<T, V, CIN, P, 1, many>(image.data(), s, i, j, from + c, C, y);
+          for (int m = 0; m < many; m++) take(y + m * P * P, j, m);
         }
-        for (size_t q = 0; q < sizeof(V) / sizeof(T); q++) one[c + q] += d1[q], two[c + q] += d2[q];
+        for (int m = 0; m < many; m++)
+          for (int q = 0; q < L; q++) one[c + m * L + q] += d1[m][q], two[c + m * L + q] += d2[m][q];
       }
       for (Int i = 0; P > 1 && i < rows; i++)  // what no cell covers
         for (Int j = i < s.tall * P ? s.wide * P : 0; j < columns; j++) {
-          V y;
-          positions<T, V, CIN, 1, 1>(image.data(), s, i, j, from + c, C, &y);
-          const V d = y - pv;
-          for (size_t q = 0; q < sizeof(V) / sizeof(T); q++) one[c + q] += d[q], two[c + q] += d[q] * d[q];
+          V y[many];
+          positions<T, V, CIN, 1, 1, many>(image.data(), s, i, j, from + c, C, y);
+          for (int m = 0; m < many; m++) {
+            const V d = y[m] - load<V>(&pivot[b * C + c + m * L]);
+            for (int q = 0; q < L; q++) one[c + m * L + q] += d[q], two[c + m * L + q] += d[q] * d[q];
+          }
         }
     });
   }
@@ -228,17 +222,12 @@ void first_forward(const T* x, const T* w, const T* scale, const T* shift, T* ou
       variance[n] = var;
       gain[n] = T(scale[b * stride + c] / std::sqrt(var + eps));
     }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (Int n = 0; n < s.tasks * s.rows * s.tall; n++) {
-    const Int b = n / (s.rows * s.tall), r = n / s.tall % s.rows, i = n % s.tall;
-    const Int base = b * s.by_task + r * s.by_row + i * s.wide * s.by_pixel;
-    for (Int j = 0; j < s.wide; j++)
-      lanes<T>(C, EACH
-        const Int at = base + j * s.by_pixel;
-        const V z = HERE(&gain[b * C]) * (HERE(picked + at) - HERE(mean + b * C)) + HERE(shift + b * stride);
-        store(out + at + c, z < V{} ? V{} : z);
-      });
-  }
+  everywhere(s, threads, [&](Int b, Int at) {
+    lanes<T>(C, EACH
+      const V z = HERE(&gain[b * C]) * (HERE(picked + at) - HERE(mean + b * C)) + HERE(shift + b * stride);
+      store(out + at + c, z < V{} ? V{} : z);
+    });
+  });
 }
 
 // won [tasks, 9 CIN, channels] is P above; gw has the same shape.
@@ -260,29 +249,39 @@ void first_backward(const T* gp, const T* x, const T* w, const T* scale, const T
     std::vector<T> image;
     padded<T, CIN>(x + n * pixels, s, image);
     T* to = &parts[n * size];
+    const auto line = room<typename Vector<T>::type>(s.wide * P * P * MANY);
     for (Int i = 0; i < s.tall; i++)
-      lanes<T>(C, EACH
-        const V gn = HERE(&gain[b * C]), mu = HERE(mean + b * C), sh = HERE(shift + b * stride);
-        V sum[N], one{}, two{};
-#pragma GCC unroll 27
-        for (int t = 0; t < N; t++) sum[t] = HERE(to + t * C);
-        for (Int j = 0; j < s.wide; j++) {
-          const Int at = base + (i * s.wide + j) * s.by_pixel;
-          const V off = HERE(picked + at) - mu, z = gn * off + sh, g = z > V{} ? HERE(gp + at) : V{};
-          const V number = numbers<V>(which + at + c);
-          one += g;
-          two += g * off;
-          for (int k = 0; k < P * P; k++) {
-            const V part = P == 1 ? g : number == constant<V>(k) ? g : V{};
-            const T* corner = image.data() + (i * P + k / P) * s.step * W + (j * P + k % P) * s.step;
-#pragma GCC unroll 27
-            for (int t = 0; t < N; t++) sum[t] += corner[t / 9 * plane + t / 3 % 3 * W + t % 3] * part;
+      strips<T>(C, [&](auto zero, auto many, Int c) {
+        typedef decltype(zero) V;
+        constexpr int L = sizeof(V) / sizeof(T), CELL = many * P * P;
+        V* part = reinterpret_cast<V*>(line.get());
+        for (int m = 0; m < many; m++) {
+          const Int here = c + m * L;
+          const V gn = load<V>(&gain[b * C + here]), mu = load<V>(mean + b * C + here),
+                  sh = load<V>(shift + b * stride + here);
+          V one{}, two{};
+          for (Int j = 0; j < s.wide; j++) {
+            const Int at = base + (i * s.wide + j) * s.by_pixel + here;
+            const V off = load<V>(picked + at) - mu, z = gn * off + sh, g = z > V{} ? load<V>(gp + at) : V{};
+            const V number = numbers<V>(which + at);
+            one += g;
+            two += g * off;
+            for (int k = 0; k < P * P; k++)
+              part[j * CELL + k * many + m] = P == 1 ? g : number == constant<V>(k) ? g : V{};
           }
+          store(to + N * C + here, load<V>(to + N * C + here) + one);
+          store(to + (N + 1) * C + here, load<V>(to + (N + 1) * C + here) + two);
         }
-#pragma GCC unroll 27
-        for (int t = 0; t < N; t++) store(to + t * C + c, sum[t]);
-        store(to + N * C + c, HERE(to + N * C) + one);
-        store(to + (N + 1) * C + c, HERE(to + (N + 1) * C) + two);
+        const T* pixels = image.data() + i * P * s.step * W;
+        const Int step = s.step, by_pixel = s.by_pixel, next = base + (i + 1) * s.wide * by_pixel + c;
+        correlate<T, V, CIN, P * P, many>(
+            W, plane, s.wide, [=](Int j, int k) { return pixels + (j * P + k / P * W + k % P) * step; },
+            [=](Int j, int k, int m) {
+              const Int at = next + j * by_pixel;
+              if (k + m == 0) soon(picked + at), soon(gp + at), soon(which + at);
+              return part[j * CELL + k * many + m];
+            },
+            to + c, C);
       });
   }
   std::vector<double> sum(size);
@@ -311,7 +310,7 @@ void first_twice(const T* gp, const T* x, const T* w, const T* scale, const T* s
                  const double* patch_covariance, const T* won, const T* gscale, const T* gshift, const T* hw,
                  const T* hscale, const T* hshift, T* xgp, T* xw, T* xscale, const Images& s, Int stride,
                  int threads) {
-  constexpr int N = 9 * CIN, CELLS = P == 2 ? 2 : 8;
+  constexpr int N = 9 * CIN, CELLS = SPOTS / (P * P);
   const Int C = s.channels, pixels = CIN * s.height * s.width;
   std::vector<T> gain(s.tasks * C), e0(s.tasks * C), e1(s.tasks * C);
   for (Int n = 0; n < s.tasks * C; n++) gain[n] = scale[n / C * stride + n % C] * rstd[n];
@@ -322,30 +321,34 @@ void first_twice(const T* gp, const T* x, const T* w, const T* scale, const T* s
     std::vector<T> image;
     padded<T, CIN>(x + n * pixels, s, image);
     const T* from = hw + b * s.weight_stride;
-    lanes<T>(C, EACH
-      const V gn = HERE(&gain[b * C]), mu = HERE(mean + b * C), sh = HERE(shift + b * stride);
+    strips<T>(C, [&](auto zero, auto many, Int c) {
+      typedef decltype(zero) V;
+      constexpr int L = sizeof(V) / sizeof(T);
       for (Int i = 0; i < s.tall; i++) {
-        V sum{};
-        const auto take = [&](const V* h, Int j) {
-          const Int at = base + (i * s.wide + j) * s.by_pixel;
-          const V number = numbers<V>(which + at + c);
-          V here = h[0];
-          for (int k = 1; k < P * P; k++) here = number == constant<V>(k) ? h[k] : here;
-          const V z = gn * (HERE(picked + at) - mu) + sh;
-          sum += z > V{} ? HERE(gp + at) * here : V{};
-          store(xgp + at + c, here);
+        V sum[many] = {};
+        const auto take = [&](const V* h, Int j, int m) {
+          const Int here = c + m * L, at = base + (i * s.wide + j) * s.by_pixel + here, next = at + s.wide * s.by_pixel;
+          if (m == 0) soon(picked + next), soon(gp + next), soon(which + next), soon<true>(xgp + next);
+          const V number = numbers<V>(which + at);
+          V along = h[0];
+          for (int k = 1; k < P * P; k++) along = number == constant<V>(k) ? h[k] : along;
+          const V off = load<V>(picked + at) - load<V>(mean + b * C + here),
+                  z = load<V>(&gain[b * C + here]) * off + load<V>(shift + b * stride + here);
+          sum[m] += z > V{} ? load<V>(gp + at) * along : V{};
+          store(xgp + at, along);
         };
         Int j = 0;
-        V h[CELLS * P * P];
+        V h[many * CELLS * P * P];
         for (; j + CELLS <= s.wide; j += CELLS) {
-          positions<T, V, CIN, P, CELLS>(image.data(), s, i, j, from + c, C, h);
-          for (int q = 0; q < CELLS; q++) take(h + q * P * P, j + q);
+          positions<T, V, CIN, P, CELLS, many>(image.data(), s, i, j, from + c, C, h);
+          for (int q = 0; q < many * CELLS; q++) take(h + q * P * P, j + q % CELLS, q / CELLS);
         }
         for (; j < s.wide; j++) {
-          positions<T, V, CIN, P, 1>(image.data(), s, i, j, from + c, C, h);
-          take(h, j);
+          positions<T, V, CIN, P, 1, many>(image.data(), s, i, j, from + c, C, h);
+          for (int m = 0; m < many; m++) take(h + m * P * P, j, m);
         }
-        for (size_t q = 0; q < sizeof(V) / sizeof(T); q++) parts[n * C + c + q] += sum[q];
+        for (int m = 0; m < many; m++)
+          for (int q = 0; q < L; q++) parts[n * C + c + m * L + q] += sum[m][q];
       }
     });
   }
@@ -378,16 +381,11 @@ void first_twice(const T* gp, const T* x, const T* w, const T* scale, const T* s
                                     c1 * Sw[t] + c0 * m[t]);
     }
   }
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (Int n = 0; n < s.tasks * s.rows * s.tall; n++) {
-    const Int b = n / (s.rows * s.tall), r = n / s.tall % s.rows, i = n % s.tall;
-    const Int base = b * s.by_task + r * s.by_row + i * s.wide * s.by_pixel;
-    for (Int j = 0; j < s.wide; j++)
-      lanes<T>(C, EACH
-        const Int at = base + j * s.by_pixel;
-        const V off = HERE(picked + at) - HERE(mean + b * C), gn = HERE(&gain[b * C]);
-        const V t = gn * HERE(xgp + at) + HERE(&e1[b * C]) * off + HERE(&e0[b * C]);
-        store(xgp + at + c, gn * off + HERE(shift + b * stride) > V{} ? t : V{});
-      });
-  }
+  everywhere(s, threads, [&](Int b, Int at) {
+    lanes<T>(C, EACH
+      const V off = HERE(picked + at) - HERE(mean + b * C), gn = HERE(&gain[b * C]);
+      const V t = gn * HERE(xgp + at) + HERE(&e1[b * C]) * off + HERE(&e0[b * C]);
+      store(xgp + at + c, gn * off + HERE(shift + b * stride) > V{} ? t : V{});
+    });
+  });
 }

@@ -13,26 +13,40 @@ void padded(const T* x, const Images& s, std::vector<T>& into) {
       std::memcpy(&into[(c * H + i + s.pad) * W + s.pad], x + (c * s.height + i) * s.width, s.width * sizeof(T));
 }
 
-template <class T, class V, int CIN, int PIXELS>
-inline void taps(const T* x, const Images& s, Int i, Int j, const T* w, Int C, T* y) {
-  const Int W = s.width + 2 * s.pad, plane = (s.height + 2 * s.pad) * W;
-  V sum[PIXELS];
-  for (int p = 0; p < PIXELS; p++) sum[p] = V{} ;
+// Sums over the nine taps a colour at SIZE places at[..]: sum[m * SIZE + q] for V of the COUNT vectors of channels w.
+template <class T, class V, int CIN, int SIZE, int COUNT>
+inline void taps(const T* const* at, Int W, Int plane, const T* w, Int C, V* sum) {
+  constexpr int L = sizeof(V) / sizeof(T);
+  for (int q = 0; q < COUNT * SIZE; q++) sum[q] = V{};
   for (int c = 0; c < CIN; c++)
     for (int a = 0; a < 3; a++)
       for (int b = 0; b < 3; b++) {
-        const V weight = load<V>(w + ((c * 3 + a) * 3 + b) * C);
-        const T* from = x + c * plane + (i * s.step + a) * W + j * s.step + b;
-        for (int p = 0; p < PIXELS; p++) sum[p] += from[p * s.step] * weight;
+        V weight[COUNT];
+        for (int m = 0; m < COUNT; m++) weight[m] = load<V>(w + ((c * 3 + a) * 3 + b) * C + m * L);
+        const Int offset = c * plane + a * W + b;
+#pragma GCC unroll 8
+        for (int q = 0; q < SIZE; q++) {
+          const T value = at[q][offset];
+          for (int m = 0; m < COUNT; m++) sum[m * SIZE + q] += value * weight[m];
+        }
       }
-  for (int p = 0; p < PIXELS; p++) store(y + p * s.by_pixel, sum[p]);
+}
+
+template <class T, class V, int CIN, int PIXELS, int COUNT>
+inline void pixels_of(const T* x, const Images& s, Int i, Int j, const T* w, Int C, T* y) {
+  const Int W = s.width + 2 * s.pad, plane = (s.height + 2 * s.pad) * W;
+  const T* at[PIXELS];
+  V sum[COUNT * PIXELS];
+  for (int p = 0; p < PIXELS; p++) at[p] = x + i * s.step * W + (j + p) * s.step;
+  taps<T, V, CIN, PIXELS, COUNT>(at, W, plane, w, C, sum);
+  if (s.by_pixel * sizeof(T) < 4096)  // else they would drive one another out of the first-level cache
+    for (int p = 0; p < PIXELS; p++) soon<true>(y + (16 + p) * s.by_pixel);
+  for (int p = 0; p < PIXELS; p++)
+    for (int m = 0; m < COUNT; m++) store(y + p * s.by_pixel + m * (sizeof(V) / sizeof(T)), sum[m * PIXELS + p]);
 }
 
 template <class T, int CIN>
 void first_conv(const T* x, const T* w, T* y, const Images& s, int threads) {
-  typedef typename Vector<T>::type V;
-  constexpr int L = Vector<T>::lanes;
-  typedef T One __attribute__((vector_size(sizeof(T))));
   const Int C = s.channels;
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (Int n = 0; n < s.tasks * s.rows; n++) {
@@ -41,43 +55,60 @@ void first_conv(const T* x, const T* w, T* y, const Images& s, int threads) {
     const T* weights = w + n / s.rows * s.weight_stride;
     T* out = y + n / s.rows * s.by_task + n % s.rows * s.by_row;
     for (Int i = 0; i < s.tall; i++)
-      for (Int c = 0; c < C;) {
-        const bool whole = c + L <= C;
+      strips<T>(C, [&](auto zero, auto many, Int c) {
+        typedef decltype(zero) V;
         Int j = 0;
         T* line = out + i * s.wide * s.by_pixel + c;
-        for (; j + 8 <= s.wide; j += 8)
-          whole ? taps<T, V, CIN, 8>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel)
-                : taps<T, One, CIN, 8>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel);
+        for (; j + SPOTS <= s.wide; j += SPOTS)
+          pixels_of<T, V, CIN, SPOTS, many>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel);
         for (; j < s.wide; j++)
-          whole ? taps<T, V, CIN, 1>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel)
-                : taps<T, One, CIN, 1>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel);
-        c += whole ? L : 1;
-      }
+          pixels_of<T, V, CIN, 1, many>(image.data(), s, i, j, weights + c, C, line + j * s.by_pixel);
+      });
   }
 }
 
-template <class T, class V, int CIN>
-inline void correlate(const T* x, const Images& s, Int i, const T* gy, T* gw) {
-  const Int W = s.width + 2 * s.pad, plane = (s.height + 2 * s.pad) * W, C = s.channels;
-  V sum[9 * CIN];
+// Adds to gw [.., C], for COUNT vectors of channels and the taps in ROWS rows of three from `first` on, corner(j, k)[t]
+// times part(j, k, vector) over j < count, k < TIMES. A row of taps is of a colour, `plane` apart, and a line, W apart.
+template <class T, class V, int ROWS, int TIMES, int COUNT, class Corner, class Part>
+inline void correlate(int first, Int W, Int plane, Int count, const Corner& corner, const Part& part, T* gw, Int C) {
+  constexpr int L = sizeof(V) / sizeof(T);
+  V sum[3 * ROWS][COUNT];
+  Int offset[ROWS];
+#pragma GCC unroll 9
+  for (int r = 0; r < ROWS; r++) offset[r] = (first + r) / 3 * plane + (first + r) % 3 * W;
 #pragma GCC unroll 27
-  for (int t = 0; t < 9 * CIN; t++) sum[t] = load<V>(gw + t * C);
-  for (Int j = 0; j < s.wide; j++) {
-    const V g = load<V>(gy + j * s.by_pixel);
+  for (int t = 0; t < 3 * ROWS; t++)
+    for (int m = 0; m < COUNT; m++) sum[t][m] = load<V>(gw + (3 * first + t) * C + m * L);
+  for (Int j = 0; j < count; j++)
+#pragma GCC unroll 4
+    for (int k = 0; k < TIMES; k++) {
+      const T* from = corner(j, k);
+      V g[COUNT];
+      for (int m = 0; m < COUNT; m++) g[m] = part(j, k, m);
 #pragma GCC unroll 27
-    for (int t = 0; t < 9 * CIN; t++)
-      sum[t] += x[t / 9 * plane + (i * s.step + t / 3 % 3) * W + j * s.step + t % 3] * g;
-  }
+      for (int t = 0; t < 3 * ROWS; t++) {
+        const T value = from[offset[t / 3] + t % 3];
+        for (int m = 0; m < COUNT; m++) sum[t][m] += value * g[m];
+      }
+    }
 #pragma GCC unroll 27
-  for (int t = 0; t < 9 * CIN; t++) store(gw + t * C, sum[t]);
+  for (int t = 0; t < 3 * ROWS; t++)
+    for (int m = 0; m < COUNT; m++) store(gw + (3 * first + t) * C + m * L, sum[t][m]);
+}
+
+// The same for all taps of CIN colours.
+template <class T, class V, int CIN, int TIMES, int COUNT, class Corner, class Part>
+inline void correlate(Int W, Int plane, Int count, const Corner& corner, const Part& part, T* gw, Int C) {
+  constexpr int ROWS = std::min(TRIPLES, 3 * CIN), LEFT = 3 * CIN % ROWS;
+  int first = 0;
+  for (; first + ROWS <= 3 * CIN; first += ROWS)
+    correlate<T, V, ROWS, TIMES, COUNT>(first, W, plane, count, corner, part, gw, C);
+  if constexpr (LEFT > 0) correlate<T, V, LEFT, TIMES, COUNT>(first, W, plane, count, corner, part, gw, C);
 }
 
 template <class T, int CIN>
 void first_conv_weight(const T* x, const T* gy, T* gw, const Images& s, int threads) {
-  typedef typename Vector<T>::type V;
-  constexpr int L = Vector<T>::lanes;
-  typedef T One __attribute__((vector_size(sizeof(T))));
-  const Int C = s.channels, size = 9 * CIN * C;
+  const Int C = s.channels, size = 9 * CIN * C, W = s.width + 2 * s.pad, plane = (s.height + 2 * s.pad) * W;
   std::vector<T> parts(s.tasks * s.rows * size, T(0));
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (Int n = 0; n < s.tasks * s.rows; n++) {
@@ -85,13 +116,19 @@ void first_conv_weight(const T* x, const T* gy, T* gw, const Images& s, int thre
     padded<T, CIN>(x + n * CIN * s.height * s.width, s, image);
     const T* from = gy + n / s.rows * s.by_task + n % s.rows * s.by_row;
     for (Int i = 0; i < s.tall; i++)
-      for (Int c = 0; c < C;) {
-        const bool whole = c + L <= C;
-        const T* line = from + i * s.wide * s.by_pixel + c;
-        whole ? correlate<T, V, CIN>(image.data(), s, i, line, &parts[n * size + c])
-              : correlate<T, One, CIN>(image.data(), s, i, line, &parts[n * size + c]);
-        c += whole ? L : 1;
-      }
+      strips<T>(C, [&](auto zero, auto many, Int c) {
+        typedef decltype(zero) V;
+        const T *line = from + i * s.wide * s.by_pixel + c, *pixels = image.data() + i * s.step * W;
+        const Int by_pixel = s.by_pixel, step = s.step, ahead = s.wide * by_pixel;
+        correlate<T, V, CIN, 1, many>(
+            W, plane, s.wide, [=](Int j, int) { return pixels + j * step; },
+            [=](Int j, int, int m) {
+              const T* at = line + j * by_pixel;
+              if (m == 0) soon(at + ahead);
+              return load<V>(at + m * (sizeof(V) / sizeof(T)));
+            },
+            &parts[n * size + c], C);
+      });
   }
   std::vector<double> sum(size);
   for (Int b = 0; b < s.tasks; b++) {

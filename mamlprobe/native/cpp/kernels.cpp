@@ -3,6 +3,7 @@
 
 namespace {
 
+#include "bytes.h"
 #include "cells.h"
 #include "images.h"
 #include "winograd.h"

@@ -5,8 +5,6 @@ struct Table {  // rows of f values of x and g of y, each row behind the other; 
   Int width() const { return f + g + 3; }
 };
 
-constexpr Int PIECE = 512;  // rows whose products are summed in the type of the rows; their squares are in double
-
 template <class V>
 struct Doubles {  // as many as V has lanes
   typedef double type __attribute__((vector_size(sizeof(V) / sizeof(V{}[0]) * sizeof(double))));
@@ -44,7 +42,7 @@ void columns(const T* x, const T* y, const T* shift, const Table& s, Int first, 
 template <class T>
 void inner_products(const T* x, const T* y, const T* shift, double* total, double* squares, const Table& s,
                     int threads) {
-  constexpr Int ROWS = 12;
+  constexpr Int ROWS = TALL;
   const Int strip = 2 * Vector<T>::lanes, width = s.width(), pieces = (s.rows + PIECE - 1) / PIECE;
   const auto z = room<T>(pieces * PIECE * s.wide + ROWS);  // a block may reach beyond the last column
   const auto parts = room<double>(pieces * (s.f + s.g));
@@ -55,12 +53,12 @@ void inner_products(const T* x, const T* y, const T* shift, double* total, doubl
   {
 #pragma omp for schedule(static)
     for (Int p = 0; p < pieces; p++)
-      columns(x, y, shift, s, p * PIECE, std::min(PIECE, s.rows - p * PIECE), &z[p * PIECE * s.wide],
+      columns(x, y, shift, s, p * PIECE, std::min<Int>(PIECE, s.rows - p * PIECE), &z[p * PIECE * s.wide],
               &parts[p * (s.f + s.g)]);
     const auto block = room<T>(ROWS * s.wide);
     for (Int p = 0; p < pieces; p++) {
       const T* piece = &z[p * PIECE * s.wide];
-      const Int depth = std::min(PIECE, s.rows - p * PIECE);
+      const Int depth = std::min<Int>(PIECE, s.rows - p * PIECE);
 #pragma omp for schedule(static) nowait
       for (size_t n = 0; n < corners.size() / 2; n++) {
         const Int i = corners[2 * n], k = corners[2 * n + 1], count = std::min(ROWS, width - i);

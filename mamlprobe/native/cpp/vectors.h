@@ -5,17 +5,17 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <type_traits>
 #include <vector>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 typedef int64_t Int;
 
-#if defined(__AVX512F__)
-constexpr int WIDE = 64;
-#elif defined(__AVX__)
-constexpr int WIDE = 32;
-#else
-constexpr int WIDE = 16;
-#endif
+#include "tiles.h"
+
 template <class T>
 struct Vector;
 template <>
@@ -47,14 +47,30 @@ std::unique_ptr<T[]> room(Int count) {
   return std::unique_ptr<T[]>(new T[count]);
 }
 
-// Calls body(V, channel) for whole vectors of channels, then for the rest one by one.
+// Asks for what will soon be read or written: where tasks lie side by side, pixels are so far apart that the processor
+// does not guess the next one.
+template <bool WRITE = false, class T>
+inline void soon(const T* at) {
+  __builtin_prefetch(at, WRITE);
+}
+
+// Calls body(V, channel) for whole vectors of channels from c on, then for the rest one by one.
 template <class T, class Body>
-inline void lanes(Int channels, const Body& body) {
+inline void lanes(Int channels, const Body& body, Int c = 0) {
   typedef T One __attribute__((vector_size(sizeof(T))));
   constexpr int L = Vector<T>::lanes;
-  Int c = 0;
   for (; c + L <= channels; c += L) body(typename Vector<T>::type{}, c);
   for (; c < channels; c++) body(One{}, c);
+}
+
+// Calls body(V, number of vectors, channel) for MANY vectors of channels at a time, then for what is left as `lanes`.
+template <class T, class Body>
+inline void strips(Int channels, const Body& body) {
+  constexpr int STRIP = MANY * Vector<T>::lanes;
+  Int c = 0;
+  for (; c + STRIP <= channels; c += STRIP)
+    body(typename Vector<T>::type{}, std::integral_constant<int, MANY>{}, c);
+  lanes<T>(channels, [&](auto zero, Int c) { body(zero, std::integral_constant<int, 1>{}, c); }, c);
 }
 
 // A body for `lanes`: EACH ... }); inside, HERE(pointer) is the vector of channels c, c + 1, ...

@@ -150,20 +150,22 @@ inline void product(const T* a, Int ia, Int na, const T* b, T* to, Int wide, Int
   }
 }
 
+// The same for `rows` rows, at most ROWS.
 template <class T, int ROWS>
-inline Int products(const T* a, Int ia, Int na, const T* b, T* to, Int i, Int rows, Int wide, Int depth, bool add) {
-  for (; i + ROWS <= rows; i += ROWS) product<T, ROWS>(a + i * ia, ia, na, b, to + i * wide, wide, depth, add);
-  return i;
+inline void product(const T* a, Int ia, Int na, const T* b, T* to, Int rows, Int wide, Int depth, bool add) {
+  if (rows == ROWS) return product<T, ROWS>(a, ia, na, b, to, wide, depth, add);
+  if constexpr (ROWS > 1) product<T, ROWS - 1>(a, ia, na, b, to, rows, wide, depth, add);
 }
 
+// The same for all rows and columns, in tiles as even as can be: a small one would wait for its own sums.
 template <class T>
 void product(const T* a, Int ia, Int na, const T* b, T* to, Int rows, Int wide, Int depth, bool add) {
-  for (Int k = 0; k < wide; k += 2 * Vector<T>::lanes) {
-    Int i = rows % 8 ? products<T, 12>(a, ia, na, b + k, to + k, 0, rows, wide, depth, add) : 0;
-    i = products<T, 8>(a, ia, na, b + k, to + k, i, rows, wide, depth, add);
-    i = products<T, 4>(a, ia, na, b + k, to + k, i, rows, wide, depth, add);
-    products<T, 1>(a, ia, na, b + k, to + k, i, rows, wide, depth, add);
-  }
+  const Int tiles = (rows + TALL - 1) / TALL;
+  for (Int k = 0; k < wide; k += 2 * Vector<T>::lanes)
+    for (Int t = 0; t < tiles; t++) {
+      const Int i = rows * t / tiles, end = rows * (t + 1) / tiles;
+      product<T, TALL>(a + i * ia, ia, na, b + k, to + i * wide + k, end - i, wide, depth, add);
+    }
 }
 
 // y = the sum of `pairs` (1 or 2) convolutions, of maps x[p] by weights w[p].
