@@ -26,15 +26,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     source = tmp_path / "cpp" / "kernels.cpp"
     source.parent.mkdir()
     source.write_text(f'extern "C" int answer() {{ return {ANSWER}; }}\n')
-    with monkeypatch.context() as patch:
-        patch.setattr(build, "SOURCES", (source,))
-        patch.setattr(build, "FLAGS", ("-shared", "-fPIC"))
-        patch.setenv("MAMLPROBE_CACHE", str(tmp_path / "cache"))
-        patch.delenv("MAMLPROBE_KERNELS", raising=False)
-        forget()
-        path = build.kernels_path()
-        assert path is not None
-        yield path
+    monkeypatch.setattr(build, "SOURCES", (source,))
+    monkeypatch.setattr(build, "FLAGS", ("-shared", "-fPIC"))
+    monkeypatch.setenv("MAMLPROBE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MAMLPROBE_KERNELS", raising=False)
+    forget()
+    path = build.kernels_path()
+    assert path is not None
+    yield path
+    monkeypatch.undo()  # what the test patched too, and before the next look
     forget()
 
 
