@@ -43,6 +43,31 @@ def one_thread(set_threads: Callable[[int], None]) -> None:
     set_threads(1)
 
 
+def _copy_kernels(built: Path | None, folder: Path) -> None:
+    """Copies kernels and their digest into the cache folder, where there are some."""
+    if built is not None and built.is_file():
+        (folder / built.parent.name).mkdir(mode=0o700, exist_ok=True)
+        for part in (built, digest_path(built)):
+            if part.is_file():
+                shutil.copy(part, folder / built.parent.name)
+
+
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compiles the kernels in this process's cache, or takes those that another process of the tests has compiled."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        compile_kernels()
+        return
+    own = Path(os.environ["MAMLPROBE_CACHE"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMLPROBE_CACHE", str(tmp_path_factory.getbasetemp().parent / "kernels"))
+        kernels_path.cache_clear()
+        compile_kernels()  # one process does, the others wait for it
+        shared = kernels_path()
+    kernels_path.cache_clear()
+    _copy_kernels(shared, own)
+    compile_kernels()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def isolated_cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A cache folder of this test session alone; the user's is not written to, and only kernels are copied from it."""
@@ -51,15 +76,11 @@ def isolated_cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fix
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("MAMLPROBE_CACHE", str(folder))
         patch.delenv("MAMLPROBE_KERNELS", raising=False)
-        if built is not None and built.is_file():  # the name tells source, compiler and processor
-            (folder / built.parent.name).mkdir(mode=0o700)
-            for part in (built, digest_path(built)):
-                if part.is_file():
-                    shutil.copy(part, folder / built.parent.name)
+        _copy_kernels(built, folder)  # the name tells source, compiler and processor
         kernels_path.cache_clear()
         tune_malloc()  # as trainings and commands do
         if request.config.getoption("markexpr") != "cuda":  # a GPU needs no kernels of the CPU's
-            compile_kernels()  # everything below runs on the fast route where there is a compiler
+            _compiled_once(tmp_path_factory)  # everything below runs on the fast route where there is a compiler
         yield folder
 
 
