@@ -163,8 +163,8 @@ def _clean(run: Run, rows: Tensor, whole: Found, layer: str, trial: Trial, *, de
     layers, moments = whole
     same = {**first, **second}.keys() == layers.keys() and not early.keys() & late.keys()
     same &= {**early, **late}.keys() == moments.keys()
-    same = same and all(_near(value, layers[name]) for name, value in second.items())
-    return (cut, stretch.seen) if same and all(_near(value, moments[name]) for name, value in late.items()) else None
+    same = same and all(near(value, layers[name]) for name, value in second.items())
+    return (cut, stretch.seen) if same and all(near(value, moments[name]) for name, value in late.items()) else None
 
 
 def _before(trial: Trial, place: int) -> tuple[str, ...]:
@@ -173,7 +173,7 @@ def _before(trial: Trial, place: int) -> tuple[str, ...]:
     return tuple(name for name in over if not any(name.startswith(other + ".") for other in over))
 
 
-def _near(found: Tensor, wanted: Tensor) -> bool:
+def near(found: Tensor, wanted: Tensor) -> bool:
     """Whether all are numbers, and the same but for the last digits."""
     near = min(1e3 * torch.finfo(wanted.dtype).eps, 1e-2)
     return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=near, atol=near)

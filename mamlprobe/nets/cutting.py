@@ -1,6 +1,6 @@
 """Passes of a user's module, whole and in part: one task after the other, the layers checked and put in order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.apart import by_size, one_by_one, together
 from mamlprobe.nets.copies import Stock
-from mamlprobe.nets.cuts import Cut, Found, Sizes, Stretch, cuts
+from mamlprobe.nets.cuts import Cut, Found, Sizes, Stretch, cuts, near
 from mamlprobe.nets.output import Output, logits_of
 from mamlprobe.nets.params import Moments, Params, Pass
 from mamlprobe.nets.recognised import Recognised
@@ -30,6 +30,7 @@ class Cutting(Recognised):
     _row_axes: dict[str, int]
     _runners: Stock[Runner]
     _cut: dict[str, Cut] | None = None
+    _rowwise: bool | None = None
     _sizes: dict[tuple[str, tuple[int, ...]], Sizes]
     """By entry and the shape of a row of its input."""
     _looking: Lock
@@ -59,18 +60,11 @@ class Cutting(Recognised):
         body, trial = self.layers[:-1], self.known
         if trial is None or body[0] not in self._parts:
             return {}
-        values = {name: value.detach() for name, value in self.module.named_parameters()}
-        like = next((value for value in values.values() if value.is_floating_point()), None)
-        if like is None:
+        if not self._like.is_floating_point():
             return {}
-        draws = torch.Generator().manual_seed(0)
-
-        def draw(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=draws, device="cpu").to(like)
-
-        plain = torch.autocast(like.device.type, enabled=False)
+        plain = torch.autocast(self._like.device.type, enabled=False)
         with torch.inference_mode(False), torch.no_grad(), plain, self._runners.one() as runner:
-            params = {n: v + draw(*v.shape) / 8 if v.is_floating_point() else v for n, v in values.items()}
+            params, draw = self._random()
 
             def run(rows: Tensor, stretch: Stretch | None) -> Found:
                 caught = runner.run(params, rows, None, collect=True, stretch=stretch)
@@ -85,6 +79,50 @@ class Cutting(Recognised):
             assert row is not None
             self._sizes[entry, row] = sizes
         return {entry: cut for entry, (cut, _) in found.items()}
+
+    @property
+    def rowwise(self) -> bool:
+        """Whether what a row gives hangs on that row alone: found by numbers when first asked for, on random weights.
+
+        Rows must give together what each half of them gives.
+        """
+        if self._rowwise is None:
+            with self._looking:
+                if self._rowwise is None:
+                    self._rowwise = self._same_alone()
+        return self._rowwise
+
+    def _same_alone(self) -> bool:
+        if self.known is None or self.known_as is not None or not self._like.is_floating_point():
+            return False
+        plain = torch.autocast(self._like.device.type, enabled=False)
+        with torch.inference_mode(False), torch.no_grad(), plain, self._runners.one() as runner:
+            params, draw = self._random()
+            rows = draw(4, *self.known.row)
+            try:
+                whole, *halves = (runner.run(params, each, None, collect=True) for each in (rows, rows[:2], rows[2:]))
+                pairs = [
+                    (torch.cat([half.layers[name] for half in halves]), value) for name, value in whole.layers.items()
+                ]
+                return not whole.moments and all(near(apart, wanted) for apart, wanted in pairs)
+            except Exception:
+                return False  # it needs more rows, or its layers have them elsewhere
+
+    @property
+    def _like(self) -> Tensor:
+        """The first parameter that takes gradients, else an empty tensor of whole numbers."""
+        values = [value.detach() for value in self.module.parameters() if value.is_floating_point()]
+        return values[0] if values else torch.empty(0, dtype=torch.int64)
+
+    def _random(self) -> tuple[Params, Callable[..., Tensor]]:
+        """The module's parameters, moved at random, and what draws numbers like them; always the same."""
+        like, draws = self._like, torch.Generator().manual_seed(0)
+
+        def draw(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=draws, device="cpu").to(like)
+
+        values = {name: value.detach() for name, value in self.module.named_parameters()}
+        return {n: v + draw(*v.shape) / 8 if v.is_floating_point() else v for n, v in values.items()}, draw
 
     def plainly(
         self,

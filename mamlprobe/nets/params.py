@@ -90,6 +90,11 @@ class Net(Protocol):
         """The same net for those who ask for layers: its `brief` passes are calls."""
         ...
 
+    @property
+    def rowwise(self) -> bool:
+        """Whether what a row gives hangs on that row alone, so that sets can share a pass; False where not known."""
+        ...
+
     def together(self, x: Tensor) -> bool:
         """Whether a `brief` pass of inputs like x [B, R, ...] computes the tasks together, or one after the other."""
         ...
@@ -161,6 +166,7 @@ class Built:
     by_row: tuple[str, ...] = ()
     linear = True
     slope_at_zero = True
+    rowwise = False
 
     @property
     def full(self) -> Self:
