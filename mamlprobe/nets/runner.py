@@ -74,6 +74,13 @@ class _MathAttention:
 MATH_ATTENTION = _MathAttention()
 
 
+def convolves(module: nn.Module) -> bool:
+    """Whether the module is one of convolutions whose norms, if any, do well with channels innermost in memory."""
+    kinds = [type(part) for part in module.modules()]
+    norms = any(issubclass(kind, BY_CHANNELS) for kind in kinds)
+    return any(issubclass(kind, nn.Conv2d) for kind in kinds) and not norms
+
+
 class Runner:
     """A copy of the module with what catches its layers. One pass at a time: every thread has its own."""
 
@@ -92,10 +99,7 @@ class Runner:
         self.kernels = kernels  # whether operations may be done by faster ones
         self.caught, self.norms, self.rows = Caught(), Norms(None, collect=False), 0
         self._versions: dict[str, tuple[Tensor, int]] = {}
-        kinds = [type(part) for part in self.module.modules()]
-        self.convolves = any(issubclass(kind, nn.Conv2d) for kind in kinds) and not any(
-            issubclass(kind, BY_CHANNELS) for kind in kinds
-        )
+        self.convolves = convolves(self.module)
         for name, part in self.module.named_modules():
             if name in layers or name == head:
                 part.register_forward_hook(self._catch(name))

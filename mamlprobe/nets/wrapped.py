@@ -20,7 +20,7 @@ from mamlprobe.nets.layout import Layout, feature_axis
 from mamlprobe.nets.output import Output, as_logits, logits_of
 from mamlprobe.nets.own_norms import refuse_own_norms
 from mamlprobe.nets.params import Moments, Params, Pass, as_params, span
-from mamlprobe.nets.runner import TRACKED, Runner
+from mamlprobe.nets.runner import TRACKED, Runner, convolves
 from mamlprobe.nets.structure import BODY, ordered, owners, same_owners
 from mamlprobe.nets.trial import Trial, look, refuse_changing, refuse_odd, row_axes
 
@@ -98,6 +98,8 @@ class Wrapped(Cutting):
             lines.append(f"not adapted, for requires_grad=False: {', '.join(sorted(self.fixed))}")
         if self.known_as is not None:
             lines.append(f"runs as {self.known_as.words}")
+        elif self._kernels and convolves(self.module):
+            lines.append("task by task; in float32 on a CPU convolutions have their channels innermost")
         if self.norms:
             lines.append(f"norms with running statistics: {len(self.norms)}")
         return "\n".join(lines)
