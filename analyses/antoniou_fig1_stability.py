@@ -6,13 +6,19 @@ test tasks. MAML++ trains with the statistics of each batch; at test its running
 (as the paper describes it) or not (as it was released): both are scored. Cost: three models each.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, legend, panels
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 50
 TITLE = "Stability of MAML and MAML++"
@@ -24,7 +30,7 @@ FALL = 10.0
 NORMS = {"released": "per_step_unused", "described": "per_step"}
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Curves; unstable seeds; test accuracy and its paired differences; deviations over seeds and their ratio."""
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.stage import difference, keyed, means
@@ -54,7 +60,7 @@ def table(stage):
     return pd.concat([part.assign(quantity=name) for name, part in parts.items()], ignore_index=True)
 
 
-def ratio(by_seed, ends) -> pd.DataFrame:
+def ratio(by_seed: pd.DataFrame, ends: pd.DataFrame) -> pd.DataFrame:
     """Deviation over seeds of MAML++ over that of MAML, with the F interval of two normal samples."""
     from scipy.special import fdtri
 
@@ -67,7 +73,7 @@ def ratio(by_seed, ends) -> pd.DataFrame:
     return pd.DataFrame([row | {"seeds": freedom + 1, "interval": "F over seeds"}])
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """A line a seed."""
     curve = table[table["quantity"] == "curve"]
     drawn, [(_, ax)] = panels("stability", curve, None, ratio=0.42)
@@ -79,7 +85,7 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Unstable seeds, the gap at the end, the deviation over seeds, and what the running statistics do."""
     from mamlprobe.stage import claim, only
 

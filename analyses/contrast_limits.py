@@ -8,8 +8,11 @@ its own inner loop at the end of its training. Squared errors start from MAML tr
 most of them those of other figures, and some minutes.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from itertools import product
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,6 +21,12 @@ from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.heatmaps import draw_map
 from mamlprobe.draw.sheet import caption, legend
 from mamlprobe.draw.style import canvas, style
+
+if TYPE_CHECKING:
+    from mamlprobe.learn.methods import Method
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.nets.params import Net
+    from mamlprobe.stage import Stage
 
 CORE = False
 ORDER = 62
@@ -50,7 +59,7 @@ CLAIMS = (
 """Text, rows, bound; the worst of the rows must keep to it."""
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Relative error and cosine of every form by loss, inner loop, order, head and steps; and by learner."""
     import torch
 
@@ -60,10 +69,11 @@ def table(stage):
 
     episodes = stage.episodes(stage.sized(TASKS), query=5).to(dtype=torch.float64)
 
-    def probe(net, theta, method, **words):
-        return form_table(net, theta.to(dtype=torch.float64), episodes, method, chunk=episodes.tasks).assign(**words)
+    def probe(net: Net, theta: Theta, method: Method, *, head: str, adapts: str) -> pd.DataFrame:
+        found = form_table(net, theta.to(dtype=torch.float64), episodes, method, chunk=episodes.tasks)
+        return found.assign(head=head, adapts=adapts)
 
-    def loops(net, theta, method):
+    def loops(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         found = []
         for head, (adapts, names), order, steps in product(HEADS, BODIES.items(), (1, 2), stage.sized(STEPS)):
             inner = replace(method.inner, steps=steps, test_steps=steps, adapts=names, order=order)
@@ -79,7 +89,7 @@ def table(stage):
     return means(both.dropna(subset="value"), by)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Errors and directions over inner steps, and learners."""
     loops = table[(table["part"] == "loops") & ~((table["head"] == "head zeroed") & (table["form"] == "clean"))]
     loops = loops.assign(arm=loops["head"].str.removeprefix("head ") + ": " + loops["form"])
@@ -108,7 +118,7 @@ def figure(table) -> Figure:
     return figure
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Where the forms are exact; what a second step, second order and other learners do to them: the worst case."""
     from mamlprobe.stage import claim
 

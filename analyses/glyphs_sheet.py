@@ -1,13 +1,19 @@
 """The built-in data set: characters of fifteen scripts, drawn with twenty hands each, whole scripts held out."""
 
+from __future__ import annotations
+
 import base64
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.sheet import contact_sheet
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 0
 TITLE = "The glyphs data set"
@@ -17,7 +23,7 @@ DATASET = "glyphs"
 COLUMNS = 14
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """A row an image: script, split, class, item and its 28 x 28 pixels (zlib, base64)."""
     from mamlprobe.data.glyphs import class_table, draw
 
@@ -33,7 +39,7 @@ def table(stage):
     return pd.DataFrame(rows)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """A row a script."""
     order = {"train": 0, "val": 1, "test": 2}
     rows, labels = [], []

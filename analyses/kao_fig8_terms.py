@@ -6,6 +6,10 @@ unlike MAML's, where it grows with training. Published, from the authors' files:
 whose head alone adapts, six of them those of figure 7, and a minute.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -13,6 +17,11 @@ from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import split
 from mamlprobe.draw.sheet import composite
+
+if TYPE_CHECKING:
+    from mamlprobe.learn.methods import Method
+    from mamlprobe.nets.params import Net
+    from mamlprobe.stage import Stage
 
 CORE = False
 ORDER = 53
@@ -45,14 +54,14 @@ ORDERS = {
 }
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Accuracy in percent by arm, head at test and update, the published end; differences at the end, head zeroed."""
     from mamlprobe.probe.variants import only as adapting
     from mamlprobe.probe.variants import zero_at_test
     from mamlprobe.published_curves import beside, final
     from mamlprobe.stage import difference, means
 
-    def heads(_, method):
+    def heads(_: Net, method: Method) -> dict[str, Method]:
         return {"zeroed": zero_at_test(adapting(method, "*")), "as trained": adapting(method, "*")}
 
     rows = stage.score(MODELS, heads, lambda run: run.updates(), steps="last")
@@ -69,7 +78,7 @@ def table(stage):
     return beside(pd.concat(parts), ends[(ends["order"] == "FO") & ends["arm"].notna()])
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Accuracy at the end beside the published one, and its course with the head zeroed at test."""
     ours, _, ends = split(table)
     accuracy = ours[ours["quantity"] == "accuracy"]
@@ -83,7 +92,7 @@ def figure(table) -> Figure:
     return composite(panels, cols=2, ratio=0.8)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """What removing each does, and that the cleaned loss reaches what zeroing does."""
     from mamlprobe.stage import claim, only
 

@@ -6,11 +6,19 @@ the authors as in kao_omniglot_heads; marks are their own curves at the same upd
 six that kao_omniglot_heads shares.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
+from matplotlib.figure import Figure
 
 from mamlprobe.draw.published import published_marks
 from mamlprobe.omniglot_names import LATE, trainings
 from mamlprobe.omniglot_names import missing as missing
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 59
 TITLE = "Omniglot: first and second order"
@@ -24,14 +32,14 @@ PAIRS = [(called, STARTS[name.removeprefix("so-")]) for name, called in SECOND.i
 PAIRS += [("zeroing", "random init"), ("zeroing, second order", "random init, second order")]
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
     from mamlprobe.omniglot_arms import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
 
-def figure(table):
+def figure(table: pd.DataFrame) -> Figure:
     """First and second order beside one another, five shots before one."""
     parts = []
     for order, second in (("first order", False), ("second order", True)):
@@ -41,7 +49,7 @@ def figure(table):
     return published_marks(pd.concat(parts), {f"zeroed, {panel}": panel for panel in panels}, lowest=25)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """At one shot second order fails with a random head, and zeroing rescues it."""
     from mamlprobe.omniglot_arms import gap
 

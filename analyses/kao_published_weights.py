@@ -7,7 +7,10 @@ points after 1, 2.1 after 10). Skipped where the data are absent: --data-root, o
 tinyimagenet-fs/. Cost: four minutes.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,6 +18,11 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import composite
+
+if TYPE_CHECKING:
+    from mamlprobe.nets.params import Net
+    from mamlprobe.runs.experiment import Experiment
+    from mamlprobe.stage import Stage
 
 ORDER = 10
 TITLE = "Probing published weights"
@@ -37,7 +45,7 @@ PUBLISHED = {
 TASKS = {"smoke": 2, "quick": 80, "paper": 400}
 
 
-def missing(stage) -> str:
+def missing(stage: Stage) -> str:
     """Why this script cannot run here; empty where it can."""
     from mamlprobe.data.load import data_folder
 
@@ -47,7 +55,7 @@ def missing(stage) -> str:
     return f"{', '.join(absent)} not found; set --data-root or MAMLPROBE_DATA" if absent else ""
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Accuracy in percent by checkpoint, head and step; and layer similarity before and after adaptation."""
     import mamlprobe as mp
     from mamlprobe.data.load import data_folder
@@ -84,14 +92,14 @@ def table(stage):
     return pd.concat(parts, ignore_index=True)
 
 
-def experiment_net(experiment):
+def experiment_net(experiment: Experiment) -> Net:
     """The net of an imported experiment."""
     from mamlprobe.nets.build import build
 
     return build(experiment.net, way=experiment.way, image=experiment.net.image)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Accuracy over steps for the untreated checkpoint, after one step for all, and the layers' similarity."""
     accuracy = table[table["quantity"] == "accuracy"]
     first = accuracy[(accuracy["checkpoint"] == next(iter(FILES))) & (accuracy["variant"] != "nil")]
@@ -109,7 +117,7 @@ def figure(table) -> Figure:
     return composite(panels, cols=3)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Far above chance; the untreated checkpoint gains by zeroing."""
     from mamlprobe.stage import claim, only
 

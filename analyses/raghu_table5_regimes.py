@@ -7,11 +7,18 @@ training learns the cosine attention itself, random features have had no trainin
 miniImageNet, 5-way 1-shot. Cost: two models each of six recipes, three minutes.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import grouped
 from mamlprobe.draw.sheet import caption
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 45
 TITLE = "Training regimes without a head at test"
@@ -32,7 +39,7 @@ PAIRS = (
 )
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Accuracy in percent by regime and readout, and paired differences between regimes under NIL."""
     from mamlprobe.probe.variants import nil
     from mamlprobe.stage import difference, last_step, means
@@ -51,7 +58,7 @@ def table(stage):
     return pd.concat([accuracy, apart, gain], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Left the accuracies by regime and readout, right the paired differences under NIL."""
     names = {"accuracy": "Accuracy (%)", "difference": "Difference under NIL (points)"}
     shown = table[table["quantity"].isin(names)]
@@ -77,7 +84,7 @@ def _named(words: str) -> str:
     return " - ".join(NAMES.get(word, word) for word in words.split(" - "))
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """MAML and ANIL alike and above multiclass, multiclass above NIL training and random, multitask below those."""
     from mamlprobe.stage import claim, only
 
