@@ -36,7 +36,7 @@ def table(stage: Stage) -> pd.DataFrame:
     from mamlprobe.stage import difference, keyed, means
 
     runs = [(name, stage.run(name, seed)) for name in MODELS for seed in stage.seeds]
-    curves, rows, episodes = [], [], stage.episodes(stage.tasks)
+    curves, scores, episodes = [], [], stage.episodes(stage.tasks)
     for name, run in runs:
         log = run.log[(run.log["split"] == "val") & (run.log["quantity"] == "accuracy")]
         curves.append(keyed(log[["value"]].assign(value=100 * log["value"]), run, name, 0).assign(update=log["update"]))
@@ -46,8 +46,8 @@ def table(stage: Stage) -> pd.DataFrame:
             norms = {f"{name} as {word}": replace(method.norm, statistics=kind) for word, kind in NORMS.items()}
             heads |= {label: replace(method, norm=norm) for label, norm in norms.items()}
         found = evaluate(run.net(), run.theta(), episodes, heads)
-        rows.append(keyed(found.assign(value=100 * found["value"]), run, name, run.updates()[-1]))
-    curve, rows = pd.concat(curves), pd.concat(rows).drop(columns="method").rename(columns={"variant": "method"})
+        scores.append(keyed(found.assign(value=100 * found["value"]), run, name, run.updates()[-1]))
+    curve, rows = pd.concat(curves), pd.concat(scores).drop(columns="method").rename(columns={"variant": "method"})
     falls = curve.groupby(["method", "seed"], sort=False)["value"].agg(lambda seen: (seen.cummax() - seen).max())
     unstable = (falls > FALL).groupby("method", sort=False).sum().reset_index().assign(interval="exact")
     ends = means(rows, ["method"])
@@ -94,7 +94,7 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     norms = only(table, quantity="difference", method="mamlpp as released - mamlpp as described")
     spread = only(table, quantity="ratio")
     fall = f"falls {FALL:g} points below its best"
-    found = [
+    found: list[tuple[str, pd.Series, str, float, str, float | str]] = [
         (f"at least one seed of MAML {fall}", maml, "above", 1, "seeds", 2),
         (f"no seed of MAML++ {fall}", plus, "below", 0, "seeds", 0),
         ("MAML++ ends above MAML", gap, "above", 0.0, "points", ""),

@@ -45,8 +45,9 @@ LAST = 10**9
 EXACT, BREAKS, SAME, HALF = 1e-10, 0.1, 0.9, 0.5**0.5
 """Relative errors in float64 up to which a form is the gradient, and from which it misses; cosines from which it points
 the same way, and from which it has more than half of the squared length."""
-ZEROED, OWN = {"head": "head zeroed"}, {"part": "learners"}
-CLAIMS = (
+ZEROED: dict[str, str | int] = {"head": "head zeroed"}
+OWN: dict[str, str | int] = {"part": "learners"}
+CLAIMS: tuple[tuple[str, dict[str, str | int], float], ...] = (
     ("head zeroed, one step: every form is the gradient", {**ZEROED, "steps": 1}, EXACT),
     ("order 1: the pairs of every step are the gradient", {"form": "every step", "order": 1}, EXACT),
     ("head zeroed, two steps: the form of one misses", {**ZEROED, "form": "one step", "steps": 2}, BREAKS),
@@ -126,6 +127,6 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     for text, where, bound in CLAIMS:
         quantity, side = "error" if bound in (EXACT, BREAKS) else "cosine", "below" if bound == EXACT else "above"
         part = table[(table[[*where]] == pd.Series(where)).all(axis=1) & (table["quantity"] == quantity)]
-        worst = part.loc[part["value"].idxmax() if side == "below" else part["value"].idxmin()]
+        worst = part.iloc[part["value"].argmax() if side == "below" else part["value"].argmin()]
         found.append(claim("D4", text, worst, side=side, bound=bound, unit=quantity.replace("error", "relative error")))
     return found

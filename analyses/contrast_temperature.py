@@ -132,7 +132,7 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
         ("one zeroed step is a prototype classifier at temperature N / rate", law, "below", EXACT, "relative error"),
         ("the rate at test moves no accuracy (most of a task)", moved, "below", EXACT, "points"),
         ("the loss at test is least within half a decade of the rate in training (worst of the rates)",
-         best.loc[best["value"].idxmax()], "below", NEAR, "decades"),
+         best.iloc[best["value"].argmax()], "below", NEAR, "decades"),
         ("of three decades of rates less than one is left in the logits", growth, "below", GROWS, "decades"),
     ]  # fmt: skip
     for pair, (text, side) in PAIRS.items():

@@ -20,6 +20,7 @@ from mamlprobe.draw.sheet import composite
 from mamlprobe.draw.sinusoids import draw_fits
 
 if TYPE_CHECKING:
+    from mamlprobe.data.sinusoids import Sinusoids
     from mamlprobe.learn.methods import Method
     from mamlprobe.runs.folder import Run
     from mamlprobe.stage import Stage
@@ -72,7 +73,7 @@ def scored(stage: Stage, name: str, steps: int, word: str = "") -> pd.DataFrame:
     from mamlprobe.stage import TEST_SEED, keyed
 
     drawn = partial(draw, tasks=stage.sized(TASKS), split="test", way=1, shot=10, query=100, seed=TEST_SEED)
-    episodes = drawn(source := stage.source(name))
+    episodes = drawn(source := _source(stage, name))
     if word == "unseen":
         right, left = (drawn(replace(source, x=x)) for x in ((0.0, 5.0), (-5.0, 0.0)))
         episodes = replace(right, query_x=left.query_x, query_y=left.query_y)
@@ -86,6 +87,14 @@ def scored(stage: Stage, name: str, steps: int, word: str = "") -> pd.DataFrame:
     return pd.concat(found)
 
 
+def _source(stage: Stage, name: str) -> Sinusoids:
+    from mamlprobe.data.sinusoids import Sinusoids
+
+    source = stage.source(name)
+    assert isinstance(source, Sinusoids)
+    return source
+
+
 def _stepped(run: Run, steps: int) -> Method:
     return replace(run.config.method, inner=replace(run.config.method.inner, test_steps=steps))
 
@@ -97,11 +106,11 @@ def fitted(stage: Stage, name: str, steps: tuple[int, ...]) -> pd.DataFrame:
     import mamlprobe as mp
     from mamlprobe.data.sinusoids import curve
 
-    source, run = replace(stage.source(name), x=(0.0, 5.0)), stage.run(name, stage.seeds[0])
-    words = {"split": "test", "tasks": 1, "seed": 5}
-    episodes, grid = source.episodes(shot=10, query=1, **words), torch.linspace(-5, 5, 101)[None, :, None]
+    source, run = replace(_source(stage, name), x=(0.0, 5.0)), stage.run(name, stage.seeds[0])
+    episodes = source.episodes(shot=10, query=1, split="test", tasks=1, seed=5)
+    grid = torch.linspace(-5, 5, 101)[None, :, None]
     path, net = mp.adapt_tasks(run.net(), run.theta(), episodes, _stepped(run, steps[-1])), run.net()
-    drawn = [("truth", 0, grid, curve(grid, *source.curves(**words)))]
+    drawn = [("truth", 0, grid, curve(grid, *source.curves(split="test", tasks=1, seed=5)))]
     drawn += [("support", 0, episodes.support_x, episodes.support_y)]
     drawn += [("fit", step, grid, net(path[step], grid).logits) for step in steps]
     parts = [pd.DataFrame({"kind": k, "step": s, "x": x.flatten(), "value": y.flatten()}) for k, s, x, y in drawn]

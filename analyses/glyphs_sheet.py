@@ -43,7 +43,8 @@ def figure(table: pd.DataFrame) -> Figure:
     """A row a script."""
     order = {"train": 0, "val": 1, "test": 2}
     rows, labels = [], []
-    for (split, script), part in sorted(table.groupby(["split", "script"]), key=lambda g: (order[g[0][0]], g[0][1])):
+    parts = [(str(split), str(script), part) for (split, script), part in table.groupby(["split", "script"])]
+    for split, script, part in sorted(parts, key=lambda each: (order[each[0]], each[1])):
         images = [np.frombuffer(zlib.decompress(base64.b64decode(p)), np.uint8).reshape(28, 28) for p in part["pixels"]]
         rows.append(np.stack((images + [np.zeros((28, 28), np.uint8)] * COLUMNS)[:COLUMNS]))
         labels.append(f"{script} ({split})")

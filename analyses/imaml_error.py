@@ -51,8 +51,8 @@ def table(stage: Stage) -> pd.DataFrame:
         parts.append(gradient_errors(theta, episodes, rules, steps=stage.sized(STEPS)).assign(seed=seed))
     rows = pd.concat(parts)
     best = rows[rows["variant"] == f"iMAML, {CG[-1]} CG steps"].set_index(["steps", "seed"])["value"]
-    ratio = best / rows[rows["variant"] == "MAML"].set_index(["steps", "seed"])["value"]
-    ratio = ratio.reset_index().assign(variant="iMAML / MAML", quantity="ratio")
+    share = best / rows[rows["variant"] == "MAML"].set_index(["steps", "seed"])["value"]
+    ratio = share.reset_index().assign(variant="iMAML / MAML", quantity="ratio")
     logs = pd.concat([rows.assign(quantity="error"), ratio]).assign(value=lambda t: np.log(t["value"]))
     grouped = logs.groupby(["quantity", "variant", "steps"], sort=False)["value"]
     shown = grouped.agg(value="mean", low="min", high="max", seeds="count").reset_index()
@@ -67,14 +67,20 @@ def memory(stage: Stage) -> pd.DataFrame:
     from mamlprobe.probe.proximal import peaks, proximal_rules
 
     episodes = stage.episodes(1, query=5)
-    image = tuple(episodes.support_x.shape[2:])
-    net = mp.conv4(image=image, way=5, filters=stage.sized(FILTERS), down="stride")
+    channels, height, width = episodes.support_x.shape[2:]
+    net = mp.conv4(image=(channels, height, width), way=5, filters=stage.sized(FILTERS), down="stride")
     theta, rules = mp.init(net, seed=0), proximal_rules("cross_entropy", proximal=2.0, lr=0.1, cg_steps=CG)
     shown = {"MAML, recomputed": rules["MAML"], "MAML": rules["MAML"], "iMAML": rules[f"iMAML, {CG[1]} CG steps"]}
     rows = peaks(net, theta, episodes, shown, steps=stage.sized(DEPTHS), recompute=["MAML, recomputed"])
     rows["value"] /= 1e6
     size = sum(value.nbytes for value in theta.net.values()) / 1e6
-    facts = {"interval": "exact", "seeds": 1, "tasks": 1, "dataset": stage.data.dataset, "parameters": size}
+    facts: dict[str, str | float] = {
+        "interval": "exact",
+        "seeds": 1,
+        "tasks": 1,
+        "dataset": stage.data.dataset,
+        "parameters": size,
+    }
     return rows.assign(quantity="memory", low=rows["value"], high=rows["value"], **facts)
 
 

@@ -10,6 +10,7 @@ of one shot, and two minutes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -52,11 +53,11 @@ def table(stage: Stage) -> pd.DataFrame:
     from mamlprobe.published_curves import beside, final, published_curves
 
     shot = stage.experiment(MODELS[0]).shot
-    words = {"tasks": stage.few, "shot": shot}
+    scored = partial(arm_rows, stage, ARMS, tasks=stage.few, shot=shot)
     rows = pd.concat(
         [
-            arm_rows(stage, ARMS, steps=STEPS, updates=lambda run: run.updates()[:-1], **words),
-            arm_rows(stage, ARMS, steps=(*STEPS, LONGEST), updates=lambda run: run.updates()[-1:], **words),
+            scored(steps=STEPS, updates=lambda run: run.updates()[:-1]),
+            scored(steps=(*STEPS, LONGEST), updates=lambda run: run.updates()[-1:]),
         ]
     )
     ours = [arm_table(part, PAIRS).assign(k=step, shot=shot) for step, part in rows.groupby("step")]

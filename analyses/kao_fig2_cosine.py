@@ -50,7 +50,7 @@ def table(stage: Stage) -> pd.DataFrame:
                 gradients, readings = mp.meta_gradient(net, learner.theta, permuted(episodes, seed, update), method)
                 learner.step(gradients, readings.moments)
                 if update in stage.sized(UPDATES):
-                    keys = {"arm": arm, "update": update, "seed": seed}
+                    keys: dict[str, str | int] = {"arm": arm, "update": update, "seed": seed}
                     maps.append(mp.cosine_maps(net, learner.theta, episodes, method).assign(**keys))
                     classes.append(mp.cosine_classes(net, learner.theta, episodes, method).assign(**keys))
     entries = pd.concat(maps, ignore_index=True)

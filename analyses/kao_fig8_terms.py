@@ -84,9 +84,12 @@ def figure(table: pd.DataFrame) -> Figure:
     accuracy = ours[ours["quantity"] == "accuracy"]
     last, zeroed = accuracy[accuracy["update"] == accuracy["update"].max()], accuracy[accuracy["variant"] == "zeroed"]
     zeroed = zeroed.assign(low=zeroed["low"].clip(0, 100), high=zeroed["high"].clip(0, 100))  # intervals of few seeds
-    words: dict = {"group": "arm", "hue": "variant", "reference": ends[["variant", "arm", "value"]], "chance": 20}
+    marks = ends[["variant", "arm", "value"]]
     panels = [
-        ("Accuracy at the end (%), by terms kept", lambda ax: draw_grouped(ax, last, **words)),
+        (
+            "Accuracy at the end (%), by terms kept",
+            lambda ax: draw_grouped(ax, last, group="arm", hue="variant", reference=marks, chance=20),
+        ),
         ("Its course, head zeroed at test (%)", lambda ax: draw_curves(ax, zeroed, x="update", hue="arm", chance=20)),
     ]
     return composite(panels, cols=2, ratio=0.8)

@@ -57,10 +57,12 @@ def table(stage: Stage) -> pd.DataFrame:
 def pixels(stage: Stage) -> dict[str, object]:
     """Accuracy of nearest pixels, 5-way 1-shot, on our test characters - on the last of other orders of alphabets."""
     from mamlprobe.data.episodes import manifest, sample
+    from mamlprobe.data.pool import Pool
     from mamlprobe.omniglot_names import trainings
     from mamlprobe.probe.pixels import nearest_pixels, other_orders
 
     pool = stage.source(*trainings({"random": ""}, (1,)))
+    assert isinstance(pool, Pool)
     own = sample(pool, split="test", way=5, shot=1, query=15, tasks=stage.tasks, seed=0)
     mine, others = 100 * nearest_pixels(own), 100 * other_orders(pool, orders=ORDERS, tasks=stage.tasks)
     value = float(mine.mean() - others.mean())

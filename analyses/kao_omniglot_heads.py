@@ -7,6 +7,7 @@ and zeroed. Marks are the authors' own curves at the same updates. Cost: six mod
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -45,13 +46,13 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Zeroing at test mends one shot; zeroing in training helps both."""
     from mamlprobe.omniglot_arms import gap
 
-    random = {"quantity": "lift", "arm": "random init"}
-    kept = {"quantity": "difference", "arm": "zeroing - random init", "head": "as trained"}
-    found = [gap(table, "K11", "1 shot, random init: zeroing at test raises accuracy", shot=1, **random)]
+    random = partial(gap, table, "K11", quantity="lift", arm="random init")
+    kept = partial(gap, table, "K11", quantity="difference", arm="zeroing - random init", head="as trained")
+    found = [random("1 shot, random init: zeroing at test raises accuracy", shot=1)]
     for shot, words in ((1, "1 shot"), (5, "5 shots")):
         text = f"{words}, head as trained: zeroing in training is above random init"
-        found.append(gap(table, "K11", text, shot=shot, **kept))
+        found.append(kept(text, shot=shot))
     if table["last"].max() >= LATE:
         text = "5 shots, random init: zeroing at test lowers accuracy after one step"
-        found.append(gap(table, "K11", text, side="below", shot=5, **random))
+        found.append(random(text, side="below", shot=5))
     return found

@@ -8,6 +8,7 @@ six that kao_omniglot_heads shares.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -53,17 +54,16 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """At one shot second order fails with a random head, and zeroing rescues it."""
     from mamlprobe.omniglot_arms import gap
 
-    words = {"quantity": "difference", "head": "zeroed"}
+    zeroed = partial(gap, table, "K13", quantity="difference", head="zeroed")
     second = "random init, second order"
     text = "1 shot, random init: second order is 10 points below first"
-    bound = {"side": "below", "bound": -10.0, "shot": 1}
-    found = [gap(table, "K13", text, arm=f"{second} - random init", **bound, **words)]
+    found = [zeroed(text, arm=f"{second} - random init", side="below", bound=-10.0, shot=1)]
     text = "1 shot, second order: zeroing is 10 points above random init"
     zeroing = f"zeroing, second order - {second}"
-    found.append(gap(table, "K13", text, bound=10.0, shot=1, arm=zeroing, **words))
+    found.append(zeroed(text, bound=10.0, shot=1, arm=zeroing))
     if table["last"].max() >= LATE:
         text = "5 shots, second order: zeroing is less than 2 points above random init"
-        found.append(gap(table, "K13", text, side="below", bound=2.0, shot=5, arm=zeroing, **words))
+        found.append(zeroed(text, side="below", bound=2.0, shot=5, arm=zeroing))
         text = "5 shots, random init: second order is above first"
-        found.append(gap(table, "K13", text, shot=5, arm=f"{second} - random init", **words))
+        found.append(zeroed(text, shot=5, arm=f"{second} - random init"))
     return found

@@ -7,6 +7,7 @@ are their own curves at the same updates. Cost: two models, six that kao_omniglo
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -45,12 +46,9 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """The smaller the start the better, at five shots; at one shot the arms meet in the end."""
     from mamlprobe.omniglot_arms import gap
 
-    words = {"quantity": "difference", "head": "zeroed"}
-    found = [
-        gap(table, "K12", f"5 shots, head zeroed at test: {a} above {b}", shot=5, arm=f"{a} - {b}", **words)
-        for a, b in PAIRS
-    ]
+    zeroed = partial(gap, table, "K12", quantity="difference", head="zeroed")
+    found = [zeroed(f"5 shots, head zeroed at test: {a} above {b}", shot=5, arm=f"{a} - {b}") for a, b in PAIRS]
     if table["last"].max() >= LATE:
         text = "1 shot, head zeroed at test: zeroing is less than 1 point above random init"
-        found.append(gap(table, "K12", text, side="below", bound=1.0, shot=1, arm="zeroing - random init", **words))
+        found.append(zeroed(text, side="below", bound=1.0, shot=1, arm="zeroing - random init"))
     return found

@@ -42,7 +42,7 @@ def table(stage: Stage) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> Figure:
     """Test tasks tied as the authors', then drawn as usual: the head zeroed, as in their two panels, and kept."""
-    titles = {}
+    titles: dict[str, str] = {}
     for end, tested in (("", "Tied"), (", drawn", "Drawn")):
         for head, called in (("zeroed", "zeroed"), ("as trained", "kept")):
             titles |= {f"{head}, {shot}{end}": f"{tested}: {called}, {shot}" for shot in SHOTS.values()}
@@ -58,8 +58,8 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
         words, mine = f"{SHOTS[shot]}, test tasks {tested}", table[table["tested"] == tested]
         for _, other in PAIRS:
             text = f"{words}, head as trained: zeroing in training is above {other}"
-            where = {"quantity": "difference", "head": "as trained", "arm": f"zeroing - {other}", "shot": shot}
-            found.append(gap(mine, "K14", text, **where))
+            arm = f"zeroing - {other}"
+            found.append(gap(mine, "K14", text, quantity="difference", head="as trained", arm=arm, shot=shot))
         text = f"{words}, random init: zeroing at test raises accuracy"
         found.append(gap(mine, "K14", text, quantity="lift", arm="random init", shot=shot))
     return found

@@ -75,7 +75,7 @@ def figure(table: pd.DataFrame) -> Figure:
     maps = table[table["quantity"] == "map"].astype({"row": int, "column": int})
     alone = table[~table[["moment", "classifier"]].isin(list(PAIRED)).any(axis=1)]
 
-    def products(model: str, moment: str) -> Callable[[Axes], None]:
+    def products(model: str, moment: str) -> Callable[[Axes], object]:
         mine = maps[(maps["model"] == model) & (maps["moment"] == moment)]
         return lambda ax: draw_map(ax, mine, i="row", j="column", value="z", vmin=-1.5, vmax=3)
 

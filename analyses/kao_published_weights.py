@@ -10,6 +10,7 @@ tinyimagenet-fs/. Cost: four minutes.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -64,9 +65,9 @@ def table(stage: Stage) -> pd.DataFrame:
     from mamlprobe.stage import TEST_SEED, difference, means
 
     pool = mp.load_pool(DATASET, root=stage.root, size=84, normalise="imagenet")
-    words = {"split": "test", "way": 5, "shot": 1, "query": 5, "seed": TEST_SEED}
-    episodes = mp.sample(pool, tasks=stage.sized(TASKS), **words)
-    few = mp.sample(pool, tasks=min(4, stage.sized(TASKS)), **words, index=1)
+    drawn = partial(mp.sample, pool, split="test", way=5, shot=1, query=5, seed=TEST_SEED)
+    episodes = drawn(tasks=stage.sized(TASKS))
+    few = drawn(tasks=min(4, stage.sized(TASKS)), index=1)
     scores, layers = [], []
     for label, (name, lr) in FILES.items():
         experiment, theta = import_kao(data_folder(stage.root) / "kao2022" / name, inner_lr=lr)
@@ -76,8 +77,9 @@ def table(stage: Stage) -> pd.DataFrame:
         scores.append(
             mp.evaluate(net, theta, episodes, variants, steps="every", chunk=4).assign(checkpoint=label, run=name)
         )
-        kept = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"], "chunk": few.tasks}
-        layers.append(mp.similarity(net, theta, few, method, **kept).assign(checkpoint=label, run=name))
+        last, measures = [method.inner.test_steps], ["cca_top98", "cka_debiased"]
+        alike = mp.similarity(net, theta, few, method, steps=last, measures=measures, chunk=few.tasks)
+        layers.append(alike.assign(checkpoint=label, run=name))
     rows = pd.concat(scores, ignore_index=True).assign(seed=0, dataset=DATASET)
     rows["value"] *= 100
     one = rows[rows["step"] == 1]

@@ -121,7 +121,7 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
 
     for method in ("maml", "anil"):
         body = cka[cka["method"] == method]
-        worst = body.loc[body["value"].idxmin()]
+        worst = body.iloc[body["value"].argmin()]
         text = f"{method.upper()}: CKA of every conv layer is above 0.9 (lowest: {worst['layer']})"
         add("B3", text, worst, "above", 0.9, "CKA", "~1")
     end = {"method": "boil", "layer": "last - earlier"}

@@ -10,6 +10,7 @@ the query set; its gradient is (theta - theta_S) / (steps x rate). Cost: two MAM
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -49,11 +50,9 @@ def table(stage: Stage) -> pd.DataFrame:
     from mamlprobe.probe.directions import directions, outer_rules
     from mamlprobe.stage import TEST_SEED, means
 
-    size = stage.experiment("maml").tasks
-    words = {"split": "train", "way": 5, "shot": 1, "query": stage.experiment("maml").query}
-    batches = [
-        sample(stage.pool, **words, tasks=size, seed=TEST_SEED, index=index) for index in range(stage.sized(BATCHES))
-    ]
+    size, query = stage.experiment("maml").tasks, stage.experiment("maml").query
+    drawn = partial(sample, stage.pool, split="train", way=5, shot=1, query=query, tasks=size, seed=TEST_SEED)
+    batches = [drawn(index=index) for index in range(stage.sized(BATCHES))]
 
     def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         tables = [directions(net, theta, batch, outer_rules(method)) for batch in batches]

@@ -47,7 +47,7 @@ def table(stage: Stage) -> pd.DataFrame:
     by = ["state", "quantity", "layer", "step", "parameters", "inner_lr"]
     keys = ["state", "quantity", "step", "seed", "task", "run", "dataset", "norm", "episodes", "inner_lr"]
     wide = rows.pivot_table("value", keys, "layer")
-    ratio = np.log(wide["head"] / wide.drop(columns="head").max(axis=1)).reset_index(name="value")
+    ratio = (wide["head"] / wide.drop(columns="head").max(axis=1)).apply(np.log).reset_index(name="value")
     ratio = means(ratio.assign(layer="head / farthest of the body", parameters=0), by)
     ratio[["value", "low", "high"]] = np.exp(ratio[["value", "low", "high"]])
     ratio["quantity"] += ", ratio"

@@ -41,11 +41,11 @@ def table(stage: Stage) -> pd.DataFrame:
     rates = [round(float(rate), 3) for rate in np.linspace(0, 1.2, RATES)]
     shown = worked_example(Example(**SHOWN), rates).assign(draw="shown")
     drawn = np.random.default_rng(0).normal(size=(stage.sized(DRAWS), len(SHOWN)))
-    rows = [
+    others = [
         worked_example(Example(**dict(zip(SHOWN, each, strict=True))), [0.3]).assign(draw=str(n))
         for n, each in enumerate(drawn.tolist())
     ]
-    rows = pd.concat([shown, *rows], ignore_index=True)
+    rows = pd.concat([shown, *others], ignore_index=True)
     scale = rows[["formula", "core"]].abs().max(axis=1).clip(lower=1)
     rows["error"] = (rows["formula"] - rows["core"]).abs() / scale
     worst = rows.groupby(["method", "quantity"], sort=False)["error"].max().rename("value").reset_index()

@@ -39,18 +39,18 @@ def table(stage: Stage) -> pd.DataFrame:
     from mamlprobe.nets.build import build
     from mamlprobe.training.timing import iteration_times
 
-    rows = []
+    times = []
     for shot in SHOTS:
         methods = {name: stage.experiment(name).method for name in ("maml", "anil")}
         methods = {n: replace(m, inner=replace(m.inner, steps=5, test_steps=10)) for n, m in methods.items()}
         episodes = stage.episodes(4, query=15, shot=shot)
         net = build(stage.experiment("maml").net, way=5, image=tuple(episodes.query_x.shape[2:]))
         theta = mp.init(net, seed=0)
-        rows.append(iteration_times(net, theta, episodes, methods, rounds=stage.sized(ROUNDS)).assign(shot=shot))
-    rows = pd.concat(rows, ignore_index=True)
+        times.append(iteration_times(net, theta, episodes, methods, rounds=stage.sized(ROUNDS)).assign(shot=shot))
+    rows = pd.concat(times, ignore_index=True)
     by = ["stage", "shot", "method"]
-    words = {"mean": "mean", "value": "median", "low": "min", "high": "max", "rounds": "count"}
-    seconds = rows.groupby(by, sort=False)["seconds"].agg(**words).reset_index()
+    grouped = rows.groupby(by, sort=False)["seconds"]
+    seconds = grouped.agg(mean="mean", value="median", low="min", high="max", rounds="count").reset_index()
     seconds = seconds.assign(quantity="seconds", interval="least and most")
     return pd.concat([seconds, ratios(rows)], ignore_index=True).assign(tasks=4)
 
@@ -103,8 +103,10 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     for part, published in PUBLISHED.items():
         worst = ratio[ratio["stage"] == part].sort_values("value").iloc[0]
         text = f"an iteration of {part} takes MAML longer than ANIL (the smaller ratio: {worst['shot']}-shot)"
-        marks = {"published": published, "source": "section 4, average"}
-        found.append(claim("R8", text, worst, side="above", bound=1.0, unit="ratio", **marks))
+        source = "section 4, average"
+        found.append(
+            claim("R8", text, worst, side="above", bound=1.0, unit="ratio", published=published, source=source)
+        )
     worst = ratio[ratio["stage"] == "inference / training"].sort_values("value").iloc[0]
     text = f"the ratio at inference is larger than in training (the smaller: {worst['shot']}-shot)"
     return [*found, claim("R8", text, worst, side="above", bound=1.0, unit="ratio", published=2.4, source="4.1 / 1.7")]

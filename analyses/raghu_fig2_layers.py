@@ -20,6 +20,10 @@ from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, composite
 
 if TYPE_CHECKING:
+    from mamlprobe.data.episodes import Episodes
+    from mamlprobe.learn.methods import Method
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.nets.params import Net
     from mamlprobe.stage import Stage
 
 ORDER = 2
@@ -44,7 +48,14 @@ def table(stage: Stage) -> pd.DataFrame:
     for split, inputs in LOOKS:
         episodes, main = stage.episodes(stage.few, split=split), (split, inputs) == LOOKS[0]
 
-        def probe(net, theta, method, episodes=episodes, inputs=inputs, main=main):
+        def probe(
+            net: Net,
+            theta: Theta,
+            method: Method,
+            episodes: Episodes = episodes,
+            inputs: str = inputs,
+            main: bool = main,
+        ) -> pd.DataFrame:
             last = method.inner.test_steps
             looks = [((last,), DEFAULT), (tuple(range(1, last)), COURSE)] if main else [((last,), COURSE)]
             look = partial(similarity, net, theta, episodes, method, inputs=inputs, chunk=episodes.tasks)
@@ -104,7 +115,7 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     for measure, bound in (("cca_top98", 0.9), ("cka_debiased", 0.9)):
         mine = last[last["measure"] == measure]
         body = mine[mine["layer"] != "head"]
-        worst = body.loc[body["value"].idxmin()]
+        worst = body.iloc[body["value"].argmin()]
         text = f"{SHOWN[measure]} of every conv layer is above {bound} (lowest: {worst['layer']})"
         found.append(
             claim("R3", text, worst, side="above", bound=bound, unit=measure, published=f">{bound}", source="fig. 2")

@@ -88,13 +88,16 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
 
     later = table[table["update"] > 0]
     cost, cca = (later[later["quantity"] == name] for name in ("cost", "cca"))
-    worst = cost.loc[cost["low"].idxmin()]
+    worst = cost.iloc[cost["low"].argmin()]
     text = f"freezing the body costs at most {-LEAST:g} points at every checkpoint (worst: update {worst['update']})"
     found = [claim("R4", text, worst, side="above", bound=LEAST, unit="points", source="figure 3")]
     body = cca[cca["layer"] != "head"]
-    worst = body.loc[body["low"].idxmin()]
+    worst = body.iloc[body["low"].argmin()]
     text = (
         f"CCA of every conv layer is above {SIMILAR} at every checkpoint (lowest: {worst['layer']}, {worst['update']})"
     )
-    row = {"side": "above", "bound": SIMILAR, "unit": "cca_top98", "published": f">{SIMILAR}", "source": "figure 3"}
-    return [*found, claim("R4", text, worst, **row)]
+    published, source = f">{SIMILAR}", "figure 3"
+    return [
+        *found,
+        claim("R4", text, worst, side="above", bound=SIMILAR, unit="cca_top98", published=published, source=source),
+    ]

@@ -78,8 +78,8 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
 
     body = table[(table["quantity"] == "change") & (table["frozen"] == "first layers")].iloc[-1]
     text = f"freezing the whole body in the inner loop costs at most {-LEAST:g} points"
-    marks = {"published": 0.2, "source": "table 1, 5w1s"}
-    found = [claim("R2", text, body, side="above", bound=LEAST, unit="points", **marks)]
+    source = "table 1, 5w1s"
+    found = [claim("R2", text, body, side="above", bound=LEAST, unit="points", published=0.2, source=source)]
     head = only(table, quantity="change", variant="head - none")
     text = f"freezing the head alone costs more than {-HEAD:g} points"
     return [*found, claim("R2", text, head, side="below", bound=HEAD, unit="points")]

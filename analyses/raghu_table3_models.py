@@ -61,8 +61,8 @@ def table(stage: Stage) -> pd.DataFrame:
     for name, run in stage.runs(*MODELS):
         ends = {name: run.updates()[-1]} | ({"random": run.updates()[0]} if name == "maml" else {})
         for label, update in ends.items():
-            words = {"net": run.net(), "method": run.config.method}
-            models[label, run.config.seed] = Model(theta=run.theta(update), **words)
+            model = Model(theta=run.theta(update), net=run.net(), method=run.config.method)
+            models[label, run.config.seed] = model
         names.add(run.path.name)
     episodes = stage.episodes(stage.few)
     rows = across(models, PAIRS, episodes, measures=tuple(MEASURES), chunk=episodes.tasks)
@@ -70,8 +70,8 @@ def table(stage: Stage) -> pd.DataFrame:
     by = ["pair", "measure", "moment", "layer"]
     floors = rows.groupby(by, sort=False)["floor"].mean().reset_index()
     parts = [means(rows, by).merge(floors, on=by).assign(quantity="similarity")]
-    gaps = [gap(rows, "random-MAML", other) for other in OTHERS]
-    gaps = pd.concat([gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), *gaps])
+    untrained = [gap(rows, "random-MAML", other) for other in OTHERS]
+    gaps = pd.concat([gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), *untrained])
     gaps = gaps.assign(seed=gaps["seeds"], dataset=stage.data.dataset)
     parts.append(means(gaps, by).assign(quantity="difference"))
     shift = moved(rows[rows["pair"] == "MAML-MAML"])
@@ -81,8 +81,8 @@ def table(stage: Stage) -> pd.DataFrame:
     parts.append(each.reset_index().assign(quantity="two seeds").rename(columns={"seeds": "two"}))
     found = pd.concat(parts, ignore_index=True).rename(columns={"seeds": "pairs"})
     inner = stage.experiment("maml").method.inner
-    words = {"inner_lr": inner.lr, "inner_steps": inner.test_steps}
-    return found.assign(seeds=len(stage.seeds), run=";".join(sorted(names)), **words)
+    found = found.assign(seeds=len(stage.seeds), run=";".join(sorted(names)))
+    return found.assign(inner_lr=inner.lr, inner_steps=inner.test_steps)
 
 
 def figure(table: pd.DataFrame) -> Figure:
@@ -140,8 +140,10 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
         text = f"{word}: MAML to ANIL is at most {SLACK} below seed to seed"
         theirs = PUBLISHED[measure]
         less = theirs["MAML-ANIL"] - (theirs["MAML-MAML"] + theirs["ANIL-ANIL"]) / 2
-        marks = {"published": round(less, 3), "source": "table 3, submission"}
-        found.append(claim("R7", text, row, side="above", bound=-SLACK, unit=measure, **marks))
+        published, source = round(less, 3), "table 3, submission"
+        found.append(
+            claim("R7", text, row, side="above", bound=-SLACK, unit=measure, published=published, source=source)
+        )
         row = only(table, quantity="|after - before|", measure=measure)
         text = f"{word}: adapting moves a layer's similarity between two MAML seeds by less than {SLACK}"
         found.append(claim("R12", text, row, side="below", bound=SLACK, unit=measure, source="appendix B.4"))

@@ -93,11 +93,15 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
         row, published = only(table, quantity="difference", method=f"{a} - {b}"), round(PUBLISHED[a] - PUBLISHED[b], 1)
         bound, text = (-2.0, "is above -2 points") if (a, b) == ("anil", "maml") else (0.0, "is above 0")
         text = f"under NIL, {_named(f'{a} - {b}')} {text}"
-        words = {"side": "above", "bound": bound, "unit": "points", "published": published, "source": "table 5, 5w1s"}
-        found.append(claim("R10", text, row, **words))
+        source = "table 5, 5w1s"
+        found.append(
+            claim("R10", text, row, side="above", bound=bound, unit="points", published=published, source=source)
+        )
     for name in OWN:
         row, published = only(table, quantity="own head - NIL", method=name), round(OWN[name] - PUBLISHED[name], 1)
         text = f"after {_named(name)}, the own head is at most 3 points below NIL"
-        words = {"side": "above", "bound": -3.0, "unit": "points", "published": published, "source": "appendix D.1"}
-        found.append(claim("R16", text, row, **words))
+        source = "appendix D.1"
+        found.append(
+            claim("R16", text, row, side="above", bound=-3.0, unit="points", published=published, source=source)
+        )
     return found

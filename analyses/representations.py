@@ -64,12 +64,13 @@ def differences(entries: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
     """After less before, task by task: in the body (absolute), of its last layer to the head, of nearest prototypes."""
     keys = ["model", "seed", "task", "run", "dataset", "norm", "episodes"]
     wide = entries.pivot_table("value", [*keys, "layer_a", "layer_b"], "moment_b", sort=False)
-    moved = wide.eval("after - before").reset_index(name="value")
+    moved = (wide["after"] - wide["before"]).reset_index(name="value")
     body = moved[(moved["layer_a"] != "head") & (moved["layer_b"] != "head")]
     last = moved[(moved["layer_a"] == body["layer_a"].iloc[-1]) & (moved["layer_b"] == "head")]
     body = body.assign(value=body["value"].abs()).groupby(keys, sort=False)["value"].mean().reset_index()
-    near = shares.pivot_table("value", keys, "moment", sort=False).eval("after - before")
-    named = {"body moves": body, "body to head": last, "nearer": near.reset_index(name="value")}
+    nearest = shares.pivot_table("value", keys, "moment", sort=False)
+    near = (nearest["after"] - nearest["before"]).reset_index(name="value")
+    named: dict[str, pd.DataFrame] = {"body moves": body, "body to head": last, "nearer": near}
     return pd.concat([part.assign(quantity=name) for name, part in named.items()], ignore_index=True)
 
 
