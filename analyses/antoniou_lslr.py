@@ -6,11 +6,18 @@ layer's own weight: biases ahead of a batch norm have no gradient and keep their
 how far weights move depends on the gradients too. Cost: three MAML++ models.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.heatmaps import grid
 from mamlprobe.draw.marks import mark_bar
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 51
 TITLE = "Learned inner rates of MAML++"
@@ -19,7 +26,7 @@ MODELS = ("mamlpp",)
 CORE = False
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Rate by seed, layer and step, their mean over seeds, and the body's mean size over the head's by seed."""
     from mamlprobe.measure import t_interval
 
@@ -45,7 +52,7 @@ def table(stage):
     return pd.concat([mean, found, each, pd.DataFrame([row])], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """The mean over seeds, then each seed; the initial rate is marked on the bar of colours."""
     rates = table[table["quantity"] == "rate"]
     rates = rates.assign(step=rates["step"].astype(int).astype(str))
@@ -60,7 +67,7 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Body beside head."""
     from mamlprobe.stage import claim
 

@@ -6,13 +6,20 @@ between the spans of B and B*. d = 20, k = 3, 50 fresh tasks an update, inner ra
 half a minute.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import curves
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 9
 TITLE = "A shared linear representation"
@@ -25,7 +32,7 @@ UPDATES = {"smoke": 20, "quick": 600, "paper": 800}
 REPEATS = {"smoke": 1, "quick": 3, "paper": 10}
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Distance by method and update, geometric mean over seeds."""
     rows = [
         {"method": arm, "seed": seed, "task": 0, "update": update, "value": distance}
@@ -39,7 +46,7 @@ def table(stage):
     return shown.assign(**{c: 10 ** shown[c] for c in ("value", "low", "high")}, interval="range of seeds", tasks=TASKS)
 
 
-def learn(arm: str, seed: int, updates: int):
+def learn(arm: str, seed: int, updates: int) -> Iterator[tuple[int, float]]:
     """The distance every ten updates of one training."""
     import torch
 
@@ -66,14 +73,14 @@ def learn(arm: str, seed: int, updates: int):
         params = {name: value - OUTER_LR * gradients[name] for name, value in params.items()}
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Distance against updates, logarithmic."""
     return curves(
         table, x="update", hue="method", logy=True, xlabel="updates", ylabel="principal angle distance", width="column"
     )
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Decay of the four, none of the baseline."""
     from mamlprobe.stage import claim
 

@@ -5,10 +5,17 @@ a query's logits are its inner products with the support features. Exact identit
 at hand.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.style import canvas, look, style
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 5
 TITLE = "The head memorises support features"
@@ -18,7 +25,7 @@ LR = 0.5
 PAIRS = {"head": "Head after one step", "logit": "Query logits"}
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Pairs of numbers that must be equal: head entries and scaled features, logits and scaled inner products."""
     from dataclasses import replace
 
@@ -42,7 +49,7 @@ def table(stage):
     return pd.concat(rows, ignore_index=True).assign(label=lambda t: t["part"].map(PAIRS), lr=LR, unit="float64")
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """What is found against what is expected; the line is equality."""
     drawn, axes = canvas(1, 2, ratio=0.8)
     labels = {"head": "rate / n x support feature", "logit": "rate / n x inner product with support feature"}
@@ -63,7 +70,7 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """The largest deviation, relative to the largest entry."""
     from mamlprobe.stage import claim
 

@@ -6,12 +6,22 @@ drawn below from the authors' files: miniImageNet, 5-way 1-shot. Cost: eighteen 
 smallest difference needs) and two minutes.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import draw_published, split
 from mamlprobe.draw.sheet import caption, composite
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 7
 TITLE = "Zeroing the head at test"
@@ -23,7 +33,7 @@ PAIRS = [("zero-init", "random init"), ("zeroing", "zero-init")]
 EXPERIMENT = "testing_stage_zeroing"
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Accuracy in percent after one step by arm, head and update, ours and published; lifts and differences."""
     from mamlprobe.arms import arm_rows, arm_table
     from mamlprobe.published_curves import beside, final, published_curves
@@ -32,17 +42,22 @@ def table(stage):
     return beside(arm_table(arm_rows(stage, ARMS), PAIRS), *both)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """The two heads over training, and the lift at the end beside the published one; below the published curves."""
     ours, curves, ends = split(table)
     accuracy, lift = (ours[ours["quantity"] == word] for word in ("accuracy", "lift"))
     marks = lifts(ends).rename("value").reset_index()
 
-    def over(head):
+    def over(head: str) -> Callable[[Axes], None]:
         mine = accuracy[accuracy["head"] == head]
-        return lambda ax: (draw_curves(ax, mine, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
 
-    def published(head):
+        def draw(ax: Axes) -> None:
+            draw_curves(ax, mine, x="update", hue="arm", chance=20)
+            ax.set(xlabel="updates")
+
+        return draw
+
+    def published(head: str) -> Callable[[Axes], None]:
         return lambda ax: draw_published(ax, curves[curves["head"] == head], hue="arm")
 
     panels = [
@@ -57,13 +72,13 @@ def figure(table) -> Figure:
     return drawn
 
 
-def lifts(ends):
+def lifts(ends: pd.DataFrame) -> pd.Series:
     """What zeroing at test adds to the end of each published curve, in points by arm."""
-    heads = ends.pivot(index="arm", columns="head", values="value")
+    heads = ends.pivot(index="arm", columns="head", values="value")  # noqa: PD010 (a second row of a pair must raise)
     return (heads["zeroed"] - heads["as trained"]).round(2)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Gains of the untreated, none of the treated, and their order."""
     from mamlprobe.stage import claim, only
 

@@ -5,12 +5,22 @@ as trained. Published, drawn below from the authors' files: miniImageNet, 5-way 
 first-order and nine second-order models and two minutes.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import draw_published, parted, split
 from mamlprobe.draw.sheet import caption, composite
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 51
 TITLE = "First and second order with the zeroing trick"
@@ -25,7 +35,7 @@ PAIRS += [(f"{order}, zeroing", f"{order}, random init") for order in ("FO", "SO
 EXPERIMENT = "FOMAML_SOMAML"
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Accuracy in percent by arm, head and update, ours and published; differences early and at the end."""
     from mamlprobe.arms import arm_rows, arm_table
     from mamlprobe.published_curves import beside, final, published_curves
@@ -36,21 +46,26 @@ def table(stage):
     return beside(arm_table(rows, PAIRS, at=[sorted(rows["update"].unique())[1]]), *named)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Both orders over updates, and the end with the published; below them the published curves."""
     ours, curves, ends = split(table)
     shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
     shown, curves, marks = (parted(rows, "order", "start") for rows in (shown, curves, ends))
     last = shown[shown["update"] == shown["last"]]
 
-    def over(order):
+    def over(order: str) -> Callable[[Axes], None]:
         mine = shown[shown["order"] == order]
-        return lambda ax: (draw_curves(ax, mine, x="update", hue="start", chance=20), ax.set(xlabel="updates"))
 
-    def end(ax):
+        def draw(ax: Axes) -> None:
+            draw_curves(ax, mine, x="update", hue="start", chance=20)
+            ax.set(xlabel="updates")
+
+        return draw
+
+    def end(ax: Axes) -> None:
         draw_grouped(ax, last, group="start", hue="order", reference=marks)
 
-    def published(order):
+    def published(order: str) -> Callable[[Axes], None]:
         return lambda ax: draw_published(ax, curves[curves["order"] == order], hue="start")
 
     panels = [("First order (%)", over("FO")), ("Second order (%)", over("SO")), ("The end (%)", end)]
@@ -62,7 +77,7 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Second order is not below first; zeroing speeds both up early."""
     from mamlprobe.stage import claim, only
 

@@ -6,11 +6,23 @@ of the title), and how much the head says before it has seen a task (cross-task 
 models that other figures share, and two minutes.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, composite
+
+if TYPE_CHECKING:
+    from mamlprobe.learn.methods import Method
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.nets.params import Net
+    from mamlprobe.stage import Stage
 
 ORDER = 48
 TITLE = "A noisy contrastive learner"
@@ -23,7 +35,7 @@ NOISE = 0.05
 """Share of different-class pairs that are pulled together, from which on a learner is called noisy here."""
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Shares, cosines and norms by update, layer and term; attracted pairs, head norm, alignment by arm and update."""
     from mamlprobe.probe.course import head_table, term_table
     from mamlprobe.probe.shares import contrast_table
@@ -32,7 +44,7 @@ def table(stage):
     episodes, past = stage.episodes(stage.few, query=5), stage.episodes(stage.few, query=5, split="train")
     every = lambda run: run.updates()  # noqa: E731
 
-    def pairs(net, theta, method):
+    def pairs(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         rows = contrast_table(net, theta, episodes, method, chunk=episodes.tasks)
         heads = head_table(net, theta, episodes, method, past=past)
         return pd.concat([rows[rows["quantity"].isin(["attracted", "coefficient"])], heads], ignore_index=True)
@@ -50,13 +62,15 @@ def table(stage):
     return pd.concat(found, ignore_index=True).assign(last=int(terms["update"].max()))
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Terms of a random head by share, direction and layer; and the three arms."""
     terms = table[table["term"].isin(SHOWN)]
     body, last = terms[terms["layer"] == "body"], terms[(terms["update"] == terms["last"]) & (terms["layer"] != "body")]
 
-    def lines(rows, ylabel, x="update", hue="term", zero=False):
-        def draw(ax):
+    def lines(
+        rows: pd.DataFrame, ylabel: str, x: str = "update", hue: str = "term", zero: bool = False
+    ) -> Callable[[Axes], None]:
+        def draw(ax: Axes) -> None:
             draw_curves(ax, rows, x=x, hue=hue)
             ax.set(ylabel=ylabel, **({"xlabel": "updates"} if x == "update" else {}))
             if zero:
@@ -64,7 +78,7 @@ def figure(table) -> Figure:
 
         return draw
 
-    def quantity(rows, name):
+    def quantity(rows: pd.DataFrame, name: str) -> pd.DataFrame:
         return rows[rows["quantity"] == name]
 
     panels = [
@@ -80,7 +94,7 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """The contrastive term leads; noise is there, and goes with zeroing; the head carries over what tasks left."""
     from mamlprobe.stage import claim, only
 

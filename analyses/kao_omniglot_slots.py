@@ -6,11 +6,19 @@ the head as trained and zeroed. Above, test tasks are made of neighbours with ti
 does, with their curves as marks; below they are drawn as usual. Settings as in kao_omniglot_heads. Cost: six models.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
+from matplotlib.figure import Figure
 
 from mamlprobe.draw.published import published_marks
 from mamlprobe.omniglot_names import missing as missing
 from mamlprobe.omniglot_names import trainings
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 60
 TITLE = "Omniglot: labels tied to characters"
@@ -22,7 +30,7 @@ PAIRS = [("zeroing", "random init"), ("zeroing", "zero-init")]
 SHOTS = {1: "1 shot", 5: "5 shots"}
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Accuracy in percent by test tasks, shot, arm, head and update, ours and published, and differences."""
     from mamlprobe.omniglot_arms import omniglot_table
 
@@ -32,16 +40,16 @@ def table(stage):
     return pd.concat([tied.assign(tested="tied"), drawn.assign(tested="drawn", panel=drawn["panel"] + ", drawn")])
 
 
-def figure(table):
+def figure(table: pd.DataFrame) -> Figure:
     """Test tasks tied as the authors', then drawn as usual: the head zeroed, as in their two panels, and kept."""
-    titles = {}
+    titles: dict[str, str] = {}
     for end, tested in (("", "Tied"), (", drawn", "Drawn")):
         for head, called in (("zeroed", "zeroed"), ("as trained", "kept")):
             titles |= {f"{head}, {shot}{end}": f"{tested}: {called}, {shot}" for shot in SHOTS.values()}
     return published_marks(table, titles, lowest=40)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Zeroing in training prevents memorisation, at test it recovers much; on tied test tasks, and on usual ones."""
     from mamlprobe.omniglot_arms import gap
 
@@ -50,8 +58,8 @@ def claims(table):
         words, mine = f"{SHOTS[shot]}, test tasks {tested}", table[table["tested"] == tested]
         for _, other in PAIRS:
             text = f"{words}, head as trained: zeroing in training is above {other}"
-            where = {"quantity": "difference", "head": "as trained", "arm": f"zeroing - {other}", "shot": shot}
-            found.append(gap(mine, "K14", text, **where))
+            arm = f"zeroing - {other}"
+            found.append(gap(mine, "K14", text, quantity="difference", head="as trained", arm=arm, shot=shot))
         text = f"{words}, random init: zeroing at test raises accuracy"
         found.append(gap(mine, "K14", text, quantity="lift", arm="random init", shot=shot))
     return found

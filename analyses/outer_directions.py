@@ -8,6 +8,11 @@ multi-step loss (equal weights) alone. Reptile takes plain gradient steps (no Ad
 the query set; its gradient is (theta - theta_S) / (steps x rate). Cost: two MAML models and half a minute.
 """
 
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -15,6 +20,12 @@ from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.heatmaps import colour_bar, draw_map
 from mamlprobe.draw.sheet import caption, legend_over
 from mamlprobe.draw.style import WIDTHS, canvas, style
+
+if TYPE_CHECKING:
+    from mamlprobe.learn.methods import Method
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.nets.params import Net
+    from mamlprobe.stage import Stage
 
 ORDER = 32
 TITLE = "Directions of the outer gradient"
@@ -33,19 +44,17 @@ EXPECTED = (
 """Rule, part, bound of its cosine to MAML, and what a reader of the papers would expect."""
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Cosine of every two rules for body and head, cosine to MAML and relative norm by layer."""
     from mamlprobe.data.episodes import sample
     from mamlprobe.probe.directions import directions, outer_rules
     from mamlprobe.stage import TEST_SEED, means
 
-    size = stage.experiment("maml").tasks
-    words = {"split": "train", "way": 5, "shot": 1, "query": stage.experiment("maml").query}
-    batches = [
-        sample(stage.pool, **words, tasks=size, seed=TEST_SEED, index=index) for index in range(stage.sized(BATCHES))
-    ]
+    size, query = stage.experiment("maml").tasks, stage.experiment("maml").query
+    drawn = partial(sample, stage.pool, split="train", way=5, shot=1, query=query, tasks=size, seed=TEST_SEED)
+    batches = [drawn(index=index) for index in range(stage.sized(BATCHES))]
 
-    def probe(net, theta, method):
+    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         tables = [directions(net, theta, batch, outer_rules(method)) for batch in batches]
         return pd.concat([each.assign(task=number) for number, each in enumerate(tables)])
 
@@ -56,7 +65,7 @@ def table(stage):
     return shown.assign(interval="bootstrap over seeds and batches", tasks=size * len(batches))
 
 
-def relative(rows):
+def relative(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with norms divided by those of MAML, same batch and layer."""
     keys = ["seed", "task", "layer"]
     norms, cosines = rows[rows["quantity"] == "norm"], rows[rows["quantity"] == "cosine"]
@@ -66,7 +75,7 @@ def relative(rows):
     return pd.concat([cosines, norms], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Above the cosines of every two rules, below those to MAML and the norms by layer."""
     figure, axes = canvas(2, 2, ratio=0.8)
     for ax, part in zip(axes[0], ("body", "head"), strict=True):
@@ -90,7 +99,7 @@ def figure(table) -> Figure:
     return figure
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Cosines to MAML: those a reader of the papers would expect."""
     from mamlprobe.stage import claim, only
 

@@ -1,11 +1,20 @@
 """Six central results on one page, drawn from the other scripts' tables."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import composite
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 11
 TITLE = "Overview"
@@ -22,13 +31,13 @@ SOURCES = (
 )
 
 
-def missing(stage) -> str:
+def missing(stage: Stage) -> str:
     """Which tables are not there."""
     absent = [name for name in SOURCES if not (stage.out / f"{name}.csv").is_file()]
     return f"tables not there: {', '.join(absent)}" if absent else ""
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """The drawn rows of the six tables, with the panel they belong to."""
     tables = {name: pd.read_csv(stage.out / f"{name}.csv") for name in SOURCES}
     layers, freezing, anil, zeroing, terms, linear = tables.values()
@@ -52,16 +61,16 @@ def table(stage):
     return pd.concat([part.assign(panel=name)[kept] for name, part in parts.items()], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Two rows of three."""
     parts = dict(tuple(table.groupby("panel")))
     for name in ("zeroing", "terms", "linear"):
         parts[name] = parts[name].assign(x=parts[name]["x"].astype(float))
 
-    def lines(name, **options):
-        return lambda ax: draw_curves(ax, parts[name], x="x", hue="hue", **options)
+    def lines(name: str, *, logy: bool = False) -> Callable[[Axes], None]:
+        return lambda ax: draw_curves(ax, parts[name], x="x", hue="hue", logy=logy)
 
-    def dots(name):
+    def dots(name: str) -> Callable[[Axes], None]:
         return lambda ax: draw_grouped(ax, parts[name], group="x", hue=None)
 
     panels = [

@@ -5,11 +5,20 @@ and test tasks in every row, so the differences are paired. Published values are
 three MAML models and two minutes at most.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.sheet import caption, composite
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 1
 TITLE = "Freezing layers in the inner loop"
@@ -22,7 +31,7 @@ HEAD = -10.0
 """Points that freezing the head costs at least, if the head is what adapts."""
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Accuracy in percent, and its paired change against nothing frozen, by frozen layers."""
     from mamlprobe.probe.variants import each_frozen, prefixes
     from mamlprobe.stage import difference, means
@@ -37,15 +46,20 @@ def table(stage):
     return pd.concat(found, ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Accuracies and changes with the first layers frozen, and changes with one layer frozen."""
     marks = pd.DataFrame({"variant": list(PUBLISHED), "value": list(PUBLISHED.values())})
     lifts = marks[1:].assign(value=marks["value"][1:] - PUBLISHED["none"])
 
-    def bars(quantity, frozen, label, reference=None):
+    def bars(quantity: str, frozen: str, label: str, reference: pd.DataFrame | None = None) -> Callable[[Axes], None]:
         mine = table[(table["quantity"] == quantity) & (table["frozen"] == frozen)]
         mine = mine.assign(variant=mine["variant"].str.removesuffix(" - none"))
-        return lambda ax: (draw_grouped(ax, mine, group="variant", hue=None, reference=reference), ax.set(ylabel=label))
+
+        def draw(ax: Axes) -> None:
+            draw_grouped(ax, mine, group="variant", hue=None, reference=reference)
+            ax.set(ylabel=label)
+
+        return draw
 
     points = "change (points)"
     panels = [
@@ -58,14 +72,14 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Freezing the whole body costs little; freezing the head alone costs nearly all."""
     from mamlprobe.stage import claim, only
 
     body = table[(table["quantity"] == "change") & (table["frozen"] == "first layers")].iloc[-1]
     text = f"freezing the whole body in the inner loop costs at most {-LEAST:g} points"
-    marks = {"published": 0.2, "source": "table 1, 5w1s"}
-    found = [claim("R2", text, body, side="above", bound=LEAST, unit="points", **marks)]
+    source = "table 1, 5w1s"
+    found = [claim("R2", text, body, side="above", bound=LEAST, unit="points", published=0.2, source=source)]
     head = only(table, quantity="change", variant="head - none")
     text = f"freezing the head alone costs more than {-HEAD:g} points"
     return [*found, claim("R2", text, head, side="below", bound=HEAD, unit="points")]

@@ -5,13 +5,22 @@ net is the least alike). Between learners both ways round are averaged. Interval
 models, and tasks. Published values are for miniImageNet. Cost: three models each of MAML and ANIL, and two minutes.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.scatter import draw_agreement
 from mamlprobe.draw.sheet import caption, composite
+
+if TYPE_CHECKING:
+    from mamlprobe.stage import Stage
 
 ORDER = 40
 TITLE = "Similarity between models: MAML, ANIL, random"
@@ -42,7 +51,7 @@ LEARNERS, SLACK, ENDS = "MAML-ANIL - MAML-MAML and ANIL-ANIL", 0.03, (-0.05, 1.0
 OTHERS = {"MAML-MAML": "another seed", "multiclass-MAML": "a net of all classes", "NIL-MAML": "one trained with NIL"}
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Similarity by pair, measure, moment and layer; the differences the claims need; each two seeds of MAML."""
     from mamlprobe.probe.across import across, gap, moved
     from mamlprobe.probe.pairs import Model
@@ -52,8 +61,8 @@ def table(stage):
     for name, run in stage.runs(*MODELS):
         ends = {name: run.updates()[-1]} | ({"random": run.updates()[0]} if name == "maml" else {})
         for label, update in ends.items():
-            words = {"net": run.net(), "method": run.config.method}
-            models[label, run.config.seed] = Model(theta=run.theta(update), **words)
+            model = Model(theta=run.theta(update), net=run.net(), method=run.config.method)
+            models[label, run.config.seed] = model
         names.add(run.path.name)
     episodes = stage.episodes(stage.few)
     rows = across(models, PAIRS, episodes, measures=tuple(MEASURES), chunk=episodes.tasks)
@@ -61,8 +70,8 @@ def table(stage):
     by = ["pair", "measure", "moment", "layer"]
     floors = rows.groupby(by, sort=False)["floor"].mean().reset_index()
     parts = [means(rows, by).merge(floors, on=by).assign(quantity="similarity")]
-    gaps = [gap(rows, "random-MAML", other) for other in OTHERS]
-    gaps = pd.concat([gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), *gaps])
+    untrained = [gap(rows, "random-MAML", other) for other in OTHERS]
+    gaps = pd.concat([gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), *untrained])
     gaps = gaps.assign(seed=gaps["seeds"], dataset=stage.data.dataset)
     parts.append(means(gaps, by).assign(quantity="difference"))
     shift = moved(rows[rows["pair"] == "MAML-MAML"])
@@ -72,34 +81,47 @@ def table(stage):
     parts.append(each.reset_index().assign(quantity="two seeds").rename(columns={"seeds": "two"}))
     found = pd.concat(parts, ignore_index=True).rename(columns={"seeds": "pairs"})
     inner = stage.experiment("maml").method.inner
-    words = {"inner_lr": inner.lr, "inner_steps": inner.test_steps}
-    return found.assign(seeds=len(stage.seeds), run=";".join(sorted(names)), **words)
+    found = found.assign(seeds=len(stage.seeds), run=";".join(sorted(names)))
+    return found.assign(inner_lr=inner.lr, inner_steps=inner.test_steps)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """The body's mean with the published values, the layers before adapting, and two seeds before against after."""
     shown = table[table["quantity"] == "similarity"]
     shown = shown.assign(pair=pd.Categorical(shown["pair"], list(PAIRS)))
     two = table[(table["quantity"] == "two seeds") & (table["layer"] != "body")]
 
-    def bars(measure):
+    def bars(measure: str) -> Callable[[Axes], None]:
         mine = shown[(shown["measure"] == measure) & (shown["layer"] == "body")]
         marks = pd.DataFrame(PUBLISHED[measure].items(), columns=["pair", "value"]).assign(moment="before")
         marks, mine = (
             each.assign(pair=each["pair"].str.replace("multiclass", "multi-class").str.replace("-", "-\n"))
             for each in (marks, mine)
         )
-        words = {"group": "pair", "hue": "moment", "reference": marks}
-        return lambda ax: (draw_grouped(ax, mine, **words), ax.set(ylabel="mean over the body", ylim=ENDS))
 
-    def lines(measure):
+        def draw(ax: Axes) -> None:
+            draw_grouped(ax, mine, group="pair", hue="moment", reference=marks)
+            ax.set(ylabel="mean over the body", ylim=ENDS)
+
+        return draw
+
+    def lines(measure: str) -> Callable[[Axes], None]:
         mine = shown[(shown["measure"] == measure) & (shown["layer"] != "body") & (shown["moment"] == "before")]
-        return lambda ax: (draw_curves(ax, mine, x="layer", hue="pair"), ax.set(ylabel="similarity", ylim=ENDS))
 
-    def agree(measure):
+        def draw(ax: Axes) -> None:
+            draw_curves(ax, mine, x="layer", hue="pair")
+            ax.set(ylabel="similarity", ylim=ENDS)
+
+        return draw
+
+    def agree(measure: str) -> Callable[[Axes], None]:
         mine = two[two["measure"] == measure]
-        words = {"x": "before", "y": "after", "hue": "layer", "ends": ENDS}
-        return lambda ax: (draw_agreement(ax, mine, **words), ax.set(xlabel="before adapting", ylabel="after"))
+
+        def draw(ax: Axes) -> None:
+            draw_agreement(ax, mine, x="before", y="after", hue="layer", ends=ENDS)
+            ax.set(xlabel="before adapting", ylabel="after")
+
+        return draw
 
     panels = [(word, draw(name)) for draw in (bars, lines, agree) for name, word in MEASURES.items()]
     drawn = composite(panels, cols=2, ratio=0.6)
@@ -108,7 +130,7 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """Across learners as across seeds; adapting changes nothing; an untrained net is the least alike."""
     from mamlprobe.stage import claim, only
 
@@ -118,8 +140,10 @@ def claims(table):
         text = f"{word}: MAML to ANIL is at most {SLACK} below seed to seed"
         theirs = PUBLISHED[measure]
         less = theirs["MAML-ANIL"] - (theirs["MAML-MAML"] + theirs["ANIL-ANIL"]) / 2
-        marks = {"published": round(less, 3), "source": "table 3, submission"}
-        found.append(claim("R7", text, row, side="above", bound=-SLACK, unit=measure, **marks))
+        published, source = round(less, 3), "table 3, submission"
+        found.append(
+            claim("R7", text, row, side="above", bound=-SLACK, unit=measure, published=published, source=source)
+        )
         row = only(table, quantity="|after - before|", measure=measure)
         text = f"{word}: adapting moves a layer's similarity between two MAML seeds by less than {SLACK}"
         found.append(claim("R12", text, row, side="below", bound=SLACK, unit=measure, source="appendix B.4"))

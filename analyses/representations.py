@@ -6,13 +6,25 @@ Debiased CKA of every layer before with every layer after, rows are images. Untr
 same inner loop. Cost: three models each of MAML and ANIL, and a minute.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.embeddings import draw_points
 from mamlprobe.draw.heatmaps import colour_bar, draw_map
 from mamlprobe.draw.sheet import composite
+
+if TYPE_CHECKING:
+    from mamlprobe.learn.methods import Method
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.nets.params import Net
+    from mamlprobe.stage import Stage
 
 ORDER = 45
 TITLE = "Representations before and after the inner loop"
@@ -23,7 +35,7 @@ STATES = ("MAML", "ANIL", "untrained")
 SLACK = 0.02
 
 
-def table(stage):
+def table(stage: Stage) -> pd.DataFrame:
     """Points of a task, shares of nearest prototypes, maps of layers, and the differences the claims need."""
     from mamlprobe.probe.embedding import class_geometry, embed
     from mamlprobe.probe.grid import cka_grid
@@ -31,7 +43,7 @@ def table(stage):
 
     episodes, pairs = stage.episodes(stage.few), [("before", "before"), ("before", "after")]
 
-    def probe(net, theta, method):
+    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         maps = cka_grid(net, theta, episodes, method, moments=pairs, chunk=episodes.tasks).assign(
             quantity="map", moment=""
         )
@@ -48,26 +60,27 @@ def table(stage):
     return pd.concat([points.assign(quantity="point", seed=run.config.seed), *found], ignore_index=True)
 
 
-def differences(entries, shares) -> pd.DataFrame:
+def differences(entries: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
     """After less before, task by task: in the body (absolute), of its last layer to the head, of nearest prototypes."""
     keys = ["model", "seed", "task", "run", "dataset", "norm", "episodes"]
     wide = entries.pivot_table("value", [*keys, "layer_a", "layer_b"], "moment_b", sort=False)
-    moved = wide.eval("after - before").reset_index(name="value")
+    moved = (wide["after"] - wide["before"]).reset_index(name="value")
     body = moved[(moved["layer_a"] != "head") & (moved["layer_b"] != "head")]
     last = moved[(moved["layer_a"] == body["layer_a"].iloc[-1]) & (moved["layer_b"] == "head")]
     body = body.assign(value=body["value"].abs()).groupby(keys, sort=False)["value"].mean().reset_index()
-    near = shares.pivot_table("value", keys, "moment", sort=False).eval("after - before")
-    named = {"body moves": body, "body to head": last, "nearer": near.reset_index(name="value")}
+    nearest = shares.pivot_table("value", keys, "moment", sort=False)
+    near = (nearest["after"] - nearest["before"]).reset_index(name="value")
+    named: dict[str, pd.DataFrame] = {"body moves": body, "body to head": last, "nearer": near}
     return pd.concat([part.assign(quantity=name) for name, part in named.items()], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Above a task's points before and after, and nearest prototypes; below the maps of three nets."""
     points = table[table["quantity"] == "point"].astype({"label": int, "row": int})
     shares = table[table["quantity"] == "nearest prototype"]
     maps = table[(table["quantity"] == "map") & (table["moment_b"] == "after")]
 
-    def layers(name):
+    def layers(name: str) -> Callable[[Axes], object]:
         mine = maps[maps["model"] == name]
         return lambda ax: draw_map(ax, mine, i="layer_a", j="layer_b", vmin=0, vmax=1, digits=2)
 
@@ -87,7 +100,7 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     """The body stays, the head takes up what its last layer holds, and items come no nearer to their prototypes."""
     from mamlprobe.stage import claim, only
 

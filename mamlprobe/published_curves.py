@@ -68,7 +68,8 @@ def _paired(raw: pd.DataFrame) -> pd.DataFrame:
 def _whole(part: pd.DataFrame) -> pd.DataFrame:
     """The runs of a curve that went on to its end."""
     ends = part.groupby("seed")["outer_step"].transform("max")
-    return part[ends >= 0.9 * part["outer_step"].max()]
+    whole: pd.DataFrame = part[ends >= 0.9 * part["outer_step"].max()]
+    return whole
 
 
 def _curve(part: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ FLOORS = {  # folder: what it may import of the package beside itself
 """Folders and modules that are not named stand on the top floor and may import everything but an analysis."""
 
 STANDARD = {"numpy", "pandas"}
-"""The base needs no more than the standard library and these; `base/streams.py` may have torch, `cache.py` pooch."""
+"""The base needs no more than the standard library and these; `streams.py` and `autograd.py` may have torch, `cache.py` pooch."""
 
 SILENT = {"base", "native", "nets", "measure", "draw", "learn", "probe", "rl"}
 """Floors that open no files."""
@@ -91,7 +91,7 @@ def forbidden(name: str, module: str) -> bool:
     if top == "mamlprobe":
         return folder in FLOORS and not any(within(rest, word) for word in (folder, *FLOORS[folder]))
     if top == "torch":
-        return folder == "draw" or (folder == "base" and not name.endswith("/streams.py"))
+        return folder == "draw" or (folder == "base" and not name.endswith(("/streams.py", "/autograd.py")))
     if folder == "base":
         return not (
             top in STANDARD or top in sys.stdlib_module_names or (top == "pooch" and name.endswith("/cache.py"))

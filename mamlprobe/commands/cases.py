@@ -11,7 +11,7 @@ import torch
 
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
-from mamlprobe.base.streams import key
+from mamlprobe.base.keys import key
 from mamlprobe.data.episodes import Episodes, manifest, sample
 from mamlprobe.data.load import READERS
 from mamlprobe.data.manifests import Manifest, load_manifest, write_manifest

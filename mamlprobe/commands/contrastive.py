@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.base.streams import key
+from mamlprobe.base.keys import key
 from mamlprobe.commands.cases import Case
 from mamlprobe.commands.tables import readable
-from mamlprobe.data.episodes import sample
+from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.draw.means import means
 from mamlprobe.draw.probes import MAP
 from mamlprobe.probe.cosine import cosine_classes, cosine_maps
@@ -21,7 +21,7 @@ from mamlprobe.runs.experiment import few_shot
 def cosine_table(case: Case) -> pd.DataFrame:
     """Cosine between the classes' features: means by kind of pair, and the maps they are means of."""
 
-    def look(part, first):
+    def look(part: Episodes, first: int) -> pd.DataFrame:
         case_of = (case.net, case.theta, part, case.method)
         return pd.concat([cosine_classes(*case_of), cosine_maps(*case_of).assign(quantity=MAP)], ignore_index=True)
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from mamlprobe.commands.cases import Case
 from mamlprobe.commands.tables import readable
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.draw.means import means
 from mamlprobe.draw.probes import POINT
 from mamlprobe.probe.embedding import class_geometry, embed
@@ -15,7 +16,7 @@ from mamlprobe.probe.grid import cka_grid
 def embed_table(case: Case, kind: str) -> pd.DataFrame:
     """The points of every task before and after the inner loop, and how its classes stand apart."""
 
-    def look(part, first):
+    def look(part: Episodes, first: int) -> pd.DataFrame:
         of_case = (case.net, case.theta, part, case.method)
         points = embed(*of_case, kind=kind, chunk=case.held(part)).assign(quantity=POINT)
         return pd.concat([class_geometry(*of_case, chunk=case.held(part)), points], ignore_index=True)

@@ -94,4 +94,5 @@ def numbers_of(tree: Tree, name: str, image: Image.Image, raw: str) -> tuple[Num
 def differs(colour: Numbers, clear: int | tuple[int, ...], steps: int = 1) -> NDArray[np.int64]:
     """1 where the colour is not the transparent one, else 0: ``[H, W]``; greys of few bits go in steps."""
     same = colour == np.asarray(clear) * steps
-    return 1 - (same.all(axis=2) if same.ndim == 3 else same).astype(np.int64)
+    found: NDArray[np.int64] = 1 - (same.all(axis=2) if same.ndim == 3 else same).astype(np.int64)
+    return found

@@ -137,7 +137,8 @@ class Planted(Formula):
 
     def _normal(self, split: str, seed: int, index: int, word: str, *, shape: tuple[int, ...]) -> Tensor:
         """Standard normal numbers, float64, each from 53 bits through the inverse of their distribution."""
-        return torch.special.ndtri(self._uniform(split, seed, index, word, shape=shape) + 2.0**-54)
+        found: Tensor = torch.special.ndtri(self._uniform(split, seed, index, word, shape=shape) + 2.0**-54)
+        return found
 
 
 def taught(x: Tensor, first: Tensor, last: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, Tick
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -54,11 +54,11 @@ def shown_texts(figure: Figure) -> list[Text]:
     return [t for t in texts if t.get_text().strip() and (id(t) not in ticks or id(t) in seen)]
 
 
-def _labels(ticks: list) -> set[int]:
+def _labels(ticks: list[Tick]) -> set[int]:
     return {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
 
 
-def _within(axis: Axis) -> list:
+def _within(axis: Axis) -> list[Tick]:
     """The ticks that lie within the limits of their axis."""
     low, high = sorted(axis.get_view_interval())
     ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]

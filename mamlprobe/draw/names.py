@@ -1,7 +1,7 @@
 """Names along an axis, of any number and length: as they are, turned, or numbered with a key; the sheet grows."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -99,7 +99,7 @@ def number(figure: Figure, names: Sequence[str], *, room: float) -> None:
 
 def stride(room: float, needed: float) -> int:
     """How many places apart labels must stand that need so many inches, where a place has that room."""
-    rounds = (base * 10**power for power in range(6) for base in (1, 2, 5))
+    rounds: Iterator[int] = (base * 10**power for power in range(6) for base in (1, 2, 5))
     return next(step for step in rounds if step * room >= needed or step >= 200_000)
 
 

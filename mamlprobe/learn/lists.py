@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
+from mamlprobe.base.autograd import Function
 from mamlprobe.nets.params import Params
 
 Slopes = tuple[Tensor | None, ...]
@@ -14,12 +14,12 @@ Slopes = tuple[Tensor | None, ...]
 
 def scaled(factor: float, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Multiply every tensor by the number."""
-    return tuple(_Scaled.apply(factor, *values)) if values else ()  # type: ignore[no-untyped-call]
+    return tuple(_Scaled.apply(factor, *values)) if values else ()
 
 
 def differences(these: Sequence[Tensor], those: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Subtract those from these, one by one; shapes as in these."""
-    return tuple(_Differences.apply(*these, *those)) if these else ()  # type: ignore[no-untyped-call]
+    return tuple(_Differences.apply(*these, *those)) if these else ()
 
 
 def less(params: Params, moves: Params) -> Params:

@@ -11,8 +11,8 @@ from scipy import stats
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.keys import key
 from mamlprobe.base.resampling import CHUNK, mean_interval
-from mamlprobe.base.streams import key
 from mamlprobe.measure.given import given
 from mamlprobe.measure.spectrum import Rows, Spectrum, own, same_rows, sides
 

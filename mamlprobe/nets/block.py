@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
+from mamlprobe.base.autograd import Function
 from mamlprobe.native.gpu import available
 from mamlprobe.native.load import ENDS, supported
 from mamlprobe.nets import cells, kernels
@@ -48,7 +48,8 @@ def by_task(z: Tensor, tasks: int) -> Tensor:
     """[B, R, H, W, K] of maps in either layout, as a view."""
     if z.shape[0] == tasks and tasks > 1:
         return z
-    return z.squeeze(0).unflatten(3, (tasks, -1)).permute(3, 0, 1, 2, 4)
+    apart: Tensor = z.squeeze(0).unflatten(3, (tasks, -1))
+    return apart.permute(3, 0, 1, 2, 4)
 
 
 def block(
@@ -90,9 +91,11 @@ def block(
 def _convolve(z: Tensor, weight: Tensor, window: Window, *, grouped: bool, images: bool) -> Tensor:
     """Maps [G, R, h, w, K'] of the convolution."""
     if images and compiled_images(z, window):
-        return FirstConv.apply(z.contiguous(), weight, window, grouped)
+        first: Tensor = FirstConv.apply(z.contiguous(), weight, window, grouped)
+        return first
     z = z.movedim(2, -1) if images else z
-    return Conv.apply((grouped_maps(z) if grouped else z).contiguous(), weight.contiguous(), window)
+    maps: Tensor = Conv.apply((grouped_maps(z) if grouped else z).contiguous(), weight.contiguous(), window)
+    return maps
 
 
 class _First(Function):

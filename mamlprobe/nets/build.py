@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.base.streams import key
+from mamlprobe.base.keys import key
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.params import Net

@@ -56,7 +56,8 @@ def planes(maps: Tensor) -> Tensor:
 
 def _maps(planes: Tensor, groups: int) -> Tensor:
     """The inverse of `planes`."""
-    return planes.movedim(1, -1).unflatten(0, (groups, -1))
+    found: Tensor = planes.movedim(1, -1).unflatten(0, (groups, -1))
+    return found
 
 
 def _wide(per_channel: Tensor) -> Tensor:
@@ -110,7 +111,8 @@ def _pick(maps: Tensor, which: Tensor | None) -> Tensor:
 
 def _gated(gradient: Tensor, activity: Tensor) -> Tensor:
     """The gradient where the activity is above 0, else 0."""
-    return torch.ops.aten.threshold_backward(gradient, activity, 0)
+    found: Tensor = torch.ops.aten.threshold_backward(gradient, activity, 0)
+    return found
 
 
 def forward(

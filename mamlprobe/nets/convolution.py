@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import Function
 
+from mamlprobe.base.autograd import Function
 from mamlprobe.base.errors import UserError
 from mamlprobe.native.gpu import available
 from mamlprobe.native.load import supported
@@ -73,7 +73,8 @@ def _conv(x: Tensor, w: Tensor, window: Window, *more: Tensor) -> Tensor:
     y = F.conv2d(planes(x), _filters(w), None, window.step, window.pad, 1, len(w)).movedim(1, -1).to(x.dtype)
     if more:
         y = y + F.conv2d(planes(more[0]), _filters(more[1]), None, window.step, window.pad, 1, len(w)).movedim(1, -1)
-    return y.contiguous().unflatten(0, x.shape[:2])
+    maps: Tensor = y.contiguous().unflatten(0, x.shape[:2])
+    return maps
 
 
 def _filters(w: Tensor) -> Tensor:

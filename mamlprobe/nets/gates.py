@@ -6,11 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mamlprobe.base.autograd import Function
+
 SLOPE = float(torch.tensor(1 / 6, dtype=torch.float32, device="cpu"))
 """The slope between -3 and 3 that torch takes, in every precision."""
 
 
-class _HardSigmoid(torch.autograd.Function):
+class _HardSigmoid(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)

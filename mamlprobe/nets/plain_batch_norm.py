@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+
+from mamlprobe.base.autograd import Function
 
 Gradients = tuple[Tensor | None, ...]
 

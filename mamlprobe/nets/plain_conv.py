@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
+from mamlprobe.base.autograd import Function
 from mamlprobe.native.load import supported
 from mamlprobe.nets import kernels
 from mamlprobe.nets.derived import derived_twice

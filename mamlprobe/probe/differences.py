@@ -70,4 +70,4 @@ def difference_errors(
 
 def _length(params: Params) -> float:
     """Root of the sum of squares of all entries."""
-    return sum(float(value.square().sum()) for value in params.values()) ** 0.5
+    return float(sum(float(value.square().sum()) for value in params.values()) ** 0.5)

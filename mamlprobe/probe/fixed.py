@@ -68,7 +68,7 @@ def ridge_head(net: Net, params: Params, episodes: Episodes, *, ridge: float = 1
     sides = (_biased(record(net, params, x, layers=[body])[body]) for x in (episodes.support_x, episodes.query_x))
     support, query = (side.expand(episodes.tasks, -1, -1) for side in sides)
     gram = support.mT @ support + ridge * torch.eye(support.shape[2], dtype=torch.float64, device=support.device)
-    heads = torch.linalg.solve(gram, support.mT @ episodes.support_y.double())
+    heads: Tensor = torch.linalg.solve(gram, support.mT @ episodes.support_y.double())
     return (query @ heads - episodes.query_y.double()).square().sum(2).mean(1)
 
 

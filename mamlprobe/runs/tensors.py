@@ -144,7 +144,8 @@ def renamed(found: Params, wanted: Iterable[str]) -> Params:
     tensors: Any = OrderedDict((ours.get(names[name], names[name]), value) for name, value in found.items())
     versions = getattr(found, "_metadata", {})  # by module: the name of a parameter without its last part
     tensors._metadata = {(bare(each) + ".").removeprefix(prefix)[:-1]: value for each, value in versions.items()}
-    return tensors
+    made: dict[str, Tensor] = tensors
+    return made
 
 
 def _apart(names: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 from scipy.special import stdtrit
 
-from mamlprobe.base.streams import key
+from mamlprobe.base.keys import key
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.sources import Source, draw
 from mamlprobe.learn.joint import side_by_side

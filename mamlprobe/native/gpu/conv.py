@@ -171,7 +171,8 @@ def _reduction(inner: int, side: int, most: int) -> int:
 
 def _power(count: int) -> int:
     """The next power of two, and 16 at least: the smallest tile of a product."""
-    return max(16, triton.next_power_of_2(count))
+    power: int = triton.next_power_of_2(count)
+    return max(16, power)
 
 
 def _wide(*maps: Tensor) -> bool:

@@ -11,12 +11,14 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd import Function
+
+from mamlprobe.base.autograd import Function
 
 
 def task_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean loss of each task's rows [B]: logits [B, R, N], labels [B, R] int64, each within 0..N-1 (else NaN)."""
-    return _Loss.apply(logits.contiguous(), labels.contiguous())
+    found: Tensor = _Loss.apply(logits.contiguous(), labels.contiguous())
+    return found
 
 
 class _Loss(Function):
