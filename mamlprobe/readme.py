@@ -1,4 +1,4 @@
-"""The table of results, written from the claims of the figures: all rows on one page, the central ones in the README."""
+"""The table of results, from the claims of the figures: all rows on one page, the central rows in the README."""
 
 import json
 import os
