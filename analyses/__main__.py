@@ -11,7 +11,7 @@ import tyro
 from mamlprobe.base.errors import UserError
 from mamlprobe.gallery import build, chosen, load, redraw, summary
 from mamlprobe.native.malloc import tune_malloc
-from mamlprobe.readme import update
+from mamlprobe.readme import marked_pages, update
 from mamlprobe.stage import Stage
 from mamlprobe.training.loop import Interrupted, pick_device
 
@@ -52,7 +52,7 @@ class Options:
     from_table: bool = False
     """Only draw the figures again from their tables."""
     readme: Path | None = None
-    """Also write the table of results into this README, between its marks."""
+    """Also write results between the marks of this README (its central rows) and of docs/results.md beside it (all)."""
     list: bool = False
     """Only list the scripts."""
 
@@ -67,6 +67,8 @@ def main(words: list[str] | None = None) -> int:
             raise UserError(
                 "analyses", "updates must be 1 or more", options.updates, "leave it out for the usual number"
             )
+        if options.readme is not None:
+            marked_pages(options.readme)  # fail before the work starts
         tune_malloc()
         scripts = chosen(Path(__file__).parent, options.names, core=options.core)
         if options.list:

@@ -1,4 +1,4 @@
-"""The analyses end to end at the smoke preset, on a small folder of images; redrawing; errors; the README's table."""
+"""The analyses end to end at the smoke preset, on a small folder of images; redrawing; errors."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from analyses.__main__ import main
-from mamlprobe import gallery, readme
+from mamlprobe import gallery
 from mamlprobe.gallery import CLAIM_COLUMNS, load, names
 from mamlprobe.recipes import RECIPES, recipe
 
@@ -159,23 +159,11 @@ def test_every_recipe_builds_at_every_preset(name, preset):
     assert experiment.method.inner.adapts == RECIPES[name].method.inner.adapts
 
 
-def test_the_committed_claims_are_those_of_the_committed_figures_and_of_the_readme():
+def test_the_committed_claims_are_those_of_the_committed_figures():
     out = ROOT / "figures"
     claims = pd.read_csv(out / "claims.csv")
     parts = [json.loads(path.read_text())["claims"] for path in sorted((out / "provenance").glob("*.json"))]
     assert len(claims) == sum(len(part) for part in parts)
-    text = (ROOT / "README.md").read_text()
-    assert readme.results(out).strip() in text
-    summary = text.partition("<summary>")[2].partition("</summary>")[0]
-    for word in ("fails", "undecided"):
-        assert f"{(claims['verdict'] == word).sum()} {word}" in summary
-
-
-def test_a_readme_without_marks_is_refused(tmp_path):
-    path = tmp_path / "README.md"
-    path.write_text("nothing\n")
-    with pytest.raises(ValueError, match="there must be the marks"):
-        readme.update(path, tmp_path)
 
 
 def test_publishing_nothing_is_refused(tmp_path):
