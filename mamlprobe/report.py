@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mamlprobe.base.nested import flatten
 from mamlprobe.base.spec import to_dict
 from mamlprobe.commands.cases import Case
 from mamlprobe.commands.probes import accuracy_table, layer_table, stands_still
@@ -55,11 +56,11 @@ def _last(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 def _of_run(case: Case, accuracy: pd.DataFrame, name: str) -> Iterator[Section]:
     """The sections on one run."""
     run, config = case.run, case.run.config
-    settings = pd.DataFrame(_flat(to_dict(config)).items(), columns=["setting", "value"])
+    settings = pd.DataFrame(_told(to_dict(config)).items(), columns=["setting", "value"])
     about = (
         f"{config.recipe}: {config.updates} updates of {config.tasks} tasks, seed {config.seed}. {case.assumed}".strip()
     )
-    origin = {**_flat(run.env), "updates kept": ", ".join(map(str, run.updates())), "finished": run.done}
+    origin = {**_told(run.env), "updates kept": ", ".join(map(str, run.updates())), "finished": run.done}
     yield Section(
         name=f"{name}-settings", title=f"{case.name}: settings", about=about, table=settings, provenance=origin
     )
@@ -117,12 +118,7 @@ def _compared(tables: Sequence[pd.DataFrame]) -> Section:
     return Section(name="runs", title="All runs", about=about, picture=encode(picture), table=found)
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def _told(values: dict[str, Any]) -> dict[str, str]:
     """Nested tables of fields by dotted names, every value as text."""
-    found: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return found
+    flat = flatten(values).items()
+    return {name: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in flat}

@@ -1,8 +1,6 @@
 """Batches of tasks by name: a file of class and item ids, so that two people score the same tasks."""
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.files import atomic_write
 from mamlprobe.data.episodes import Episodes, manifest, take
 from mamlprobe.data.pool import Pool
 
@@ -262,14 +261,9 @@ def _same_inputs(episodes: Episodes, pool: Pool, classes: Tensor, items: Tensor,
 
 
 def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(aside, path)
+        with atomic_write(path) as aside:
+            aside.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         got = error.strerror or type(error).__name__
         raise UserError("write_manifest", f"{path} must be open for writing", got, "choose another place") from None
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)

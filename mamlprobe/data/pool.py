@@ -3,7 +3,6 @@
 import ctypes
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.files import atomic_write
 from mamlprobe.native.load import call, kernels
 
 FORMAT = 1
@@ -201,8 +201,6 @@ def _faults(pool: Pool) -> Iterator[tuple[str, object]]:
 
 def save_pool(pool: Pool, path: str | Path) -> None:
     """Write the pool as one safetensors file, all or nothing; what is not a tensor is JSON in its header."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"images": pool.images, "counts": pool.counts}
     tensors |= {f"split.{name}": ids for name, ids in pool.splits.items()}
     words = {
@@ -215,14 +213,9 @@ def save_pool(pool: Pool, path: str | Path) -> None:
         "source": pool.source,
         "digest": pool.digest(),
     }
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(
-            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, aside, {"pool": json.dumps(words)}
-        )
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    with atomic_write(Path(path)) as aside:
+        save_file(tensors, aside, {"pool": json.dumps(words)})
 
 
 def load_saved(path: str | Path) -> Pool:

@@ -1,7 +1,5 @@
 """How a figure becomes a file."""
 
-import os
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.files import atomic_write
 from mamlprobe.draw.style import style
 
 _METADATA: dict[str, dict[str, str | None]] = {
@@ -60,14 +59,10 @@ def save(figure: Figure, path: str | Path) -> None:
     """
     target = Path(path)
     data = encode(figure, target.suffix)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(data)
-        os.replace(aside, target)
+        with atomic_write(target) as aside:
+            aside.write_bytes(data)
     except OSError as fault:
-        with suppress(OSError):
-            aside.unlink()
         got = fault.strerror or type(fault).__name__
         raise UserError(
             "draw.save", f"{target} must be writable", got, "choose another folder or free some space"

@@ -29,20 +29,18 @@ def prototype_logits(support: Tensor, labels: Tensor, query: Tensor, *, way: int
     support [B, n_s, F], query [B, n_q, F]. With a balanced support set its cross-entropy equals the outer loss of one
     inner step from a zeroed head with the body frozen, and so does its gradient; the temperature is N / lr.
     """
-    member = F.one_hot(labels, way).to(support.dtype)
-    centres = member.mT @ support / member.sum(1).unsqueeze(-1)
-    return lr / way * query @ centres.mT
+    return lr / way * query @ class_means(support, labels, way).mT
 
 
-def centres(support: Tensor, labels: Tensor, way: int) -> Tensor:
-    """Mean support feature of each class [B, N, F]; support [B, n_s, F], labels [B, n_s]."""
-    member = F.one_hot(labels, way).to(support.dtype)
-    return member.mT @ support / member.sum(1).unsqueeze(-1)
+def class_means(rows: Tensor, labels: Tensor, way: int) -> Tensor:
+    """Average the rows of each class: rows [B, R, F], labels [B, R] -> [B, N, F]; NaN for a class without rows."""
+    member = F.one_hot(labels, way).to(rows.dtype)
+    return member.mT @ rows / member.sum(1).unsqueeze(-1)
 
 
 def squared_distances(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
     """Logits [B, n_q, N]: minus the squared distance to the class means (Snell et al. 2017, equation 2)."""
-    return -(query.unsqueeze(2) - centres(support, labels, way).unsqueeze(1)).square().sum(-1)
+    return -(query.unsqueeze(2) - class_means(support, labels, way).unsqueeze(1)).square().sum(-1)
 
 
 def siamese_logits(support: Tensor, labels: Tensor, query: Tensor, way: int, weight: Tensor) -> Tensor:
@@ -61,7 +59,7 @@ def prototype_head(support: Tensor, labels: Tensor, way: int) -> tuple[Tensor, T
 
     w_j = 2 c_j, b_j = -|c_j|^2 (Snell et al. 2017, equation 8; ProtoMAML, Triantafillou et al. 2020).
     """
-    means = centres(support, labels, way)
+    means = class_means(support, labels, way)
     return 2 * means, -means.square().sum(-1)
 
 

@@ -211,17 +211,12 @@ def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
             if word == layer or (word not in net.layers and _lies(net, name, layer, word))
         }
         if not hit:
-            raise UserError(
-                "adapts",
-                "every pattern must select a parameter",
-                repr(pattern),
-                f"the layers are {', '.join(net.layers)}, the roles body.* and head.*",
-            )
+            advice = f"the layers are {', '.join(net.layers)}, the roles body.* and head.*"
+            raise UserError("adapts", "every pattern must select a parameter", repr(pattern), advice)
         if hit <= net.fixed and not pattern.startswith("!"):
             must = f"{pattern!r} must select a parameter that may adapt"
-            raise UserError(
-                "adapts", must, "parameters with requires_grad=False alone", "set requires_grad before wrap"
-            )
+            got = "parameters with requires_grad=False alone"
+            raise UserError("adapts", must, got, "set requires_grad before wrap")
         chosen = chosen - hit if pattern.startswith("!") else chosen | hit
     chosen -= net.fixed
     own = [name for name in head_names(net) if name in chosen]
@@ -286,6 +281,11 @@ def spread(params: Mapping[str, Tensor], tasks: int, names: Iterable[str]) -> Pa
 def by_task(value: Tensor) -> Tensor:
     """The numbers of each task side by side [B, P], of a tensor [B, ...]; a scalar of each task is one."""
     return value.reshape(value.shape[0], -1)
+
+
+def flatten(params: Mapping[str, Tensor], names: Iterable[str] | None = None) -> Tensor:
+    """Put the numbers of the named tensors [B, ...], or of all of them, side by side [B, P]."""
+    return torch.cat([by_task(params[name]) for name in (params if names is None else names)], dim=1)
 
 
 def mapped(function: Callable[[Tensor], Tensor], params: Mapping[str, Tensor]) -> Params:

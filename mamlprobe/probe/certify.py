@@ -12,13 +12,13 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import Readings, meta_gradient
 from mamlprobe.learn.schedules import resolve
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.params import Net
 from mamlprobe.probe.adapting import adapting_rows
 from mamlprobe.probe.differences import difference_errors
 from mamlprobe.probe.fields import Judged, Stepper, judge, whole
 from mamlprobe.probe.plain import plain_gradient
 from mamlprobe.probe.twin import slow, smooth
-from mamlprobe.probe.verdict import FAILS, NOT_AVAILABLE, PASSES, Row, bounded
+from mamlprobe.probe.verdict import FAILS, NOT_AVAILABLE, PASSES, Row, bounded, relative_error
 
 DIFFERENCES = 1e-5
 """Bound on what finite differences leave."""
@@ -83,7 +83,7 @@ def _differences(net: Net, theta: Theta, episodes: Episodes, method: Method, see
     gradients, _ = meta_gradient(twin or net, theta, episodes, method)
     if rule == "implicit":
         other, _ = plain_gradient(twin or net, theta, episodes, method, curvature="differences")
-        errors = {"curvature": distance(gradients, other)}
+        errors = {"curvature": relative_error(gradients, other)}
     else:
         errors = difference_errors(twin or net, theta, episodes, method, gradients, seed=seed)
     for part, error in errors.items():
@@ -109,35 +109,26 @@ def _loop(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Iterato
     words = {"unrolled": "outer gradient", "reptile": "Reptile's direction", "implicit": "implicit gradient"}
     words |= {"contrastive": "contrastive gradient"}
     yield bounded(
-        "plain loop", f"{words[method.outer.rule]}, all {len(wanted)} tensors", distance(found, wanted), bound
+        "plain loop", f"{words[method.outer.rule]}, all {len(wanted)} tensors", relative_error(found, wanted), bound
     )
-    yield bounded("plain loop", "query losses", _loss_distance(readings, losses), bound)
+    yield bounded("plain loop", "query losses", _loss_error(readings, losses), bound)
     if method.outer.rule not in ("unrolled", "contrastive"):
         what = f"the {method.outer.rule} rule has no order"
         yield Row(check="order", what=what, verdict=NOT_AVAILABLE)
         return
-    distances = {method.inner.order: distance(found, wanted)}
+    errors = {method.inner.order: relative_error(found, wanted)}
     other = 3 - method.inner.order
     of_other, _ = plain_gradient(alone, theta, episodes, replace(method, inner=replace(method.inner, order=other)))
-    distances[other] = distance(found, of_other)
-    equal = [order for order in (1, 2) if distances[order] <= bound]
-    what = f"off order 1 by {distances[1]:.1e}, off order 2 by {distances[2]:.1e}"
+    errors[other] = relative_error(found, of_other)
+    equal = [order for order in (1, 2) if errors[order] <= bound]
+    what = f"off order 1 by {errors[1]:.1e}, off order 2 by {errors[2]:.1e}"
     value = {0: "neither", 1: f"order {equal[0] if equal else 0}", 2: "both are the same here"}[len(equal)]
     verdict = PASSES if method.inner.order in equal else FAILS
     yield Row(check="order", what=what, value=value, bound=f"order {method.inner.order}", verdict=verdict)
 
 
-def distance(found: Params, wanted: Params) -> float:
-    """Largest difference of two dicts of tensors, relative to the largest entry wanted; infinite for other names."""
-    if set(found) != set(wanted):
-        return float("inf")
-    gap = max(float((found[name] - value).abs().max()) for name, value in wanted.items())
-    largest = max(float(value.abs().max()) for value in wanted.values())
-    return gap / largest if largest else gap
-
-
-def _loss_distance(readings: Readings, losses: torch.Tensor) -> float:
-    return distance({"losses": readings.losses}, {"losses": losses})
+def _loss_error(readings: Readings, losses: torch.Tensor) -> float:
+    return relative_error({"losses": readings.losses}, {"losses": losses})
 
 
 def _field(found: Judged) -> Row:

@@ -15,8 +15,8 @@ from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net, head_names
 from mamlprobe.probe.contrast import decomposed
-from mamlprobe.probe.identities import prototype_errors, relative, wrong_signs
-from mamlprobe.probe.verdict import FAILS, PASSES, Row, bounded
+from mamlprobe.probe.identities import prototype_errors, wrong_signs
+from mamlprobe.probe.verdict import FAILS, PASSES, Row, bounded, relative_error
 
 BOUND = 1e-10
 """On relative errors in float64."""
@@ -60,7 +60,7 @@ def _surrogates(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> It
             n: sum((term[n].mean(0) for term in terms.values()), torch.zeros((), dtype=torch.float32, device="cpu"))
             for n in next(iter(terms.values()))
         }
-        return relative(found, meta_gradient(net, theta, episodes, method)[0])
+        return relative_error(found, meta_gradient(net, theta, episodes, method)[0], part=True)
 
     for (head, word), (body, adapts), steps in product(HEADS.items(), BODIES.items(), STEPS):
         method = replace(plain, head=word, inner=replace(plain.inner, adapts=adapts, steps=steps, order=1))
@@ -102,7 +102,7 @@ def _heads(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Iterato
     for order, (head, word) in product((1, 2), HEADS.items()):
         method = replace(plain, head=word, inner=replace(plain.inner, order=order))
         found = {name: value.mean(0) for name, value in decomposed(net, theta, episodes, method).head.items()}
-        error = relative(found, meta_gradient(net, theta, episodes, method)[0])
+        error = relative_error(found, meta_gradient(net, theta, episodes, method)[0], part=True)
         yield bounded("head", f"{head}, order {order}: its gradient is that in closed form", error, BOUND)
 
 
@@ -125,4 +125,4 @@ def rule_error(net: Net, theta: Theta, method: Method, episodes: Episodes, *, te
     start = net, theta.to(dtype=torch.float64), episodes.to(dtype=torch.float64)
     wanted, _ = meta_gradient(*start, method)
     found, _ = meta_gradient(*start, replace(method, outer=Outer(rule="contrastive", terms=terms)))
-    return relative(found, wanted)
+    return relative_error(found, wanted)

@@ -11,7 +11,7 @@ from mamlprobe.learn.evaluate import in_chunks
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.terms import linear_head
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params, by_task
+from mamlprobe.nets.params import Net, Params, flatten
 from mamlprobe.probe.contrast import decomposed
 from mamlprobe.probe.record import tasked
 from mamlprobe.probe.tabled import tabled
@@ -49,10 +49,10 @@ def _terms(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.Dat
         terms |= {f"{name}, {pairs}": parts[name] for name in ("contrastive", "noise")}
     rows = []
     for layer, names in layers_of(net, found.total).items():
-        whole = flat(found.total, names)
+        whole = flatten(found.total, names).double()
         size = whole.norm(dim=1)
         for term, gradient in terms.items():
-            part = flat(gradient, names)
+            part = flatten(gradient, names).double()
             length, inner = part.norm(dim=1), (part * whole).sum(1)
             values = {"share": inner / size.square(), "cosine": inner / (size * length), "norm": length}
             rows += [
@@ -69,11 +69,6 @@ def layers_of(net: Net, gradient: Params) -> dict[str, list[str]]:
     for name in gradient:
         found.setdefault(net.parameters[name], []).append(name)
     return found
-
-
-def flat(gradient: Params, names: list[str]) -> Tensor:
-    """These parameters side by side [B, -], in float64."""
-    return torch.cat([by_task(gradient[name]).double() for name in names], dim=1)
 
 
 def head_table(

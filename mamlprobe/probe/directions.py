@@ -14,7 +14,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.schedules import multi_step_weights
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, head_names
+from mamlprobe.nets.params import Net, flatten, head_names, lead
 
 PROXIMAL, IMPLICIT_STEPS, CG_STEPS = 2.0, 16, 5
 """lambda, inner steps and conjugate-gradient steps of the implicit rule, which looks for the inner optimum."""
@@ -87,11 +87,10 @@ def _by_layer(net: Net, theta: Theta, episodes: Episodes, method: Method, chunk:
     inner, scale = method.inner, 1.0
     if method.outer.rule == "reptile":
         scale = inner.lr * inner.steps
-    heads = head_names(net)
-    parts: dict[str, list[Tensor]] = {"body": []}
+    heads, one = head_names(net), lead(gradients)
+    owned: dict[str, list[str]] = {"body": []}
     for name, layer in net.parameters.items():
-        flat = gradients[name].double().flatten() / scale
-        parts.setdefault(layer, []).append(flat)
+        owned.setdefault(layer, []).append(name)
         if name not in heads:
-            parts["body"].append(flat)
-    return {layer: torch.cat(flats) for layer, flats in parts.items() if flats}
+            owned["body"].append(name)
+    return {layer: flatten(one, names)[0].double() / scale for layer, names in owned.items() if names}

@@ -9,7 +9,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import chosen_steps, points
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, by_task
+from mamlprobe.nets.params import Net, flatten
 from mamlprobe.probe.tabled import tabled
 
 
@@ -42,10 +42,10 @@ def weight_distance(
         found: list[dict[str, object]] = []
         begin, *path = points(net, theta, part, method, (0, *steps))
         for layer in (name for name in net.layers if name in owned):
-            start = torch.cat([by_task(begin[name]) for name in owned[layer]], 1)
+            start = flatten(begin, owned[layer])
             size = start.norm(dim=1)
             for step, end in zip(steps, path, strict=True):
-                moved = (torch.cat([by_task(end[name]) for name in owned[layer]], 1) - start).norm(dim=1)
+                moved = (flatten(end, owned[layer]) - start).norm(dim=1)
                 quantities = {
                     "distance": moved,
                     "relative": torch.where(size > 0, moved / size, torch.nan),

@@ -12,6 +12,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
+from mamlprobe.learn.readout import class_means
 from mamlprobe.learn.tasks import along
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
@@ -154,7 +155,7 @@ def _geometry(net: Net, theta: Theta, episodes: Episodes, method: Method, layer:
         query, prototypes = found[moment, "query"], found[moment, "prototype"]
         distance = torch.cdist(query, prototypes, compute_mode="donot_use_mm_for_euclid_dist")
         nearest = distance.argmin(2) == labels
-        own = _means(query, labels, way).gather(1, labels[:, :, None].expand_as(query))
+        own = class_means(query, labels, way).gather(1, labels[:, :, None].expand_as(query))
         within = (query - own).square().sum((1, 2))
         between = (own - query.mean(1, keepdim=True)).square().sum((1, 2))
         rows.append((moment, "nearest prototype", nearest.double().mean(1)))
@@ -201,11 +202,5 @@ def _rows(
             passed = run(params, step=step)
             here = passed.features if layer is None else passed.layers[layer]
             found[moment, name] = here.detach().flatten(2).double()
-        found[moment, "prototype"] = _means(found[moment, "support"], episodes.support_y, episodes.way)
+        found[moment, "prototype"] = class_means(found[moment, "support"], episodes.support_y, episodes.way)
     return found
-
-
-def _means(rows: Tensor, labels: Tensor, way: int) -> Tensor:
-    """Class means [B, N, F] of rows [B, R, F]; zero for a label that no row has."""
-    of_class = torch.nn.functional.one_hot(labels, way).to(rows)
-    return of_class.mT @ rows / of_class.sum(1).clamp_min(1)[:, :, None]

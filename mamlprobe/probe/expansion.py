@@ -14,7 +14,7 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.tasks import tasks_at
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.params import Net, Params, flatten, lead
 
 RULES = ("maml", "fomaml", "reptile")
 
@@ -40,13 +40,13 @@ def expansion(
     """
     size = _size(episodes, batches)
     both = averages(net, theta, episodes, batches=batches, loss=loss)
-    mean, inner = (_flat(part) for part in both)
+    mean, inner = (flatten(lead(part))[0] for part in both)
     rows: list[dict[str, object]] = []
     for rule in RULES:
         tasks = in_every_order(episodes, batches=batches, held_out=rule != "reptile")
         for rate in rates:
             gradients, _ = meta_gradient(net, theta, tasks, _method(rule, batches, rate, size, loss))
-            found = _flat({name: gradients[name] for name in both[0]}) / (rate if rule == "reptile" else 1)
+            found = flatten(lead(gradients), both[0])[0] / (rate if rule == "reptile" else 1)
             fit = torch.linalg.lstsq(torch.stack([mean, inner], 1), found.unsqueeze(1)).solution.flatten()
             first, second = predicted(batches)[rule]
             left = found - first * mean - second * rate * inner
@@ -129,7 +129,3 @@ def _method(rule: str, batches: int, rate: float, size: int, loss: str) -> Metho
     inner = Inner(steps=steps, test_steps=steps, lr=rate, order=2 if rule == "maml" else 1, batch=size)
     plain = Method(name=rule, inner=inner, loss=loss)
     return replace(plain, outer=Outer(rule="reptile")) if rule == "reptile" else plain
-
-
-def _flat(params: Params) -> Tensor:
-    return torch.cat([value.flatten() for value in params.values()])

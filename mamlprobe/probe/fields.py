@@ -1,7 +1,7 @@
 """Which fields of a method change a number: each is set back to its default, and all that a method does is compared."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.nested import flatten, unflatten
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.axes import TERMS
 from mamlprobe.learn.methods import Method
@@ -51,26 +52,15 @@ class Judged:
     """Why nothing need have changed; empty where something should."""
 
 
-def leaves(value: object, prefix: str = "") -> dict[str, Any]:
-    """Every field of a dataclass and of those within it, by dotted name."""
-    found: dict[str, Any] = {}
-    for each in fields(value):  # type: ignore[arg-type]
-        inner, name = getattr(value, each.name), prefix + each.name
-        found |= leaves(inner, name + ".") if is_dataclass(inner) else {name: inner}
-    return found
-
-
 def changed(method: Method, values: Mapping[str, Any]) -> Method:
     """The method with other values of fields by their dotted names.
 
     Raises:
         UserError: fields that do not go together.
     """
-    own: dict[str, Any] = {name: value for name, value in values.items() if "." not in name}
-    for group in {name.partition(".")[0] for name in values if "." in name}:
-        within = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{group}.")}
-        own[group] = replace(getattr(method, group), **within)
-    return replace(method, **own)
+    own = unflatten(values)
+    groups = {name: replace(getattr(method, name), **each) for name, each in own.items() if isinstance(each, dict)}
+    return replace(method, **own | groups)
 
 
 def judge(
@@ -84,7 +74,7 @@ def judge(
     stepper: Stepper | None = None,
 ) -> list[Judged]:
     """What each field that is not at its default changes: it is set back alone, or with the fewest others needed."""
-    usual, found = leaves(Method()), leaves(method)
+    usual, found = flatten(Method()), flatten(method)
     differing = [name for name in found if name not in LABELS and found[name] != usual[name]]
     allowed: dict[frozenset[str], Method | None] = {}
     known: dict[frozenset[str], Numbers] = {}

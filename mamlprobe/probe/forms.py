@@ -22,8 +22,8 @@ from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import paths, rates_at
 from mamlprobe.learn.terms import linear_head, predictions
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params, adapting, spread
-from mamlprobe.probe.course import WORDS, flat, words_of
+from mamlprobe.nets.params import Net, Params, adapting, flatten, spread
+from mamlprobe.probe.course import WORDS, words_of
 from mamlprobe.probe.tabled import tabled
 
 FORMS = ("clean", "one step", "every step")
@@ -53,9 +53,9 @@ def _distances(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd
     """Columns ``task form quantity value``."""
     own, forms = own_gradient(net, theta, episodes, method), closed_forms(net, theta, episodes, method)
     names = list(next(iter(forms.values())))
-    g, rows = flat(own, names), []
+    g, rows = flatten(own, names).double(), []
     for form, gradient in forms.items():
-        other = flat(gradient, names)
+        other = flatten(gradient, names).double()
         size, length = g.norm(dim=1), other.norm(dim=1)
         found = {"error": (g - other).norm(dim=1) / size, "cosine": (g * other).sum(1) / (size * length)}
         for quantity, values in found.items():

@@ -13,8 +13,9 @@ from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.readout import prototype_logits
 from mamlprobe.learn.tasks import tasks_at
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.params import Net
 from mamlprobe.probe.contrast import decomposed
+from mamlprobe.probe.verdict import relative_error
 
 
 def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
@@ -34,7 +35,7 @@ def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) 
                 m = replace(head_only, loss=name, inner=replace(head_only.inner, order=order, steps=steps))
                 total = decomposed(net, theta, episodes, m).total
                 mean = {name: value.mean(0) for name, value in total.items()}
-                error = relative(mean, meta_gradient(net, theta, episodes, m)[0])
+                error = relative_error(mean, meta_gradient(net, theta, episodes, m)[0], part=True)
                 words = f"order {order}, {steps} step{'s' * (steps > 1)}, {name.replace('_', '-')}"
                 rows.append((f"D1: sum of the terms equals autograd, {words}", error))
     loss, gradient = prototype_errors(net, theta, episodes, head_only)
@@ -60,7 +61,7 @@ def prototype_errors(net: Net, theta: Theta, episodes: Episodes, method: Method)
     loss = task_losses(logits, episodes.query_y, "cross_entropy").mean()
     body = [name for name in leaves if net.roles(name).startswith("body.")]
     found = torch.autograd.grad(loss, [leaves[name] for name in body])
-    error = relative(dict(zip(body, found, strict=True)), gradients)
+    error = relative_error(dict(zip(body, found, strict=True)), gradients, part=True)
     return float((loss.detach() - readings.loss).abs()), error
 
 
@@ -89,9 +90,3 @@ def _one_step(method: Method, *, head: str) -> Method:
     """One step of the head alone on the cross-entropy, in second order."""
     inner = replace(method.inner, adapts=("head.*",), steps=1, order=2)
     return replace(method, loss="cross_entropy", head=head, inner=inner)
-
-
-def relative(found: Params, wanted: Params) -> float:
-    """Largest difference over the names of `found`, relative to the largest entry of `wanted`."""
-    largest = max(float(wanted[name].abs().max()) for name in found)
-    return max(float((value - wanted[name]).abs().max()) for name, value in found.items()) / largest

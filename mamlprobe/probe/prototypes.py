@@ -19,7 +19,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.parts import worked
-from mamlprobe.learn.readout import centres, squared_distances
+from mamlprobe.learn.readout import class_means, squared_distances
 from mamlprobe.learn.tasks import paths
 from mamlprobe.learn.terms import linear_head
 from mamlprobe.learn.theta import Theta
@@ -35,12 +35,12 @@ MODEL, EXACT = "model", "zeroed, 1 step"
 
 def dot_products(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
     """<c_j, f(q)> [B, n_q, N], c_j the class means."""
-    return query @ centres(support, labels, way).mT
+    return query @ class_means(support, labels, way).mT
 
 
 def cosines(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
     """Cosine of class means and query features [B, n_q, N]; 0 for a zero vector."""
-    return F.normalize(query, dim=-1) @ F.normalize(centres(support, labels, way), dim=-1).mT
+    return F.normalize(query, dim=-1) @ F.normalize(class_means(support, labels, way), dim=-1).mT
 
 
 CLASSIFIERS: dict[str, Scores] = {

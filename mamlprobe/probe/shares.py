@@ -9,7 +9,7 @@ from torch import Tensor
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net, Params, by_task
+from mamlprobe.nets.params import Net, flatten
 from mamlprobe.probe.contrast import decomposed
 from mamlprobe.probe.tabled import tabled
 
@@ -47,11 +47,11 @@ def contrast_table(
 def _shares(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
     """Columns ``task quantity part value``."""
     found = decomposed(net, theta, episodes, method)
-    total = _flat(found.total)
+    total = flatten(found.total).double()
     size = total.square().sum(1)
     rows: list[tuple[str, str, Tensor]] = []
     for term, gradient in found.terms.items():
-        flat = _flat(gradient)
+        flat = flatten(gradient).double()
         rows.append(("share", term, (flat * total).sum(1) / size))
         rows.append(("norm", term, flat.norm(dim=1)))
     rows.append(("norm", "total", size.sqrt()))
@@ -67,8 +67,3 @@ def _shares(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.Da
         for q, part, value in rows
     ]
     return pd.concat(tables, ignore_index=True)
-
-
-def _flat(gradient: Params) -> Tensor:
-    """All parameters side by side [B, -], in float64."""
-    return torch.cat([by_task(value).double() for value in gradient.values()], dim=1)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.files import access, locked
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Params
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
@@ -22,7 +23,7 @@ from mamlprobe.runs.inner import usual
 from mamlprobe.runs.kao import import_kao
 from mamlprobe.runs.state_dict import import_state_dict, load_module
 from mamlprobe.runs.tensors import finite, read_tensors
-from mamlprobe.runs.writing import access, locked, write
+from mamlprobe.runs.writing import write
 
 __all__ = ["import_kao", "import_state_dict", "read_tensors", "write_run"]
 

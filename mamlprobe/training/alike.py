@@ -1,11 +1,11 @@
 """Whether runs can be trained together: of the same shape and settings, each with a seed of its own."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.nested import flatten
 from mamlprobe.base.spec import to_dict
 from mamlprobe.nets.params import Net
 from mamlprobe.runs.experiment import Experiment
@@ -19,7 +19,7 @@ def only_seeds_differ(experiments: Sequence[Experiment]) -> None:
     """
     if not experiments:
         raise UserError("train_together", "there must be at least one experiment", "none", "give a list of them")
-    flat = [_flat(to_dict(each)) for each in experiments]
+    flat = [flatten(to_dict(each)) for each in experiments]
     for other in flat[1:]:
         for name, value in flat[0].items():
             if name != "seed" and other[name] != value:
@@ -44,11 +44,3 @@ def same_buffers(nets: Sequence[Net]) -> None:
             if not torch.equal(value, others[name]):
                 must = "runs trained together must share the module's buffers"
                 raise UserError("train_together", must, f"another {name!r} for every seed", "train them apart")
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted name."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return found

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mamlprobe.base.errors import Stopped, UserError
+from mamlprobe.base.files import locked
 from mamlprobe.data.load import load_pool
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import Source, load_source
@@ -21,7 +22,6 @@ from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.variants import wanted
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
-from mamlprobe.runs.writing import locked
 from mamlprobe.training.alike import only_seeds_differ, same_buffers
 from mamlprobe.training.graphs import Replays
 from mamlprobe.training.labels import head_rows, training_tasks

@@ -33,6 +33,13 @@ def test_round_trip(pool, tmp_path):
     assert [each.name for each in path.parent.iterdir()] == ["toy.safetensors"]
 
 
+def test_a_saved_pool_has_the_permissions_of_any_other_file(pool, tmp_path):
+    path, other = tmp_path / "toy.safetensors", tmp_path / "other"
+    save_pool(pool, path)
+    other.write_bytes(b"")
+    assert path.stat().st_mode == other.stat().st_mode
+
+
 @pytest.mark.parametrize("at", ["mamlprobe.data.pool.save_file", "os.replace"])
 def test_a_failed_save_leaves_the_old_file(pool, tmp_path, monkeypatch, at):
     path = tmp_path / "toy.safetensors"

@@ -106,6 +106,20 @@ def test_save_on_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_an_interrupted_save_keeps_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    def interrupted(*words):
+        raise KeyboardInterrupt
+
+    figure, _ = st.canvas(1, 1)
+    target = tmp_path / "figure.png"
+    target.write_bytes(b"old")
+    monkeypatch.setattr("os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save(figure, target)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_a_heavy_picture_has_256_colours_near_its_own(monkeypatch):
     """Of smooth colours, which compress badly: smaller, and at most one dot in a hundred moved by more than 12."""
     figure, axes = st.canvas(1, 1)

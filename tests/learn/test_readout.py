@@ -10,7 +10,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.axes import Inner, Norm
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.readout import cosine_attention, prototype_logits
+from mamlprobe.learn.readout import class_means, cosine_attention, prototype_logits
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.mlp import mlp
 from tests.oracles import TwinMlp, close, forward
@@ -145,3 +145,13 @@ def test_a_class_without_support_has_no_chance():
     found = cosine_attention(draw(1, 2, 4), torch.tensor([[0, 2]]), draw(1, 5, 4, seed=1), 3)
     assert (found[..., 1] == -math.inf).all()
     torch.testing.assert_close(found.exp().sum(-1), torch.ones(1, 5).double(), rtol=0, atol=1e-12)
+
+
+def test_class_means_are_those_of_the_rows_of_each_class():
+    rows, labels = draw(2, 7, 4), torch.tensor([[0, 2, 0, 1, 2, 2, 0], [1, 1, 0, 0, 0, 0, 0]])
+    found = class_means(rows, labels, 3)
+    for task in range(2):
+        for label in range(3):
+            own = rows[task][labels[task] == label]
+            wanted = own.mean(0) if len(own) else torch.full((4,), math.nan, dtype=torch.float64)
+            torch.testing.assert_close(found[task, label], wanted, rtol=1e-12, atol=1e-14, equal_nan=True)

@@ -6,7 +6,7 @@ from torch import nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.conv4 import conv4
-from mamlprobe.nets.params import adapting, head_names, lead, mapped, spread
+from mamlprobe.nets.params import adapting, flatten, head_names, lead, mapped, spread
 from mamlprobe.nets.wrap import wrap
 
 NET = conv4(blocks=2)
@@ -69,3 +69,10 @@ def test_task_axis():
 
 def test_mapped():
     assert mapped(lambda v: v + 1, {"a": torch.zeros(())}) == {"a": torch.ones(())}
+
+
+def test_the_numbers_of_each_task_side_by_side():
+    params = {"a": torch.arange(12.0).reshape(2, 2, 3), "b": torch.tensor([-1.0, -2.0])}
+    assert flatten(params).tolist() == [[0, 1, 2, 3, 4, 5, -1], [6, 7, 8, 9, 10, 11, -2]]
+    assert flatten(params, ["b"]).tolist() == [[-1], [-2]]
+    assert flatten(params, iter(["b", "a"])).tolist() == [[-1, 0, 1, 2, 3, 4, 5], [-2, 6, 7, 8, 9, 10, 11]]

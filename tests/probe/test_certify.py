@@ -9,6 +9,7 @@ import torch
 import mamlprobe.probe.adapting as adapting_home
 import mamlprobe.probe.certify as home
 import mamlprobe.probe.fields as fields_home
+from mamlprobe.base.nested import flatten
 from mamlprobe.learn import tasks as tasks_home
 from mamlprobe.learn.axes import Inner, Norm, Outer
 from mamlprobe.learn.methods import METHODS, Method
@@ -19,7 +20,7 @@ from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.certify import certify, failed
-from mamlprobe.probe.fields import changed, leaves
+from mamlprobe.probe.fields import changed
 from mamlprobe.probe.plain import solve
 from tests.probe.cases import start
 
@@ -50,7 +51,7 @@ def test_every_method_passes(name, episodes):
     assert (rows(table, "plain loop")["verdict"] == "passes").all()
     told = set(rows(table, "differences")["verdict"])
     assert told == {"not available" if method.outer.rule == "reptile" else "passes"}
-    usual, own = leaves(Method()), leaves(method)
+    usual, own = flatten(Method()), flatten(method)
     assert len(rows(table, "field")) == sum(own[field] != usual[field] for field in own if field != "name")
     moments = 2 if method.inner.first_order_updates else 1
     assert len(rows(table, "order")) == moments

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.files import locked
 from mamlprobe.learn.axes import Inner, Norm
 from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.runs import foreign
 from mamlprobe.runs.folder import load_run, make_run
 from mamlprobe.runs.foreign import import_kao, write_run
 from mamlprobe.runs.inner import NAMES
-from mamlprobe.runs.writing import locked
 
 
 def kao(path, **changes):

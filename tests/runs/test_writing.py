@@ -4,9 +4,9 @@ import resource
 
 import pytest
 
+from mamlprobe.base import files
 from mamlprobe.base.errors import UserError
-from mamlprobe.runs import writing
-from mamlprobe.runs.writing import locked, write
+from mamlprobe.runs.writing import write
 
 
 def failing(number):
@@ -21,7 +21,7 @@ def failing(number):
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step, number):
     path = tmp_path / "file"
     write(path, b"old")
-    monkeypatch.setattr(writing.os, step, failing(number))
+    monkeypatch.setattr(files.os, step, failing(number))
     with pytest.raises(UserError) as caught:
         write(path, b"new")
     assert str(caught.value) == (
@@ -51,27 +51,13 @@ def test_a_folder_that_is_not_ours(tmp_path, monkeypatch):
     line = r"write: .*file must be a folder open for writing, got .*; choose another"
     with pytest.raises(UserError, match=line):
         write(tmp_path / "file" / "below", b"")
-    with pytest.raises(UserError, match=line), locked(tmp_path / "file"):
-        pass
-    monkeypatch.setattr(writing, "open", failing(errno.EACCES), raising=False)
+    monkeypatch.setattr(files, "open", failing(errno.EACCES), raising=False)
     with pytest.raises(UserError, match=r"write: .*deep must be a folder open for writing, got Permission denied"):
         write(tmp_path / "deep" / "file", b"")
 
 
 def test_other_faults_are_not_the_users(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing.os, "fsync", failing(errno.EIO))
+    monkeypatch.setattr(files.os, "fsync", failing(errno.EIO))
     with pytest.raises(OSError, match="Input/output error") as caught:
         write(tmp_path / "file", b"")
     assert not isinstance(caught.value, UserError)
-
-
-def test_the_lock_is_let_go_and_cleans_up_after_a_killed_process(tmp_path):
-    folder = tmp_path / "run"
-    with locked(folder):
-        (folder / "checkpoints").mkdir()
-        (folder / "checkpoints" / ".u000001.safetensors.99999.part").write_bytes(b"half")
-        line = f"train: .*run must be free, got held by process {os.getpid()}; wait for it, end it, or change the seed"
-        with pytest.raises(UserError, match=line), locked(folder):
-            pass
-    with locked(folder):
-        assert not list(folder.rglob("*.part"))

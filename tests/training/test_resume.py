@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.files import locked
 from mamlprobe.learn.axes import Norm, Outer
 from mamlprobe.learn.methods import METHODS
 from mamlprobe.runs.checkpoint import checkpoint_path
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
-from mamlprobe.runs.writing import locked
 from mamlprobe.training import loop
 from mamlprobe.training.loop import Interrupted, train
 from tests.oracles import PLAIN
@@ -202,13 +202,12 @@ def test_two_trainings_of_one_run_are_refused(experiment, pool, tmp_path):
 
 
 KILLED = """
-import builtins, os, random, signal, sys, time
+import os, random, signal, sys, time
 from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
 from test_resume import heads
 from conftest import blobs, twelve_updates
-from mamlprobe.runs import writing
 from mamlprobe.training.loop import train
 
 pool, experiment = blobs(), twelve_updates()
@@ -224,25 +223,13 @@ def point():
     time.sleep(pause)
 
 
-class Slow:
-    def __init__(self, path, mode):
-        self.file = builtins.open(path, mode)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.file.close()
-
-    def __getattr__(self, name):
-        return getattr(self.file, name)
-
-    def write(self, data):
+def write_bytes(path, data):
+    with open(path, "wb") as file:
         point()
-        self.file.write(data[: len(data) // 2])
-        self.file.flush()
+        file.write(data[: len(data) // 2])
+        file.flush()
         point()
-        self.file.write(data[len(data) // 2 :])
+        file.write(data[len(data) // 2 :])
 
 
 def replace(source, target):
@@ -253,7 +240,7 @@ def replace(source, target):
 
 rename = os.replace
 os.replace = replace
-writing.open = lambda path, mode: Slow(path, mode) if mode == "wb" else builtins.open(path, mode)
+Path.write_bytes = write_bytes
 
 
 def life(out, seconds=None):
