@@ -29,7 +29,7 @@ FLOORS = {  # folder: what it may import of the package beside itself
 """Folders and modules that are not named stand on the top floor and may import everything but an analysis."""
 
 STANDARD = {"numpy", "pandas"}
-"""All that the base needs beside the standard library; `streams.py` and `autograd.py` may have torch, `cache.py` pooch."""
+"""All that the base needs beside the standard library; `streams` and `autograd` may have torch, `cache` pooch."""
 
 SILENT = {"base", "native", "nets", "measure", "draw", "learn", "probe", "rl"}
 """Floors that open no files."""
