@@ -6,19 +6,13 @@ test tasks. MAML++ trains with the statistics of each batch; at test its running
 (as the paper describes it) or not (as it was released): both are scored. Cost: three models each.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, legend, panels
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 50
 TITLE = "Stability of MAML and MAML++"
@@ -30,13 +24,13 @@ FALL = 10.0
 NORMS = {"released": "per_step_unused", "described": "per_step"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Curves; unstable seeds; test accuracy and its paired differences; deviations over seeds and their ratio."""
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.stage import difference, keyed, means
 
     runs = [(name, stage.run(name, seed)) for name in MODELS for seed in stage.seeds]
-    curves, scores, episodes = [], [], stage.episodes(stage.tasks)
+    curves, rows, episodes = [], [], stage.episodes(stage.tasks)
     for name, run in runs:
         log = run.log[(run.log["split"] == "val") & (run.log["quantity"] == "accuracy")]
         curves.append(keyed(log[["value"]].assign(value=100 * log["value"]), run, name, 0).assign(update=log["update"]))
@@ -46,8 +40,8 @@ def table(stage: Stage) -> pd.DataFrame:
             norms = {f"{name} as {word}": replace(method.norm, statistics=kind) for word, kind in NORMS.items()}
             heads |= {label: replace(method, norm=norm) for label, norm in norms.items()}
         found = evaluate(run.net(), run.theta(), episodes, heads)
-        scores.append(keyed(found.assign(value=100 * found["value"]), run, name, run.updates()[-1]))
-    curve, rows = pd.concat(curves), pd.concat(scores).drop(columns="method").rename(columns={"variant": "method"})
+        rows.append(keyed(found.assign(value=100 * found["value"]), run, name, run.updates()[-1]))
+    curve, rows = pd.concat(curves), pd.concat(rows).drop(columns="method").rename(columns={"variant": "method"})
     falls = curve.groupby(["method", "seed"], sort=False)["value"].agg(lambda seen: (seen.cummax() - seen).max())
     unstable = (falls > FALL).groupby("method", sort=False).sum().reset_index().assign(interval="exact")
     ends = means(rows, ["method"])
@@ -60,7 +54,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([part.assign(quantity=name) for name, part in parts.items()], ignore_index=True)
 
 
-def ratio(by_seed: pd.DataFrame, ends: pd.DataFrame) -> pd.DataFrame:
+def ratio(by_seed, ends) -> pd.DataFrame:
     """Deviation over seeds of MAML++ over that of MAML, with the F interval of two normal samples."""
     from scipy.special import fdtri
 
@@ -73,7 +67,7 @@ def ratio(by_seed: pd.DataFrame, ends: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([row | {"seeds": freedom + 1, "interval": "F over seeds"}])
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """A line a seed."""
     curve = table[table["quantity"] == "curve"]
     drawn, [(_, ax)] = panels("stability", curve, None, ratio=0.42)
@@ -85,7 +79,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Unstable seeds, the gap at the end, the deviation over seeds, and what the running statistics do."""
     from mamlprobe.stage import claim, only
 
@@ -94,7 +88,7 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     norms = only(table, quantity="difference", method="mamlpp as released - mamlpp as described")
     spread = only(table, quantity="ratio")
     fall = f"falls {FALL:g} points below its best"
-    found: list[tuple[str, pd.Series, str, float, str, float | str]] = [
+    found = [
         (f"at least one seed of MAML {fall}", maml, "above", 1, "seeds", 2),
         (f"no seed of MAML++ {fall}", plus, "below", 0, "seeds", 0),
         ("MAML++ ends above MAML", gap, "above", 0.0, "points", ""),

@@ -6,18 +6,11 @@ layer's own weight: biases ahead of a batch norm have no gradient and keep their
 how far weights move depends on the gradients too. Cost: three MAML++ models.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.heatmaps import grid
 from mamlprobe.draw.marks import mark_bar
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 51
 TITLE = "Learned inner rates of MAML++"
@@ -26,7 +19,7 @@ MODELS = ("mamlpp",)
 CORE = False
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Rate by seed, layer and step, their mean over seeds, and the body's mean size over the head's by seed."""
     from mamlprobe.measure import t_interval
 
@@ -52,7 +45,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([mean, found, each, pd.DataFrame([row])], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """The mean over seeds, then each seed; the initial rate is marked on the bar of colours."""
     rates = table[table["quantity"] == "rate"]
     rates = rates.assign(step=rates["step"].astype(int).astype(str))
@@ -67,7 +60,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Body beside head."""
     from mamlprobe.stage import claim
 

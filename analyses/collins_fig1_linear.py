@@ -6,20 +6,13 @@ between the spans of B and B*. d = 20, k = 3, 50 fresh tasks an update, inner ra
 half a minute.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import curves
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 9
 TITLE = "A shared linear representation"
@@ -32,7 +25,7 @@ UPDATES = {"smoke": 20, "quick": 600, "paper": 800}
 REPEATS = {"smoke": 1, "quick": 3, "paper": 10}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Distance by method and update, geometric mean over seeds."""
     rows = [
         {"method": arm, "seed": seed, "task": 0, "update": update, "value": distance}
@@ -46,7 +39,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return shown.assign(**{c: 10 ** shown[c] for c in ("value", "low", "high")}, interval="range of seeds", tasks=TASKS)
 
 
-def learn(arm: str, seed: int, updates: int) -> Iterator[tuple[int, float]]:
+def learn(arm: str, seed: int, updates: int):
     """The distance every ten updates of one training."""
     import torch
 
@@ -73,14 +66,14 @@ def learn(arm: str, seed: int, updates: int) -> Iterator[tuple[int, float]]:
         params = {name: value - OUTER_LR * gradients[name] for name, value in params.items()}
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Distance against updates, logarithmic."""
     return curves(
         table, x="update", hue="method", logy=True, xlabel="updates", ylabel="principal angle distance", width="column"
     )
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Decay of the four, none of the baseline."""
     from mamlprobe.stage import claim
 

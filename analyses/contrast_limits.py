@@ -8,11 +8,8 @@ its own inner loop at the end of its training. Squared errors start from MAML tr
 most of them those of other figures, and some minutes.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,12 +18,6 @@ from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.heatmaps import draw_map
 from mamlprobe.draw.sheet import caption, legend
 from mamlprobe.draw.style import canvas, style
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 CORE = False
 ORDER = 62
@@ -45,9 +36,8 @@ LAST = 10**9
 EXACT, BREAKS, SAME, HALF = 1e-10, 0.1, 0.9, 0.5**0.5
 """Relative errors in float64 up to which a form is the gradient, and from which it misses; cosines from which it points
 the same way, and from which it has more than half of the squared length."""
-ZEROED: dict[str, str | int] = {"head": "head zeroed"}
-OWN: dict[str, str | int] = {"part": "learners"}
-CLAIMS: tuple[tuple[str, dict[str, str | int], float], ...] = (
+ZEROED, OWN = {"head": "head zeroed"}, {"part": "learners"}
+CLAIMS = (
     ("head zeroed, one step: every form is the gradient", {**ZEROED, "steps": 1}, EXACT),
     ("order 1: the pairs of every step are the gradient", {"form": "every step", "order": 1}, EXACT),
     ("head zeroed, two steps: the form of one misses", {**ZEROED, "form": "one step", "steps": 2}, BREAKS),
@@ -60,7 +50,7 @@ CLAIMS: tuple[tuple[str, dict[str, str | int], float], ...] = (
 """Text, rows, bound; the worst of the rows must keep to it."""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Relative error and cosine of every form by loss, inner loop, order, head and steps; and by learner."""
     import torch
 
@@ -70,11 +60,10 @@ def table(stage: Stage) -> pd.DataFrame:
 
     episodes = stage.episodes(stage.sized(TASKS), query=5).to(dtype=torch.float64)
 
-    def probe(net: Net, theta: Theta, method: Method, *, head: str, adapts: str) -> pd.DataFrame:
-        found = form_table(net, theta.to(dtype=torch.float64), episodes, method, chunk=episodes.tasks)
-        return found.assign(head=head, adapts=adapts)
+    def probe(net, theta, method, **words):
+        return form_table(net, theta.to(dtype=torch.float64), episodes, method, chunk=episodes.tasks).assign(**words)
 
-    def loops(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+    def loops(net, theta, method):
         found = []
         for head, (adapts, names), order, steps in product(HEADS, BODIES.items(), (1, 2), stage.sized(STEPS)):
             inner = replace(method.inner, steps=steps, test_steps=steps, adapts=names, order=order)
@@ -90,7 +79,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return means(both.dropna(subset="value"), by)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Errors and directions over inner steps, and learners."""
     loops = table[(table["part"] == "loops") & ~((table["head"] == "head zeroed") & (table["form"] == "clean"))]
     loops = loops.assign(arm=loops["head"].str.removeprefix("head ") + ": " + loops["form"])
@@ -119,7 +108,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Where the forms are exact; what a second step, second order and other learners do to them: the worst case."""
     from mamlprobe.stage import claim
 
@@ -127,6 +116,6 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     for text, where, bound in CLAIMS:
         quantity, side = "error" if bound in (EXACT, BREAKS) else "cosine", "below" if bound == EXACT else "above"
         part = table[(table[[*where]] == pd.Series(where)).all(axis=1) & (table["quantity"] == quantity)]
-        worst = part.iloc[part["value"].argmax() if side == "below" else part["value"].argmin()]
+        worst = part.loc[part["value"].idxmax() if side == "below" else part["value"].idxmin()]
         found.append(claim("D4", text, worst, side=side, bound=bound, unit=quantity.replace("error", "relative error")))
     return found

@@ -7,25 +7,13 @@ three rates the explicit contrastive loss of that temperature is trained in plac
 models, six of them those of another figure, and a minute.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, composite
 from mamlprobe.draw.style import DOTS, GREY, PALE
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 CORE = False
 ORDER = 63
@@ -50,7 +38,7 @@ EXACT, NEAR, GROWS, POINTS = 1e-10, 0.5, 1.0, -2.0
 """Error; decades that are near; decades of logits out of three of rates; points of accuracy that count."""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy, loss and size of logits by rate in training and at test; best rates; differences; the law."""
     import torch
 
@@ -60,7 +48,7 @@ def table(stage: Stage) -> pd.DataFrame:
 
     episodes, few = (stage.episodes(n, query=q).to(dtype=torch.float64) for n, q in ((stage.tasks, 15), (2, 5)))
 
-    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+    def probe(net, theta, method):
         theta = theta.to(dtype=torch.float64)
         error = max(prototype_errors(net, theta, few, method))
         return rate_table(net, theta, episodes, method, rates=AT).assign(eta=method.inner.lr, error=error)
@@ -86,18 +74,16 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Accuracy and size of logits by rate in training; accuracy and loss by rate at test."""
     own = table[np.isclose(table["rate"], table["eta"])]
     loops = table[(table["arm"] == "inner loop") & table["rate"].notna()].sort_values("eta")
     loops = loops.assign(trained=loops["eta"].map("{:g}".format))
 
-    def lines(
-        rows: pd.DataFrame, quantity: str, x: str, hue: str, **words: str | tuple[float, float]
-    ) -> Callable[[Axes], None]:
+    def lines(rows, quantity, x, hue, **words):
         rows = rows[rows["quantity"] == quantity]
 
-        def draw(ax: Axes) -> None:
+        def draw(ax):
             draw_curves(ax, rows, x=x, hue=hue)
             if quantity == "size":
                 usual = rows[rows["eta"] == USUAL]["value"].iloc[0]
@@ -122,7 +108,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The law; what a rate at test can and cannot do; what one in training does; the explicit loss."""
     from mamlprobe.stage import claim, only
 
@@ -132,7 +118,7 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
         ("one zeroed step is a prototype classifier at temperature N / rate", law, "below", EXACT, "relative error"),
         ("the rate at test moves no accuracy (most of a task)", moved, "below", EXACT, "points"),
         ("the loss at test is least within half a decade of the rate in training (worst of the rates)",
-         best.iloc[best["value"].argmax()], "below", NEAR, "decades"),
+         best.loc[best["value"].idxmax()], "below", NEAR, "decades"),
         ("of three decades of rates less than one is left in the logits", growth, "below", GROWS, "decades"),
     ]  # fmt: skip
     for pair, (text, side) in PAIRS.items():

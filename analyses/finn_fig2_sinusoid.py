@@ -6,11 +6,9 @@ best single answer is -1.6 cos x; for Reptile and N1 a whole turn, for which it 
 noise. Meta-SGD is shown for the one step it learned rates for. Cost: eight tiny nets a seed.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,12 +16,6 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import composite
 from mamlprobe.draw.sinusoids import draw_fits
-
-if TYPE_CHECKING:
-    from mamlprobe.data.sinusoids import Sinusoids
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.runs.folder import Run
-    from mamlprobe.stage import Stage
 
 ORDER = 40
 CORE = False
@@ -51,7 +43,7 @@ LEVELS = {
 SOURCES = {"F1": "fig. 2", "S1": "sinusoid tables", "N1": "fig. 1"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Errors by method and step, their paired differences, and the fits of one task."""
     from mamlprobe.stage import difference, means
 
@@ -66,14 +58,14 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat(shown, ignore_index=True).assign(quantity="mean squared error = 2 x loss")
 
 
-def scored(stage: Stage, name: str, steps: int, word: str = "") -> pd.DataFrame:
+def scored(stage, name: str, steps: int, word: str = ""):
     """Mean squared error of every test task after every step, 100 where a fit diverged; `word`: what else is scored."""
     from mamlprobe.data.sources import draw
     from mamlprobe.learn.evaluate import query_table as score
     from mamlprobe.stage import TEST_SEED, keyed
 
     drawn = partial(draw, tasks=stage.sized(TASKS), split="test", way=1, shot=10, query=100, seed=TEST_SEED)
-    episodes = drawn(source := _source(stage, name))
+    episodes = drawn(source := stage.source(name))
     if word == "unseen":
         right, left = (drawn(replace(source, x=x)) for x in ((0.0, 5.0), (-5.0, 0.0)))
         episodes = replace(right, query_x=left.query_x, query_y=left.query_y)
@@ -87,37 +79,29 @@ def scored(stage: Stage, name: str, steps: int, word: str = "") -> pd.DataFrame:
     return pd.concat(found)
 
 
-def _source(stage: Stage, name: str) -> Sinusoids:
-    from mamlprobe.data.sinusoids import Sinusoids
-
-    source = stage.source(name)
-    assert isinstance(source, Sinusoids)
-    return source
-
-
-def _stepped(run: Run, steps: int) -> Method:
+def _stepped(run, steps: int):
     return replace(run.config.method, inner=replace(run.config.method.inner, test_steps=steps))
 
 
-def fitted(stage: Stage, name: str, steps: tuple[int, ...]) -> pd.DataFrame:
+def fitted(stage, name: str, steps: tuple[int, ...]):
     """The curve, the points and the net's values for one test task, by the first seed's model."""
     import torch
 
     import mamlprobe as mp
     from mamlprobe.data.sinusoids import curve
 
-    source, run = replace(_source(stage, name), x=(0.0, 5.0)), stage.run(name, stage.seeds[0])
-    episodes = source.episodes(shot=10, query=1, split="test", tasks=1, seed=5)
-    grid = torch.linspace(-5, 5, 101)[None, :, None]
+    source, run = replace(stage.source(name), x=(0.0, 5.0)), stage.run(name, stage.seeds[0])
+    words = {"split": "test", "tasks": 1, "seed": 5}
+    episodes, grid = source.episodes(shot=10, query=1, **words), torch.linspace(-5, 5, 101)[None, :, None]
     path, net = mp.adapt_tasks(run.net(), run.theta(), episodes, _stepped(run, steps[-1])), run.net()
-    drawn = [("truth", 0, grid, curve(grid, *source.curves(split="test", tasks=1, seed=5)))]
+    drawn = [("truth", 0, grid, curve(grid, *source.curves(**words)))]
     drawn += [("support", 0, episodes.support_x, episodes.support_y)]
     drawn += [("fit", step, grid, net(path[step], grid).logits) for step in steps]
     parts = [pd.DataFrame({"kind": k, "step": s, "x": x.flatten(), "value": y.flatten()}) for k, s, x, y in drawn]
     return pd.concat(parts).assign(method=name.removeprefix("sinusoid-"), seed=run.config.seed, run=run.path.name)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Fits of MAML, the joint net and Reptile, and errors by step."""
     fits, titles = table[table["part"] == "fit"], ("MAML, one task", "Joint net, same task", "Reptile, all phases")
     groups, high = zip(titles, fits.groupby("method", sort=False), strict=True), 1.1 * fits["value"].abs().max()
@@ -130,7 +114,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """F1 and S1 by paired differences, N1 by levels."""
     from mamlprobe.stage import claim, only
 

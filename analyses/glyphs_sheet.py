@@ -1,19 +1,13 @@
 """The built-in data set: characters of fifteen scripts, drawn with twenty hands each, whole scripts held out."""
 
-from __future__ import annotations
-
 import base64
 import zlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.sheet import contact_sheet
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 0
 TITLE = "The glyphs data set"
@@ -23,7 +17,7 @@ DATASET = "glyphs"
 COLUMNS = 14
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """A row an image: script, split, class, item and its 28 x 28 pixels (zlib, base64)."""
     from mamlprobe.data.glyphs import class_table, draw
 
@@ -39,12 +33,11 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """A row a script."""
     order = {"train": 0, "val": 1, "test": 2}
     rows, labels = [], []
-    parts = [(str(split), str(script), part) for (split, script), part in table.groupby(["split", "script"])]
-    for split, script, part in sorted(parts, key=lambda each: (order[each[0]], each[1])):
+    for (split, script), part in sorted(table.groupby(["split", "script"]), key=lambda g: (order[g[0][0]], g[0][1])):
         images = [np.frombuffer(zlib.decompress(base64.b64decode(p)), np.uint8).reshape(28, 28) for p in part["pixels"]]
         rows.append(np.stack((images + [np.zeros((28, 28), np.uint8)] * COLUMNS)[:COLUMNS]))
         labels.append(f"{script} ({split})")

@@ -8,20 +8,12 @@ as torch makes them, not the process's resident size: conv4, one 5-way 1-shot ta
 what is there before (parameters, images) not counted. Cost: half a minute.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.sheet import caption, composite
 from mamlprobe.draw.variants import draw_variants
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 31
 TITLE = "Error and memory of the implicit meta-gradient"
@@ -41,7 +33,7 @@ METHOD = {"MAML": "maml", "FOMAML": "fomaml", "MAML, recomputed": "maml", "iMAML
 METHOD |= {f"iMAML, {n} CG steps": "imaml" for n in CG}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Errors (geometric mean and range over seeds) and peaks in MB by variant and number of inner steps."""
     from mamlprobe.probe.proximal import gradient_errors, proximal_rules, regression
 
@@ -51,8 +43,8 @@ def table(stage: Stage) -> pd.DataFrame:
         parts.append(gradient_errors(theta, episodes, rules, steps=stage.sized(STEPS)).assign(seed=seed))
     rows = pd.concat(parts)
     best = rows[rows["variant"] == f"iMAML, {CG[-1]} CG steps"].set_index(["steps", "seed"])["value"]
-    share = best / rows[rows["variant"] == "MAML"].set_index(["steps", "seed"])["value"]
-    ratio = share.reset_index().assign(variant="iMAML / MAML", quantity="ratio")
+    ratio = best / rows[rows["variant"] == "MAML"].set_index(["steps", "seed"])["value"]
+    ratio = ratio.reset_index().assign(variant="iMAML / MAML", quantity="ratio")
     logs = pd.concat([rows.assign(quantity="error"), ratio]).assign(value=lambda t: np.log(t["value"]))
     grouped = logs.groupby(["quantity", "variant", "steps"], sort=False)["value"]
     shown = grouped.agg(value="mean", low="min", high="max", seeds="count").reset_index()
@@ -61,38 +53,32 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([shown, memory(stage)], ignore_index=True)
 
 
-def memory(stage: Stage) -> pd.DataFrame:
+def memory(stage):
     """Peaks of live tensors in MB by variant and number of inner steps."""
     import mamlprobe as mp
     from mamlprobe.probe.proximal import peaks, proximal_rules
 
     episodes = stage.episodes(1, query=5)
-    channels, height, width = episodes.support_x.shape[2:]
-    net = mp.conv4(image=(channels, height, width), way=5, filters=stage.sized(FILTERS), down="stride")
+    image = tuple(episodes.support_x.shape[2:])
+    net = mp.conv4(image=image, way=5, filters=stage.sized(FILTERS), down="stride")
     theta, rules = mp.init(net, seed=0), proximal_rules("cross_entropy", proximal=2.0, lr=0.1, cg_steps=CG)
     shown = {"MAML, recomputed": rules["MAML"], "MAML": rules["MAML"], "iMAML": rules[f"iMAML, {CG[1]} CG steps"]}
     rows = peaks(net, theta, episodes, shown, steps=stage.sized(DEPTHS), recompute=["MAML, recomputed"])
     rows["value"] /= 1e6
     size = sum(value.nbytes for value in theta.net.values()) / 1e6
-    facts: dict[str, str | float] = {
-        "interval": "exact",
-        "seeds": 1,
-        "tasks": 1,
-        "dataset": stage.data.dataset,
-        "parameters": size,
-    }
+    facts = {"interval": "exact", "seeds": 1, "tasks": 1, "dataset": stage.data.dataset, "parameters": size}
     return rows.assign(quantity="memory", low=rows["value"], high=rows["value"], **facts)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Left the errors, right the peaks."""
     errors, peaks = (table[table["quantity"] == name] for name in ("error", "memory"))
 
-    def left(ax: Axes) -> None:
+    def left(ax):
         draw_variants(ax, errors, x="steps", hue="variant", methods=METHOD, logx=True, logy=True)
         ax.set(xlabel="inner steps", ylabel="relative error of the meta-gradient")
 
-    def right(ax: Axes) -> None:
+    def right(ax):
         draw_variants(ax, peaks[["variant", "steps", "value"]], x="steps", hue="variant", methods=METHOD)
         ax.set(xlabel="inner steps", ylabel="peak of live tensors (MB)", ylim=(0, None))
 
@@ -101,7 +87,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The error vanishes with CG steps and inner steps; memory stays for iMAML and grows for the unrolled rule."""
     from mamlprobe.stage import claim, only
 

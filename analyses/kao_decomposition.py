@@ -5,18 +5,12 @@ three treatments of the head. A share is the part of the gradient's squared norm
 to one and may be negative. The identities are checked in float64. Cost: six first-order models and a minute.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import curves
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 8
 TITLE = "The outer gradient, term by term"
@@ -25,7 +19,7 @@ MODELS = ("fomaml", "fomaml-zero-init", "fomaml-zeroing")
 ARMS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Shares, norms and coefficients by arm and update; and the errors of the identities."""
     from mamlprobe.probe.shares import contrast_table
     from mamlprobe.stage import means
@@ -42,7 +36,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([shown, identities(stage)], ignore_index=True)
 
 
-def identities(stage: Stage) -> pd.DataFrame:
+def identities(stage):
     """Largest relative error of D1 (sum of terms = autograd) and D2 (prototype classifier); sign facts of D3."""
     import torch
 
@@ -56,13 +50,13 @@ def identities(stage: Stage) -> pd.DataFrame:
     return rows.assign(quantity="identity", run=run.path.name, interval="exact", tasks=episodes.tasks, seeds=1)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Shares of the terms over updates, a panel an arm."""
     shown = table[(table["quantity"] == "share") & table["part"].isin(["interference", "noise", "contrastive"])]
     return curves(shown, x="update", hue="part", panel="arm", xlabel="updates", ylabel="share of |gradient|^2")
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Identities to machine precision; what zeroing removes."""
     from mamlprobe.stage import claim, only
 

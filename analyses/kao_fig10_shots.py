@@ -7,23 +7,12 @@ drawn below from the authors' files: miniImageNet, head zeroed. Cost: nine first
 of one shot, and two minutes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
-
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import draw_published, split
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 56
 TITLE = "Many shots"
@@ -40,24 +29,26 @@ SLACK = 1.0
 """Points below which two arms count as equally good."""
 
 
-def missing(stage: Stage) -> str:
+def missing(stage):
     """Why there is no figure on these data: a class has too few items."""
     asked, least = stage.experiment(MODELS[0]), min(items for items, _ in stage.pool.smallest.values())
     wanted = asked.shot + asked.query
     return "" if least >= wanted else f"classes must have {wanted} items, {stage.pool.name} has one of {least}"
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by arm, head at test, inner step k and update, ours and published; differences at the end."""
+    import pandas as pd
+
     from mamlprobe.arms import arm_rows, arm_table
     from mamlprobe.published_curves import beside, final, published_curves
 
     shot = stage.experiment(MODELS[0]).shot
-    scored = partial(arm_rows, stage, ARMS, tasks=stage.few, shot=shot)
+    words = {"tasks": stage.few, "shot": shot}
     rows = pd.concat(
         [
-            scored(steps=STEPS, updates=lambda run: run.updates()[:-1]),
-            scored(steps=(*STEPS, LONGEST), updates=lambda run: run.updates()[-1:]),
+            arm_rows(stage, ARMS, steps=STEPS, updates=lambda run: run.updates()[:-1], **words),
+            arm_rows(stage, ARMS, steps=(*STEPS, LONGEST), updates=lambda run: run.updates()[-1:], **words),
         ]
     )
     ours = [arm_table(part, PAIRS).assign(k=step, shot=shot) for step, part in rows.groupby("step")]
@@ -66,31 +57,21 @@ def table(stage: Stage) -> pd.DataFrame:
     return beside(pd.concat(ours), *theirs)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """After 1 and 5 steps over updates, and the end with both heads; below the first two the published curves."""
     ours, curves, ends = split(table)
     shown = ours[ours["quantity"] == "accuracy"]
     last = shown[shown["update"] == shown["last"]]
 
-    def over(k: int) -> Callable[[Axes], None]:
+    def over(k):
         mine = shown[(shown["k"] == k) & (shown["head"] == "zeroed")]
+        return lambda ax: (draw_curves(ax, mine, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="update", hue="arm", chance=20)
-            ax.set(xlabel="updates")
-
-        return draw
-
-    def end(head: str) -> Callable[[Axes], None]:
+    def end(head):
         mine, marks = last[last["head"] == head], ends if head == "zeroed" else None
+        return lambda ax: (draw_grouped(ax, mine, group="k", hue="arm", reference=marks), ax.set(xlabel="inner steps"))
 
-        def draw(ax: Axes) -> None:
-            draw_grouped(ax, mine, group="k", hue="arm", reference=marks)
-            ax.set(xlabel="inner steps")
-
-        return draw
-
-    def published(k: int) -> Callable[[Axes], None]:
+    def published(k):
         return lambda ax: draw_published(ax, curves[curves["k"] == k], hue="arm")
 
     panels = [
@@ -107,7 +88,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Zeroing is ahead after one step, and neither arm lies behind after more."""
     from mamlprobe.stage import claim, only
 
@@ -115,10 +96,10 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
     gaps, end = gaps[gaps["update"] == gaps["last"]], ends.set_index(["k", "arm"])["value"]
 
-    def found(a: str, b: str, k: int, text: str, bound: float) -> dict[str, object]:
+    def found(a, b, k, text, bound):
         row, theirs = only(gaps, arm=f"{a} - {b}", k=k), round(end[k, a] - end[k, b], 2)
-        source = ends["source"].iloc[0]
-        return claim("K10", text, row, side="above", bound=bound, published=theirs, unit="points", source=source)
+        words = {"published": theirs, "unit": "points", "source": ends["source"].iloc[0]}
+        return claim("K10", text, row, side="above", bound=bound, **words)
 
     first = [found(a, b, 1, f"after 1 step: {a} is above {b}", 0.0) for a, b in (PAIRS[0], PAIRS[2])]
     later = f"is not {SLACK:g} point below {OTHER}"

@@ -5,17 +5,10 @@ a query's logits are its inner products with the support features. Exact identit
 at hand.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.style import canvas, look, style
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 5
 TITLE = "The head memorises support features"
@@ -25,7 +18,7 @@ LR = 0.5
 PAIRS = {"head": "Head after one step", "logit": "Query logits"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Pairs of numbers that must be equal: head entries and scaled features, logits and scaled inner products."""
     from dataclasses import replace
 
@@ -49,7 +42,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True).assign(label=lambda t: t["part"].map(PAIRS), lr=LR, unit="float64")
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """What is found against what is expected; the line is equality."""
     drawn, axes = canvas(1, 2, ratio=0.8)
     labels = {"head": "rate / n x support feature", "logit": "rate / n x inner product with support feature"}
@@ -70,7 +63,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The largest deviation, relative to the largest entry."""
     from mamlprobe.stage import claim
 

@@ -5,20 +5,13 @@ steps of 0.01, Adam, labels permuted anew before every update; three treatments 
 items a class, 20 as published where the data have them. Cost: a minute.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.heatmaps import grid
 from mamlprobe.draw.sheet import caption
-
-if TYPE_CHECKING:
-    from mamlprobe.data.episodes import Episodes
-    from mamlprobe.stage import Stage
 
 ORDER = 6
 TITLE = "Cosine similarity between classes during training"
@@ -30,7 +23,7 @@ REPEATS = {"smoke": 2, "quick": 3, "paper": 10}
 PUBLISHED = {"random init": 0.146, "zero-init": 0.095, "zeroing": 0.056}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Mean cosine by arm, update, query class and block; and the means over same and different classes."""
     import mamlprobe as mp
     from mamlprobe.stage import means
@@ -50,7 +43,7 @@ def table(stage: Stage) -> pd.DataFrame:
                 gradients, readings = mp.meta_gradient(net, learner.theta, permuted(episodes, seed, update), method)
                 learner.step(gradients, readings.moments)
                 if update in stage.sized(UPDATES):
-                    keys: dict[str, str | int] = {"arm": arm, "update": update, "seed": seed}
+                    keys = {"arm": arm, "update": update, "seed": seed}
                     maps.append(mp.cosine_maps(net, learner.theta, episodes, method).assign(**keys))
                     classes.append(mp.cosine_classes(net, learner.theta, episodes, method).assign(**keys))
     entries = pd.concat(maps, ignore_index=True)
@@ -64,14 +57,14 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([*parts, means(drops, ["arm"]).assign(quantity="difference")], ignore_index=True)
 
 
-def means_of(rows: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
+def means_of(rows, a, b):
     """Paired difference of two arms, seed by seed."""
     from mamlprobe.stage import difference
 
     return difference(rows, "arm", a, b, on=("seed", "task"))
 
 
-def permuted(episodes: Episodes, seed: int, update: int) -> Episodes:
+def permuted(episodes, seed: int, update: int):
     """The task under another labelling, the same for support and query."""
     from mamlprobe.base.streams import random_keys
 
@@ -79,7 +72,7 @@ def permuted(episodes: Episodes, seed: int, update: int) -> Episodes:
     return replace(episodes, support_y=order[episodes.support_y], query_y=order[episodes.query_y])
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Rows: arms; columns: updates; each map has query classes against support classes, then query classes."""
     maps = table[table["quantity"] == "map"]
     block = maps["column"].str[0].map({"s": "support", "q": "query"})
@@ -92,7 +85,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Different classes fall apart, most with zeroing."""
     from mamlprobe.stage import claim, only
 

@@ -6,22 +6,12 @@ from the authors' files: miniImageNet, 5-way, 1 and 5 shots, measured with the h
 models and two minutes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import draw_published, split
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 49
 TITLE = "Scale of the initial head, and zeroing"
@@ -35,7 +25,7 @@ PAIRS = [*zip(NAMES[1:], NAMES, strict=False), ("zeroing", "random init")]
 EXPERIMENT = "initialization_and_zeroing"
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by arm, head at test and update, ours and published; differences, early and at the end."""
     from mamlprobe.arms import arm_rows, arm_table
     from mamlprobe.published_curves import beside, final, published_curves
@@ -46,22 +36,17 @@ def table(stage: Stage) -> pd.DataFrame:
     return beside(arm_table(rows, PAIRS, at=[early]), *theirs)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Both heads over updates, and the end beside the published; below them the published curves."""
     ours, curves, ends = split(table)
     accuracy = ours[ours["quantity"] == "accuracy"]
     last = accuracy[(accuracy["update"] == accuracy["last"]) & (accuracy["head"] == "zeroed")]
 
-    def over(head: str) -> Callable[[Axes], None]:
+    def over(head):
         mine = accuracy[accuracy["head"] == head]
+        return lambda ax: (draw_curves(ax, mine, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="update", hue="arm", chance=20)
-            ax.set(xlabel="updates")
-
-        return draw
-
-    def published(shot: int) -> Callable[[Axes], None]:
+    def published(shot):
         return lambda ax: draw_published(ax, curves[curves["shot"] == shot], hue="arm")
 
     marks = ends[ends["shot"] == 1]
@@ -80,7 +65,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The order of the arms, early and at the end."""
     from mamlprobe.stage import claim, only
 

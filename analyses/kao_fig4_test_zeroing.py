@@ -6,22 +6,12 @@ drawn below from the authors' files: miniImageNet, 5-way 1-shot. Cost: eighteen 
 smallest difference needs) and two minutes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import draw_published, split
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 7
 TITLE = "Zeroing the head at test"
@@ -33,7 +23,7 @@ PAIRS = [("zero-init", "random init"), ("zeroing", "zero-init")]
 EXPERIMENT = "testing_stage_zeroing"
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent after one step by arm, head and update, ours and published; lifts and differences."""
     from mamlprobe.arms import arm_rows, arm_table
     from mamlprobe.published_curves import beside, final, published_curves
@@ -42,22 +32,17 @@ def table(stage: Stage) -> pd.DataFrame:
     return beside(arm_table(arm_rows(stage, ARMS), PAIRS), *both)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """The two heads over training, and the lift at the end beside the published one; below the published curves."""
     ours, curves, ends = split(table)
     accuracy, lift = (ours[ours["quantity"] == word] for word in ("accuracy", "lift"))
     marks = lifts(ends).rename("value").reset_index()
 
-    def over(head: str) -> Callable[[Axes], None]:
+    def over(head):
         mine = accuracy[accuracy["head"] == head]
+        return lambda ax: (draw_curves(ax, mine, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="update", hue="arm", chance=20)
-            ax.set(xlabel="updates")
-
-        return draw
-
-    def published(head: str) -> Callable[[Axes], None]:
+    def published(head):
         return lambda ax: draw_published(ax, curves[curves["head"] == head], hue="arm")
 
     panels = [
@@ -72,13 +57,13 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def lifts(ends: pd.DataFrame) -> pd.Series:
+def lifts(ends):
     """What zeroing at test adds to the end of each published curve, in points by arm."""
-    heads = ends.pivot(index="arm", columns="head", values="value")  # noqa: PD010 (a second row of a pair must raise)
+    heads = ends.pivot(index="arm", columns="head", values="value")
     return (heads["zeroed"] - heads["as trained"]).round(2)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Gains of the untreated, none of the treated, and their order."""
     from mamlprobe.stage import claim, only
 

@@ -6,21 +6,11 @@ Published, drawn below from the authors' files: miniImageNet, 5-way 1-shot, also
 seventy-two first-order models (twelve seeds, for small differences) and eight minutes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import draw_published, parted, split
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 50
 TITLE = "Number of inner steps, with and without zeroing"
@@ -36,7 +26,7 @@ SLACK = 1.0
 """Points by which one step with zeroing may lie below seven without."""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by arm, head at test and update, ours and published, and differences at the end."""
     from mamlprobe.arms import arm_rows, arm_table
     from mamlprobe.published_curves import beside, final, published_curves
@@ -45,33 +35,28 @@ def table(stage: Stage) -> pd.DataFrame:
     return beside(arm_table(arm_rows(stage, ARMS, steps=None), PAIRS), *map(named, theirs))
 
 
-def named(theirs: pd.DataFrame) -> pd.DataFrame:
+def named(theirs):
     """Published rows with our names of the arms: training and number of steps."""
     words = theirs["arm"].replace("random init", "original")
     return theirs.assign(arm=words + ", " + theirs["steps"].astype(str))
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Without and with zeroing over updates, and the end over steps with the published; below the published curves."""
     ours, curves, ends = split(table)
     shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
     shown, curves, marks = (parted(rows, "trained", "steps").astype({"steps": int}) for rows in (shown, curves, ends))
     last = shown[shown["update"] == shown["last"]]
 
-    def over(arm: str) -> Callable[[Axes], None]:
+    def over(arm):
         mine = shown[shown["trained"] == arm]
+        return lambda ax: (draw_curves(ax, mine, x="update", hue="steps", chance=20), ax.set(xlabel="updates"))
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="update", hue="steps", chance=20)
-            ax.set(xlabel="updates")
-
-        return draw
-
-    def end(ax: Axes) -> None:
+    def end(ax):
         draw_curves(ax, last, x="steps", hue="trained", reference=marks)
         ax.set(xlabel="inner steps in training", xticks=[1, 3, 5, 7])
 
-    def published(arm: str) -> Callable[[Axes], None]:
+    def published(arm):
         return lambda ax: draw_published(ax, curves[curves["trained"] == arm], hue="steps")
 
     panels = [("Original (%)", over("original")), ("Zeroing in training (%)", over("zeroing")), ("The end (%)", end)]
@@ -83,7 +68,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Steps help without zeroing; with it one is enough, and as good as seven without."""
     from mamlprobe.stage import claim, only
 

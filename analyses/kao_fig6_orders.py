@@ -5,22 +5,12 @@ as trained. Published, drawn below from the authors' files: miniImageNet, 5-way 
 first-order and nine second-order models and two minutes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import draw_published, parted, split
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 51
 TITLE = "First and second order with the zeroing trick"
@@ -35,7 +25,7 @@ PAIRS += [(f"{order}, zeroing", f"{order}, random init") for order in ("FO", "SO
 EXPERIMENT = "FOMAML_SOMAML"
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by arm, head and update, ours and published; differences early and at the end."""
     from mamlprobe.arms import arm_rows, arm_table
     from mamlprobe.published_curves import beside, final, published_curves
@@ -46,26 +36,21 @@ def table(stage: Stage) -> pd.DataFrame:
     return beside(arm_table(rows, PAIRS, at=[sorted(rows["update"].unique())[1]]), *named)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Both orders over updates, and the end with the published; below them the published curves."""
     ours, curves, ends = split(table)
     shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
     shown, curves, marks = (parted(rows, "order", "start") for rows in (shown, curves, ends))
     last = shown[shown["update"] == shown["last"]]
 
-    def over(order: str) -> Callable[[Axes], None]:
+    def over(order):
         mine = shown[shown["order"] == order]
+        return lambda ax: (draw_curves(ax, mine, x="update", hue="start", chance=20), ax.set(xlabel="updates"))
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="update", hue="start", chance=20)
-            ax.set(xlabel="updates")
-
-        return draw
-
-    def end(ax: Axes) -> None:
+    def end(ax):
         draw_grouped(ax, last, group="start", hue="order", reference=marks)
 
-    def published(order: str) -> Callable[[Axes], None]:
+    def published(order):
         return lambda ax: draw_published(ax, curves[curves["order"] == order], hue="start")
 
     panels = [("First order (%)", over("FO")), ("Second order (%)", over("SO")), ("The end (%)", end)]
@@ -77,7 +62,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Second order is not below first; zeroing speeds both up early."""
     from mamlprobe.stage import claim, only
 

@@ -5,10 +5,7 @@ as trained. From a zeroed head the gradients are equal to the last digits. With 
 without interference, as published, and the head stays. Cost: eighteen models whose head alone adapts, and a minute.
 """
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,11 +13,6 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import split
 from mamlprobe.draw.sheet import composite
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 CORE = False
 ORDER = 52
@@ -50,7 +42,7 @@ TWINS = (("is not 2 points below", "above", -2.0), ("is not 2 points above", "be
 GAPS = dict(zip(PAIRS, ((("is below", "below", 0.0),), TWINS, TWINS), strict=True))
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracies by pair, way, head at test and update; differences at the end; the worst error of a gradient there."""
     from mamlprobe.probe.contrastive import rule_error
     from mamlprobe.probe.variants import only as adapting
@@ -58,7 +50,7 @@ def table(stage: Stage) -> pd.DataFrame:
     from mamlprobe.published_curves import beside, final
     from mamlprobe.stage import difference, means
 
-    def heads(_: Net, method: Method) -> dict[str, Method]:
+    def heads(_, method):
         return {"zeroed": zero_at_test(adapting(method, "*")), "as trained": adapting(method, "*")}
 
     rows = stage.score(MODELS, heads, lambda run: run.updates(), steps="last")
@@ -72,7 +64,7 @@ def table(stage: Stage) -> pd.DataFrame:
         gaps.append(difference(mine[0], "pair", second, first).assign(way=w, quantity="order"))
         gaps.append(difference(mine[1], "variant", "zeroed", "as trained").assign(way=w, quantity="lift"))
     episodes, loops = stage.episodes(3, query=5), [names[0] for names in PAIRS.values()]
-    errors = stage.probe(loops, lambda net, theta, m: pd.DataFrame({"value": [rule_error(net, theta, m, episodes)]}))
+    errors = stage.probe(loops, lambda *start: pd.DataFrame({"value": [rule_error(*start, episodes)]}))
     errors = errors.loc[errors.groupby("method")["value"].idxmax()].assign(pair=lambda t: t["method"].map(PAIR))
     parts = [
         means(rows, ["pair", "way", "variant", "update"]).assign(quantity="accuracy"),
@@ -85,7 +77,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return beside(pd.concat(parts), ends[files.notna()])
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """A panel a pair, above with the head zeroed at test, below as trained."""
     accuracy, panels = table[table["quantity"] == "accuracy"], []
     for head, word in (("zeroed", ""), ("as trained", ", kept")):
@@ -96,7 +88,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return composite(panels, cols=3, ratio=0.85)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The twins coincide, their gradients are equal, the second order is ahead, and what zeroing at test gives."""
     from mamlprobe.stage import claim, only
 

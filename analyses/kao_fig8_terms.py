@@ -6,10 +6,6 @@ unlike MAML's, where it grows with training. Published, from the authors' files:
 whose head alone adapts, six of them those of figure 7, and a minute.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -17,11 +13,6 @@ from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import split
 from mamlprobe.draw.sheet import composite
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 CORE = False
 ORDER = 53
@@ -54,14 +45,14 @@ ORDERS = {
 }
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by arm, head at test and update, the published end; differences at the end, head zeroed."""
     from mamlprobe.probe.variants import only as adapting
     from mamlprobe.probe.variants import zero_at_test
     from mamlprobe.published_curves import beside, final
     from mamlprobe.stage import difference, means
 
-    def heads(_: Net, method: Method) -> dict[str, Method]:
+    def heads(_, method):
         return {"zeroed": zero_at_test(adapting(method, "*")), "as trained": adapting(method, "*")}
 
     rows = stage.score(MODELS, heads, lambda run: run.updates(), steps="last")
@@ -78,24 +69,21 @@ def table(stage: Stage) -> pd.DataFrame:
     return beside(pd.concat(parts), ends[(ends["order"] == "FO") & ends["arm"].notna()])
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Accuracy at the end beside the published one, and its course with the head zeroed at test."""
     ours, _, ends = split(table)
     accuracy = ours[ours["quantity"] == "accuracy"]
     last, zeroed = accuracy[accuracy["update"] == accuracy["update"].max()], accuracy[accuracy["variant"] == "zeroed"]
     zeroed = zeroed.assign(low=zeroed["low"].clip(0, 100), high=zeroed["high"].clip(0, 100))  # intervals of few seeds
-    marks = ends[["variant", "arm", "value"]]
+    words: dict = {"group": "arm", "hue": "variant", "reference": ends[["variant", "arm", "value"]], "chance": 20}
     panels = [
-        (
-            "Accuracy at the end (%), by terms kept",
-            lambda ax: draw_grouped(ax, last, group="arm", hue="variant", reference=marks, chance=20),
-        ),
+        ("Accuracy at the end (%), by terms kept", lambda ax: draw_grouped(ax, last, **words)),
         ("Its course, head zeroed at test (%)", lambda ax: draw_curves(ax, zeroed, x="update", hue="arm", chance=20)),
     ]
     return composite(panels, cols=2, ratio=0.8)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """What removing each does, and that the cleaned loss reaches what zeroing does."""
     from mamlprobe.stage import claim, only
 

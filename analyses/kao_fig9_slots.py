@@ -7,22 +7,12 @@ the authors' files: miniImageNet, 5-way, 1 and 5 shots, the head zeroed. Cost: t
 (twelve seeds), as many that other figures share, and eight minutes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.published import draw_published, parted, split
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 54
 TITLE = "Memorisation: labels tied to classes"
@@ -40,7 +30,7 @@ SLACK = 3.0
 """Points that tied labels may cost with zeroing."""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by arm, head at test and update, ours and published, and differences at the end."""
     from mamlprobe.arms import arm_rows, arm_table
     from mamlprobe.published_curves import beside, final, published_curves
@@ -52,7 +42,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return beside(arm_table(arm_rows(stage, ARMS, steps=steps), PAIRS), *named)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Tied labels over updates with both heads, and the end beside labels drawn anew; below the published curves."""
     ours, curves, ends = split(table)
     both = [rows[rows["arm"].isin(ARMS.values())] for rows in (ours[ours["quantity"] == "accuracy"], curves, ends)]
@@ -60,19 +50,14 @@ def figure(table: pd.DataFrame) -> Figure:
     tied = shown[shown["labels"] == "tied"]
     last = shown[(shown["update"] == shown["last"]) & (shown["head"] == "zeroed")]
 
-    def over(head: str) -> Callable[[Axes], None]:
+    def over(head):
         mine = tied[tied["head"] == head]
+        return lambda ax: (draw_curves(ax, mine, x="update", hue="start", chance=20), ax.set(xlabel="updates"))
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="update", hue="start", chance=20)
-            ax.set(xlabel="updates")
-
-        return draw
-
-    def end(ax: Axes) -> None:
+    def end(ax):
         draw_grouped(ax, last, group="start", hue="labels", reference=marks)
 
-    def published(shot: int) -> Callable[[Axes], None]:
+    def published(shot):
         return lambda ax: draw_published(ax, curves[curves["shot"] == shot], hue="start")
 
     panels = [
@@ -89,7 +74,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Tied labels cost the untreated much, and the zeroed little."""
     from mamlprobe.stage import claim, only
 

@@ -6,23 +6,11 @@ of the title), and how much the head says before it has seen a task (cross-task 
 models that other figures share, and two minutes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 ORDER = 48
 TITLE = "A noisy contrastive learner"
@@ -35,7 +23,7 @@ NOISE = 0.05
 """Share of different-class pairs that are pulled together, from which on a learner is called noisy here."""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Shares, cosines and norms by update, layer and term; attracted pairs, head norm, alignment by arm and update."""
     from mamlprobe.probe.course import head_table, term_table
     from mamlprobe.probe.shares import contrast_table
@@ -44,7 +32,7 @@ def table(stage: Stage) -> pd.DataFrame:
     episodes, past = stage.episodes(stage.few, query=5), stage.episodes(stage.few, query=5, split="train")
     every = lambda run: run.updates()  # noqa: E731
 
-    def pairs(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+    def pairs(net, theta, method):
         rows = contrast_table(net, theta, episodes, method, chunk=episodes.tasks)
         heads = head_table(net, theta, episodes, method, past=past)
         return pd.concat([rows[rows["quantity"].isin(["attracted", "coefficient"])], heads], ignore_index=True)
@@ -62,15 +50,13 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True).assign(last=int(terms["update"].max()))
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Terms of a random head by share, direction and layer; and the three arms."""
     terms = table[table["term"].isin(SHOWN)]
     body, last = terms[terms["layer"] == "body"], terms[(terms["update"] == terms["last"]) & (terms["layer"] != "body")]
 
-    def lines(
-        rows: pd.DataFrame, ylabel: str, x: str = "update", hue: str = "term", zero: bool = False
-    ) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
+    def lines(rows, ylabel, x="update", hue="term", zero=False):
+        def draw(ax):
             draw_curves(ax, rows, x=x, hue=hue)
             ax.set(ylabel=ylabel, **({"xlabel": "updates"} if x == "update" else {}))
             if zero:
@@ -78,7 +64,7 @@ def figure(table: pd.DataFrame) -> Figure:
 
         return draw
 
-    def quantity(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    def quantity(rows, name):
         return rows[rows["quantity"] == name]
 
     panels = [
@@ -94,7 +80,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The contrastive term leads; noise is there, and goes with zeroing; the head carries over what tasks left."""
     from mamlprobe.stage import claim, only
 

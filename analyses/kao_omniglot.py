@@ -7,20 +7,11 @@ known; ours are sorted. How much that can matter is shown by pixels: nearest nei
 the alphabets. Cost: none of its own.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 61
 TITLE = "Omniglot: ours minus published"
@@ -35,13 +26,13 @@ ORDERS = 20
 """Other orders of the alphabets."""
 
 
-def missing(stage: Stage) -> str:
+def missing(stage) -> str:
     """Which tables are not there."""
     absent = [name for name in SOURCES if not (stage.out / f"{name}.csv").is_file()]
     return f"tables not there: {', '.join(absent)}" if absent else ""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Differences in points by labels, shot, arm, head at test and update; accuracy of pixels, ours - other orders."""
     parts = []
     for name, labels in SOURCES.items():
@@ -54,15 +45,13 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([found, pd.DataFrame([pixels(stage)])], ignore_index=True)
 
 
-def pixels(stage: Stage) -> dict[str, object]:
+def pixels(stage):
     """Accuracy of nearest pixels, 5-way 1-shot, on our test characters - on the last of other orders of alphabets."""
     from mamlprobe.data.episodes import manifest, sample
-    from mamlprobe.data.pool import Pool
     from mamlprobe.omniglot_names import trainings
     from mamlprobe.probe.pixels import nearest_pixels, other_orders
 
     pool = stage.source(*trainings({"random": ""}, (1,)))
-    assert isinstance(pool, Pool)
     own = sample(pool, split="test", way=5, shot=1, query=15, tasks=stage.tasks, seed=0)
     mine, others = 100 * nearest_pixels(own), 100 * other_orders(pool, orders=ORDERS, tasks=stage.tasks)
     value = float(mine.mean() - others.mean())
@@ -71,13 +60,13 @@ def pixels(stage: Stage) -> dict[str, object]:
     return {"quantity": PIXELS, "value": value, "low": value - half, "high": value + half, **facts}
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """A panel for labels drawn and tied, of 1 and 5 shots, at the last update that both have."""
     table = table[table["quantity"] == QUANTITY]
     end = table[table["update"] == table["update"].max()]
 
-    def panel(labels: str, shot: int) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
+    def panel(labels, shot):
+        def draw(ax):
             mine = end[(end["labels"] == labels) & (end["shot"] == shot)]
             draw_grouped(ax, mine, group="arm", hue="head", orientation="horizontal")
             ax.axvline(0, color="0.4", linewidth=0.8, zorder=1)
@@ -93,7 +82,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """How many intervals hold zero: 95 % of them should, were there no difference at all; and how hard our split is."""
     from mamlprobe.stage import claim, only
 
@@ -106,7 +95,7 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     text = (
         f"of {len(end)} intervals of ours - published after {int(end['update'].max()):,} updates, those that hold zero"
     )
-    source = "; ".join(end["source"].unique())
-    found = [claim("K11-K14", text, row, side="above", bound=80.0, unit="%", published=95, source=source)]
+    words = {"side": "above", "bound": 80.0, "unit": "%", "source": "; ".join(end["source"].unique())}
+    found = [claim("K11-K14", text, row, published=95, **words)]
     text = "nearest pixels: our test characters are as easy as the last of other orders of the alphabets"
     return [*found, claim("K11-K14", text, split, side="above", bound=0.0, unit="points")]

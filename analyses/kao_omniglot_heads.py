@@ -5,20 +5,9 @@ Kao et al. 2022, appendix (K11): first-order MAML in 5-way tasks of 1 and 5 shot
 and zeroed. Marks are the authors' own curves at the same updates. Cost: six models; 5 to 8 s per ten updates each.
 """
 
-from __future__ import annotations
-
-from functools import partial
-from typing import TYPE_CHECKING
-
-import pandas as pd
-from matplotlib.figure import Figure
-
 from mamlprobe.draw.published import published_marks
 from mamlprobe.omniglot_names import LATE, trainings
 from mamlprobe.omniglot_names import missing as missing
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 57
 TITLE = "Omniglot: zeroing at test and in training"
@@ -29,30 +18,30 @@ CORE = False
 PAIRS = [("zeroing", "random init"), ("zeroing", "zero-init"), ("zero-init", "random init")]
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
     from mamlprobe.omniglot_arms import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table):
     """The authors' four panels."""
     panels = [f"{head}, {shot}" for head in ("as trained", "zeroed") for shot in ("1 shot", "5 shots")]
     return published_marks(table, {panel: panel.capitalize() for panel in panels}, lowest=60)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Zeroing at test mends one shot; zeroing in training helps both."""
     from mamlprobe.omniglot_arms import gap
 
-    random = partial(gap, table, "K11", quantity="lift", arm="random init")
-    kept = partial(gap, table, "K11", quantity="difference", arm="zeroing - random init", head="as trained")
-    found = [random("1 shot, random init: zeroing at test raises accuracy", shot=1)]
+    random = {"quantity": "lift", "arm": "random init"}
+    kept = {"quantity": "difference", "arm": "zeroing - random init", "head": "as trained"}
+    found = [gap(table, "K11", "1 shot, random init: zeroing at test raises accuracy", shot=1, **random)]
     for shot, words in ((1, "1 shot"), (5, "5 shots")):
         text = f"{words}, head as trained: zeroing in training is above random init"
-        found.append(kept(text, shot=shot))
+        found.append(gap(table, "K11", text, shot=shot, **kept))
     if table["last"].max() >= LATE:
         text = "5 shots, random init: zeroing at test lowers accuracy after one step"
-        found.append(random(text, side="below", shot=5))
+        found.append(gap(table, "K11", text, side="below", shot=5, **random))
     return found

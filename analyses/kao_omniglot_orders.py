@@ -6,20 +6,11 @@ the authors as in kao_omniglot_heads; marks are their own curves at the same upd
 six that kao_omniglot_heads shares.
 """
 
-from __future__ import annotations
-
-from functools import partial
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.figure import Figure
 
 from mamlprobe.draw.published import published_marks
 from mamlprobe.omniglot_names import LATE, trainings
 from mamlprobe.omniglot_names import missing as missing
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 59
 TITLE = "Omniglot: first and second order"
@@ -33,14 +24,14 @@ PAIRS = [(called, STARTS[name.removeprefix("so-")]) for name, called in SECOND.i
 PAIRS += [("zeroing", "random init"), ("zeroing, second order", "random init, second order")]
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
     from mamlprobe.omniglot_arms import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table):
     """First and second order beside one another, five shots before one."""
     parts = []
     for order, second in (("first order", False), ("second order", True)):
@@ -50,20 +41,21 @@ def figure(table: pd.DataFrame) -> Figure:
     return published_marks(pd.concat(parts), {f"zeroed, {panel}": panel for panel in panels}, lowest=25)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """At one shot second order fails with a random head, and zeroing rescues it."""
     from mamlprobe.omniglot_arms import gap
 
-    zeroed = partial(gap, table, "K13", quantity="difference", head="zeroed")
+    words = {"quantity": "difference", "head": "zeroed"}
     second = "random init, second order"
     text = "1 shot, random init: second order is 10 points below first"
-    found = [zeroed(text, arm=f"{second} - random init", side="below", bound=-10.0, shot=1)]
+    bound = {"side": "below", "bound": -10.0, "shot": 1}
+    found = [gap(table, "K13", text, arm=f"{second} - random init", **bound, **words)]
     text = "1 shot, second order: zeroing is 10 points above random init"
     zeroing = f"zeroing, second order - {second}"
-    found.append(zeroed(text, bound=10.0, shot=1, arm=zeroing))
+    found.append(gap(table, "K13", text, bound=10.0, shot=1, arm=zeroing, **words))
     if table["last"].max() >= LATE:
         text = "5 shots, second order: zeroing is less than 2 points above random init"
-        found.append(zeroed(text, side="below", bound=2.0, shot=5, arm=zeroing))
+        found.append(gap(table, "K13", text, side="below", bound=2.0, shot=5, arm=zeroing, **words))
         text = "5 shots, random init: second order is above first"
-        found.append(zeroed(text, shot=5, arm=f"{second} - random init"))
+        found.append(gap(table, "K13", text, shot=5, arm=f"{second} - random init", **words))
     return found

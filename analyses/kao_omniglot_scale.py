@@ -5,20 +5,9 @@ before every update; accuracy after one step from a zeroed head. Settings of the
 are their own curves at the same updates. Cost: two models, six that kao_omniglot_heads shares.
 """
 
-from __future__ import annotations
-
-from functools import partial
-from typing import TYPE_CHECKING
-
-import pandas as pd
-from matplotlib.figure import Figure
-
 from mamlprobe.draw.published import published_marks
 from mamlprobe.omniglot_names import LATE, trainings
 from mamlprobe.omniglot_names import missing as missing
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 58
 TITLE = "Omniglot: scale of the initial head"
@@ -30,25 +19,28 @@ NAMES = list(ARMS.values())
 PAIRS = [*zip(NAMES[1:], NAMES, strict=False), ("zeroing", "random init")]
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
     from mamlprobe.omniglot_arms import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table):
     """The authors' two panels."""
     return published_marks(table, {"zeroed, 1 shot": "1 shot", "zeroed, 5 shots": "5 shots"}, lowest=60)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The smaller the start the better, at five shots; at one shot the arms meet in the end."""
     from mamlprobe.omniglot_arms import gap
 
-    zeroed = partial(gap, table, "K12", quantity="difference", head="zeroed")
-    found = [zeroed(f"5 shots, head zeroed at test: {a} above {b}", shot=5, arm=f"{a} - {b}") for a, b in PAIRS]
+    words = {"quantity": "difference", "head": "zeroed"}
+    found = [
+        gap(table, "K12", f"5 shots, head zeroed at test: {a} above {b}", shot=5, arm=f"{a} - {b}", **words)
+        for a, b in PAIRS
+    ]
     if table["last"].max() >= LATE:
         text = "1 shot, head zeroed at test: zeroing is less than 1 point above random init"
-        found.append(zeroed(text, side="below", bound=1.0, shot=1, arm="zeroing - random init"))
+        found.append(gap(table, "K12", text, side="below", bound=1.0, shot=1, arm="zeroing - random init", **words))
     return found

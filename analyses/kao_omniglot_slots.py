@@ -6,19 +6,11 @@ the head as trained and zeroed. Above, test tasks are made of neighbours with ti
 does, with their curves as marks; below they are drawn as usual. Settings as in kao_omniglot_heads. Cost: six models.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.figure import Figure
 
 from mamlprobe.draw.published import published_marks
 from mamlprobe.omniglot_names import missing as missing
 from mamlprobe.omniglot_names import trainings
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 60
 TITLE = "Omniglot: labels tied to characters"
@@ -30,7 +22,7 @@ PAIRS = [("zeroing", "random init"), ("zeroing", "zero-init")]
 SHOTS = {1: "1 shot", 5: "5 shots"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by test tasks, shot, arm, head and update, ours and published, and differences."""
     from mamlprobe.omniglot_arms import omniglot_table
 
@@ -40,16 +32,16 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([tied.assign(tested="tied"), drawn.assign(tested="drawn", panel=drawn["panel"] + ", drawn")])
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table):
     """Test tasks tied as the authors', then drawn as usual: the head zeroed, as in their two panels, and kept."""
-    titles: dict[str, str] = {}
+    titles = {}
     for end, tested in (("", "Tied"), (", drawn", "Drawn")):
         for head, called in (("zeroed", "zeroed"), ("as trained", "kept")):
             titles |= {f"{head}, {shot}{end}": f"{tested}: {called}, {shot}" for shot in SHOTS.values()}
     return published_marks(table, titles, lowest=40)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Zeroing in training prevents memorisation, at test it recovers much; on tied test tasks, and on usual ones."""
     from mamlprobe.omniglot_arms import gap
 
@@ -58,8 +50,8 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
         words, mine = f"{SHOTS[shot]}, test tasks {tested}", table[table["tested"] == tested]
         for _, other in PAIRS:
             text = f"{words}, head as trained: zeroing in training is above {other}"
-            arm = f"zeroing - {other}"
-            found.append(gap(mine, "K14", text, quantity="difference", head="as trained", arm=arm, shot=shot))
+            where = {"quantity": "difference", "head": "as trained", "arm": f"zeroing - {other}", "shot": shot}
+            found.append(gap(mine, "K14", text, **where))
         text = f"{words}, random init: zeroing at test raises accuracy"
         found.append(gap(mine, "K14", text, quantity="lift", arm="random init", shot=shot))
     return found

@@ -6,25 +6,13 @@ left of it after all test steps, with the head as trained, and against other pro
 support items a class, so that prototypes are means. Cost: 18 models that other figures share, and three minutes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.heatmaps import colour_bar, draw_map
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 ORDER = 55
 TITLE = "Support features as prototypes"
@@ -40,7 +28,7 @@ LEARNED = "MAML++"
 """Its inner rates are learned, and so is its temperature."""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Separation, accuracy, agreement and scale by model; differences, and what the identity is off; maps of a task."""
     from mamlprobe.probe.prototypes import prototype_table
     from mamlprobe.probe.separation import product_maps, separation_table
@@ -49,7 +37,7 @@ def table(stage: Stage) -> pd.DataFrame:
     episodes = stage.episodes(stage.tasks, shot=5, query=5)
     by = ["model", "variant", "classifier", "moment", "quantity"]
 
-    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+    def probe(net, theta, method):
         found = [each(net, theta, episodes, method) for each in (separation_table, prototype_table)]
         return pd.concat(found).fillna(dict.fromkeys(by[1:4], ""))
 
@@ -70,23 +58,18 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Above maps of a task; below how far classes stand apart, how accurate are model and prototypes, and how alike."""
     maps = table[table["quantity"] == "map"].astype({"row": int, "column": int})
     alone = table[~table[["moment", "classifier"]].isin(list(PAIRED)).any(axis=1)]
 
-    def products(model: str, moment: str) -> Callable[[Axes], object]:
+    def products(model, moment):
         mine = maps[(maps["model"] == model) & (maps["moment"] == moment)]
         return lambda ax: draw_map(ax, mine, i="row", j="column", value="z", vmin=-1.5, vmax=3)
 
-    def dots(hue: str, xlabel: str, **where: str) -> Callable[[Axes], None]:
-        mine = alone[(alone[list(where)] == pd.Series(where)).all(axis=1)]
-
-        def draw(ax: Axes) -> None:
-            draw_grouped(ax, mine, group="model", hue=hue, orientation="horizontal")
-            ax.set(xlabel=xlabel)
-
-        return draw
+    def dots(hue, xlabel, **where):
+        mine, words = alone[(alone[list(where)] == pd.Series(where)).all(axis=1)], {"orientation": "horizontal"}
+        return lambda ax: (draw_grouped(ax, mine, group="model", hue=hue, **words), ax.set(xlabel=xlabel))
 
     panels = [(f"{model}, {at}", products(model, at)) for model in MAPS.values() for at in ("before", "after")]
     items, agree = "share of query items", {"quantity": "agreement"}
@@ -112,7 +95,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The identity on trained models; what adapting does to products; which prototypes describe an adapted model."""
     from mamlprobe.stage import claim, only
 

@@ -7,11 +7,7 @@ points after 1, 2.1 after 10). Skipped where the data are absent: --data-root, o
 tinyimagenet-fs/. Cost: four minutes.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,11 +15,6 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import composite
-
-if TYPE_CHECKING:
-    from mamlprobe.nets.params import Net
-    from mamlprobe.runs.experiment import Experiment
-    from mamlprobe.stage import Stage
 
 ORDER = 10
 TITLE = "Probing published weights"
@@ -46,7 +37,7 @@ PUBLISHED = {
 TASKS = {"smoke": 2, "quick": 80, "paper": 400}
 
 
-def missing(stage: Stage) -> str:
+def missing(stage) -> str:
     """Why this script cannot run here; empty where it can."""
     from mamlprobe.data.load import data_folder
 
@@ -56,7 +47,7 @@ def missing(stage: Stage) -> str:
     return f"{', '.join(absent)} not found; set --data-root or MAMLPROBE_DATA" if absent else ""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by checkpoint, head and step; and layer similarity before and after adaptation."""
     import mamlprobe as mp
     from mamlprobe.data.load import data_folder
@@ -65,9 +56,9 @@ def table(stage: Stage) -> pd.DataFrame:
     from mamlprobe.stage import TEST_SEED, difference, means
 
     pool = mp.load_pool(DATASET, root=stage.root, size=84, normalise="imagenet")
-    drawn = partial(mp.sample, pool, split="test", way=5, shot=1, query=5, seed=TEST_SEED)
-    episodes = drawn(tasks=stage.sized(TASKS))
-    few = drawn(tasks=min(4, stage.sized(TASKS)), index=1)
+    words = {"split": "test", "way": 5, "shot": 1, "query": 5, "seed": TEST_SEED}
+    episodes = mp.sample(pool, tasks=stage.sized(TASKS), **words)
+    few = mp.sample(pool, tasks=min(4, stage.sized(TASKS)), **words, index=1)
     scores, layers = [], []
     for label, (name, lr) in FILES.items():
         experiment, theta = import_kao(data_folder(stage.root) / "kao2022" / name, inner_lr=lr)
@@ -77,9 +68,8 @@ def table(stage: Stage) -> pd.DataFrame:
         scores.append(
             mp.evaluate(net, theta, episodes, variants, steps="every", chunk=4).assign(checkpoint=label, run=name)
         )
-        last, measures = [method.inner.test_steps], ["cca_top98", "cka_debiased"]
-        alike = mp.similarity(net, theta, few, method, steps=last, measures=measures, chunk=few.tasks)
-        layers.append(alike.assign(checkpoint=label, run=name))
+        kept = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"], "chunk": few.tasks}
+        layers.append(mp.similarity(net, theta, few, method, **kept).assign(checkpoint=label, run=name))
     rows = pd.concat(scores, ignore_index=True).assign(seed=0, dataset=DATASET)
     rows["value"] *= 100
     one = rows[rows["step"] == 1]
@@ -94,14 +84,14 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def experiment_net(experiment: Experiment) -> Net:
+def experiment_net(experiment):
     """The net of an imported experiment."""
     from mamlprobe.nets.build import build
 
     return build(experiment.net, way=experiment.way, image=experiment.net.image)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Accuracy over steps for the untreated checkpoint, after one step for all, and the layers' similarity."""
     accuracy = table[table["quantity"] == "accuracy"]
     first = accuracy[(accuracy["checkpoint"] == next(iter(FILES))) & (accuracy["variant"] != "nil")]
@@ -119,7 +109,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return composite(panels, cols=3)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Far above chance; the untreated checkpoint gains by zeroing."""
     from mamlprobe.stage import claim, only
 

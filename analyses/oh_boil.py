@@ -6,23 +6,11 @@ inner loop adds to the accuracy of cosine attention (NIL) on each block. Publish
 the body, for BOIL its last block alone. Cost: two models each of MAML, ANIL and BOIL, and half a minute.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import composite
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 ORDER = 52
 TITLE = "Body or head: BOIL, ANIL and MAML"
@@ -33,7 +21,7 @@ STATES = {True: "trained", False: "before training"}
 KEYS = ["method", "seed", "task", "run", "dataset", "norm", "episodes"]
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Cosines, CKA and NIL accuracy by method and layer, and the paired differences that the claims need."""
     from mamlprobe.probe.blocks import NIL, class_blocks
     from mamlprobe.probe.layers import similarity
@@ -41,7 +29,7 @@ def table(stage: Stage) -> pd.DataFrame:
 
     few, many = stage.episodes(stage.few), stage.episodes(stage.tasks)
 
-    def alike(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+    def alike(net, theta, method):
         return similarity(net, theta, few, method, measures=("cka_debiased",), chunk=few.tasks)
 
     cka = stage.probe(MODELS, alike, lambda run: (run.updates()[0], run.updates()[-1]))
@@ -60,7 +48,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([*parts, cosines, means(orders, ["method"]).assign(quantity="cka")], ignore_index=True)
 
 
-def changes(blocks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def changes(blocks) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What adapting adds, a task and block: to same-class less different-class cosine, to NIL accuracy in points."""
     wide = blocks.pivot_table("value", [*KEYS, "layer"], "pair")
     gaps = {when: wide[f"same class, {when}"] - wide[f"different classes, {when}"] for when in ("before", "after")}
@@ -68,39 +56,29 @@ def changes(blocks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return (gaps["after"] - gaps["before"]).reset_index(name="value"), nil.reset_index(name="value")
 
 
-def last(rows: pd.DataFrame) -> pd.DataFrame:
+def last(rows) -> pd.DataFrame:
     """The last block less the mean of those ahead of it, a task."""
     wide = rows.pivot_table("value", KEYS, "layer")
     return (wide.iloc[:, -1] - wide.iloc[:, :-1].mean(axis=1)).reset_index(name="value").assign(layer="last - earlier")
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Above the cosines of each method, below CKA and what adapting adds to NIL accuracy."""
     others = sorted(set(table["method"].dropna()) - set(MODELS))
     table = table.assign(method=pd.Categorical(table["method"], [*MODELS, *others]))
     cosine, cka, nil = (table[table["quantity"] == name] for name in ("cosine", "cka", "nil gain"))
     words = [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")]
 
-    def pairs(name: str) -> Callable[[Axes], None]:
+    def pairs(name):
         mine = cosine[cosine["method"] == name]
         mine = mine.assign(pair=pd.Categorical(mine["pair"], words))
+        return lambda ax: (draw_curves(ax, mine, x="layer", hue="pair"), ax.set(ylabel="cosine", ylim=(-0.02, 1.02)))
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="layer", hue="pair")
-            ax.set(ylabel="cosine", ylim=(-0.02, 1.02))
-
-        return draw
-
-    def kept(state: str) -> Callable[[Axes], None]:
+    def kept(state):
         mine = cka[cka["state"] == state]
+        return lambda ax: (draw_curves(ax, mine, x="layer", hue="method"), ax.set(ylabel="CKA", ylim=(-0.05, 1.05)))
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="layer", hue="method")
-            ax.set(ylabel="CKA", ylim=(-0.05, 1.05))
-
-        return draw
-
-    def gained(ax: Axes) -> None:
+    def gained(ax):
         draw_curves(ax, nil, x="layer", hue="method")
         ax.set_ylabel("after - before (points)")
 
@@ -109,19 +87,19 @@ def figure(table: pd.DataFrame) -> Figure:
     return composite([*panels, ("NIL accuracy", gained)], cols=3, ratio=0.95)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Bodies of MAML and ANIL stay; BOIL's last block moves, more than those ahead of it and than MAML's."""
     from mamlprobe.stage import claim, only
 
     cka = table[(table["quantity"] == "cka") & (table["state"] == "trained") & (table["layer"] != "head")]
     found = []
 
-    def add(name: str, text: str, row: pd.Series, side: str, bound: float, unit: str, published: float | str) -> None:
+    def add(name, text, row, side, bound, unit, published):
         found.append(claim(name, text, row, side=side, bound=bound, unit=unit, published=published, source="recalled"))
 
     for method in ("maml", "anil"):
         body = cka[cka["method"] == method]
-        worst = body.iloc[body["value"].argmin()]
+        worst = body.loc[body["value"].idxmin()]
         text = f"{method.upper()}: CKA of every conv layer is above 0.9 (lowest: {worst['layer']})"
         add("B3", text, worst, "above", 0.9, "CKA", "~1")
     end = {"method": "boil", "layer": "last - earlier"}

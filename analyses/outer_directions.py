@@ -8,11 +8,6 @@ multi-step loss (equal weights) alone. Reptile takes plain gradient steps (no Ad
 the query set; its gradient is (theta - theta_S) / (steps x rate). Cost: two MAML models and half a minute.
 """
 
-from __future__ import annotations
-
-from functools import partial
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -20,12 +15,6 @@ from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.heatmaps import colour_bar, draw_map
 from mamlprobe.draw.sheet import caption, legend_over
 from mamlprobe.draw.style import WIDTHS, canvas, style
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 ORDER = 32
 TITLE = "Directions of the outer gradient"
@@ -44,17 +33,19 @@ EXPECTED = (
 """Rule, part, bound of its cosine to MAML, and what a reader of the papers would expect."""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Cosine of every two rules for body and head, cosine to MAML and relative norm by layer."""
     from mamlprobe.data.episodes import sample
     from mamlprobe.probe.directions import directions, outer_rules
     from mamlprobe.stage import TEST_SEED, means
 
-    size, query = stage.experiment("maml").tasks, stage.experiment("maml").query
-    drawn = partial(sample, stage.pool, split="train", way=5, shot=1, query=query, tasks=size, seed=TEST_SEED)
-    batches = [drawn(index=index) for index in range(stage.sized(BATCHES))]
+    size = stage.experiment("maml").tasks
+    words = {"split": "train", "way": 5, "shot": 1, "query": stage.experiment("maml").query}
+    batches = [
+        sample(stage.pool, **words, tasks=size, seed=TEST_SEED, index=index) for index in range(stage.sized(BATCHES))
+    ]
 
-    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+    def probe(net, theta, method):
         tables = [directions(net, theta, batch, outer_rules(method)) for batch in batches]
         return pd.concat([each.assign(task=number) for number, each in enumerate(tables)])
 
@@ -65,7 +56,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return shown.assign(interval="bootstrap over seeds and batches", tasks=size * len(batches))
 
 
-def relative(rows: pd.DataFrame) -> pd.DataFrame:
+def relative(rows):
     """The rows with norms divided by those of MAML, same batch and layer."""
     keys = ["seed", "task", "layer"]
     norms, cosines = rows[rows["quantity"] == "norm"], rows[rows["quantity"] == "cosine"]
@@ -75,7 +66,7 @@ def relative(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([cosines, norms], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Above the cosines of every two rules, below those to MAML and the norms by layer."""
     figure, axes = canvas(2, 2, ratio=0.8)
     for ax, part in zip(axes[0], ("body", "head"), strict=True):
@@ -99,7 +90,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Cosines to MAML: those a reader of the papers would expect."""
     from mamlprobe.stage import claim, only
 

@@ -1,20 +1,11 @@
 """Six central results on one page, drawn from the other scripts' tables."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 11
 TITLE = "Overview"
@@ -31,13 +22,13 @@ SOURCES = (
 )
 
 
-def missing(stage: Stage) -> str:
+def missing(stage) -> str:
     """Which tables are not there."""
     absent = [name for name in SOURCES if not (stage.out / f"{name}.csv").is_file()]
     return f"tables not there: {', '.join(absent)}" if absent else ""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """The drawn rows of the six tables, with the panel they belong to."""
     tables = {name: pd.read_csv(stage.out / f"{name}.csv") for name in SOURCES}
     layers, freezing, anil, zeroing, terms, linear = tables.values()
@@ -61,16 +52,16 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([part.assign(panel=name)[kept] for name, part in parts.items()], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Two rows of three."""
     parts = dict(tuple(table.groupby("panel")))
     for name in ("zeroing", "terms", "linear"):
         parts[name] = parts[name].assign(x=parts[name]["x"].astype(float))
 
-    def lines(name: str, *, logy: bool = False) -> Callable[[Axes], None]:
-        return lambda ax: draw_curves(ax, parts[name], x="x", hue="hue", logy=logy)
+    def lines(name, **options):
+        return lambda ax: draw_curves(ax, parts[name], x="x", hue="hue", **options)
 
-    def dots(name: str) -> Callable[[Axes], None]:
+    def dots(name):
         return lambda ax: draw_grouped(ax, parts[name], group="x", hue=None)
 
     panels = [

@@ -8,20 +8,11 @@ test, 100 points), with a body as wide as the teacher's: spare units are free to
 mean squared, twice the loss. Cost: three tiny nets at each of ten dials, two minutes of a core.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 60
 TITLE = "Planted truth: what the probes say where the answer is known"
@@ -49,7 +40,7 @@ LEVELS = (
 )
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Errors, probes and oracles by dial; each seed's probes and their order along the dial; dial 1 less dial 0."""
     from mamlprobe.probe.reuse import orders
     from mamlprobe.stage import difference, means
@@ -67,7 +58,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True).astype({"run": object}).fillna({"run": ""})
 
 
-def probed(stage: Stage, dial: float) -> pd.DataFrame:
+def probed(stage, dial: float) -> pd.DataFrame:
     """What every seed's model and the oracles do with every test task of a dial."""
     from mamlprobe.data.planted import PLANTED
     from mamlprobe.planted_recipes import planted_experiment
@@ -88,18 +79,14 @@ def probed(stage: Stage, dial: float) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True).assign(dial=dial)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """The learner's errors, the similarities, the way and the oracles, each against the dial."""
     rows = table[table["part"] == "mean"].astype({"dial": float})
 
-    def lines(names: Sequence[str], label: str, top: float) -> Callable[[Axes], None]:
+    def lines(names, label, top):
         mine = pd.concat([rows[rows["quantity"] == name] for name in names])
-
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="dial", hue="quantity")
-            ax.set(xlabel="dial (0: the head must change, 1: the body)", ylabel=label, ylim=(-0.05, top))
-
-        return draw
+        words = {"xlabel": "dial (0: the head must change, 1: the body)", "ylabel": label, "ylim": (-0.05, top)}
+        return lambda ax: (draw_curves(ax, mine, x="dial", hue="quantity"), ax.set(**words))
 
     panels = [
         ("What is planted", lines(ORACLES, "mean squared error", 1.5)),
@@ -116,7 +103,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Every probe orders the dials; both ends are told right; and the truth is planted."""
     from mamlprobe.stage import claim, only
 

@@ -5,20 +5,11 @@ distance of all weights of a layer from their start, the same relative to their 
 inner rate and steps, which the table names. Cost: three MAML models and some seconds.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 41
 TITLE = "How far the inner loop moves the weights"
@@ -29,7 +20,7 @@ QUANTITIES = {"distance": "Distance", "relative": "Distance / norm", "per parame
 STATES = {True: "trained", False: "before training"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Distance by layer and quantity, trained and untrained, and the body's farthest layer less the head, in logs."""
     import numpy as np
 
@@ -47,24 +38,19 @@ def table(stage: Stage) -> pd.DataFrame:
     by = ["state", "quantity", "layer", "step", "parameters", "inner_lr"]
     keys = ["state", "quantity", "step", "seed", "task", "run", "dataset", "norm", "episodes", "inner_lr"]
     wide = rows.pivot_table("value", keys, "layer")
-    ratio = (wide["head"] / wide.drop(columns="head").max(axis=1)).apply(np.log).reset_index(name="value")
+    ratio = np.log(wide["head"] / wide.drop(columns="head").max(axis=1)).reset_index(name="value")
     ratio = means(ratio.assign(layer="head / farthest of the body", parameters=0), by)
     ratio[["value", "low", "high"]] = np.exp(ratio[["value", "low", "high"]])
     ratio["quantity"] += ", ratio"
     return pd.concat([means(rows, by), ratio], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """A panel a quantity, with and without training."""
 
-    def lines(quantity: str) -> Callable[[Axes], None]:
+    def lines(quantity):
         mine = table[table["quantity"] == quantity]
-
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="layer", hue="state")
-            ax.set(ylabel="moved", ylim=(0, None))
-
-        return draw
+        return lambda ax: (draw_curves(ax, mine, x="layer", hue="state"), ax.set(ylabel="moved", ylim=(0, None)))
 
     drawn = composite([(word, lines(name)) for name, word in QUANTITIES.items()], cols=3)
     words = f"After {table['step'].iloc[0]} inner steps of rate {table['inner_lr'].iloc[0]:g}"
@@ -72,7 +58,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The head moves farther than any layer of the body."""
     from mamlprobe.stage import claim, only
 

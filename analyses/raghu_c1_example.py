@@ -5,22 +5,13 @@ gradient written out by hand and computed by the core, over starts and points dr
 them over the inner rate. Cost: a second.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, composite
 from mamlprobe.draw.style import reference
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 46
 TITLE = "A worked example: MAML, ANIL and their first orders"
@@ -34,18 +25,18 @@ RATES = 13
 BOUND = 1e-12
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Formula and core by method, quantity and inner rate; of the random examples the largest differences."""
     from mamlprobe.probe.example import Example, worked_example
 
     rates = [round(float(rate), 3) for rate in np.linspace(0, 1.2, RATES)]
     shown = worked_example(Example(**SHOWN), rates).assign(draw="shown")
     drawn = np.random.default_rng(0).normal(size=(stage.sized(DRAWS), len(SHOWN)))
-    others = [
+    rows = [
         worked_example(Example(**dict(zip(SHOWN, each, strict=True))), [0.3]).assign(draw=str(n))
         for n, each in enumerate(drawn.tolist())
     ]
-    rows = pd.concat([shown, *others], ignore_index=True)
+    rows = pd.concat([shown, *rows], ignore_index=True)
     scale = rows[["formula", "core"]].abs().max(axis=1).clip(lower=1)
     rows["error"] = (rows["formula"] - rows["core"]).abs() / scale
     worst = rows.groupby(["method", "quantity"], sort=False)["error"].max().rename("value").reset_index()
@@ -53,15 +44,15 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([shown, worst.assign(draw="all", interval="exact", examples=count)], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Prediction and outer gradient over the inner rate: lines by hand, diamonds by the core."""
     rows = table[table["draw"] == "shown"].assign(value=lambda t: t["formula"])
 
-    def lines(quantity: str) -> Callable[[Axes], None]:
+    def lines(quantity):
         mine = rows[rows["quantity"] == quantity]
         marks = mine[mine["lr"].isin(sorted(mine["lr"].unique())[::2])]
 
-        def draw(ax: Axes) -> None:
+        def draw(ax):
             draw_curves(ax, mine, x="lr", hue="method")
             reference(ax, marks["lr"], marks["core"], "by the core", kind="marks")
             ax.set(xlabel="inner rate", ylabel=quantity)
@@ -74,7 +65,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The formulas hold, and ANIL's gradient is not that of its first order."""
     from mamlprobe.stage import claim
 

@@ -6,19 +6,11 @@ turn, so that other work on the machine has little part in it. 5 inner steps in 
 on the net of the preset. Cost: half a minute.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 47
 TITLE = "Time of an iteration: MAML against ANIL"
@@ -31,7 +23,7 @@ SHOTS = (1, 5)
 PUBLISHED = {"training": 1.7, "inference": 4.1}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Mean, median, least and most seconds by method, stage and shots, and the median ratio with its interval."""
     from dataclasses import replace
 
@@ -39,23 +31,23 @@ def table(stage: Stage) -> pd.DataFrame:
     from mamlprobe.nets.build import build
     from mamlprobe.training.timing import iteration_times
 
-    times = []
+    rows = []
     for shot in SHOTS:
         methods = {name: stage.experiment(name).method for name in ("maml", "anil")}
         methods = {n: replace(m, inner=replace(m.inner, steps=5, test_steps=10)) for n, m in methods.items()}
         episodes = stage.episodes(4, query=15, shot=shot)
         net = build(stage.experiment("maml").net, way=5, image=tuple(episodes.query_x.shape[2:]))
         theta = mp.init(net, seed=0)
-        times.append(iteration_times(net, theta, episodes, methods, rounds=stage.sized(ROUNDS)).assign(shot=shot))
-    rows = pd.concat(times, ignore_index=True)
+        rows.append(iteration_times(net, theta, episodes, methods, rounds=stage.sized(ROUNDS)).assign(shot=shot))
+    rows = pd.concat(rows, ignore_index=True)
     by = ["stage", "shot", "method"]
-    grouped = rows.groupby(by, sort=False)["seconds"]
-    seconds = grouped.agg(mean="mean", value="median", low="min", high="max", rounds="count").reset_index()
+    words = {"mean": "mean", "value": "median", "low": "min", "high": "max", "rounds": "count"}
+    seconds = rows.groupby(by, sort=False)["seconds"].agg(**words).reset_index()
     seconds = seconds.assign(quantity="seconds", interval="least and most")
     return pd.concat([seconds, ratios(rows)], ignore_index=True).assign(tasks=4)
 
 
-def ratios(rows: pd.DataFrame) -> pd.DataFrame:
+def ratios(rows) -> pd.DataFrame:
     """Medians over rounds of MAML's seconds over ANIL's, by stage, and of inference's ratio over training's."""
     from scipy.stats import binom
 
@@ -73,7 +65,7 @@ def ratios(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Left the milliseconds, right the ratios with the published ones."""
     shown = table.assign(label=table["stage"] + ", " + table["shot"].astype(str) + "-shot")
     times, ratio = (shown[shown["quantity"] == name] for name in ("seconds", "ratio"))
@@ -81,11 +73,11 @@ def figure(table: pd.DataFrame) -> Figure:
     times = times.assign(**{name: 1000 * times[name] for name in ("value", "low", "high")})
     marks = pd.DataFrame({"label": ratio["label"], "value": ratio["stage"].map(PUBLISHED)})
 
-    def left(ax: Axes) -> None:
+    def left(ax):
         draw_grouped(ax, times, group="label", hue="method")
         ax.set(ylabel="milliseconds", yscale="log")
 
-    def right(ax: Axes) -> None:
+    def right(ax):
         draw_grouped(ax, ratio, group="label", hue=None, reference=marks)
         ax.set(ylabel="MAML / ANIL", ylim=(0, None))
 
@@ -94,7 +86,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """ANIL is faster in both, and gains more at inference."""
     from mamlprobe.stage import claim
 
@@ -103,10 +95,8 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     for part, published in PUBLISHED.items():
         worst = ratio[ratio["stage"] == part].sort_values("value").iloc[0]
         text = f"an iteration of {part} takes MAML longer than ANIL (the smaller ratio: {worst['shot']}-shot)"
-        source = "section 4, average"
-        found.append(
-            claim("R8", text, worst, side="above", bound=1.0, unit="ratio", published=published, source=source)
-        )
+        marks = {"published": published, "source": "section 4, average"}
+        found.append(claim("R8", text, worst, side="above", bound=1.0, unit="ratio", **marks))
     worst = ratio[ratio["stage"] == "inference / training"].sort_values("value").iloc[0]
     text = f"the ratio at inference is larger than in training (the smaller: {worst['shot']}-shot)"
     return [*found, claim("R8", text, worst, side="above", bound=1.0, unit="ratio", published=2.4, source="4.1 / 1.7")]

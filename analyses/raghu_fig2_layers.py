@@ -6,25 +6,13 @@ flattened for CKA. The grey floor is the measure with the images of one side shu
 inner rate and steps, which the figure names. Cost: three MAML models and a minute.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.data.episodes import Episodes
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 ORDER = 2
 TITLE = "Layers before and after the inner loop"
@@ -39,7 +27,7 @@ COURSE = ("cca_top98", "cka_debiased")
 MAIN = {"split": "test", "inputs": "query"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Similarity by measure, layer and inner step, trained and untrained, with interval and floor."""
     from mamlprobe.probe.layers import DEFAULT, similarity
     from mamlprobe.stage import means
@@ -48,14 +36,7 @@ def table(stage: Stage) -> pd.DataFrame:
     for split, inputs in LOOKS:
         episodes, main = stage.episodes(stage.few, split=split), (split, inputs) == LOOKS[0]
 
-        def probe(
-            net: Net,
-            theta: Theta,
-            method: Method,
-            episodes: Episodes = episodes,
-            inputs: str = inputs,
-            main: bool = main,
-        ) -> pd.DataFrame:
+        def probe(net, theta, method, episodes=episodes, inputs=inputs, main=main):
             last = method.inner.test_steps
             looks = [((last,), DEFAULT), (tuple(range(1, last)), COURSE)] if main else [((last,), COURSE)]
             look = partial(similarity, net, theta, episodes, method, inputs=inputs, chunk=episodes.tasks)
@@ -70,22 +51,18 @@ def table(stage: Stage) -> pd.DataFrame:
     return means(rows, by).merge(rows.groupby(by, sort=False)["floor"].mean().reset_index(), on=by)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Above trained and untrained, a panel a measure; below CKA by inner step, by inputs and by split."""
     last = picked(table[table["step"] == table["last"]], **MAIN)
     cka = picked(table[table["measure"] == "cka_debiased"], state="trained")
     ends = cka[cka["step"] == cka["last"]]
 
-    def lines(
-        rows: pd.DataFrame, x: str = "layer", hue: str = "state", floor: str | None = "floor", low: float = -0.05
-    ) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, rows, x=x, hue=hue, floor=floor)
-            ax.set(ylim=(low, 1.05), ylabel="similarity")
-            if x == "step":
-                ax.set_xlabel("inner step")
-
-        return draw
+    def lines(rows, x="layer", hue="state", floor="floor", low=-0.05):
+        return lambda ax: (
+            draw_curves(ax, rows, x=x, hue=hue, floor=floor),
+            ax.set(ylim=(low, 1.05), ylabel="similarity"),
+            ax.set_xlabel("inner step") if x == "step" else None,
+        )
 
     panels = [(word, lines(picked(last, measure=name))) for name, word in SHOWN.items()]
     panels += [
@@ -99,14 +76,14 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def picked(table: pd.DataFrame, **where: object) -> pd.DataFrame:
+def picked(table, **where) -> pd.DataFrame:
     """The rows with these values."""
     for column, value in where.items():
         table = table[table[column] == value]
     return table
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Body high, head low, on test queries after the last step."""
     from mamlprobe.stage import claim
 
@@ -115,7 +92,7 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
     for measure, bound in (("cca_top98", 0.9), ("cka_debiased", 0.9)):
         mine = last[last["measure"] == measure]
         body = mine[mine["layer"] != "head"]
-        worst = body.iloc[body["value"].argmin()]
+        worst = body.loc[body["value"].idxmin()]
         text = f"{SHOWN[measure]} of every conv layer is above {bound} (lowest: {worst['layer']})"
         found.append(
             claim("R3", text, worst, side="above", bound=bound, unit=measure, published=f">{bound}", source="fig. 2")

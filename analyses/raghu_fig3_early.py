@@ -5,22 +5,11 @@ The same test tasks at every checkpoint. Published checkpoints: 10,000, 20,000 a
 two MAML models and a minute.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 ORDER = 42
 TITLE = "Reuse in the course of training"
@@ -32,17 +21,17 @@ LEAST = -2.0
 SIMILAR = 0.9
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent with nothing and with the body frozen, their paired difference, and CCA, by update."""
     from mamlprobe.probe.layers import similarity
     from mamlprobe.probe.variants import prefixes
     from mamlprobe.stage import difference, means
 
-    def ends(net: Net, method: Method) -> dict[str, Method]:
+    def ends(net, method):
         found = list(prefixes(net, method).values())
         return {"nothing": found[0], "the body": found[-1]}
 
-    def alike(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+    def alike(net, theta, method):
         return similarity(net, theta, few, method, measures=("cca_top98",), chunk=few.tasks)
 
     few = stage.episodes(stage.few)
@@ -57,22 +46,22 @@ def table(stage: Stage) -> pd.DataFrame:
     return found.assign(inner_lr=inner.lr, inner_steps=inner.test_steps)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Accuracy by update, what freezing costs, and CCA by layer at every checkpoint."""
     of = {name: table[table["quantity"] == name] for name in ("accuracy", "cost", "cca")}
     frozen = of["accuracy"].assign(frozen=of["accuracy"]["variant"])
     cca = of["cca"].assign(updates=[f"{update} updates" for update in of["cca"]["update"]])
 
-    def accuracy(ax: Axes) -> None:
+    def accuracy(ax):
         draw_curves(ax, frozen, x="update", hue="frozen")
         ax.set(xlabel="update", ylabel="accuracy (%)")
 
-    def cost(ax: Axes) -> None:
+    def cost(ax):
         draw_curves(ax, of["cost"], x="update", hue=None)
         ax.set(xlabel="update", ylabel="body frozen - nothing (points)")
         ax.axhline(0, color="#888888", linewidth=0.8, zorder=1)
 
-    def alike(ax: Axes) -> None:
+    def alike(ax):
         draw_curves(ax, cca, x="layer", hue="updates")
         ax.set(ylabel="CCA (top 98 %)", ylim=(-0.05, 1.05))
 
@@ -82,22 +71,19 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """At every checkpoint after the start freezing costs little, and the body is similar before and after."""
     from mamlprobe.stage import claim
 
     later = table[table["update"] > 0]
     cost, cca = (later[later["quantity"] == name] for name in ("cost", "cca"))
-    worst = cost.iloc[cost["low"].argmin()]
+    worst = cost.loc[cost["low"].idxmin()]
     text = f"freezing the body costs at most {-LEAST:g} points at every checkpoint (worst: update {worst['update']})"
     found = [claim("R4", text, worst, side="above", bound=LEAST, unit="points", source="figure 3")]
     body = cca[cca["layer"] != "head"]
-    worst = body.iloc[body["low"].argmin()]
+    worst = body.loc[body["low"].idxmin()]
     text = (
         f"CCA of every conv layer is above {SIMILAR} at every checkpoint (lowest: {worst['layer']}, {worst['update']})"
     )
-    published, source = f">{SIMILAR}", "figure 3"
-    return [
-        *found,
-        claim("R4", text, worst, side="above", bound=SIMILAR, unit="cca_top98", published=published, source=source),
-    ]
+    row = {"side": "above", "bound": SIMILAR, "unit": "cca_top98", "published": f">{SIMILAR}", "source": "figure 3"}
+    return [*found, claim("R4", text, worst, **row)]

@@ -4,18 +4,11 @@ Raghu et al. 2020, figure 5 (R6). Training loss and accuracy are means since the
 fixed set of tasks; bands span the seeds. Cost: two MAML and two ANIL models.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 4
 TITLE = "Learning curves of MAML and ANIL"
@@ -24,7 +17,7 @@ MODELS = ("maml", "anil")
 PANELS = {("train", "loss"): "Training loss", ("val", "accuracy"): "Validation accuracy (%)"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Mean over seeds and range, by method, split, quantity and update; and the gap over the last third."""
     from mamlprobe.stage import difference, means
 
@@ -45,7 +38,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([shown, means(gap, ["method", "panel"]).assign(quantity="gap")], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Left the training loss, right the validation accuracy."""
     panels = []
     for title in PANELS.values():
@@ -54,7 +47,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return composite(panels, cols=2, ratio=0.7)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The gap over the last third of training."""
     from mamlprobe.stage import claim
 

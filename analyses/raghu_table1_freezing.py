@@ -5,20 +5,11 @@ and test tasks in every row, so the differences are paired. Published values are
 three MAML models and two minutes at most.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 1
 TITLE = "Freezing layers in the inner loop"
@@ -31,7 +22,7 @@ HEAD = -10.0
 """Points that freezing the head costs at least, if the head is what adapts."""
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent, and its paired change against nothing frozen, by frozen layers."""
     from mamlprobe.probe.variants import each_frozen, prefixes
     from mamlprobe.stage import difference, means
@@ -46,20 +37,15 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Accuracies and changes with the first layers frozen, and changes with one layer frozen."""
     marks = pd.DataFrame({"variant": list(PUBLISHED), "value": list(PUBLISHED.values())})
     lifts = marks[1:].assign(value=marks["value"][1:] - PUBLISHED["none"])
 
-    def bars(quantity: str, frozen: str, label: str, reference: pd.DataFrame | None = None) -> Callable[[Axes], None]:
+    def bars(quantity, frozen, label, reference=None):
         mine = table[(table["quantity"] == quantity) & (table["frozen"] == frozen)]
         mine = mine.assign(variant=mine["variant"].str.removesuffix(" - none"))
-
-        def draw(ax: Axes) -> None:
-            draw_grouped(ax, mine, group="variant", hue=None, reference=reference)
-            ax.set(ylabel=label)
-
-        return draw
+        return lambda ax: (draw_grouped(ax, mine, group="variant", hue=None, reference=reference), ax.set(ylabel=label))
 
     points = "change (points)"
     panels = [
@@ -72,14 +58,14 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Freezing the whole body costs little; freezing the head alone costs nearly all."""
     from mamlprobe.stage import claim, only
 
     body = table[(table["quantity"] == "change") & (table["frozen"] == "first layers")].iloc[-1]
     text = f"freezing the whole body in the inner loop costs at most {-LEAST:g} points"
-    source = "table 1, 5w1s"
-    found = [claim("R2", text, body, side="above", bound=LEAST, unit="points", published=0.2, source=source)]
+    marks = {"published": 0.2, "source": "table 1, 5w1s"}
+    found = [claim("R2", text, body, side="above", bound=LEAST, unit="points", **marks)]
     head = only(table, quantity="change", variant="head - none")
     text = f"freezing the head alone costs more than {-HEAD:g} points"
     return [*found, claim("R2", text, head, side="below", bound=HEAD, unit="points")]

@@ -4,18 +4,11 @@ Raghu et al. 2020, tables 2 and 4 (R5, R9). NIL classifies by cosine attention o
 without any adaptation. Published values are for miniImageNet, 5-way 1-shot. Cost: two MAML and two ANIL models.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import grouped
 from mamlprobe.draw.sheet import caption
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 3
 TITLE = "MAML, ANIL and NIL"
@@ -24,7 +17,7 @@ MODELS = ("maml", "anil")
 PUBLISHED = {"maml": 46.9, "anil": 46.7, "nil": 48.0}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent and paired differences; step-0 accuracy as the check that labels do not leak."""
     from mamlprobe.probe.variants import nil
     from mamlprobe.stage import difference, last_step, means
@@ -39,7 +32,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([means(p, ["method"]).assign(quantity=q) for q, p in parts.items()], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Left the accuracies, right the paired differences."""
     names = {"accuracy": "Accuracy (%)", "difference": "Paired difference (points)"}
     shown = table[table["quantity"].isin(names)]
@@ -52,7 +45,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """ANIL and NIL are not worse; MAML and ANIL learn; labels do not leak."""
     from mamlprobe.stage import claim, only
 

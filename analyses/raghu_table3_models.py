@@ -5,22 +5,13 @@ net is the least alike). Between learners both ways round are averaged. Interval
 models, and tasks. Published values are for miniImageNet. Cost: three models each of MAML and ANIL, and two minutes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.scatter import draw_agreement
 from mamlprobe.draw.sheet import caption, composite
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 40
 TITLE = "Similarity between models: MAML, ANIL, random"
@@ -51,7 +42,7 @@ LEARNERS, SLACK, ENDS = "MAML-ANIL - MAML-MAML and ANIL-ANIL", 0.03, (-0.05, 1.0
 OTHERS = {"MAML-MAML": "another seed", "multiclass-MAML": "a net of all classes", "NIL-MAML": "one trained with NIL"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Similarity by pair, measure, moment and layer; the differences the claims need; each two seeds of MAML."""
     from mamlprobe.probe.across import across, gap, moved
     from mamlprobe.probe.pairs import Model
@@ -61,8 +52,8 @@ def table(stage: Stage) -> pd.DataFrame:
     for name, run in stage.runs(*MODELS):
         ends = {name: run.updates()[-1]} | ({"random": run.updates()[0]} if name == "maml" else {})
         for label, update in ends.items():
-            model = Model(theta=run.theta(update), net=run.net(), method=run.config.method)
-            models[label, run.config.seed] = model
+            words = {"net": run.net(), "method": run.config.method}
+            models[label, run.config.seed] = Model(theta=run.theta(update), **words)
         names.add(run.path.name)
     episodes = stage.episodes(stage.few)
     rows = across(models, PAIRS, episodes, measures=tuple(MEASURES), chunk=episodes.tasks)
@@ -70,8 +61,8 @@ def table(stage: Stage) -> pd.DataFrame:
     by = ["pair", "measure", "moment", "layer"]
     floors = rows.groupby(by, sort=False)["floor"].mean().reset_index()
     parts = [means(rows, by).merge(floors, on=by).assign(quantity="similarity")]
-    untrained = [gap(rows, "random-MAML", other) for other in OTHERS]
-    gaps = pd.concat([gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), *untrained])
+    gaps = [gap(rows, "random-MAML", other) for other in OTHERS]
+    gaps = pd.concat([gap(rows, "MAML-ANIL", "MAML-MAML", "ANIL-ANIL"), *gaps])
     gaps = gaps.assign(seed=gaps["seeds"], dataset=stage.data.dataset)
     parts.append(means(gaps, by).assign(quantity="difference"))
     shift = moved(rows[rows["pair"] == "MAML-MAML"])
@@ -81,47 +72,34 @@ def table(stage: Stage) -> pd.DataFrame:
     parts.append(each.reset_index().assign(quantity="two seeds").rename(columns={"seeds": "two"}))
     found = pd.concat(parts, ignore_index=True).rename(columns={"seeds": "pairs"})
     inner = stage.experiment("maml").method.inner
-    found = found.assign(seeds=len(stage.seeds), run=";".join(sorted(names)))
-    return found.assign(inner_lr=inner.lr, inner_steps=inner.test_steps)
+    words = {"inner_lr": inner.lr, "inner_steps": inner.test_steps}
+    return found.assign(seeds=len(stage.seeds), run=";".join(sorted(names)), **words)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """The body's mean with the published values, the layers before adapting, and two seeds before against after."""
     shown = table[table["quantity"] == "similarity"]
     shown = shown.assign(pair=pd.Categorical(shown["pair"], list(PAIRS)))
     two = table[(table["quantity"] == "two seeds") & (table["layer"] != "body")]
 
-    def bars(measure: str) -> Callable[[Axes], None]:
+    def bars(measure):
         mine = shown[(shown["measure"] == measure) & (shown["layer"] == "body")]
         marks = pd.DataFrame(PUBLISHED[measure].items(), columns=["pair", "value"]).assign(moment="before")
         marks, mine = (
             each.assign(pair=each["pair"].str.replace("multiclass", "multi-class").str.replace("-", "-\n"))
             for each in (marks, mine)
         )
+        words = {"group": "pair", "hue": "moment", "reference": marks}
+        return lambda ax: (draw_grouped(ax, mine, **words), ax.set(ylabel="mean over the body", ylim=ENDS))
 
-        def draw(ax: Axes) -> None:
-            draw_grouped(ax, mine, group="pair", hue="moment", reference=marks)
-            ax.set(ylabel="mean over the body", ylim=ENDS)
-
-        return draw
-
-    def lines(measure: str) -> Callable[[Axes], None]:
+    def lines(measure):
         mine = shown[(shown["measure"] == measure) & (shown["layer"] != "body") & (shown["moment"] == "before")]
+        return lambda ax: (draw_curves(ax, mine, x="layer", hue="pair"), ax.set(ylabel="similarity", ylim=ENDS))
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="layer", hue="pair")
-            ax.set(ylabel="similarity", ylim=ENDS)
-
-        return draw
-
-    def agree(measure: str) -> Callable[[Axes], None]:
+    def agree(measure):
         mine = two[two["measure"] == measure]
-
-        def draw(ax: Axes) -> None:
-            draw_agreement(ax, mine, x="before", y="after", hue="layer", ends=ENDS)
-            ax.set(xlabel="before adapting", ylabel="after")
-
-        return draw
+        words = {"x": "before", "y": "after", "hue": "layer", "ends": ENDS}
+        return lambda ax: (draw_agreement(ax, mine, **words), ax.set(xlabel="before adapting", ylabel="after"))
 
     panels = [(word, draw(name)) for draw in (bars, lines, agree) for name, word in MEASURES.items()]
     drawn = composite(panels, cols=2, ratio=0.6)
@@ -130,7 +108,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Across learners as across seeds; adapting changes nothing; an untrained net is the least alike."""
     from mamlprobe.stage import claim, only
 
@@ -140,10 +118,8 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
         text = f"{word}: MAML to ANIL is at most {SLACK} below seed to seed"
         theirs = PUBLISHED[measure]
         less = theirs["MAML-ANIL"] - (theirs["MAML-MAML"] + theirs["ANIL-ANIL"]) / 2
-        published, source = round(less, 3), "table 3, submission"
-        found.append(
-            claim("R7", text, row, side="above", bound=-SLACK, unit=measure, published=published, source=source)
-        )
+        marks = {"published": round(less, 3), "source": "table 3, submission"}
+        found.append(claim("R7", text, row, side="above", bound=-SLACK, unit=measure, **marks))
         row = only(table, quantity="|after - before|", measure=measure)
         text = f"{word}: adapting moves a layer's similarity between two MAML seeds by less than {SLACK}"
         found.append(claim("R12", text, row, side="below", bound=SLACK, unit=measure, source="appendix B.4"))

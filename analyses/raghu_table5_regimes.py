@@ -7,18 +7,11 @@ training learns the cosine attention itself, random features have had no trainin
 miniImageNet, 5-way 1-shot. Cost: two models each of six recipes, three minutes.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import grouped
 from mamlprobe.draw.sheet import caption
-
-if TYPE_CHECKING:
-    from mamlprobe.stage import Stage
 
 ORDER = 45
 TITLE = "Training regimes without a head at test"
@@ -39,7 +32,7 @@ PAIRS = (
 )
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Accuracy in percent by regime and readout, and paired differences between regimes under NIL."""
     from mamlprobe.probe.variants import nil
     from mamlprobe.stage import difference, last_step, means
@@ -58,7 +51,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([accuracy, apart, gain], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Left the accuracies by regime and readout, right the paired differences under NIL."""
     names = {"accuracy": "Accuracy (%)", "difference": "Difference under NIL (points)"}
     shown = table[table["quantity"].isin(names)]
@@ -84,7 +77,7 @@ def _named(words: str) -> str:
     return " - ".join(NAMES.get(word, word) for word in words.split(" - "))
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """MAML and ANIL alike and above multiclass, multiclass above NIL training and random, multitask below those."""
     from mamlprobe.stage import claim, only
 
@@ -93,15 +86,11 @@ def claims(table: pd.DataFrame) -> list[dict[str, object]]:
         row, published = only(table, quantity="difference", method=f"{a} - {b}"), round(PUBLISHED[a] - PUBLISHED[b], 1)
         bound, text = (-2.0, "is above -2 points") if (a, b) == ("anil", "maml") else (0.0, "is above 0")
         text = f"under NIL, {_named(f'{a} - {b}')} {text}"
-        source = "table 5, 5w1s"
-        found.append(
-            claim("R10", text, row, side="above", bound=bound, unit="points", published=published, source=source)
-        )
+        words = {"side": "above", "bound": bound, "unit": "points", "published": published, "source": "table 5, 5w1s"}
+        found.append(claim("R10", text, row, **words))
     for name in OWN:
         row, published = only(table, quantity="own head - NIL", method=name), round(OWN[name] - PUBLISHED[name], 1)
         text = f"after {_named(name)}, the own head is at most 3 points below NIL"
-        source = "appendix D.1"
-        found.append(
-            claim("R16", text, row, side="above", bound=-3.0, unit="points", published=published, source=source)
-        )
+        words = {"side": "above", "bound": -3.0, "unit": "points", "published": published, "source": "appendix D.1"}
+        found.append(claim("R16", text, row, **words))
     return found

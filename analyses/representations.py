@@ -6,25 +6,13 @@ Debiased CKA of every layer before with every layer after, rows are images. Untr
 same inner loop. Cost: three models each of MAML and ANIL, and a minute.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.embeddings import draw_points
 from mamlprobe.draw.heatmaps import colour_bar, draw_map
 from mamlprobe.draw.sheet import composite
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 ORDER = 45
 TITLE = "Representations before and after the inner loop"
@@ -35,7 +23,7 @@ STATES = ("MAML", "ANIL", "untrained")
 SLACK = 0.02
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Points of a task, shares of nearest prototypes, maps of layers, and the differences the claims need."""
     from mamlprobe.probe.embedding import class_geometry, embed
     from mamlprobe.probe.grid import cka_grid
@@ -43,7 +31,7 @@ def table(stage: Stage) -> pd.DataFrame:
 
     episodes, pairs = stage.episodes(stage.few), [("before", "before"), ("before", "after")]
 
-    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+    def probe(net, theta, method):
         maps = cka_grid(net, theta, episodes, method, moments=pairs, chunk=episodes.tasks).assign(
             quantity="map", moment=""
         )
@@ -60,27 +48,26 @@ def table(stage: Stage) -> pd.DataFrame:
     return pd.concat([points.assign(quantity="point", seed=run.config.seed), *found], ignore_index=True)
 
 
-def differences(entries: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
+def differences(entries, shares) -> pd.DataFrame:
     """After less before, task by task: in the body (absolute), of its last layer to the head, of nearest prototypes."""
     keys = ["model", "seed", "task", "run", "dataset", "norm", "episodes"]
     wide = entries.pivot_table("value", [*keys, "layer_a", "layer_b"], "moment_b", sort=False)
-    moved = (wide["after"] - wide["before"]).reset_index(name="value")
+    moved = wide.eval("after - before").reset_index(name="value")
     body = moved[(moved["layer_a"] != "head") & (moved["layer_b"] != "head")]
     last = moved[(moved["layer_a"] == body["layer_a"].iloc[-1]) & (moved["layer_b"] == "head")]
     body = body.assign(value=body["value"].abs()).groupby(keys, sort=False)["value"].mean().reset_index()
-    nearest = shares.pivot_table("value", keys, "moment", sort=False)
-    near = (nearest["after"] - nearest["before"]).reset_index(name="value")
-    named: dict[str, pd.DataFrame] = {"body moves": body, "body to head": last, "nearer": near}
+    near = shares.pivot_table("value", keys, "moment", sort=False).eval("after - before")
+    named = {"body moves": body, "body to head": last, "nearer": near.reset_index(name="value")}
     return pd.concat([part.assign(quantity=name) for name, part in named.items()], ignore_index=True)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Above a task's points before and after, and nearest prototypes; below the maps of three nets."""
     points = table[table["quantity"] == "point"].astype({"label": int, "row": int})
     shares = table[table["quantity"] == "nearest prototype"]
     maps = table[(table["quantity"] == "map") & (table["moment_b"] == "after")]
 
-    def layers(name: str) -> Callable[[Axes], object]:
+    def layers(name):
         mine = maps[maps["model"] == name]
         return lambda ax: draw_map(ax, mine, i="layer_a", j="layer_b", vmin=0, vmax=1, digits=2)
 
@@ -100,7 +87,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """The body stays, the head takes up what its last layer holds, and items come no nearer to their prototypes."""
     from mamlprobe.stage import claim, only
 

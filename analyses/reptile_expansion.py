@@ -8,22 +8,12 @@ mini-batch as query set) and k AvgGrad - k(k-1)/2 a AvgGradInner (Reptile), up t
 all k! orders are exact, coefficients are least squares at the smallest rate. Cost: ten seconds.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.sheet import caption, composite
 from mamlprobe.draw.variants import draw_slope, draw_variants
-
-if TYPE_CHECKING:
-    from mamlprobe.data.episodes import Episodes
-    from mamlprobe.stage import Stage
 
 ORDER = 30
 TITLE = "The expansion of MAML, FOMAML and Reptile"
@@ -40,7 +30,7 @@ TASKS, POINTS = 4, 10
 LABELS = {"maml": "MAML", "fomaml": "FOMAML", "reptile": "Reptile"}
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Coefficients, residuals and slopes by rule and number of mini-batches: mean and range over seeds."""
     import mamlprobe as mp
     from mamlprobe.probe.expansion import expansion
@@ -56,7 +46,7 @@ def table(stage: Stage) -> pd.DataFrame:
     return shown.assign(interval="range of seeds", tasks=TASKS)
 
 
-def waves(seed: int, batches: int) -> Episodes:
+def waves(seed: int, batches: int):
     """Tasks y = A sin(x + phase), x in -5 to 5, A in 0.1 to 5."""
     import torch
 
@@ -72,7 +62,7 @@ def waves(seed: int, batches: int) -> Episodes:
     return mp.Episodes(support_x=x, support_y=y, query_x=x, query_y=y)
 
 
-def slopes(found: pd.DataFrame) -> pd.DataFrame:
+def slopes(found):
     """The slope of log residual against log rate, by rule and number of mini-batches."""
     small = found[(found["quantity"] == "residual") & (found["rate"] < FITTED)]
     rows = [
@@ -83,15 +73,15 @@ def slopes(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Both coefficients by number of mini-batches, and the residual of the last number by rate."""
     table = table.assign(name=table["rule"].map(LABELS))
     methods = {label: rule for rule, label in LABELS.items()}
     small = table[table["rate"] == table["rate"].min()]
     most = table[(table["batches"] == table["batches"].max()) & (table["quantity"] == "residual")]
 
-    def coefficients(quantity: str, ylabel: str) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
+    def coefficients(quantity, ylabel):
+        def draw(ax):
             mine = small[small["quantity"] == quantity]
             draw_variants(ax, mine, x="batches", hue="name", methods=methods)
             ax.plot(mine["batches"], mine["predicted"], "D", ms=7, mfc="none", mec="#666666", label="predicted")
@@ -100,7 +90,7 @@ def figure(table: pd.DataFrame) -> Figure:
 
         return draw
 
-    def residual(ax: Axes) -> None:
+    def residual(ax):
         draw_variants(ax, most, x="rate", hue="name", methods=methods, logx=True, logy=True)
         start = (most["rate"].min(), 0.3 * most["value"].min())
         draw_slope(ax, power=2, through=start, to=most["rate"].max(), label="slope 2")
@@ -118,7 +108,7 @@ def figure(table: pd.DataFrame) -> Figure:
     return drawn
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """Coefficients as predicted, residual of second order: the number of mini-batches that is furthest off."""
     from mamlprobe.stage import claim
 

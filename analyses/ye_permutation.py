@@ -6,23 +6,12 @@ are alike. Ye and Chao report up to 15 points for MAML on miniImageNet, 5-way 1-
 Cost: two models each of MAML, ANIL and MAML with zeroing, and a minute.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.bars import draw_grouped
 from mamlprobe.draw.curves import draw_curves
 from mamlprobe.draw.sheet import composite
-
-if TYPE_CHECKING:
-    from mamlprobe.learn.methods import Method
-    from mamlprobe.learn.theta import Theta
-    from mamlprobe.nets.params import Net
-    from mamlprobe.stage import Stage
 
 ORDER = 53
 TITLE = "The same tasks under other orders of the labels"
@@ -38,7 +27,7 @@ ARMS = {
 ZEROED = tuple(ARMS.values())[2:]
 
 
-def table(stage: Stage) -> pd.DataFrame:
+def table(stage):
     """Spread, deviation and mean over orders, in points and percent, by arm; accuracy by the rank of the order."""
     from mamlprobe.probe.permutation import orders, permutation_table
     from mamlprobe.probe.variants import zero_at_test
@@ -46,7 +35,7 @@ def table(stage: Stage) -> pd.DataFrame:
 
     episodes, chosen = stage.episodes(stage.few), orders(5)
 
-    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+    def probe(net, theta, method):
         heads = {"own head": method, "zeroed": zero_at_test(method)}
         mine = {head: value for head, value in heads.items() if (names[method.name], head) in ARMS}
         return permutation_table(net, theta, episodes, mine, orders=chosen)
@@ -68,24 +57,24 @@ def table(stage: Stage) -> pd.DataFrame:
     )
 
 
-def figure(table: pd.DataFrame) -> Figure:
+def figure(table) -> Figure:
     """Left the accuracy by the rank of the order within its task, right the spread."""
     ranked = table[table["quantity"] == "rank"]
     names = {"spread": "best - worst", "sd": "standard deviation"}
     spread = table[table["quantity"].isin(names)].assign(over=lambda t: t["quantity"].map(names))
 
-    def by_rank(ax: Axes) -> None:
+    def by_rank(ax):
         draw_curves(ax, ranked, x="rank", hue="arm")
         ax.set(xlabel="rank of the order within its task (1: worst)", ylabel="accuracy (%)")
 
-    def spreads(ax: Axes) -> None:
+    def spreads(ax):
         draw_grouped(ax, spread, group="over", hue="arm")
         ax.set(ylabel="over the orders (points)", ylim=(-1, None))
 
     return composite([("Accuracy by order", by_rank), ("Spread of a task", spreads)], cols=2, ratio=0.75)
 
 
-def claims(table: pd.DataFrame) -> list[dict[str, object]]:
+def claims(table):
     """None with a zeroed head, some without."""
     from mamlprobe.stage import claim, only
 

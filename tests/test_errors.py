@@ -113,7 +113,10 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "got"),
     [
-        ("", "got expected one of {train, evaluate, probe, certify, import, report, data}; see mamlprobe --help"),
+        (
+            "",
+            "got expected one of {train, evaluate, probe, certify, import, report, data, doctor}; see mamlprobe --help",
+        ),
         ("train", "got missing from mamlprobe train: RECIPE maml, anil,"),
         ("train maml --inner.stps 3", "got --inner.stps; did you mean --inner.steps?"),
         ("train maml --inner.steps x", "got error parsing --inner.steps: invalid literal for int() with base 10: 'x'"),

@@ -58,7 +58,8 @@ class Norms(TorchFunctionMode):
             return func(*args, **(kwargs or {})) if found is None else found
         self.replaced = True
         if func in (F.group_norm, torch.group_norm):  # torch's own, channels innermost, can crash in its derivative
-            return func(args[0].contiguous(), *args[1:], **(kwargs or {})) if args else func(**(kwargs or {}))
+            words = {name: value.contiguous() if name == "input" else value for name, value in (kwargs or {}).items()}
+            return func(*[value.contiguous() for value in args[:1]], *args[1:], **words)
         if func is F.batch_norm:
             return self.batch_norm(*args, **(kwargs or {}))
         if func is F.instance_norm:
@@ -73,8 +74,11 @@ class Norms(TorchFunctionMode):
 
     def _view(self, input: Tensor, *shape: Any, **words: Any) -> Tensor:
         """A view, or a copy where images whose channels are innermost in memory have none in that shape."""
-        if input.ndim < 4 or input.is_contiguous() or not input.is_contiguous(memory_format=torch.channels_last):
+        try:
             return input.view(*shape, **words)
+        except RuntimeError:
+            if input.ndim != 4 or not input.is_contiguous(memory_format=torch.channels_last):
+                raise
         self.replaced = True
         return input.contiguous().view(*shape, **words)
 
