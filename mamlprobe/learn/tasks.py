@@ -86,17 +86,11 @@ class Tasks:
         return self.net.brief(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
     def inputs_of(self, layer: str, params: Params, *, scored: bool = True) -> Inputs:
-        """The inputs of the layer at these parameters; those of the query set where it is to be `scored`.
-
-        Both sets share a pass where what a row gives hangs on that row alone.
-        """
-        given = self.inputs
-        alike = given.query is not None and given.query.shape[2:] == given.support.shape[2:]
-        if scored and alike and given.layer is None and self.net.rowwise:
-            assert given.query is not None
-            sets = torch.cat([given.support, given.query], dim=1)
-            features = self.net.brief(params, sets, end=layer).features
-            rows = given.support.shape[1]
+        """The inputs of the layer at these parameters; those of the query set where it is to be `scored`."""
+        given, rows = self.inputs, self.episodes.support_x.shape[1]
+        alike = scored and given.query is not None and given.query.shape[2:] == given.support.shape[2:]
+        if given.query is not None and alike and given.layer is None and self.net.rowwise:
+            features = self.net.brief(params, torch.cat([given.support, given.query], dim=1), end=layer).features
             return Inputs(layer=layer, support=features[:, :rows], query=features[:, rows:])
         support, query = self.support(params, end=layer), self.query(params, end=layer) if scored else None
         return Inputs(layer=layer, support=support.features, query=query.features if query else None)

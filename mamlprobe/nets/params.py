@@ -204,31 +204,28 @@ def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
     """
     chosen: set[str] = set()
     for pattern in patterns:
-        word = pattern.removeprefix("!")
-        hit = {
-            name
-            for name, layer in net.parameters.items()
-            if word == layer or (word not in net.layers and _lies(net, name, layer, word))
-        }
+        hit = {name for name, layer in net.parameters.items() if _lies(net, name, layer, pattern.removeprefix("!"))}
         if not hit:
             advice = f"the layers are {', '.join(net.layers)}, the roles body.* and head.*"
             raise UserError("adapts", "every pattern must select a parameter", repr(pattern), advice)
         if hit <= net.fixed and not pattern.startswith("!"):
             must = f"{pattern!r} must select a parameter that may adapt"
-            got = "parameters with requires_grad=False alone"
-            raise UserError("adapts", must, got, "set requires_grad before wrap")
+            raise UserError(
+                "adapts", must, "parameters with requires_grad=False alone", "set requires_grad before wrap"
+            )
         chosen = chosen - hit if pattern.startswith("!") else chosen | hit
     chosen -= net.fixed
-    own = [name for name in head_names(net) if name in chosen]
-    shared = [name for name in net.lent if name in chosen]
-    if bool(own) != bool(shared) and net.lent and head_names(net):
+    own, shared = (any(name in chosen for name in names) for names in (head_names(net), net.lent))
+    if own != shared and net.lent and head_names(net):
         must = f"a head that shares {net.lent[0]} with the body must adapt with it, or not at all"
         raise UserError("adapts", must, "one of the two", "untie the weight, or let both adapt")
     return tuple(name for name in net.parameters if name in chosen)
 
 
 def _lies(net: Net, name: str, layer: str, word: str) -> bool:
-    """Whether the parameter lies in the part of that name, or the pattern finds it."""
+    """Whether the parameter belongs to the layer or lies in the part of that name, or the pattern finds it."""
+    if word in net.layers:
+        return word == layer
     return name.startswith(word + ".") or any(fnmatchcase(each, word) for each in _labels(net, name, layer, word))
 
 
@@ -243,8 +240,7 @@ def _labels(net: Net, name: str, layer: str, word: str) -> tuple[str, ...]:
 def head_names(net: Net) -> tuple[str, ...]:
     """Names of the head's parameters; of two the weight first, whichever was registered before the other."""
     found = tuple(name for name in net.parameters if net.roles(name).startswith("head."))
-    turned = [name.rpartition(".")[2] for name in found] == ["bias", "weight"]
-    return found[::-1] if turned else found
+    return found[::-1] if [name.rpartition(".")[2] for name in found] == ["bias", "weight"] else found
 
 
 def still_entries(net: Net, names: Iterable[str]) -> tuple[str, ...]:
@@ -260,11 +256,10 @@ def span(net: Net, begin: str | None, end: str | None) -> tuple[int, int]:
     Raises:
         UserError: a layer that is no entry.
     """
-    for layer in (begin, end):
-        if layer is not None and layer not in net.entries:
-            raise unknown("pass", "entry", layer, net.entries)
-    layers = net.layers
-    return 0 if begin is None else layers.index(begin), len(layers) if end is None else layers.index(end)
+    for layer in (each for each in (begin, end) if each is not None and each not in net.entries):
+        raise unknown("pass", "entry", layer, net.entries)
+    first, last = (None if layer is None else net.layers.index(layer) for layer in (begin, end))
+    return first or 0, len(net.layers) if last is None else last
 
 
 def lead(params: Mapping[str, Tensor]) -> Params:
