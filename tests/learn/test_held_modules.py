@@ -12,6 +12,7 @@ from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.tasks import adapt_tasks
 from mamlprobe.learn.theta import init
+from mamlprobe.nets.cutting import Cutting
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.layers import similarity
 from mamlprobe.probe.variants import variants
@@ -19,6 +20,12 @@ from mamlprobe.probe.variants import variants
 TASKS, WAY, STEPS, TEST_STEPS = 2, 3, 5, 10
 PASSES: list[int] = []
 """Rows of every pass of the body."""
+
+
+@pytest.fixture(autouse=True)
+def in_two_passes(monkeypatch):
+    """Each set has a pass of its own, which is counted: these bodies work row by row, so that both could share one."""
+    monkeypatch.setattr(Cutting, "rowwise", False)
 
 
 class Body(nn.Module):
