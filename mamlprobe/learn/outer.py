@@ -120,12 +120,21 @@ def summed(
 
     device, once = episodes.support_x.device, _first_order(net, method)
     for found, seen in beside(work, parts, device, most=most, alone=size == 1):
-        for name in list(found):
-            gradients[name] = gradients[name] + found.pop(name) if name in gradients else found.pop(name)
+        _accumulate(gradients, found, in_place=len(told) > 1)
         told.append(seen)
     for name in set(net.parameters) - set(adapting(net, method.outer.trains)):
         gradients[name] = torch.zeros_like(gradients[name])
     return gradients, {name: torch.cat([each[name] for each in told]) for name in told[0]}
+
+
+def _accumulate(sums: Params, found: Params, *, in_place: bool) -> None:
+    """Add what was found to the sums and let go of it; the second part's sum is a tensor of our own to add to."""
+    for name in list(found):
+        each = found.pop(name)
+        if name not in sums:
+            sums[name] = each
+        else:
+            sums[name] = sums[name].add_(each) if in_place else sums[name] + each
 
 
 def _leaf(value: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.measure.given import given
+from mamlprobe.measure.once import once
 from mamlprobe.measure.spectrum import Rows, Spectrum, inner, same_rows, sides, spectrum_of
 
 ENOUGH_ROWS = 10.0
@@ -134,7 +135,11 @@ def row_ratio(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
 
 def cross(x: Spectrum, y: Spectrum) -> Tensor:
     """U_x^T U_y [rank x, rank y], without forming either U."""
-    return x.mix.T @ inner(x.base, y.base.to(x.base.device)) @ y.mix.to(x.mix.device)
+    return x.mix.T @ once("products", _products, x.base, y.base) @ y.mix.to(x.mix.device)
+
+
+def _products(x: Tensor, y: Tensor) -> Tensor:
+    return inner(x, y.to(x.device))
 
 
 def _clipped(rho: Tensor) -> Tensor:

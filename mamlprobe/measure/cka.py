@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.given import given
+from mamlprobe.measure.once import once
 from mamlprobe.measure.spectrum import Rows, centred, inner, same_rows
 
 Norms = tuple[float, float, float, float, float]
@@ -75,7 +76,8 @@ def _terms(where: str, x: Rows, y: Rows, debiased: bool) -> Terms:
         cy = cy.to(cx.device)
         products, kx, ky = by_features(cx, cy), cx.square().sum(1), cy.square().sum(1)
     else:
-        gx, gy = gram(where, "x", x), gram(where, "y", y)
+        gx = once("gram", lambda rows, _: gram(where, "x", rows), x, x)
+        gy = once("gram", lambda rows, _: gram(where, "y", rows), y, y)
         gy = gy.to(gx.device)
         products, kx, ky = by_grams(gx, gy), gx.diagonal(), gy.diagonal()
     return _scaled(rows, products, _norms(kx, ky) if debiased else None)

@@ -1,8 +1,8 @@
 """How sure a number is, and what it would be by chance: intervals, null floors and verdicts."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from mamlprobe.base.resampling import CHUNK, mean_interval
 from mamlprobe.measure.given import given
 from mamlprobe.measure.spectrum import Rows, Spectrum, own, same_rows, sides
 
+Side = TypeVar("Side", Tensor | Spectrum, Rows | Spectrum)
 Values = Rows | Sequence[float]
 Measure = Callable[[Any, Any], float]
 Floats = npt.NDArray[np.float64]
@@ -121,9 +122,15 @@ def null_floor(
         )
     check_level("null_floor", level)
     _check_draws("null_floor", draws)
+    return _mean_and_high([measure(x, other) for other in shuffled(y, draws, seed=seed, groups=groups)], level)
+
+
+def shuffled(y: Side, draws: int, *, seed: int, groups: int = 1) -> Iterator[Side]:
+    """Yield y [R, G], or its spectrum, in `draws` other orders of its images; `groups` rows are those of one."""
     rng = _rng(seed, "null_floor")
-    order = np.arange(rows).reshape(-1, groups)
-    return _mean_and_high([measure(x, _take(y, rng.permutation(order).ravel())) for _ in range(draws)], level)
+    order = np.arange(y.shape[0]).reshape(-1, groups)
+    for _ in range(draws):
+        yield _take(y, rng.permutation(order).ravel())
 
 
 def gaussian_floor(
@@ -162,7 +169,7 @@ def verdict(low: float, high: float, *, bound: float, side: str) -> str:
     return "holds" if holds else "fails" if fails else "undecided"
 
 
-def _take(y: Rows | Spectrum, index: npt.NDArray[np.intp]) -> Rows | Spectrum:
+def _take(y: Side, index: npt.NDArray[np.intp]) -> Side:
     if isinstance(y, Spectrum):
         return y.take(torch.from_numpy(index).to(y.base.device))
     return y[torch.from_numpy(index).to(y.device)] if isinstance(y, Tensor) else y[index]

@@ -13,7 +13,9 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.methods import Method
 from mamlprobe.learn.tasks import chosen_steps, points
 from mamlprobe.learn.theta import Theta
-from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, null_floor, procrustes, pwcca, rsa, spectrum, svcca
+from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, procrustes, pwcca, rsa, spectrum, svcca
+from mamlprobe.measure.null import shuffled
+from mamlprobe.measure.once import computed_once
 from mamlprobe.nets.derived import derived_once
 from mamlprobe.nets.params import Net, adapting
 from mamlprobe.probe.record import along, as_rows
@@ -148,8 +150,9 @@ def compared(
         group = first.shape[1] // start.shape[1]
         for task in range(len(start)):
             pairs = {step: other[task] for step, other in others.items()}
-            for row in _compare(first[task], pairs, wanted, group, seed + task):
-                found.append({"task": task, "features": features, **row})
+            with computed_once():
+                for row in _compare(first[task], pairs, wanted, group, seed + task):
+                    found.append({"task": task, "features": features, **row})
     return found
 
 
@@ -159,31 +162,36 @@ def _compare(
     """Rows of the table for one task and layer: start [R, F] against the end [R, G] of every step."""
     rows, width = start.shape
     spectral = any(name in CCA_FAMILY for name in measures)
-    first = _directions(start, spectral)
+    sound = _finite(start)
+    first = spectrum(start) if spectral and sound and rows - 1 > width else start
     found: list[dict[str, object]] = []
     for step, end in ends.items():
-        second, wide = _directions(end, spectral), max(width, end.shape[1])
+        wide, finite = max(width, end.shape[1]), sound and _finite(end)
+        second = spectrum(end) if spectral and finite and rows - 1 > wide else end
         both = isinstance(first, Spectrum) and isinstance(second, Spectrum)
-        finite = bool(torch.isfinite(start).all()) and bool(torch.isfinite(end).all())
+        orders: dict[Tensor | Spectrum, Tensor | Spectrum] = {}
         for name in measures:
             compare = MEASURES[name][1]
             value = floor = expected = float("nan")
             note = _obstacle(name, rows, wide) or ("" if finite else "an activation is not finite")
             if not note:
-                sides = (first, second) if name in SPECTRAL and both else (start, end)
-                value, expected = compare(*sides), _expected(name, rows, first, second)
+                spectra = name in SPECTRAL and both
+                left: Tensor | Spectrum = first if spectra else start
+                right: Tensor | Spectrum = second if spectra else end
+                value, expected = compare(left, right), _expected(name, rows, first, second)
                 if rows > group:
-                    floor = null_floor(compare, *sides, draws=1, seed=seed, groups=group)[0]
+                    if right not in orders:
+                        orders[right] = next(shuffled(right, 1, seed=seed, groups=group))
+                    floor = compare(left, orders[right])
                 note = _caution(name, value, rows, wide)
             row = {"step": step, "measure": name, "rows": rows, "width": width, "ratio": rows / width}
             found.append({**row, "value": value, "floor": floor, "expected": expected, "note": note})
     return found
 
 
-def _directions(x: Tensor, spectral: bool) -> Tensor | Spectrum:
-    """The spectrum, computed once for every CCA, or the rows themselves where no CCA is wanted or defined."""
-    possible = spectral and len(x) - 1 > x.shape[1] and bool(torch.isfinite(x).all())
-    return spectrum(x) if possible else x
+def _finite(x: Tensor) -> bool:
+    """Whether every entry is: so is their sum then, unless it overflows."""
+    return bool(torch.isfinite(x.sum())) or bool(torch.isfinite(x).all())
 
 
 def _obstacle(name: str, rows: int, width: int) -> str:
