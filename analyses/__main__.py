@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import tyro
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.gallery import build, chosen, load, redraw, summary
 from mamlprobe.native.malloc import tune_malloc
-from mamlprobe.readme import marked_pages, update
-from mamlprobe.stage import Stage
+from mamlprobe.reproduce.gallery import build, chosen, load, redraw, summary
+from mamlprobe.reproduce.readme import marked_pages, update
+from mamlprobe.reproduce.study import Stage
 from mamlprobe.training.loop import Interrupted, pick_device
 
 EXAMPLE = "example: python -m analyses raghu_fig2_layers kao_fig2_cosine --preset quick --out figures"

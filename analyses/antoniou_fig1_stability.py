@@ -11,8 +11,8 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import caption, legend, panels
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, legend, panels
 
 ORDER = 50
 TITLE = "Stability of MAML and MAML++"
@@ -27,7 +27,8 @@ NORMS = {"released": "per_step_unused", "described": "per_step"}
 def table(stage):
     """Curves; unstable seeds; test accuracy and its paired differences; deviations over seeds and their ratio."""
     from mamlprobe.learn.evaluate import evaluate
-    from mamlprobe.stage import difference, keyed, means
+    from mamlprobe.reproduce.study import keyed
+    from mamlprobe.statistics.tables import difference, means
 
     runs = [(name, stage.run(name, seed)) for name in MODELS for seed in stage.seeds]
     curves, rows, episodes = [], [], stage.episodes(stage.tasks)
@@ -81,7 +82,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Unstable seeds, the gap at the end, the deviation over seeds, and what the running statistics do."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     maml, plus = (only(table, quantity="unstable", method=name) for name in MODELS)
     gap = only(table, quantity="difference", method="mamlpp - maml")

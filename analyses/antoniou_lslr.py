@@ -9,7 +9,7 @@ how far weights move depends on the gradients too. Cost: three MAML++ models.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.heatmaps import grid
+from mamlprobe.draw.charts.heatmaps import grid
 from mamlprobe.draw.marks import mark_bar
 
 ORDER = 51
@@ -21,7 +21,7 @@ CORE = False
 
 def table(stage):
     """Rate by seed, layer and step, their mean over seeds, and the body's mean size over the head's by seed."""
-    from mamlprobe.measure import t_interval
+    from mamlprobe.statistics.intervals import t_interval
 
     runs = [stage.run(name, seed) for name in MODELS for seed in stage.seeds]
     rows = []
@@ -62,7 +62,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Body beside head."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     row = table[(table["quantity"] == "body over head") & table["of"].isna()].iloc[0]
     text = "the mean size of the body's learned rates is less than half of the head's"

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import curves
+from mamlprobe.draw.charts.curves import curves
 
 ORDER = 9
 TITLE = "A shared linear representation"
@@ -75,7 +75,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Decay of the four, none of the baseline."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     last = table[table["update"] == table["update"].max()]
     found = []

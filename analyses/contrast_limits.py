@@ -14,9 +14,9 @@ from itertools import product
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.heatmaps import draw_map
-from mamlprobe.draw.sheet import caption, legend
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.charts.heatmaps import draw_map
+from mamlprobe.draw.layout import caption, legend
 from mamlprobe.draw.style import canvas, style
 
 CORE = False
@@ -54,9 +54,9 @@ def table(stage):
     """Relative error and cosine of every form by loss, inner loop, order, head and steps; and by learner."""
     import torch
 
-    from mamlprobe.learn.schedules import resolve
-    from mamlprobe.probe.forms import form_table
-    from mamlprobe.stage import means
+    from mamlprobe.methods.schedules import resolve
+    from mamlprobe.probe.contrast.closed_forms import form_table
+    from mamlprobe.statistics.tables import means
 
     episodes = stage.episodes(stage.sized(TASKS), query=5).to(dtype=torch.float64)
 
@@ -110,7 +110,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Where the forms are exact; what a second step, second order and other learners do to them: the worst case."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     found = []
     for text, where, bound in CLAIMS:

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.style import DOTS, GREY, PALE
 
 CORE = False
@@ -42,9 +42,9 @@ def table(stage):
     """Accuracy, loss and size of logits by rate in training and at test; best rates; differences; the law."""
     import torch
 
-    from mamlprobe.probe.identities import prototype_errors
-    from mamlprobe.probe.temperature import rate_table
-    from mamlprobe.stage import difference, means
+    from mamlprobe.probe.adaptation.temperature import rate_table
+    from mamlprobe.probe.contrast.identities import prototype_errors
+    from mamlprobe.statistics.tables import difference, means
 
     episodes, few = (stage.episodes(n, query=q).to(dtype=torch.float64) for n, q in ((stage.tasks, 15), (2, 5)))
 
@@ -110,7 +110,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The law; what a rate at test can and cannot do; what one in training does; the explicit loss."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     best = table[(table["quantity"] == "best rate") & (table["arm"] == "inner loop")]
     law, moved, growth = (only(table, quantity=name) for name in ("law", "accuracy moved", "growth"))

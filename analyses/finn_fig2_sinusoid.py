@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import composite
-from mamlprobe.draw.sinusoids import draw_fits
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.charts.sinusoids import draw_fits
+from mamlprobe.draw.layout import composite
 
 ORDER = 40
 CORE = False
@@ -45,7 +45,7 @@ SOURCES = {"F1": "fig. 2", "S1": "sinusoid tables", "N1": "fig. 1"}
 
 def table(stage):
     """Errors by method and step, their paired differences, and the fits of one task."""
-    from mamlprobe.stage import difference, means
+    from mamlprobe.statistics.tables import difference, means
 
     steps = {name: 1 if "sgd" in name else 10 if name in FINN else 32 for name in MODELS}
     rows = [scored(stage, name, steps[name]) for name in MODELS]
@@ -62,7 +62,7 @@ def scored(stage, name: str, steps: int, word: str = ""):
     """Mean squared error of every test task after every step, 100 where a fit diverged; `word`: what else is scored."""
     from mamlprobe.data.sources import draw
     from mamlprobe.learn.evaluate import query_table as score
-    from mamlprobe.stage import TEST_SEED, keyed
+    from mamlprobe.reproduce.study import TEST_SEED, keyed
 
     drawn = partial(draw, tasks=stage.sized(TASKS), split="test", way=1, shot=10, query=100, seed=TEST_SEED)
     episodes = drawn(source := stage.source(name))
@@ -116,7 +116,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """F1 and S1 by paired differences, N1 by levels."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     for (a, b), (name, text) in GAPS.items():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.sheet import contact_sheet
+from mamlprobe.draw.layout import contact_sheet
 
 ORDER = 0
 TITLE = "The glyphs data set"

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.sheet import caption, composite
-from mamlprobe.draw.variants import draw_variants
+from mamlprobe.draw.charts.tinted_curves import draw_variants
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 31
 TITLE = "Error and memory of the implicit meta-gradient"
@@ -35,7 +35,7 @@ METHOD |= {f"iMAML, {n} CG steps": "imaml" for n in CG}
 
 def table(stage):
     """Errors (geometric mean and range over seeds) and peaks in MB by variant and number of inner steps."""
-    from mamlprobe.probe.proximal import gradient_errors, proximal_rules, regression
+    from mamlprobe.probe.theory.implicit_error import gradient_errors, proximal_rules, regression
 
     rules, parts = proximal_rules("mse", proximal=LAMBDA, lr=RATE, cg_steps=CG), []
     for seed in stage.sized(SEEDS):
@@ -56,7 +56,7 @@ def table(stage):
 def memory(stage):
     """Peaks of live tensors in MB by variant and number of inner steps."""
     import mamlprobe as mp
-    from mamlprobe.probe.proximal import peaks, proximal_rules
+    from mamlprobe.probe.theory.implicit_error import peaks, proximal_rules
 
     episodes = stage.episodes(1, query=5)
     image = tuple(episodes.support_x.shape[2:])
@@ -89,7 +89,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The error vanishes with CG steps and inner steps; memory stays for iMAML and grows for the unrolled rule."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found, most = [], table.loc[table["quantity"] == "error", "steps"].max()
     for name in (f"iMAML, {CG[-1]} CG steps", "MAML"):

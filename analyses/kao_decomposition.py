@@ -10,7 +10,7 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import curves
+from mamlprobe.draw.charts.curves import curves
 
 ORDER = 8
 TITLE = "The outer gradient, term by term"
@@ -21,8 +21,8 @@ ARMS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroin
 
 def table(stage):
     """Shares, norms and coefficients by arm and update; and the errors of the identities."""
-    from mamlprobe.probe.shares import contrast_table
-    from mamlprobe.stage import means
+    from mamlprobe.probe.contrast.shares import contrast_table
+    from mamlprobe.statistics.tables import means
 
     episodes = stage.episodes(stage.few, query=5)
     rows = stage.probe(
@@ -41,7 +41,7 @@ def identities(stage):
     import torch
 
     import mamlprobe as mp
-    from mamlprobe.probe.identities import identity_errors
+    from mamlprobe.probe.contrast.identities import identity_errors
 
     run = stage.run(MODELS[0], stage.seeds[0])
     episodes = stage.episodes(3, query=5).to(dtype=torch.float64)
@@ -58,7 +58,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Identities to machine precision; what zeroing removes."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     for _, row in table[table["quantity"] == "identity"].iterrows():

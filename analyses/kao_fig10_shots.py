@@ -9,10 +9,10 @@ of one shot, and two minutes.
 
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.published import draw_published, split
-from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 56
 TITLE = "Many shots"
@@ -40,8 +40,8 @@ def table(stage):
     """Accuracy in percent by arm, head at test, inner step k and update, ours and published; differences at the end."""
     import pandas as pd
 
-    from mamlprobe.arms import arm_rows, arm_table
-    from mamlprobe.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.arms import arm_rows, arm_table
+    from mamlprobe.reproduce.published_curves import beside, final, published_curves
 
     shot = stage.experiment(MODELS[0]).shot
     words = {"tasks": stage.few, "shot": shot}
@@ -90,7 +90,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Zeroing is ahead after one step, and neither arm lies behind after more."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]

@@ -65,7 +65,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The largest deviation, relative to the largest entry."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     found = []
     for part, title in PAIRS.items():

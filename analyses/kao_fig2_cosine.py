@@ -10,8 +10,8 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.heatmaps import grid
-from mamlprobe.draw.sheet import caption
+from mamlprobe.draw.charts.heatmaps import grid
+from mamlprobe.draw.layout import caption
 
 ORDER = 6
 TITLE = "Cosine similarity between classes during training"
@@ -26,8 +26,8 @@ PUBLISHED = {"random init": 0.146, "zero-init": 0.095, "zeroing": 0.056}
 def table(stage):
     """Mean cosine by arm, update, query class and block; and the means over same and different classes."""
     import mamlprobe as mp
-    from mamlprobe.stage import means
-    from mamlprobe.training.state import Learner
+    from mamlprobe.statistics.tables import means
+    from mamlprobe.training.learner import Learner
 
     base = stage.experiment("fomaml")
     items = min(20, stage.pool.smallest["test"][0] // 2)
@@ -59,7 +59,7 @@ def table(stage):
 
 def means_of(rows, a, b):
     """Paired difference of two arms, seed by seed."""
-    from mamlprobe.stage import difference
+    from mamlprobe.statistics.tables import difference
 
     return difference(rows, "arm", a, b, on=("seed", "task"))
 
@@ -87,7 +87,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Different classes fall apart, most with zeroing."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     for pair in ("zero-init - random init", "zeroing - zero-init"):

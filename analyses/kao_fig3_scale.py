@@ -8,10 +8,10 @@ models and two minutes.
 
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.published import draw_published, split
-from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 49
 TITLE = "Scale of the initial head, and zeroing"
@@ -27,8 +27,8 @@ EXPERIMENT = "initialization_and_zeroing"
 
 def table(stage):
     """Accuracy in percent by arm, head at test and update, ours and published; differences, early and at the end."""
-    from mamlprobe.arms import arm_rows, arm_table
-    from mamlprobe.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.arms import arm_rows, arm_table
+    from mamlprobe.reproduce.published_curves import beside, final, published_curves
 
     rows = arm_rows(stage, ARMS)
     early = sorted(rows["update"].unique())[1]
@@ -67,7 +67,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The order of the arms, early and at the end."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     ours, *theirs = split(table)
     curves, ends = (each[each["shot"] == 1].set_index("arm") for each in theirs)

@@ -8,10 +8,10 @@ smallest difference needs) and two minutes.
 
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.published import draw_published, split
-from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 7
 TITLE = "Zeroing the head at test"
@@ -25,8 +25,8 @@ EXPERIMENT = "testing_stage_zeroing"
 
 def table(stage):
     """Accuracy in percent after one step by arm, head and update, ours and published; lifts and differences."""
-    from mamlprobe.arms import arm_rows, arm_table
-    from mamlprobe.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.arms import arm_rows, arm_table
+    from mamlprobe.reproduce.published_curves import beside, final, published_curves
 
     both = [find(EXPERIMENT, test_zeroing=zeroed) for find in (published_curves, final) for zeroed in (False, True)]
     return beside(arm_table(arm_rows(stage, ARMS), PAIRS), *both)
@@ -65,7 +65,7 @@ def lifts(ends):
 
 def claims(table):
     """Gains of the untreated, none of the treated, and their order."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     ours, _, ends = split(table)
     theirs, kept = lifts(ends), ends[ends["head"] == "as trained"].set_index("arm")["value"]

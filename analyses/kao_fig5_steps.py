@@ -8,9 +8,9 @@ seventy-two first-order models (twelve seeds, for small differences) and eight m
 
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.published import draw_published, parted, split
-from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 50
 TITLE = "Number of inner steps, with and without zeroing"
@@ -28,8 +28,8 @@ SLACK = 1.0
 
 def table(stage):
     """Accuracy in percent by arm, head at test and update, ours and published, and differences at the end."""
-    from mamlprobe.arms import arm_rows, arm_table
-    from mamlprobe.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.arms import arm_rows, arm_table
+    from mamlprobe.reproduce.published_curves import beside, final, published_curves
 
     theirs = [find(EXPERIMENT) for find in (published_curves, final)]
     return beside(arm_table(arm_rows(stage, ARMS, steps=None), PAIRS), *map(named, theirs))
@@ -70,7 +70,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Steps help without zeroing; with it one is enough, and as good as seven without."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]

@@ -7,10 +7,10 @@ first-order and nine second-order models and two minutes.
 
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.published import draw_published, parted, split
-from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 51
 TITLE = "First and second order with the zeroing trick"
@@ -27,8 +27,8 @@ EXPERIMENT = "FOMAML_SOMAML"
 
 def table(stage):
     """Accuracy in percent by arm, head and update, ours and published; differences early and at the end."""
-    from mamlprobe.arms import arm_rows, arm_table
-    from mamlprobe.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.arms import arm_rows, arm_table
+    from mamlprobe.reproduce.published_curves import beside, final, published_curves
 
     rows = arm_rows(stage, ARMS, steps=3)
     theirs = [find(EXPERIMENT, k=3) for find in (published_curves, final)]
@@ -64,7 +64,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Second order is not below first; zeroing speeds both up early."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]

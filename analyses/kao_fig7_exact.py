@@ -10,9 +10,9 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import composite
 from mamlprobe.draw.published import split
-from mamlprobe.draw.sheet import composite
 
 CORE = False
 ORDER = 52
@@ -44,11 +44,11 @@ GAPS = dict(zip(PAIRS, ((("is below", "below", 0.0),), TWINS, TWINS), strict=Tru
 
 def table(stage):
     """Accuracies by pair, way, head at test and update; differences at the end; the worst error of a gradient there."""
-    from mamlprobe.probe.contrastive import rule_error
-    from mamlprobe.probe.variants import only as adapting
-    from mamlprobe.probe.variants import zero_at_test
-    from mamlprobe.published_curves import beside, final
-    from mamlprobe.stage import difference, means
+    from mamlprobe.certificates.contrast import rule_error
+    from mamlprobe.probe.adaptation.interventions import only as adapting
+    from mamlprobe.probe.adaptation.interventions import zero_at_test
+    from mamlprobe.reproduce.published_curves import beside, final
+    from mamlprobe.statistics.tables import difference, means
 
     def heads(_, method):
         return {"zeroed": zero_at_test(adapting(method, "*")), "as trained": adapting(method, "*")}
@@ -90,7 +90,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The twins coincide, their gradients are equal, the second order is ahead, and what zeroing at test gives."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     table, _, ends = split(table)
     known = ends.set_index(["pair", "way", "variant"])["value"]

@@ -9,10 +9,10 @@ whose head alone adapts, six of them those of figure 7, and a minute.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import composite
 from mamlprobe.draw.published import split
-from mamlprobe.draw.sheet import composite
 
 CORE = False
 ORDER = 53
@@ -47,10 +47,10 @@ ORDERS = {
 
 def table(stage):
     """Accuracy in percent by arm, head at test and update, the published end; differences at the end, head zeroed."""
-    from mamlprobe.probe.variants import only as adapting
-    from mamlprobe.probe.variants import zero_at_test
-    from mamlprobe.published_curves import beside, final
-    from mamlprobe.stage import difference, means
+    from mamlprobe.probe.adaptation.interventions import only as adapting
+    from mamlprobe.probe.adaptation.interventions import zero_at_test
+    from mamlprobe.reproduce.published_curves import beside, final
+    from mamlprobe.statistics.tables import difference, means
 
     def heads(_, method):
         return {"zeroed": zero_at_test(adapting(method, "*")), "as trained": adapting(method, "*")}
@@ -85,7 +85,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """What removing each does, and that the cleaned loss reaches what zeroing does."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     table, _, ends = split(table)
     known = ends[ends["variant"] == "zeroed"].set_index("arm")["value"]

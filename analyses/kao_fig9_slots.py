@@ -9,10 +9,10 @@ the authors' files: miniImageNet, 5-way, 1 and 5 shots, the head zeroed. Cost: t
 
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.published import draw_published, parted, split
-from mamlprobe.draw.sheet import caption, composite
 
 ORDER = 54
 TITLE = "Memorisation: labels tied to classes"
@@ -32,8 +32,8 @@ SLACK = 3.0
 
 def table(stage):
     """Accuracy in percent by arm, head at test and update, ours and published, and differences at the end."""
-    from mamlprobe.arms import arm_rows, arm_table
-    from mamlprobe.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.arms import arm_rows, arm_table
+    from mamlprobe.reproduce.published_curves import beside, final, published_curves
 
     steps = stage.experiment("fomaml").method.inner.test_steps
     theirs = [published_curves("fixed_channel", shot=shot).assign(labels="tied") for shot in (1, 5)]
@@ -76,7 +76,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Tied labels cost the untreated much, and the zeroed little."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]

@@ -9,8 +9,8 @@ models that other figures share, and two minutes.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 48
 TITLE = "A noisy contrastive learner"
@@ -25,9 +25,9 @@ NOISE = 0.05
 
 def table(stage):
     """Shares, cosines and norms by update, layer and term; attracted pairs, head norm, alignment by arm and update."""
-    from mamlprobe.probe.course import head_table, term_table
-    from mamlprobe.probe.shares import contrast_table
-    from mamlprobe.stage import means
+    from mamlprobe.probe.contrast.shares import contrast_table
+    from mamlprobe.probe.contrast.tables import head_table, term_table
+    from mamlprobe.statistics.tables import means
 
     episodes, past = stage.episodes(stage.few, query=5), stage.episodes(stage.few, query=5, split="train")
     every = lambda run: run.updates()  # noqa: E731
@@ -82,7 +82,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The contrastive term leads; noise is there, and goes with zeroing; the head carries over what tasks left."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     last, found = table[table["update"] == table["last"]], []
     row = only(last, layer="body", term="contrastive", quantity="share")

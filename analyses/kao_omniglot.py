@@ -10,8 +10,8 @@ the alphabets. Cost: none of its own.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 61
 TITLE = "Omniglot: ours minus published"
@@ -48,8 +48,8 @@ def table(stage):
 def pixels(stage):
     """Accuracy of nearest pixels, 5-way 1-shot, on our test characters - on the last of other orders of alphabets."""
     from mamlprobe.data.episodes import manifest, sample
-    from mamlprobe.omniglot_names import trainings
-    from mamlprobe.probe.pixels import nearest_pixels, other_orders
+    from mamlprobe.probe.representation.pixel_baseline import nearest_pixels, other_orders
+    from mamlprobe.reproduce.omniglot_names import trainings
 
     pool = stage.source(*trainings({"random": ""}, (1,)))
     own = sample(pool, split="test", way=5, shot=1, query=15, tasks=stage.tasks, seed=0)
@@ -84,7 +84,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """How many intervals hold zero: 95 % of them should, were there no difference at all; and how hard our split is."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     split, table = only(table, quantity=PIXELS), table[table["quantity"] == QUANTITY]
     end = table[(table["update"] == table["update"].max()) & table["low"].notna()]

@@ -6,8 +6,8 @@ and zeroed. Marks are the authors' own curves at the same updates. Cost: six mod
 """
 
 from mamlprobe.draw.published import published_marks
-from mamlprobe.omniglot_names import LATE, trainings
-from mamlprobe.omniglot_names import missing as missing
+from mamlprobe.reproduce.omniglot_names import LATE, trainings
+from mamlprobe.reproduce.omniglot_names import missing as missing
 
 ORDER = 57
 TITLE = "Omniglot: zeroing at test and in training"
@@ -20,7 +20,7 @@ PAIRS = [("zeroing", "random init"), ("zeroing", "zero-init"), ("zero-init", "ra
 
 def table(stage):
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
-    from mamlprobe.omniglot_arms import omniglot_table
+    from mamlprobe.reproduce.omniglot import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
@@ -33,7 +33,7 @@ def figure(table):
 
 def claims(table):
     """Zeroing at test mends one shot; zeroing in training helps both."""
-    from mamlprobe.omniglot_arms import gap
+    from mamlprobe.reproduce.omniglot import gap
 
     random = {"quantity": "lift", "arm": "random init"}
     kept = {"quantity": "difference", "arm": "zeroing - random init", "head": "as trained"}

@@ -9,8 +9,8 @@ six that kao_omniglot_heads shares.
 import pandas as pd
 
 from mamlprobe.draw.published import published_marks
-from mamlprobe.omniglot_names import LATE, trainings
-from mamlprobe.omniglot_names import missing as missing
+from mamlprobe.reproduce.omniglot_names import LATE, trainings
+from mamlprobe.reproduce.omniglot_names import missing as missing
 
 ORDER = 59
 TITLE = "Omniglot: first and second order"
@@ -26,7 +26,7 @@ PAIRS += [("zeroing", "random init"), ("zeroing, second order", "random init, se
 
 def table(stage):
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
-    from mamlprobe.omniglot_arms import omniglot_table
+    from mamlprobe.reproduce.omniglot import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
@@ -43,7 +43,7 @@ def figure(table):
 
 def claims(table):
     """At one shot second order fails with a random head, and zeroing rescues it."""
-    from mamlprobe.omniglot_arms import gap
+    from mamlprobe.reproduce.omniglot import gap
 
     words = {"quantity": "difference", "head": "zeroed"}
     second = "random init, second order"

@@ -6,8 +6,8 @@ are their own curves at the same updates. Cost: two models, six that kao_omniglo
 """
 
 from mamlprobe.draw.published import published_marks
-from mamlprobe.omniglot_names import LATE, trainings
-from mamlprobe.omniglot_names import missing as missing
+from mamlprobe.reproduce.omniglot_names import LATE, trainings
+from mamlprobe.reproduce.omniglot_names import missing as missing
 
 ORDER = 58
 TITLE = "Omniglot: scale of the initial head"
@@ -21,7 +21,7 @@ PAIRS = [*zip(NAMES[1:], NAMES, strict=False), ("zeroing", "random init")]
 
 def table(stage):
     """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
-    from mamlprobe.omniglot_arms import omniglot_table
+    from mamlprobe.reproduce.omniglot import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
@@ -33,7 +33,7 @@ def figure(table):
 
 def claims(table):
     """The smaller the start the better, at five shots; at one shot the arms meet in the end."""
-    from mamlprobe.omniglot_arms import gap
+    from mamlprobe.reproduce.omniglot import gap
 
     words = {"quantity": "difference", "head": "zeroed"}
     found = [

@@ -9,8 +9,8 @@ does, with their curves as marks; below they are drawn as usual. Settings as in 
 import pandas as pd
 
 from mamlprobe.draw.published import published_marks
-from mamlprobe.omniglot_names import missing as missing
-from mamlprobe.omniglot_names import trainings
+from mamlprobe.reproduce.omniglot_names import missing as missing
+from mamlprobe.reproduce.omniglot_names import trainings
 
 ORDER = 60
 TITLE = "Omniglot: labels tied to characters"
@@ -24,7 +24,7 @@ SHOTS = {1: "1 shot", 5: "5 shots"}
 
 def table(stage):
     """Accuracy in percent by test tasks, shot, arm, head and update, ours and published, and differences."""
-    from mamlprobe.omniglot_arms import omniglot_table
+    from mamlprobe.reproduce.omniglot import omniglot_table
 
     tied = omniglot_table(stage, ARMS, PAIRS, experiment="memorization", slots="groups")
     drawn = omniglot_table(stage, ARMS, PAIRS, experiment="memorization")
@@ -43,7 +43,7 @@ def figure(table):
 
 def claims(table):
     """Zeroing in training prevents memorisation, at test it recovers much; on tied test tasks, and on usual ones."""
-    from mamlprobe.omniglot_arms import gap
+    from mamlprobe.reproduce.omniglot import gap
 
     found = []
     for tested, shot in ((tested, shot) for tested in ("tied", "drawn") for shot in SHOTS):

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.heatmaps import colour_bar, draw_map
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 55
 TITLE = "Support features as prototypes"
@@ -30,9 +30,9 @@ LEARNED = "MAML++"
 
 def table(stage):
     """Separation, accuracy, agreement and scale by model; differences, and what the identity is off; maps of a task."""
-    from mamlprobe.probe.prototypes import prototype_table
-    from mamlprobe.probe.separation import product_maps, separation_table
-    from mamlprobe.stage import difference, means
+    from mamlprobe.probe.contrast.prototypes import prototype_table
+    from mamlprobe.probe.representation.product_separation import product_maps, separation_table
+    from mamlprobe.statistics.tables import difference, means
 
     episodes = stage.episodes(stage.tasks, shot=5, query=5)
     by = ["model", "variant", "classifier", "moment", "quantity"]
@@ -97,7 +97,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The identity on trained models; what adapting does to products; which prototypes describe an adapted model."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     text = "zeroed, one step: items that model and dot-product prototypes put into different classes"
     found = [claim("D2", text, only(table, quantity="agreement, off"), side="below", bound=0.0, unit="share")]

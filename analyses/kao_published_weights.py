@@ -12,9 +12,9 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import composite
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import composite
 
 ORDER = 10
 TITLE = "Probing published weights"
@@ -39,7 +39,7 @@ TASKS = {"smoke": 2, "quick": 80, "paper": 400}
 
 def missing(stage) -> str:
     """Why this script cannot run here; empty where it can."""
-    from mamlprobe.data.load import data_folder
+    from mamlprobe.data.by_name import data_folder
 
     root = data_folder(stage.root)
     wanted = [root / "kao2022" / name for name, _ in FILES.values()] + [root / "tinyimagenet-fs"]
@@ -50,10 +50,11 @@ def missing(stage) -> str:
 def table(stage):
     """Accuracy in percent by checkpoint, head and step; and layer similarity before and after adaptation."""
     import mamlprobe as mp
-    from mamlprobe.data.load import data_folder
-    from mamlprobe.probe.variants import nil, zero_at_test
-    from mamlprobe.runs.foreign import import_kao
-    from mamlprobe.stage import TEST_SEED, difference, means
+    from mamlprobe.data.by_name import data_folder
+    from mamlprobe.probe.adaptation.interventions import nil, zero_at_test
+    from mamlprobe.reproduce.study import TEST_SEED
+    from mamlprobe.runs.import_weights import import_kao
+    from mamlprobe.statistics.tables import difference, means
 
     pool = mp.load_pool(DATASET, root=stage.root, size=84, normalise="imagenet")
     words = {"split": "test", "way": 5, "shot": 1, "query": 5, "seed": TEST_SEED}
@@ -86,7 +87,7 @@ def table(stage):
 
 def experiment_net(experiment):
     """The net of an imported experiment."""
-    from mamlprobe.nets.build import build
+    from mamlprobe.nets.from_spec import build
 
     return build(experiment.net, way=experiment.way, image=experiment.net.image)
 
@@ -111,7 +112,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Far above chance; the untreated checkpoint gains by zeroing."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     accuracy = table[(table["quantity"] == "accuracy") & (table["variant"] == "as saved")]

@@ -9,8 +9,8 @@ the body, for BOIL its last block alone. Cost: two models each of MAML, ANIL and
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import composite
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import composite
 
 ORDER = 52
 TITLE = "Body or head: BOIL, ANIL and MAML"
@@ -23,9 +23,9 @@ KEYS = ["method", "seed", "task", "run", "dataset", "norm", "episodes"]
 
 def table(stage):
     """Cosines, CKA and NIL accuracy by method and layer, and the paired differences that the claims need."""
-    from mamlprobe.probe.blocks import NIL, class_blocks
-    from mamlprobe.probe.layers import similarity
-    from mamlprobe.stage import difference, means
+    from mamlprobe.probe.representation.class_separation import NIL, class_blocks
+    from mamlprobe.probe.representation.layer_similarity import similarity
+    from mamlprobe.statistics.tables import difference, means
 
     few, many = stage.episodes(stage.few), stage.episodes(stage.tasks)
 
@@ -89,7 +89,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Bodies of MAML and ANIL stay; BOIL's last block moves, more than those ahead of it and than MAML's."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     cka = table[(table["quantity"] == "cka") & (table["state"] == "trained") & (table["layer"] != "head")]
     found = []

@@ -11,9 +11,9 @@ the query set; its gradient is (theta - theta_S) / (steps x rate). Cost: two MAM
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.heatmaps import colour_bar, draw_map
-from mamlprobe.draw.sheet import caption, legend_over
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
+from mamlprobe.draw.layout import caption, legend_over
 from mamlprobe.draw.style import WIDTHS, canvas, style
 
 ORDER = 32
@@ -36,8 +36,9 @@ EXPECTED = (
 def table(stage):
     """Cosine of every two rules for body and head, cosine to MAML and relative norm by layer."""
     from mamlprobe.data.episodes import sample
-    from mamlprobe.probe.directions import directions, outer_rules
-    from mamlprobe.stage import TEST_SEED, means
+    from mamlprobe.probe.theory.gradient_directions import directions, outer_rules
+    from mamlprobe.reproduce.study import TEST_SEED
+    from mamlprobe.statistics.tables import means
 
     size = stage.experiment("maml").tasks
     words = {"split": "train", "way": 5, "shot": 1, "query": stage.experiment("maml").query}
@@ -92,7 +93,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Cosines to MAML: those a reader of the papers would expect."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     for rule, part, bound, why in EXPECTED:

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import composite
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import composite
 
 ORDER = 11
 TITLE = "Overview"

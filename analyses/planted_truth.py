@@ -11,8 +11,8 @@ mean squared, twice the loss. Cost: three tiny nets at each of ten dials, two mi
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 60
 TITLE = "Planted truth: what the probes say where the answer is known"
@@ -42,8 +42,8 @@ LEVELS = (
 
 def table(stage):
     """Errors, probes and oracles by dial; each seed's probes and their order along the dial; dial 1 less dial 0."""
-    from mamlprobe.probe.reuse import orders
-    from mamlprobe.stage import difference, means
+    from mamlprobe.probe.adaptation.reuse import orders
+    from mamlprobe.statistics.tables import difference, means
 
     rows = pd.concat([probed(stage, dial) for dial in stage.sized(DIALS)], ignore_index=True)
     probes = rows[rows["quantity"].isin(PROBES)]
@@ -61,10 +61,10 @@ def table(stage):
 def probed(stage, dial: float) -> pd.DataFrame:
     """What every seed's model and the oracles do with every test task of a dial."""
     from mamlprobe.data.planted import PLANTED
-    from mamlprobe.planted_recipes import planted_experiment
-    from mamlprobe.probe.fixed import planted_oracles
-    from mamlprobe.probe.reuse import reuse
-    from mamlprobe.stage import TEST_SEED, keyed
+    from mamlprobe.probe.adaptation.reuse import reuse
+    from mamlprobe.probe.theory.planted_oracles import planted_oracles
+    from mamlprobe.recipes.planted import planted_experiment
+    from mamlprobe.reproduce.study import TEST_SEED, keyed
     from mamlprobe.training.loop import train_together
 
     source, found = PLANTED[name := f"planted-{dial:g}"], []
@@ -105,7 +105,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Every probe orders the dials; both ends are told right; and the truth is planted."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found, order = [], table[table["part"] == "order"].sort_values("value")
     for name in PROBES:

@@ -8,8 +8,8 @@ inner rate and steps, which the table names. Cost: three MAML models and some se
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 41
 TITLE = "How far the inner loop moves the weights"
@@ -24,8 +24,9 @@ def table(stage):
     """Distance by layer and quantity, trained and untrained, and the body's farthest layer less the head, in logs."""
     import numpy as np
 
-    from mamlprobe.probe.distance import weight_distance
-    from mamlprobe.stage import keyed, means
+    from mamlprobe.probe.adaptation.weight_change import weight_distance
+    from mamlprobe.reproduce.study import keyed
+    from mamlprobe.statistics.tables import means
 
     episodes, tables = stage.episodes(stage.tasks), []
     for seed in stage.seeds:
@@ -60,7 +61,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The head moves farther than any layer of the body."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     for quantity, word in (

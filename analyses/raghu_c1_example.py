@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.style import reference
 
 ORDER = 46
@@ -27,7 +27,7 @@ BOUND = 1e-12
 
 def table(stage):
     """Formula and core by method, quantity and inner rate; of the random examples the largest differences."""
-    from mamlprobe.probe.example import Example, worked_example
+    from mamlprobe.probe.theory.worked_example import Example, worked_example
 
     rates = [round(float(rate), 3) for rate in np.linspace(0, 1.2, RATES)]
     shown = worked_example(Example(**SHOWN), rates).assign(draw="shown")
@@ -67,7 +67,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The formulas hold, and ANIL's gradient is not that of its first order."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     worst = table[table["draw"] == "all"].sort_values("value").iloc[-1]
     text = f"prediction and outer gradient equal the formulas (largest error of {worst['examples']:.0f} examples)"

@@ -9,8 +9,8 @@ on the net of the preset. Cost: half a minute.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 47
 TITLE = "Time of an iteration: MAML against ANIL"
@@ -28,7 +28,7 @@ def table(stage):
     from dataclasses import replace
 
     import mamlprobe as mp
-    from mamlprobe.nets.build import build
+    from mamlprobe.nets.from_spec import build
     from mamlprobe.training.timing import iteration_times
 
     rows = []
@@ -88,7 +88,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """ANIL is faster in both, and gains more at inference."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     ratio = table[table["quantity"] == "ratio"]
     found = []

@@ -11,8 +11,8 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 2
 TITLE = "Layers before and after the inner loop"
@@ -29,8 +29,8 @@ MAIN = {"split": "test", "inputs": "query"}
 
 def table(stage):
     """Similarity by measure, layer and inner step, trained and untrained, with interval and floor."""
-    from mamlprobe.probe.layers import DEFAULT, similarity
-    from mamlprobe.stage import means
+    from mamlprobe.probe.representation.layer_similarity import DEFAULT, similarity
+    from mamlprobe.statistics.tables import means
 
     found = []
     for split, inputs in LOOKS:
@@ -85,7 +85,7 @@ def picked(table, **where) -> pd.DataFrame:
 
 def claims(table):
     """Body high, head low, on test queries after the last step."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     last = picked(table[table["step"] == table["last"]], state="trained", **MAIN)
     found = []

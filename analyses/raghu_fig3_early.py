@@ -8,8 +8,8 @@ two MAML models and a minute.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 42
 TITLE = "Reuse in the course of training"
@@ -23,9 +23,9 @@ SIMILAR = 0.9
 
 def table(stage):
     """Accuracy in percent with nothing and with the body frozen, their paired difference, and CCA, by update."""
-    from mamlprobe.probe.layers import similarity
-    from mamlprobe.probe.variants import prefixes
-    from mamlprobe.stage import difference, means
+    from mamlprobe.probe.adaptation.interventions import prefixes
+    from mamlprobe.probe.representation.layer_similarity import similarity
+    from mamlprobe.statistics.tables import difference, means
 
     def ends(net, method):
         found = list(prefixes(net, method).values())
@@ -73,7 +73,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """At every checkpoint after the start freezing costs little, and the body is similar before and after."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     later = table[table["update"] > 0]
     cost, cca = (later[later["quantity"] == name] for name in ("cost", "cca"))

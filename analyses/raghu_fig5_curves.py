@@ -7,8 +7,8 @@ fixed set of tasks; bands span the seeds. Cost: two MAML and two ANIL models.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import composite
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import composite
 
 ORDER = 4
 TITLE = "Learning curves of MAML and ANIL"
@@ -19,7 +19,7 @@ PANELS = {("train", "loss"): "Training loss", ("val", "accuracy"): "Validation a
 
 def table(stage):
     """Mean over seeds and range, by method, split, quantity and update; and the gap over the last third."""
-    from mamlprobe.stage import difference, means
+    from mamlprobe.statistics.tables import difference, means
 
     logs = [run.log.assign(method=name, seed=run.config.seed, run=run.path.name) for name, run in stage.runs(*MODELS)]
     rows = pd.concat(logs, ignore_index=True)
@@ -49,7 +49,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The gap over the last third of training."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     row = table[table["quantity"] == "gap"].iloc[0]
     low = "ANIL's validation accuracy over the last third of training is not 3 points below MAML's"

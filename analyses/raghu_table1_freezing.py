@@ -8,8 +8,8 @@ three MAML models and two minutes at most.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 1
 TITLE = "Freezing layers in the inner loop"
@@ -24,8 +24,8 @@ HEAD = -10.0
 
 def table(stage):
     """Accuracy in percent, and its paired change against nothing frozen, by frozen layers."""
-    from mamlprobe.probe.variants import each_frozen, prefixes
-    from mamlprobe.stage import difference, means
+    from mamlprobe.probe.adaptation.interventions import each_frozen, prefixes
+    from mamlprobe.statistics.tables import difference, means
 
     found = []
     for frozen, variants in (("first layers", prefixes), ("one layer", each_frozen)):
@@ -60,7 +60,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Freezing the whole body costs little; freezing the head alone costs nearly all."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     body = table[(table["quantity"] == "change") & (table["frozen"] == "first layers")].iloc[-1]
     text = f"freezing the whole body in the inner loop costs at most {-LEAST:g} points"

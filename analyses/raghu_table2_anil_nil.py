@@ -7,8 +7,8 @@ without any adaptation. Published values are for miniImageNet, 5-way 1-shot. Cos
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import grouped
-from mamlprobe.draw.sheet import caption
+from mamlprobe.draw.charts.bars import grouped
+from mamlprobe.draw.layout import caption
 
 ORDER = 3
 TITLE = "MAML, ANIL and NIL"
@@ -19,8 +19,8 @@ PUBLISHED = {"maml": 46.9, "anil": 46.7, "nil": 48.0}
 
 def table(stage):
     """Accuracy in percent and paired differences; step-0 accuracy as the check that labels do not leak."""
-    from mamlprobe.probe.variants import nil
-    from mamlprobe.stage import difference, last_step, means
+    from mamlprobe.probe.adaptation.interventions import nil
+    from mamlprobe.statistics.tables import difference, last_step, means
 
     rows = stage.score(MODELS, lambda net, method: {"own head": method, "nil": nil(method)})
     start = rows[(rows["variant"] == "own head") & (rows["step"] == 0)]
@@ -47,7 +47,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """ANIL and NIL are not worse; MAML and ANIL learn; labels do not leak."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     for name, pair, bound, published in (("R5", "anil - maml", -2.0, -0.2), ("R9", "nil - anil", -1.5, 1.3)):

@@ -8,10 +8,10 @@ models, and tasks. Published values are for miniImageNet. Cost: three models eac
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.scatter import draw_agreement
-from mamlprobe.draw.sheet import caption, composite
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.charts.scatter import draw_agreement
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 40
 TITLE = "Similarity between models: MAML, ANIL, random"
@@ -44,9 +44,9 @@ OTHERS = {"MAML-MAML": "another seed", "multiclass-MAML": "a net of all classes"
 
 def table(stage):
     """Similarity by pair, measure, moment and layer; the differences the claims need; each two seeds of MAML."""
-    from mamlprobe.probe.across import across, gap, moved
-    from mamlprobe.probe.pairs import Model
-    from mamlprobe.stage import means
+    from mamlprobe.probe.representation.model_similarity import Model
+    from mamlprobe.probe.representation.seed_similarity import across, gap, moved
+    from mamlprobe.statistics.tables import means
 
     models, names = {}, set()
     for name, run in stage.runs(*MODELS):
@@ -110,7 +110,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Across learners as across seeds; adapting changes nothing; an untrained net is the least alike."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     for measure, word in MEASURES.items():

@@ -10,8 +10,8 @@ miniImageNet, 5-way 1-shot. Cost: two models each of six recipes, three minutes.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import grouped
-from mamlprobe.draw.sheet import caption
+from mamlprobe.draw.charts.bars import grouped
+from mamlprobe.draw.layout import caption
 
 ORDER = 45
 TITLE = "Training regimes without a head at test"
@@ -34,8 +34,8 @@ PAIRS = (
 
 def table(stage):
     """Accuracy in percent by regime and readout, and paired differences between regimes under NIL."""
-    from mamlprobe.probe.variants import nil
-    from mamlprobe.stage import difference, last_step, means
+    from mamlprobe.probe.adaptation.interventions import nil
+    from mamlprobe.statistics.tables import difference, last_step, means
 
     nils = last_step(stage.score(MODELS, lambda net, method: {"NIL": nil(method)}))
     heads = last_step(stage.score(tuple(OWN), lambda net, method: {"own head": method}))
@@ -79,7 +79,7 @@ def _named(words: str) -> str:
 
 def claims(table):
     """MAML and ANIL alike and above multiclass, multiclass above NIL training and random, multitask below those."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     for a, b in PAIRS:

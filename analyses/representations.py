@@ -9,10 +9,10 @@ same inner loop. Cost: three models each of MAML and ANIL, and a minute.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.embeddings import draw_points
-from mamlprobe.draw.heatmaps import colour_bar, draw_map
-from mamlprobe.draw.sheet import composite
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.embeddings import draw_points
+from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
+from mamlprobe.draw.layout import composite
 
 ORDER = 45
 TITLE = "Representations before and after the inner loop"
@@ -25,9 +25,9 @@ SLACK = 0.02
 
 def table(stage):
     """Points of a task, shares of nearest prototypes, maps of layers, and the differences the claims need."""
-    from mamlprobe.probe.embedding import class_geometry, embed
-    from mamlprobe.probe.grid import cka_grid
-    from mamlprobe.stage import means
+    from mamlprobe.probe.representation.cka_grid import cka_grid
+    from mamlprobe.probe.representation.embedding import class_geometry, embed
+    from mamlprobe.statistics.tables import means
 
     episodes, pairs = stage.episodes(stage.few), [("before", "before"), ("before", "after")]
 
@@ -89,7 +89,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """The body stays, the head takes up what its last layer holds, and items come no nearer to their prototypes."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     rows = [only(table, model="MAML", quantity=name) for name in ("body moves", "body to head", "nearer")]
     same = f"MAML: before x after is before x before within {SLACK} in the body (mean absolute)"

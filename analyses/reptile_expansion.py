@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.sheet import caption, composite
-from mamlprobe.draw.variants import draw_slope, draw_variants
+from mamlprobe.draw.charts.tinted_curves import draw_slope, draw_variants
+from mamlprobe.draw.layout import caption, composite
 
 ORDER = 30
 TITLE = "The expansion of MAML, FOMAML and Reptile"
@@ -33,7 +33,7 @@ LABELS = {"maml": "MAML", "fomaml": "FOMAML", "reptile": "Reptile"}
 def table(stage):
     """Coefficients, residuals and slopes by rule and number of mini-batches: mean and range over seeds."""
     import mamlprobe as mp
-    from mamlprobe.probe.expansion import expansion
+    from mamlprobe.probe.theory.small_step_expansion import expansion
 
     net, parts = mp.mlp(inputs=1, way=1, hidden=(20, 20), activation="tanh"), []
     for seed in stage.sized(SEEDS):
@@ -110,7 +110,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """Coefficients as predicted, residual of second order: the number of mini-batches that is furthest off."""
-    from mamlprobe.stage import claim
+    from mamlprobe.reproduce.study import claim
 
     found = []
     ends, small = ["value", "low", "high"], table[table["rate"] == table["rate"].min()]

@@ -9,9 +9,9 @@ Cost: two models each of MAML, ANIL and MAML with zeroing, and a minute.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped
-from mamlprobe.draw.curves import draw_curves
-from mamlprobe.draw.sheet import composite
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.layout import composite
 
 ORDER = 53
 TITLE = "The same tasks under other orders of the labels"
@@ -29,9 +29,9 @@ ZEROED = tuple(ARMS.values())[2:]
 
 def table(stage):
     """Spread, deviation and mean over orders, in points and percent, by arm; accuracy by the rank of the order."""
-    from mamlprobe.probe.permutation import orders, permutation_table
-    from mamlprobe.probe.variants import zero_at_test
-    from mamlprobe.stage import means
+    from mamlprobe.probe.adaptation.interventions import zero_at_test
+    from mamlprobe.probe.adaptation.label_order import orders, permutation_table
+    from mamlprobe.statistics.tables import means
 
     episodes, chosen = stage.episodes(stage.few), orders(5)
 
@@ -76,7 +76,7 @@ def figure(table) -> Figure:
 
 def claims(table):
     """None with a zeroed head, some without."""
-    from mamlprobe.stage import claim, only
+    from mamlprobe.reproduce.study import claim, only
 
     found = []
     for arm in ("MAML", "ANIL"):

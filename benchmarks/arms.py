@@ -13,7 +13,7 @@ from benchmarks.peer import algorithm
 from benchmarks.plain import adapting, plain
 from mamlprobe.learn.outer import Readings, meta_gradient
 from mamlprobe.nets.params import Params
-from mamlprobe.training.state import Learner
+from mamlprobe.training.learner import Learner
 
 
 def ours(case: Case, *, outer: Callable[..., tuple[Params, Readings]] = meta_gradient) -> Iteration:

@@ -21,8 +21,9 @@ from benchmarks.cases import Row
 from benchmarks.options import words
 from benchmarks.planted import QUANTITIES, SPREAD, Floats, latent, population, rng
 from mamlprobe.base.errors import UserError
-from mamlprobe.measure import bootstrap, two_way_interval
 from mamlprobe.runs.writing import write
+from mamlprobe.statistics.analysis_of_variance import two_way_interval
+from mamlprobe.statistics.intervals import bootstrap
 
 SEEDS, TASKS, SHARES = (1, 2, 3, 5), (20, 100), (0.0, 0.02, 0.1, 0.5)
 """Designs, and the seeds' share of the variance of what is planted; one seed stands for itself, at share 0."""

@@ -6,8 +6,8 @@ from benchmarks.arms import ours
 from benchmarks.cases import Case, Row
 from benchmarks.options import Options
 from benchmarks.timing import interleaved, summary
-from mamlprobe.learn.joint import meta_gradients
-from mamlprobe.training.state import Learner
+from mamlprobe.learn.outer.many_runs import meta_gradients
+from mamlprobe.training.learner import Learner
 
 
 def together(case: Case, count: int) -> Callable[[], object]:

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.cases import Case, Row
 from benchmarks.interpreter import index_by_item, interpreted
 from benchmarks.works import METHODS, WORKS
-from mamlprobe.learn.joint import meta_gradients
+from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.runs.writing import write
 
 WITHOUT_WORK = {"_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "diagonal", "lift_fresh"}

@@ -19,7 +19,7 @@ from benchmarks.options import Options
 from benchmarks.plain import plain
 from benchmarks.timing import interleaved, summary
 from mamlprobe.nets.params import Params
-from mamlprobe.probe.record import activations, as_rows
+from mamlprobe.probe.representation.activations import activations, as_rows
 
 RECORDED = ("B", "tiny")
 LAYERS = ("conv1", "conv2", "conv3", "conv4")

@@ -21,12 +21,12 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.data.pool import Pool
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.native.load import compile_kernels
+from mamlprobe.native.library import compile_kernels
 from mamlprobe.native.malloc import tune_malloc
-from mamlprobe.training.graphs import WARM, Iteration, Replayed
+from mamlprobe.training.cuda_graph import WARM, Iteration, Replayed
+from mamlprobe.training.learner import Learner
 from mamlprobe.training.loop import pick_device
 from mamlprobe.training.precision import PRECISIONS, check, precision
-from mamlprobe.training.state import Learner
 
 
 @dataclass(frozen=True, kw_only=True)

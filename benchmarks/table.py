@@ -11,8 +11,8 @@ import pandas as pd
 from benchmarks.cases import Row
 from benchmarks.options import Options
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.text import markdown
-from mamlprobe.native.load import kernels
+from mamlprobe.draw.table_text import markdown
+from mamlprobe.native.library import kernels
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
 

@@ -18,7 +18,7 @@ from benchmarks.training import AGREE, disagreements
 from benchmarks.wrapped_cases import KINDS, Halves, Plain, WrappedCase
 from mamlprobe.learn.readout import cosine_attention
 from mamlprobe.nets.params import adapting
-from mamlprobe.probe.variants import variants
+from mamlprobe.probe.adaptation.interventions import variants
 
 WORKS = ("B", "tiny")
 ARMS = ("mamlprobe", "loop", "learn2learn")

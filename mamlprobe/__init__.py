@@ -10,36 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mamlprobe.base.errors import UserError
+    from mamlprobe.certificates.gradient import certify
+    from mamlprobe.data.by_name import load_pool
     from mamlprobe.data.episodes import Episodes, manifest, manifest_table, sample
-    from mamlprobe.data.load import load_pool
     from mamlprobe.data.manifests import read_manifest, write_manifest
     from mamlprobe.data.pool import Pool
     from mamlprobe.draw.tables import draw
-    from mamlprobe.learn.axes import Inner, Norm, Outer
     from mamlprobe.learn.evaluate import evaluate
-    from mamlprobe.learn.joint import meta_gradients
-    from mamlprobe.learn.memory import memory_needed
-    from mamlprobe.learn.methods import MAMLPP, METHODS, Method
     from mamlprobe.learn.outer import Readings, meta_gradient
-    from mamlprobe.learn.tasks import adapt_tasks
+    from mamlprobe.learn.outer.many_runs import meta_gradients
+    from mamlprobe.learn.outer.memory import memory_needed
+    from mamlprobe.learn.task_batch import adapt_tasks
     from mamlprobe.learn.theta import Theta, init
     from mamlprobe.measure import cca, cka, pwcca, svcca
-    from mamlprobe.native.load import compile_kernels
+    from mamlprobe.methods.method import MAMLPP, METHODS, Method
+    from mamlprobe.methods.settings import Inner, Norm, Outer
+    from mamlprobe.native.library import compile_kernels
     from mamlprobe.nets.conv4 import conv4
     from mamlprobe.nets.mlp import mlp
     from mamlprobe.nets.spec import NetSpec
     from mamlprobe.nets.wrap import wrap
-    from mamlprobe.probe.certify import certify
-    from mamlprobe.probe.contrast import Decomposition, decompose
-    from mamlprobe.probe.cosine import cosine_classes, cosine_maps
-    from mamlprobe.probe.distance import weight_distance
-    from mamlprobe.probe.embedding import class_geometry, embed
-    from mamlprobe.probe.grid import cka_grid, pair_grid
-    from mamlprobe.probe.layers import similarity
-    from mamlprobe.probe.pairs import Model, pair_similarity
-    from mamlprobe.probe.record import record
-    from mamlprobe.probe.shares import contrast_table
-    from mamlprobe.probe.variants import variants
+    from mamlprobe.probe.adaptation.interventions import variants
+    from mamlprobe.probe.adaptation.weight_change import weight_distance
+    from mamlprobe.probe.contrast.decomposition import Decomposition, decompose
+    from mamlprobe.probe.contrast.shares import contrast_table
+    from mamlprobe.probe.representation.activations import record
+    from mamlprobe.probe.representation.cka_grid import cka_grid, pair_grid
+    from mamlprobe.probe.representation.class_cosine import cosine_classes, cosine_maps
+    from mamlprobe.probe.representation.embedding import class_geometry, embed
+    from mamlprobe.probe.representation.layer_similarity import similarity
+    from mamlprobe.probe.representation.model_similarity import Model, pair_similarity
     from mamlprobe.recipes import RECIPES, recipe
     from mamlprobe.runs.experiment import Data, Experiment
     from mamlprobe.runs.folder import Run, load_run
@@ -50,35 +50,35 @@ __version__ = "0.1.0"
 _HOMES = {
     "base.errors": "UserError",
     "data.episodes": "Episodes manifest manifest_table sample",
-    "data.load": "load_pool",
+    "data.by_name": "load_pool",
     "data.manifests": "read_manifest write_manifest",
     "data.pool": "Pool",
     "draw": "draw",
-    "learn.axes": "Inner Norm Outer",
+    "methods.settings": "Inner Norm Outer",
     "learn.evaluate": "evaluate",
-    "learn.joint": "meta_gradients",
-    "learn.memory": "memory_needed",
-    "learn.methods": "MAMLPP METHODS Method",
+    "learn.outer.many_runs": "meta_gradients",
+    "learn.outer.memory": "memory_needed",
+    "methods.method": "MAMLPP METHODS Method",
     "learn.outer": "Readings meta_gradient",
-    "learn.tasks": "adapt_tasks",
+    "learn.task_batch": "adapt_tasks",
     "learn.theta": "Theta init",
     "measure": "cca cka pwcca svcca",
     "nets.spec": "NetSpec",
-    "native.load": "compile_kernels",
+    "native.library": "compile_kernels",
     "nets.conv4": "conv4",
     "nets.mlp": "mlp",
     "nets.wrap": "wrap",
-    "probe.certify": "certify",
-    "probe.contrast": "Decomposition decompose",
-    "probe.cosine": "cosine_classes cosine_maps",
-    "probe.distance": "weight_distance",
-    "probe.embedding": "class_geometry embed",
-    "probe.grid": "cka_grid pair_grid",
-    "probe.layers": "similarity",
-    "probe.pairs": "Model pair_similarity",
-    "probe.record": "record",
-    "probe.shares": "contrast_table",
-    "probe.variants": "variants",
+    "certificates.gradient": "certify",
+    "probe.contrast.decomposition": "Decomposition decompose",
+    "probe.representation.class_cosine": "cosine_classes cosine_maps",
+    "probe.adaptation.weight_change": "weight_distance",
+    "probe.representation.embedding": "class_geometry embed",
+    "probe.representation.cka_grid": "cka_grid pair_grid",
+    "probe.representation.layer_similarity": "similarity",
+    "probe.representation.model_similarity": "Model pair_similarity",
+    "probe.representation.activations": "record",
+    "probe.contrast.shares": "contrast_table",
+    "probe.adaptation.interventions": "variants",
     "recipes": "RECIPES recipe",
     "runs.experiment": "Data Experiment",
     "runs.folder": "Run load_run",

@@ -17,9 +17,9 @@ from mamlprobe import __version__
 from mamlprobe.base.errors import Stopped, UserError, unknown
 from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
-from mamlprobe.commands.imports import Import
+from mamlprobe.commands.import_ import Import
 from mamlprobe.commands.mistakes import COMPLETION, looked_over, mistake
-from mamlprobe.commands.training import Train, listed, train_words
+from mamlprobe.commands.train import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
 from mamlprobe.native.variants import wanted
 from mamlprobe.recipes import PRESETS, RECIPES, recipe

@@ -8,7 +8,8 @@ from functools import lru_cache
 import pytest
 
 from mamlprobe.base.cache import cache_folder
-from mamlprobe.native import build, load, variants
+from mamlprobe.native import build, variants
+from mamlprobe.native import library as load
 
 VARIANTS = tuple(variants.VARIANTS)
 

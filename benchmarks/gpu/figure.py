@@ -24,14 +24,14 @@ from mamlprobe.data.pool import Pool
 from mamlprobe.draw.files import save
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.theta import init
-from mamlprobe.nets.build import build
+from mamlprobe.nets.from_spec import build
+from mamlprobe.reproduce.study import Stage
 from mamlprobe.runs.folder import load_run
-from mamlprobe.stage import Stage
-from mamlprobe.training.graphs import WARM, Iteration, Replayed
-from mamlprobe.training.labels import training_tasks
+from mamlprobe.training.cuda_graph import WARM, Iteration, Replayed
+from mamlprobe.training.learner import Learner
 from mamlprobe.training.loop import train_together
 from mamlprobe.training.precision import precision
-from mamlprobe.training.state import Learner
+from mamlprobe.training.training_tasks import training_tasks
 from mamlprobe.training.validation import validate
 
 NAME = "kao_fig3_scale"

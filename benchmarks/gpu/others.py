@@ -19,10 +19,10 @@ from benchmarks.gpu.training import plain
 from benchmarks.gpu.visit import Visit, guarded
 from benchmarks.works import WORKS, Work, evaluation_flop
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.joint import meta_gradients
+from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.measure import stream
+from mamlprobe.training.learner import Learner
 from mamlprobe.training.precision import PRECISIONS, precision
-from mamlprobe.training.state import Learner
 
 
 def precisions(visit: Visit) -> Iterator[Row]:

@@ -18,9 +18,9 @@ from benchmarks.replay import noise
 from benchmarks.timing import Call, Times, launches
 from benchmarks.works import training_flop
 from mamlprobe.data.episodes import sample
-from mamlprobe.training.graphs import WARM, Iteration, Replayed
+from mamlprobe.training.cuda_graph import WARM, Iteration, Replayed
+from mamlprobe.training.learner import Learner
 from mamlprobe.training.precision import precision
-from mamlprobe.training.state import Learner
 
 REFERENCES = ("learn2learn", "loop")
 AGREE = {"float32": 1e-3, "tf32": 2e-2}

@@ -6,17 +6,17 @@ from pathlib import Path
 import pandas as pd
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.commands.cases import Case, open_case
-from mamlprobe.commands.pairs import PAIRS
-from mamlprobe.commands.pools import download, known_pools
-from mamlprobe.commands.probes import PROBES, accuracy_table
-from mamlprobe.commands.probes import Probe as Question
-from mamlprobe.commands.tables import accuracies, headline, keep, kept, ready, show
+from mamlprobe.commands.report import report as page
+from mamlprobe.commands.subjects.data_sets import download, known_pools
+from mamlprobe.commands.subjects.pairs import PAIRS
+from mamlprobe.commands.subjects.probed_run import Case, open_case
+from mamlprobe.commands.subjects.probes import PROBES, accuracy_table
+from mamlprobe.commands.subjects.probes import Probe as Question
+from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, kept, ready, show
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show, Tasks
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
-from mamlprobe.native.load import compile_kernels
-from mamlprobe.report import report as page
+from mamlprobe.native.library import compile_kernels
 from mamlprobe.runs.inner import InnerWords
 from mamlprobe.runs.writing import write
 

@@ -7,23 +7,23 @@ import torch
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import generator
+from mamlprobe.certificates.contrast import certify_contrast
+from mamlprobe.certificates.gradient import certify, failed
 from mamlprobe.commands.certify import Certify
-from mamlprobe.commands.tables import keep, ready, show
+from mamlprobe.commands.subjects.summaries import keep, ready, show
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta, fits, init
-from mamlprobe.nets.build import build
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.params import Net, Params
-from mamlprobe.probe.certify import certify, failed
-from mamlprobe.probe.contrastive import certify_contrast
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import Image, load_run
+from mamlprobe.runs.import_module import logits
 from mamlprobe.runs.inner import assumption, restated
-from mamlprobe.runs.state_dict import logits
-from mamlprobe.training.labels import head_rows, training_tasks
+from mamlprobe.training.learner import Learner
 from mamlprobe.training.loop import source_of
-from mamlprobe.training.state import Learner
+from mamlprobe.training.training_tasks import head_rows, training_tasks
 
 TASKS, QUERY = 3, 2
 """Tasks, and query items a class at most: gradients are checked, not learned from."""

@@ -1,4 +1,4 @@
-"""The command `doctor` as a dataclass, a field an option; `commands.facts` finds what it prints."""
+"""The command `doctor` as a dataclass, a field an option; `commands.machine_facts` finds what it prints."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ class Doctor:
 
     def run(self) -> None:
         """Print a line a fact."""
-        from mamlprobe.commands.facts import facts  # imports torch, which no help waits for
-        from mamlprobe.native.load import compile_kernels
+        from mamlprobe.commands.machine_facts import facts  # imports torch, which no help waits for
+        from mamlprobe.native.library import compile_kernels
 
         if self.compile:
             compile_kernels(force=True)

@@ -13,8 +13,8 @@ from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import key_sets
 from mamlprobe.data.checked import agree, checked, labels_or_targets
+from mamlprobe.data.labelling import places
 from mamlprobe.data.pool import Pool
-from mamlprobe.data.slots import places
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.outlines import Face, Floats, coverage
+from mamlprobe.data.font_outlines import Face, Floats, coverage
 from mamlprobe.data.pool import Pool
 
 VERSION = 1

@@ -17,9 +17,9 @@ import requests
 import torch
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.data.archives import Tree, opened
-from mamlprobe.data.images import LANCZOS, pixels
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.reading.archives import Tree, opened
+from mamlprobe.data.reading.images import LANCZOS, pixels
 
 PARTS = {"images_background": 964, "images_evaluation": 659}
 """Folder or zip -> number of characters, in the order of class ids."""

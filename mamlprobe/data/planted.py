@@ -32,7 +32,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.data.formula import Formula, parted
+from mamlprobe.data.regression import Formula, parted
 
 
 @dataclass(frozen=True, kw_only=True)

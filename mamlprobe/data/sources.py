@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.data.by_name import load_pool, only
 from mamlprobe.data.episodes import Episodes, sample
-from mamlprobe.data.load import load_pool, only
 from mamlprobe.data.planted import PLANTED, Planted
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sinusoids import FORMULAS, Sinusoids

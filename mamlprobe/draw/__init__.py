@@ -1,7 +1,7 @@
 """Floor 1: from tidy tables to figures, text and pages. Nothing here imports torch, or computes more than means.
 
-`style` is how things look, `curves`, `bars` and `heatmaps` are the figures, `sheet` what is laid out around them,
-`text` and `page` the words; `tables` chooses the figure of a table. The module is the function ``mamlprobe.draw`` too.
+`style` is how things look, `charts` are the figures, `layout` is what stands around them, `table_text` and `page` the
+words; `tables` chooses the figure of a table. The module is the function ``mamlprobe.draw`` too.
 """
 
 import sys

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from mamlprobe.draw.crowding import crowded
-from mamlprobe.draw.sheet import resize, width_of
+from mamlprobe.draw.layout import resize, width_of
 from mamlprobe.draw.style import GREY, style
 
 SIZE = 7.0

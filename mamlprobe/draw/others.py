@@ -7,15 +7,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped, grouped
+from mamlprobe.draw.charts.bars import draw_grouped, grouped
+from mamlprobe.draw.charts.curves import curves, draw_curves
 from mamlprobe.draw.crowding import readable
-from mamlprobe.draw.curves import curves, draw_curves
-from mamlprobe.draw.means import means
+from mamlprobe.draw.layout import broken, composite
 from mamlprobe.draw.names import fitted
 from mamlprobe.draw.probes import some_steps
-from mamlprobe.draw.sheet import broken, composite
 from mamlprobe.draw.style import GREY, WIDTHS, canvas, style
-from mamlprobe.draw.text import VERDICTS, levels
+from mamlprobe.draw.table_text import VERDICTS, levels
+from mamlprobe.statistics.tables import task_means
 
 SIGNS = {"passes": (VERDICTS["holds"], "#009E73"), "fails": (VERDICTS["fails"], "#D55E00")}
 """Verdicts of a certificate, and the sign and the colour of each."""
@@ -30,7 +30,7 @@ _NAMES = 0.5
 def distance_figure(table: pd.DataFrame) -> Figure:
     """Distance of each layer's weights from the start, a panel a quantity, a line for each step of several."""
     table = some_steps(table).dropna(subset="value")
-    found = means(table, ["quantity", "layer", "step"])
+    found = task_means(table, ["quantity", "layer", "step"])
     hue = "step" if len(set(found["step"])) > 1 else None
 
     def lines(quantity: str) -> Callable[[Axes], object]:
@@ -50,12 +50,12 @@ def distance_figure(table: pd.DataFrame) -> Figure:
 
 def geometry_figure(table: pd.DataFrame) -> Figure:
     """A panel for each quantity, its mean at each moment."""
-    return _dots(means(table.dropna(subset="value"), ["quantity", "moment"]), group="moment")
+    return _dots(task_means(table.dropna(subset="value"), ["quantity", "moment"]), group="moment")
 
 
 def quantity_figure(table: pd.DataFrame) -> Figure:
     """The mean of each quantity."""
-    found = means(table.dropna(subset="value"), ["quantity"])
+    found = task_means(table.dropna(subset="value"), ["quantity"])
     label = "cosine similarity" if found["quantity"].str.startswith("query-").all() else "value"
     return grouped(found, group="quantity", hue=None, label=label)
 

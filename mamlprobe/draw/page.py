@@ -9,8 +9,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.text import VERDICTS, Digits, badge, html_table, latex
-from mamlprobe.draw.text import claims as readable
+from mamlprobe.draw.table_text import VERDICTS, Digits, badge, html_table, latex
+from mamlprobe.draw.table_text import claims as readable
 
 
 @dataclass(frozen=True, kw_only=True)

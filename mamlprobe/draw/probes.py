@@ -8,14 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.bars import draw_grouped, grouped
-from mamlprobe.draw.curves import curves, draw_curves
-from mamlprobe.draw.embeddings import scatter
-from mamlprobe.draw.heatmaps import grid
-from mamlprobe.draw.means import last_steps, means
+from mamlprobe.draw.charts.bars import draw_grouped, grouped
+from mamlprobe.draw.charts.curves import curves, draw_curves
+from mamlprobe.draw.charts.embeddings import scatter
+from mamlprobe.draw.charts.heatmaps import grid
+from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.names import fitted
-from mamlprobe.draw.sheet import caption, composite
 from mamlprobe.draw.style import PALE
+from mamlprobe.statistics.tables import last_step, task_means
 
 MAP = "map"
 """The quantity of the cosine table's rows that are entries of a map, with a row and a column."""
@@ -48,7 +48,7 @@ HEAD_LABELS = {
 def layer_means(table: pd.DataFrame) -> pd.DataFrame:
     """Mean similarity and mean null floor of every measure and layer."""
     floors = table.groupby(["measure", "layer"])["floor"].mean()
-    found = means(table, ["measure", "layer"])
+    found = task_means(table, ["measure", "layer"])
     return found.assign(floor=[floors[pair] for pair in zip(found["measure"], found["layer"], strict=True)])
 
 
@@ -73,7 +73,7 @@ def some_steps(table: pd.DataFrame) -> pd.DataFrame:
 
 def accuracy_figure(table: pd.DataFrame) -> Figure:
     """Accuracy, or another quantity, after the last step by variant; chance where the table says the way."""
-    found = means(last_steps(table), ["variant"])
+    found = task_means(last_step(table), ["variant"])
     found = found.assign(variant=spans(found["variant"].tolist()))
     label = str(table["quantity"].iloc[0]) if "quantity" in table else "accuracy"
     chance = 1 / int(table["way"].iloc[0]) if "way" in table and label == "accuracy" else None
@@ -97,7 +97,7 @@ def pair_means(table: pd.DataFrame) -> pd.DataFrame:
     """Mean similarity and mean null floor of every measure, layer and moment."""
     by = ["measure", "layer", "moment"]
     floors = table.groupby(by, sort=False)["floor"].mean()
-    found = means(table, by)
+    found = task_means(table, by)
     return found.assign(floor=[floors[key] for key in zip(*(found[name] for name in by), strict=True)])
 
 
@@ -117,13 +117,13 @@ def cosine_figure(table: pd.DataFrame) -> Figure:
 
 def share_figure(table: pd.DataFrame) -> Figure:
     """Share of each term."""
-    shares = means(table[table["quantity"] == "share"], ["part"])
+    shares = task_means(table[table["quantity"] == "share"], ["part"])
     return grouped(shares, group="part", hue=None, label="share of the body's outer gradient")
 
 
 def layer_term_figure(table: pd.DataFrame) -> Figure:
     """Above all terms by layer, a panel a quantity; below those of pairs, split by whether these are of one class."""
-    found = means(table, ["layer", "term", "quantity"])
+    found = task_means(table, ["layer", "term", "quantity"])
     found = found[(found["layer"] != BODY) & found["value"].notna()]
     split = found["term"].str.contains(", ")
 
@@ -144,7 +144,7 @@ def layer_term_figure(table: pd.DataFrame) -> Figure:
 
 def carried_figure(table: pd.DataFrame) -> Figure:
     """A panel each for the head's norm, for what it says, and for how it lies to features of past tasks and its own."""
-    found = means(table.dropna(subset="value"), ["quantity"])
+    found = task_means(table.dropna(subset="value"), ["quantity"])
     found = found.assign(kind=found["quantity"].str.split(",").str[0])
 
     def dots(kind: str) -> Callable[[Axes], object]:
@@ -163,7 +163,7 @@ def carried_figure(table: pd.DataFrame) -> Figure:
 
 def classifier_figure(table: pd.DataFrame) -> Figure:
     """By variant: how accurate each classifier is, and how often it gives the model's answer."""
-    found = means(table.dropna(subset="value"), ["variant", "classifier", "quantity"])
+    found = task_means(table.dropna(subset="value"), ["variant", "classifier", "quantity"])
 
     def dots(quantity: str, name: str) -> Callable[[Axes], object]:
         mine = found[found["quantity"] == quantity]

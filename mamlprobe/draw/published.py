@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from mamlprobe.draw.curves import curves
+from mamlprobe.draw.charts.curves import curves
 from mamlprobe.draw.style import DOTS, PALE, looks, naming, style
-from mamlprobe.draw.text import levels, need, single
+from mamlprobe.draw.table_text import levels, need, single
 
 DASHES = (0, (4, 1.5))
 """The line of a published curve."""

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw import others, probes
-from mamlprobe.draw.text import is_numeric, need
+from mamlprobe.draw.table_text import is_numeric, need
 
 FORMS: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "measure layer moment value floor": probes.pair_figure,

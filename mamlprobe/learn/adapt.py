@@ -6,9 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mamlprobe.learn.lists import less
+from mamlprobe.learn.foreach import less
+from mamlprobe.learn.inner_optimizers import Rule
 from mamlprobe.learn.losses import slopes
-from mamlprobe.learn.rates import Rule
 from mamlprobe.nets.params import Params
 
 Track = Literal["second", "first", "none"]

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.bar import bar
-from mamlprobe.learn.beside import Found, beside, one_thread
 from mamlprobe.learn.losses import task_accuracies, task_losses
-from mamlprobe.learn.methods import Method
-from mamlprobe.learn.tasks import Known, along, tasks_at
+from mamlprobe.learn.progress_bar import bar
+from mamlprobe.learn.task_batch import Known, along, tasks_at
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.derived import derived_once
+from mamlprobe.learn.threads import Found, beside, one_thread
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.differentiated import derived_once
 from mamlprobe.nets.params import Net, adapting, still_entries
 
 NUMBERS = 2**18

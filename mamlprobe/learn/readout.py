@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mamlprobe.learn.extra import SIAMESE
+from mamlprobe.learn.method_params import SIAMESE
 from mamlprobe.nets.params import Params
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
-from mamlprobe.learn.extra import initial_extra, initial_moments
-from mamlprobe.learn.methods import Method
-from mamlprobe.learn.rates import initial_rates
+from mamlprobe.learn.inner_optimizers import initial_rates
+from mamlprobe.learn.method_params import initial_extra, initial_moments
+from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names, mapped
 
 
@@ -27,7 +27,7 @@ class Theta:
     moments: Moments = field(default_factory=dict)
     """Running mean and biased variance of the batch norms [C], or [S+1, C] for every point of the inner path."""
     extra: Params = field(default_factory=dict)
-    """What a method learns beside the net and its rates: see `learn.extra`."""
+    """What a method learns beside the net and its rates: see `learn.method_params`."""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Theta":
         """The same on another device, its real numbers in another precision."""

@@ -1,6 +1,5 @@
 """Floor 1: similarity of two matrices, and how sure it is."""
 
-from mamlprobe.measure.angles import subspace_distance
 from mamlprobe.measure.cca import (
     ENOUGH_ROWS,
     SUMMARIES,
@@ -13,13 +12,13 @@ from mamlprobe.measure.cca import (
     truncate,
 )
 from mamlprobe.measure.cka import cka, cka_batches, hsic
-from mamlprobe.measure.cosine import block_cosine, class_similarity, cosine_map
-from mamlprobe.measure.intervals import nested_interval, two_way_interval
-from mamlprobe.measure.null import bootstrap, gaussian_floor, null_floor, paired_interval, t_interval, verdict
+from mamlprobe.measure.class_cosine import block_cosine, class_similarity, cosine_map
+from mamlprobe.measure.floors import gaussian_floor, null_floor
 from mamlprobe.measure.procrustes import procrustes, procrustes_distance
 from mamlprobe.measure.rsa import rsa
 from mamlprobe.measure.spectrum import Spectrum, spectrum
 from mamlprobe.measure.stream import Covariances, stream
+from mamlprobe.measure.subspace import subspace_distance
 
 __all__ = [
     "ENOUGH_ROWS",
@@ -27,7 +26,6 @@ __all__ = [
     "Covariances",
     "Spectrum",
     "block_cosine",
-    "bootstrap",
     "cca",
     "cka",
     "cka_batches",
@@ -36,9 +34,7 @@ __all__ = [
     "cosine_map",
     "gaussian_floor",
     "hsic",
-    "nested_interval",
     "null_floor",
-    "paired_interval",
     "procrustes",
     "procrustes_distance",
     "pwcca",
@@ -49,8 +45,5 @@ __all__ = [
     "subspace_distance",
     "summarise",
     "svcca",
-    "t_interval",
     "truncate",
-    "two_way_interval",
-    "verdict",
 ]

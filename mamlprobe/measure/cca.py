@@ -12,8 +12,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from mamlprobe.base.arrays import given
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.measure.given import given
 from mamlprobe.measure.once import once
 from mamlprobe.measure.spectrum import Rows, Spectrum, inner, same_rows, sides, spectrum_of
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
+from mamlprobe.base.arrays import given
 from mamlprobe.base.errors import UserError
-from mamlprobe.measure.given import given
 from mamlprobe.measure.once import once
 from mamlprobe.measure.spectrum import Rows, centred, inner, same_rows
 

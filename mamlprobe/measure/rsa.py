@@ -8,10 +8,10 @@ import torch
 from scipy import stats
 from scipy.spatial.distance import pdist
 
+from mamlprobe.base.arrays import given, to_float64
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.measure.given import given
-from mamlprobe.measure.null import Floats
-from mamlprobe.measure.spectrum import Rows, own, same_rows
+from mamlprobe.measure.spectrum import Rows, same_rows
+from mamlprobe.statistics.intervals import Floats
 
 METRICS = ("correlation", "euclidean", "cosine")
 """Distances of two rows: one minus their correlation over features, as in the paper; ranks of squares are the same."""
@@ -52,7 +52,7 @@ def rsa(x: Rows, y: Rows, *, metric: str = "correlation", correlation: str = "sp
 
 def _distances(name: str, x: Rows, metric: str) -> Floats:
     """Distances [R (R - 1) / 2] of all pairs of rows in units of the largest; NaN where the metric is not defined."""
-    rows = own("rsa", name, x)
+    rows = to_float64("rsa", name, x)
     if not bool(torch.isfinite(rows).all()):
         raise UserError(
             "rsa", f"{name} must be finite", "NaN or infinity", "look for the update where the net diverged"

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mamlprobe.base.arrays import given, to_float64
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
-from mamlprobe.measure.given import given
 
 Rows = Tensor | npt.NDArray[Any]
 """A matrix of rows; tables of numbers and nested lists are taken for the arrays that they are."""
@@ -132,7 +132,7 @@ def centred(where: str, name: str, x: Rows) -> Tensor:
     """
     x = given(where, name, x)
     rows_and_width(where, name, x)
-    rows = own(where, name, x)
+    rows = to_float64(where, name, x)
     rows -= rows[0].clone()
     mean = rows.mean(0)
     if not bool(mean.isfinite().all()):
@@ -175,10 +175,3 @@ def same_rows(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> tuple[int, 
             where, "x and y must have the same samples as rows", f"{rows} and {others} rows", "record both on one input"
         )
     return rows, f, g
-
-
-def own(where: str, name: str, x: Any) -> Tensor:
-    """A float64 copy that the caller may write to; on the device of `x` where that knows float64."""
-    rows = given(where, name, x)
-    device = torch.device("cpu") if rows.device.type == "mps" else rows.device
-    return rows.detach().to(device, torch.float64, copy=True, memory_format=torch.contiguous_format)

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from mamlprobe.base.arrays import given, to_float64
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.cca import cca, pwcca, svcca
 from mamlprobe.measure.cka import Norms, alignment
-from mamlprobe.measure.given import given
-from mamlprobe.measure.products import PIECE, PIECES, Products
-from mamlprobe.measure.spectrum import TOLERANCE, Rows, Spectrum, eigen, own, same_rows, spectrum_of
+from mamlprobe.measure.spectrum import TOLERANCE, Rows, Spectrum, eigen, same_rows, spectrum_of
+from mamlprobe.measure.streamed_products import PIECE, PIECES, Products
 
 Pair = tuple[Rows, Rows]
 Batches = Callable[[], Iterable[Pair]]
@@ -140,7 +140,7 @@ def _tensor(name: str, x: Rows) -> Tensor:
     x = given("stream", name, x)
     if x.is_floating_point() and x.device.type != "mps":
         return x.detach()
-    return own("stream", name, x)
+    return to_float64("stream", name, x)
 
 
 def _fits(x: Tensor) -> bool:

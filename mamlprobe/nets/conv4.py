@@ -10,12 +10,12 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.shapes import check
-from mamlprobe.nets.block import block, fast
-from mamlprobe.nets.cells import Kind
+from mamlprobe.nets.fast.block import block, fast
+from mamlprobe.nets.fast.geometry import Window
+from mamlprobe.nets.fast.norm_relu_pool import Kind
 from mamlprobe.nets.inputs import floats
 from mamlprobe.nets.norm import batch_norm
 from mamlprobe.nets.params import FLOATS, Built, Moments, Params, Pass, span
-from mamlprobe.nets.window import Window
 
 ORDERS = ("conv-bn-relu", "conv-relu-bn")
 DOWNS = ("pool", "stride", "unpadded")

@@ -4,21 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mamlprobe.base.errors import UserError
+from mamlprobe.nets.fast.norm_relu_pool import check_values
 from mamlprobe.nets.params import Moments
 
 EPS = 1e-5
-
-
-def enough(name: str, values: int) -> None:
-    """Refuse the statistics of a single value."""
-    if values < 2:
-        raise UserError(
-            name,
-            "batch statistics need more than one value a channel and task",
-            values,
-            "use more rows, larger images or the norm regime 'running'",
-        )
 
 
 def batch_norm(
@@ -38,7 +27,7 @@ def batch_norm(
         variance, mean = torch.var_mean(per_task, dim=2, correction=0)
         collected[f"{name}.mean"], collected[f"{name}.var"] = mean, variance
     if moments is None:
-        enough(name, z.numel() // (tasks * channels))
+        check_values(name, z.numel() // (tasks * channels))
         flat = z.reshape(rows, tasks * channels, *z.shape[3:])
         scale, shift = (p.expand(tasks, channels).reshape(-1) for p in (weight, bias))
         return F.batch_norm(flat, None, None, scale, shift, training=True, eps=EPS).reshape(z.shape)

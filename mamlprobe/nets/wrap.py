@@ -6,15 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.nets.copies import innermost, lazy_parameters, private
-from mamlprobe.nets.guesses import tried
-from mamlprobe.nets.layout import WORDS
-from mamlprobe.nets.output import Output
+from mamlprobe.nets.modules.copies import innermost, lazy_parameters, private
+from mamlprobe.nets.modules.feature_axis import WORDS
+from mamlprobe.nets.modules.output import Output
+from mamlprobe.nets.modules.runner import told
+from mamlprobe.nets.modules.structure import default_layers
+from mamlprobe.nets.modules.trial import Trial, look, refuse_odd
+from mamlprobe.nets.modules.trial_inputs import tried
+from mamlprobe.nets.modules.wrapped import Wrapped
 from mamlprobe.nets.params import as_params
-from mamlprobe.nets.runner import told
-from mamlprobe.nets.structure import default_layers
-from mamlprobe.nets.trial import Trial, look, refuse_odd
-from mamlprobe.nets.wrapped import Wrapped
 
 __all__ = ["Wrapped", "wrap"]
 

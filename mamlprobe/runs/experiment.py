@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import fingerprint, from_dict, to_dict
-from mamlprobe.learn.methods import Method
+from mamlprobe.methods.method import Method
 from mamlprobe.nets.spec import NetSpec
 
 
@@ -50,9 +50,9 @@ class Experiment:
     """Q, query items a class."""
     labels: str = "episode"
     """What a class is called in training; in other splits as by episode. episode: the number of its place in the task;
-    bins, groups: a number below N that stays its own, as in `data.slots`, so that a learner may memorise (Kao et al.
-    2022); class: its number among all training classes, each with its row of the head: no inner loop then, and few-shot
-    tasks are read out without the head (variant nil)."""
+    bins, groups: a number below N that stays its own, as in `data.labelling`, so that a learner may memorise (Kao et
+    al. 2022); class: its number among all training classes, each with its row of the head: no inner loop then, and
+    few-shot tasks are read out without the head (variant nil)."""
     tasks: int = 4
     """B, tasks an update."""
     updates: int = 1000

@@ -14,9 +14,9 @@ from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.learn.theta import Theta, init
-from mamlprobe.nets.build import build
+from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.params import Net, Params
-from mamlprobe.runs import tables
+from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, checkpoint_updates, load_checkpoint
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.inner import NAMES, usual

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.learn.methods import Method
+from mamlprobe.methods.method import Method
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,25 +10,25 @@ import torch
 
 from mamlprobe.base.errors import Stopped, UserError
 from mamlprobe.base.files import locked
-from mamlprobe.data.load import load_pool
+from mamlprobe.data.by_name import load_pool
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import Source, load_source
-from mamlprobe.learn.joint import meta_gradients
 from mamlprobe.learn.outer import held, only_head, parts_of
-from mamlprobe.learn.schedules import resolve, scheduled
+from mamlprobe.learn.outer.many_runs import meta_gradients
+from mamlprobe.methods.schedules import resolve, scheduled
 from mamlprobe.native.build import kernels_path, recent_failure
-from mamlprobe.native.load import compile_kernels, kernels
+from mamlprobe.native.library import compile_kernels, kernels
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.variants import wanted
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
-from mamlprobe.training.alike import only_seeds_differ, same_buffers
-from mamlprobe.training.graphs import Replays
-from mamlprobe.training.labels import head_rows, training_tasks
+from mamlprobe.training.compatibility import only_seeds_differ, same_buffers
+from mamlprobe.training.cuda_graph import Replays
+from mamlprobe.training.memory_check import enough, look
 from mamlprobe.training.precision import bearing, check, same
 from mamlprobe.training.progress import Bar, bar, say, show, stopping
-from mamlprobe.training.room import enough, look
 from mamlprobe.training.session import Hook, Session
+from mamlprobe.training.training_tasks import head_rows, training_tasks
 
 LOOKS = {"cpu": 1, "cuda": 25}
 """Updates between two looks at the losses, by kind of device; a look waits for the device."""

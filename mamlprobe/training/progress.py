@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mamlprobe.training.state import Tally
+from mamlprobe.training.learner import Tally
 
 Bar = Any
 """A tqdm bar, which comes without types."""

@@ -14,15 +14,15 @@ from mamlprobe.data.sources import Source
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.params import Net, Params
-from mamlprobe.runs import tables
+from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.folder import LOG_COLUMNS, Run, write_json
 from mamlprobe.runs.writing import write
+from mamlprobe.training.learner import Learner, Tally
 from mamlprobe.training.precision import precision
 from mamlprobe.training.progress import say
-from mamlprobe.training.state import Learner, Tally
 from mamlprobe.training.validation import SPLIT, validate
 
 Hook = Callable[[int, Net, Theta], pd.DataFrame | None]

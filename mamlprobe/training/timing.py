@@ -8,9 +8,9 @@ import torch
 
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.evaluate import evaluate
-from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net
 
 STAGES = ("training", "inference")

@@ -11,9 +11,9 @@ from scipy.special import stdtrit
 from mamlprobe.base.keys import key
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.sources import Source, draw
-from mamlprobe.learn.joint import side_by_side
 from mamlprobe.learn.losses import task_accuracies, task_losses
-from mamlprobe.learn.tasks import paths
+from mamlprobe.learn.outer.many_runs import side_by_side
+from mamlprobe.learn.task_batch import paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 from mamlprobe.runs.experiment import Experiment

@@ -11,12 +11,12 @@ import torch
 from mamlprobe import measure
 from mamlprobe.base.described import described, words
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
+from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.mlp import mlp
-from mamlprobe.probe.contrast import decompose
-from mamlprobe.probe.pairs import Model
+from mamlprobe.probe.contrast.decomposition import decompose
+from mamlprobe.probe.representation.model_similarity import Model
 
 NET = mlp(inputs=40, way=3, hidden=(50, 50))
 

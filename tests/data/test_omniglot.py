@@ -13,7 +13,7 @@ from PIL import Image
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data import omniglot
-from mamlprobe.data.load import load_pool
+from mamlprobe.data.by_name import load_pool
 from mamlprobe.data.omniglot import fetch, read_omniglot
 
 CHARACTERS = {

@@ -13,9 +13,9 @@ from PIL import Image
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw import files
 from mamlprobe.draw import style as st
-from mamlprobe.draw.curves import curves
+from mamlprobe.draw.charts.curves import curves
 from mamlprobe.draw.files import encode, save
-from mamlprobe.draw.sheet import contact_sheet
+from mamlprobe.draw.layout import contact_sheet
 
 
 def test_style_is_put_back_and_overrules_the_users_settings(learning):

@@ -16,7 +16,7 @@ def test_drawing_needs_neither_torch_nor_pyplot():
         "import importlib, sys\n"
         f"for name in ['mamlprobe.draw', *{names}]: importlib.import_module(name)\n"
         "import pandas as pd\n"
-        "from mamlprobe.draw.curves import curves\n"
+        "from mamlprobe.draw.charts.curves import curves\n"
         "from mamlprobe.draw.files import encode\n"
         "encode(curves(pd.DataFrame({'x': [0, 1], 'value': [0.1, 0.2]}), x='x', hue=None))\n"
         "print(sorted({'torch', 'matplotlib.pyplot'} & set(sys.modules)))"

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.draw.charts.heatmaps import grid
 from mamlprobe.draw.files import encode
-from mamlprobe.draw.heatmaps import grid
 from mamlprobe.draw.marks import mark_bar
 from mamlprobe.draw.style import canvas
 

@@ -7,15 +7,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import mamlprobe as mp
-from mamlprobe.commands.pairs import PAIRS
-from mamlprobe.commands.probes import PROBES
-from mamlprobe.draw.bars import grouped
+from mamlprobe.commands.subjects.pairs import PAIRS
+from mamlprobe.commands.subjects.probes import PROBES
+from mamlprobe.draw.charts.bars import grouped
+from mamlprobe.draw.charts.curves import curves
+from mamlprobe.draw.charts.heatmaps import grid
 from mamlprobe.draw.crowding import crowded
-from mamlprobe.draw.curves import curves
-from mamlprobe.draw.heatmaps import grid
+from mamlprobe.draw.layout import broken, caption, width_of
 from mamlprobe.draw.names import shortened, stride
 from mamlprobe.draw.probes import spans
-from mamlprobe.draw.sheet import broken, caption, width_of
 
 KINDS = {
     "built in": lambda n: [*(f"conv{k + 1}" for k in range(n - 1)), "head"],

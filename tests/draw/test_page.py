@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.draw.files import encode
 from mamlprobe.draw.page import LATEX_ROWS, Section, page
 from mamlprobe.draw.style import canvas
-from mamlprobe.draw.text import latex
+from mamlprobe.draw.table_text import latex
 
 VOID = {"meta", "img", "br", "link"}
 

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 
 import mamlprobe as mp
+from mamlprobe.certificates.contrast import certify_contrast
 from mamlprobe.cli import main
-from mamlprobe.commands.cases import open_case
+from mamlprobe.commands.subjects.probed_run import open_case
 from mamlprobe.data.sinusoids import FORMULAS
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw import probes
 from mamlprobe.draw.tables import FORMS
 from mamlprobe.draw.tables import draw as by_columns
 from mamlprobe.learn.evaluate import query_table
-from mamlprobe.probe import course
-from mamlprobe.probe.contrastive import certify_contrast
+from mamlprobe.probe.contrast import tables as course
 
 PARTS = ["layers", "freeze", "nil", "cosine", "contrast", "terms", "head", "prototypes", "embed", "grid"]
 

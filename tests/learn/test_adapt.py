@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.learn.adapt import adapt
-from mamlprobe.learn.rates import sgd
+from mamlprobe.learn.inner_optimizers import sgd
 
 START = {"a": torch.tensor([[1.0, -2.0], [0.5, 3.0]]).double(), "b": torch.tensor([[2.0], [1.0]]).double()}
 

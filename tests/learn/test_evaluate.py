@@ -12,10 +12,10 @@ from torch import nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.axes import Inner, Norm
 from mamlprobe.learn.evaluate import chunks, evaluate, query_table, tasks_at_a_time
-from mamlprobe.learn.methods import METHODS, Method
 from mamlprobe.learn.theta import Theta, init
+from mamlprobe.methods.method import METHODS, Method
+from mamlprobe.methods.settings import Inner, Norm
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.wrap import wrap
 from tests.oracles import TwinConv, forward, forward_with, slow_loss, slow_path

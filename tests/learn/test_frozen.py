@@ -9,19 +9,19 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mamlprobe.learn import unmoved as unmoved_module
-from mamlprobe.learn.axes import Norm, Outer
+from mamlprobe.learn import fixed_layers as unmoved_module
 from mamlprobe.learn.evaluate import query_table
-from mamlprobe.learn.joint import meta_gradients
-from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
+from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.learn.theta import Theta, init
+from mamlprobe.methods.method import METHODS
+from mamlprobe.methods.settings import Norm, Outer
 from mamlprobe.nets import conv4 as conv4_module
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.params import adapting
 from mamlprobe.nets.wrap import wrap
-from mamlprobe.probe.variants import prefixes
+from mamlprobe.probe.adaptation.interventions import prefixes
 from tests import fewshot
 from tests.layered import SHAPE, Chain, Flat, off, sequence
 from tests.oracles import close, slow_outer

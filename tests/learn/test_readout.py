@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.axes import Inner, Norm
-from mamlprobe.learn.methods import Method
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.readout import class_means, cosine_attention, prototype_logits
 from mamlprobe.learn.theta import init
+from mamlprobe.methods.method import Method
+from mamlprobe.methods.settings import Inner, Norm
 from mamlprobe.nets.mlp import mlp
 from tests.oracles import TwinMlp, close, forward
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.axes import Inner, Norm
-from mamlprobe.learn.methods import METHODS, Method
-from mamlprobe.learn.rates import initial_rates, rate_of
+from mamlprobe.learn.inner_optimizers import initial_rates, rate_of
 from mamlprobe.learn.theta import init, start, zeroed
+from mamlprobe.methods.method import METHODS, Method
+from mamlprobe.methods.settings import Inner, Norm
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.wrap import wrap

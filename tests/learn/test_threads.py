@@ -1,170 +1,104 @@
-"""Every door gives the same bits with 1, 2 and 4 threads and whatever the chunk, and leaves net and module alone."""
+"""Tasks in threads: the same numbers as one after another, and nothing of the caller's state lost."""
 
-from copy import deepcopy
+import threading
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from mamlprobe.learn import evaluate as evaluating
 from mamlprobe.learn.evaluate import evaluate
-from mamlprobe.learn.methods import METHODS, Method
-from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.tasks import adapt_tasks
+from mamlprobe.learn.outer import held, meta_gradient
+from mamlprobe.learn.outer.memory import memory_needed
 from mamlprobe.learn.theta import init
+from mamlprobe.learn.threads import beside, threads_for
+from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.conv4 import conv4
-from mamlprobe.nets.mlp import mlp
-from mamlprobe.nets.wrap import wrap
-from mamlprobe.probe.distance import weight_distance
-from mamlprobe.probe.layers import similarity
-from mamlprobe.probe.record import record
-from mamlprobe.probe.shares import contrast_table
-from tests.zoo import ZOO, made, tasks_for
 
-SETTINGS = ((4, None), (2, 3), (2, 1))
-"""Threads and chunk, each held against one thread and no chunk."""
-
-HEAD = replace(METHODS["anil"], inner=replace(METHODS["anil"].inner, steps=2, test_steps=2, lr=0.1))
-BN = ("conv", "instance", "residual")
+CPU = torch.device("cpu")
 
 
-def short(name: str) -> Method:
-    """The method of that name with few steps."""
-    base = METHODS[name]
-    steps = 1 if name == "contrastive" else 2
-    batch = None if base.inner.batch is None else 3
-    inner = replace(base.inner, steps=steps, test_steps=steps, lr=0.1, batch=batch)
-    return replace(base, inner=inner)
+@pytest.fixture
+def one_task_each(monkeypatch):
+    """Every task is a batch of its own."""
+    monkeypatch.setattr(evaluating, "NUMBERS", 1)
 
 
-def bits(found: object) -> list[bytes]:
-    """All numbers in tables, tensors, dicts and lists of them."""
-    if isinstance(found, Tensor):
-        return [found.contiguous().view(torch.uint8).numpy().tobytes()]
-    if isinstance(found, pd.DataFrame):
-        return [found.select_dtypes("number").to_numpy().tobytes(), found.to_csv().encode()]
-    if isinstance(found, dict):
-        return [each for name in sorted(found) for each in (name.encode(), *bits(found[name]))]
-    assert isinstance(found, list | tuple)
-    return [each for part in found for each in bits(part)]
+def test_parts_run_at_the_same_time_in_one_thread_each(set_threads):
+    set_threads(3)
+    meeting = threading.Barrier(3, timeout=30)
+
+    def work(part: int) -> tuple[int, int, bool]:
+        meeting.wait()  # none gets on before all three are there
+        return 10 * part, torch.get_num_threads(), torch.is_grad_enabled()
+
+    with torch.no_grad():
+        found = list(beside(work, [2, 0, 1, 5, 4, 3], CPU))
+    assert found == [(part, 1, False) for part in (20, 0, 10, 50, 40, 30)]
+    assert torch.get_num_threads() == 3
 
 
-def doors(net, theta, episodes, method, chunk):
-    """What everything that goes through tasks finds."""
-    gradient, told = meta_gradient(net, theta, episodes, method, chunk=chunk)
-    measures = ("cka_debiased", "cka_biased")
-    return [
-        gradient,
-        told.losses,
-        told.moments,
-        evaluate(net, theta, episodes, {"keep": method, "head": HEAD}, steps="every", chunk=chunk),
-        adapt_tasks(net, theta, episodes, method, chunk=chunk),
-        record(net, theta, episodes.query_x, chunk=chunk),
-        weight_distance(net, theta, episodes, method, chunk=chunk),
-        similarity(net, theta, episodes, method, measures=measures, layers=net.layers[-2:], chunk=chunk),
-        contrast_table(net, theta, episodes, HEAD, chunk=chunk),
-    ]
+def test_a_failure_comes_back_and_threads_are_set_again(set_threads):
+    set_threads(2)
+
+    def work(part: int) -> int:
+        return 1 // part
+
+    with pytest.raises(ZeroDivisionError):
+        list(beside(work, [1, 0, 1, 1], CPU))
+    seen = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert (torch.get_num_threads(), seen) == (2, [2])
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_wrapped_nets(name, set_threads):
-    dtype = torch.float64 if name in ("conv", "transformer") else torch.float32
-    module, episodes = made(name, dtype), tasks_for(name, tasks=4, dtype=dtype)
-    before, shapes = deepcopy(module.state_dict()), {n: p.requires_grad for n, p in module.named_parameters()}
-    set_threads(1)
-    net = wrap(module, ZOO[name].head)
-    statistics = "running" if name in BN else "batch"
-    method = replace(short("maml"), norm=replace(METHODS["maml"].norm, statistics=statistics))
-    theta = init(net, seed=0)
-    wanted = bits(doors(net, theta, episodes, method, None))
-    for threads, chunk in SETTINGS:
+def test_one_thread_where_others_would_not_see_the_state(set_threads):
+    set_threads(4)
+    assert threads_for(3, CPU) == 3
+    assert threads_for(9, CPU) == 4
+    assert threads_for(9, torch.device("meta")) == 1
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert threads_for(9, CPU) == 1
+    with TorchDispatchMode():
+        assert threads_for(9, CPU) == 1
+
+
+@pytest.mark.parametrize("name", ["maml", "fomaml", "anil", "imaml", "mamlpp", "reptile"])
+def test_gradients_do_not_depend_on_who_does_what(name, classes, set_threads, one_task_each):
+    net, method = conv4(image=(1, 12, 12), way=3, filters=8, blocks=2), METHODS[name]
+    episodes = classes(tasks=7, shape=(1, 12, 12)).to(dtype=torch.float32)
+    theta = init(net, seed=0, method=method)
+    found = []
+    for threads in (1, 3):
         set_threads(threads)
-        fresh = wrap(module, ZOO[name].head)  # whose first pass is already in threads
-        assert bits(doors(fresh, theta, episodes, method, chunk)) == wanted, (threads, chunk)
-        assert torch.get_num_threads() == threads
-    after = module.state_dict()
-    assert all(torch.equal(value, after[key]) for key, value in before.items())
-    assert {n: p.requires_grad for n, p in module.named_parameters()} == shapes
-    assert module.training
-    assert bits(init(net, seed=0).net) == bits(theta.net)
+        found.append(meta_gradient(net, theta, episodes, method))
+    (here, told), (there, said) = found
+    assert all(torch.equal(here[key], there[key]) for key in here)
+    assert torch.equal(told.losses, said.losses)
 
 
-RULES = ("fomaml", "anil", "boil", "maml_zeroing", "proto_maml", "imaml", "reptile", "meta_sgd", "contrastive")
-
-
-@pytest.mark.parametrize("rule", [*RULES, "mamlpp"])
-@pytest.mark.parametrize("name", ["conv", "attention"])
-def test_outer_rules_of_wrapped_nets(name, rule, set_threads):
-    if rule == "mamlpp" and name not in BN:
-        pytest.skip("it is for batch norms")
-    net, episodes, method = wrap(made(name), ZOO[name].head), tasks_for(name, tasks=4), short(rule)
-    theta, found = init(net, seed=0, method=method), []
-    for threads, chunk in ((1, None), *SETTINGS):
+@pytest.mark.parametrize("steps", ["every", "last"])
+def test_scores_do_not_depend_on_who_does_what(steps, classes, set_threads, one_task_each):
+    net, method = conv4(image=(1, 12, 12), way=3, filters=8, blocks=2), METHODS["maml"]
+    episodes = classes(tasks=7, shape=(1, 12, 12)).to(dtype=torch.float32)
+    theta = init(net, seed=0, method=method)
+    variants = {"keep": method, "zero": replace(method, head="zero_at_test")}
+    tables, counts = [], []
+    for threads in (1, 3):
         set_threads(threads)
-        gradient, told = meta_gradient(net, theta, episodes, method, chunk=chunk)
-        found.append(bits([gradient, told.losses]))
-    assert all(each == found[0] for each in found)
+        tables.append(evaluate(net, theta, episodes, variants, steps=steps, advance=counts.append))
+    assert tables[0].equals(tables[1])
+    assert counts == [1] * 28
 
 
-NETS = {
-    "conv4 at 12": (conv4(image=(1, 12, 12), way=3, filters=4, blocks=2), (1, 12, 12)),
-    "conv4 at 20": (conv4(image=(1, 20, 20), way=3, filters=4), (1, 20, 20)),
-    "conv4 at 28": (conv4(image=(1, 28, 28), way=3, filters=2), (1, 28, 28)),
-    "mlp": (mlp(inputs=36, hidden=(6, 5), way=3), (1, 6, 6)),
-}
-
-
-BUILT = [(name, torch.float32) for name in NETS] + [("conv4 at 12", torch.float64), ("mlp", torch.float64)]
-
-
-@pytest.mark.parametrize(("name", "dtype"), BUILT)
-def test_built_nets(name, dtype, classes, set_threads):
-    """For every chunk by itself: how many tasks there are in a batch may show in the last digits."""
-    net, shape = NETS[name]
-    episodes, method = classes(tasks=5, shape=shape).to(dtype=dtype), short("maml")
-    theta = init(net, seed=0).to(dtype=dtype)
-    for chunk in (None, 2):
-        found = []
-        for threads in (1, 4) if chunk else (1, 2, 4):
-            set_threads(threads)
-            found.append(bits(doors(net, theta, episodes, method, chunk)))
-        assert all(each == found[0] for each in found)
-
-
-class Picky(nn.Module):
-    """Fails on one task, after the layers before have run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lin, self.norm, self.fc = nn.Linear(36, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)
-        self.last = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.last = z = torch.tanh(self.norm(self.lin(x.flatten(1))))
-        if x.abs().max() > 90:
-            raise ValueError("not this one")
-        return self.fc(z)
-
-
-@pytest.mark.parametrize("threads", [1, 2, 4])
-def test_an_error_in_one_task_leaves_all_as_it_was(threads, set_threads):
-    torch.manual_seed(0)
-    module, episodes = Picky().double(), tasks_for("mlp", tasks=6)
-    net = wrap(module, "fc")
-    theta, method, kept = init(net, seed=0), short("maml"), deepcopy(net.module.state_dict())
-    wanted = bits(doors(net, theta, episodes, method, None))
-    set_threads(threads)
-    bad = replace(episodes, query_x=episodes.query_x.clone())
-    bad.query_x[3, 0, 0, 0, 0] = 99
-    for work in (
-        lambda: evaluate(net, theta, bad, {"keep": method}),
-        lambda: meta_gradient(net, theta, bad, method),
-        lambda: record(net, theta, bad.query_x),
-    ):
-        with pytest.raises(ValueError, match="not this one"):
-            work()
-        assert torch.get_num_threads() == threads
-    assert module.last is None
-    assert all(torch.equal(value, net.module.state_dict()[name]) for name, value in kept.items())
-    assert bits(doors(net, theta, episodes, method, None)) == wanted
+def test_a_given_chunk_is_all_that_memory_holds(classes, set_threads, one_task_each):
+    net, method = conv4(image=(1, 12, 12), way=3, filters=8, blocks=2), METHODS["maml"]
+    episodes = classes(tasks=7, shape=(1, 12, 12)).to(dtype=torch.float32)
+    theta = init(net, seed=0, method=method)
+    set_threads(3)
+    sizes = {chunk: held(chunk, 7, episodes, light=False) for chunk in (None, 1, 2, 9)}
+    assert sizes == {None: 3, 1: 1, 2: 2, 9: 7}
+    needs = {chunk: memory_needed(net, theta, episodes, method, chunk=chunk) for chunk in (None, 3)}
+    assert needs[None] == needs[3]

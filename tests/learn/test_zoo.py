@@ -10,11 +10,11 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-from mamlprobe.learn.axes import Norm
-from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.tasks import adapt_tasks, paths
+from mamlprobe.learn.task_batch import adapt_tasks, paths
 from mamlprobe.learn.theta import init
+from mamlprobe.methods.method import METHODS
+from mamlprobe.methods.settings import Norm
 from mamlprobe.nets.params import adapting
 from mamlprobe.nets.wrap import wrap
 from tests.oracles import alone, close, slow_outer, slow_path

@@ -8,15 +8,7 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.measure import (
-    cca,
-    coefficients,
-    pwcca,
-    row_ratio,
-    spectrum,
-    svcca,
-    truncate,
-)
+from mamlprobe.measure import cca, coefficients, pwcca, row_ratio, spectrum, svcca, truncate
 
 
 def gaussian(seed, *shape):

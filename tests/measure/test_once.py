@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import mamlprobe as mp
-from mamlprobe.measure.null import null_floor
+from mamlprobe.measure.floors import null_floor
 from mamlprobe.measure.once import computed_once, once
 from mamlprobe.measure.spectrum import spectrum
 
@@ -50,7 +50,7 @@ def test_a_new_tensor_in_the_place_of_a_dead_one_is_computed_anew():
 
 @pytest.mark.parametrize(("count", "width"), [(300, 8), (12, 40)])
 def test_every_measure_finds_the_same_inside(count, width):
-    from mamlprobe.probe.layers import MEASURES as known
+    from mamlprobe.probe.representation.layer_similarity import MEASURES as known
 
     x, y = rows(0, count, width), rows(1, count, width)
     sides = (spectrum(x), spectrum(y)) if width < count else (x, y)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from mamlprobe.base.arrays import to_float64
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure import coefficients, spectrum
-from mamlprobe.measure.spectrum import by_covariance, by_svd, centred, inner, own
+from mamlprobe.measure.spectrum import by_covariance, by_svd, centred, inner
 
 
 def gaussian(seed, *shape):
@@ -106,8 +107,8 @@ def test_reordered_samples_keep_the_directions():
 def test_every_real_type_is_read_as_float64(kind):
     x = (gaussian(0, 5, 2) > 0).astype(kind)
     for value in (x, torch.from_numpy(x)):
-        assert own("here", "x", value).dtype is torch.float64
-        assert own("here", "x", value).tolist() == x.astype(float).tolist()
+        assert to_float64("here", "x", value).dtype is torch.float64
+        assert to_float64("here", "x", value).tolist() == x.astype(float).tolist()
 
 
 def test_the_copy_is_the_functions_own():
@@ -116,7 +117,7 @@ def test_the_copy_is_the_functions_own():
     tensor = torch.from_numpy(x.copy()).requires_grad_()
     for value in (x, x[::-1], x.T, tensor, tensor[:1].expand(6, 3)):
         before = value.tolist()
-        copy = own("here", "x", value)
+        copy = to_float64("here", "x", value)
         copy += 1
         assert not copy.requires_grad
         assert value.tolist() == before

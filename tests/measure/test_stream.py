@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.measure import cca, cka, products, pwcca, stream, svcca
+from mamlprobe.measure import cca, cka, pwcca, stream, svcca
+from mamlprobe.measure import streamed_products as products
 from mamlprobe.measure.spectrum import Spectrum, by_svd, centred
 from mamlprobe.native.build import compiler
-from mamlprobe.native.load import kernels
+from mamlprobe.native.library import kernels
 
 ROWS = 9000
 """More than two chunks of 4,096."""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mamlprobe.native import build, load
+from mamlprobe.native import build
+from mamlprobe.native import library as load
 
 ANSWER = 42
 """What the tiny library answers."""

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmarks.interpreter import index_by_item
 from mamlprobe.native.gpu import conv
-from mamlprobe.nets.convolution import Conv
-from mamlprobe.nets.window import Window
+from mamlprobe.nets.fast.conv import Conv
+from mamlprobe.nets.fast.geometry import Window
 
 CASES = [  # B, G, C, K, side, step, pad
     (1, 1, 1, 4, 3, 1, 1),

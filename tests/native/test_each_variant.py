@@ -4,10 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mamlprobe.nets import cells, conv4, kernels
-from mamlprobe.nets.window import Window
+from mamlprobe.nets import conv4
+from mamlprobe.nets.fast import compiled as kernels
+from mamlprobe.nets.fast import norm_relu_pool as cells
+from mamlprobe.nets.fast.geometry import Window
 from tests.native import test_tables
-from tests.nets import test_block
+from tests.nets.fast import test_block
 from tests.variants import VARIANTS, use
 
 take = test_block.take

@@ -1,4 +1,4 @@
-"""The kernels for CUDA devices against `nets.cells`: on such a device, and anywhere by Triton's interpreter.
+"""The kernels for CUDA devices against `nets.fast.norm_relu_pool`: on such a device, and by Triton's interpreter.
 
 The interpreter has to be chosen before Triton is imported: a process of its own runs this file's comparisons.
 """
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from benchmarks.interpreter import index_by_item
 from mamlprobe.native.gpu import available
-from mamlprobe.nets import block as blocks
-from mamlprobe.nets import cells
-from mamlprobe.nets.window import Window
+from mamlprobe.nets.fast import block as blocks
+from mamlprobe.nets.fast import norm_relu_pool as cells
+from mamlprobe.nets.fast.geometry import Window
 from tests.marks import cuda
 
 pytest.importorskip("triton")

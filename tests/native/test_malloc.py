@@ -85,7 +85,7 @@ def test_only_trainings_and_commands_set_it(word, tmp_path):
 
 
 def test_workers_set_it(monkeypatch):
-    from mamlprobe import workers
+    from mamlprobe.reproduce import workers
 
     called = []
     monkeypatch.setattr(workers, "tune_malloc", lambda: called.append(True))

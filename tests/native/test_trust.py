@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mamlprobe.native import build, load, trust
+from mamlprobe.native import build, trust
+from mamlprobe.native import library as load
 from tests.native.conftest import ANSWER, forget
 
 STRANGER = 12345

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 import mamlprobe as mp
 from mamlprobe.base.errors import UserError
 from mamlprobe.cli import main
-from mamlprobe.native import build, load, variants
-from mamlprobe.nets import kernels
+from mamlprobe.native import build, variants
+from mamlprobe.native import library as load
+from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.recipes import recipe
 from mamlprobe.training import loop
 from tests.native.conftest import forget

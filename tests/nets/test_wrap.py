@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
-from mamlprobe.learn.axes import Norm
-from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.tasks import adapt_tasks, paths
+from mamlprobe.learn.task_batch import adapt_tasks, paths
 from mamlprobe.learn.theta import Theta, init
+from mamlprobe.methods.method import METHODS
+from mamlprobe.methods.settings import Norm
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.params import head_names, lead, spread
 from mamlprobe.nets.wrap import wrap

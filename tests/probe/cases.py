@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mamlprobe.learn.axes import Inner, Norm
-from mamlprobe.learn.methods import Method
 from mamlprobe.learn.theta import Theta, init
+from mamlprobe.methods.method import Method
+from mamlprobe.methods.settings import Inner, Norm
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.params import Net

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.theta import init
 from mamlprobe.measure import cca
+from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.params import lead
 from mamlprobe.nets.wrap import wrap
-from mamlprobe.probe.layers import similarity
-from mamlprobe.probe.record import activations, as_rows
+from mamlprobe.probe.representation.activations import activations, as_rows
+from mamlprobe.probe.representation.layer_similarity import similarity
 from tests.zoo import orthogonal, tasks_for
 
 

@@ -9,20 +9,20 @@ import torch
 import mamlprobe as mp
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import manifest
-from mamlprobe.learn.memory import Living, memory_needed, tensors
-from mamlprobe.learn.methods import METHODS
+from mamlprobe.learn.outer.memory import Living, memory_needed, tensors
 from mamlprobe.learn.theta import init
+from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.conv4 import conv4
-from mamlprobe.probe.blocks import class_blocks
-from mamlprobe.probe.course import head_table, term_table
-from mamlprobe.probe.directions import directions
-from mamlprobe.probe.forms import form_table
-from mamlprobe.probe.permutation import permutation_table
-from mamlprobe.probe.prototypes import prototype_table
-from mamlprobe.probe.reuse import reuse
-from mamlprobe.probe.separation import product_maps, separation_table
-from mamlprobe.probe.temperature import rate_table
-from tests.learn.test_memory import allocated
+from mamlprobe.probe.adaptation.label_order import permutation_table
+from mamlprobe.probe.adaptation.reuse import reuse
+from mamlprobe.probe.adaptation.temperature import rate_table
+from mamlprobe.probe.contrast.closed_forms import form_table
+from mamlprobe.probe.contrast.prototypes import prototype_table
+from mamlprobe.probe.contrast.tables import head_table, term_table
+from mamlprobe.probe.representation.class_separation import class_blocks
+from mamlprobe.probe.representation.product_separation import product_maps, separation_table
+from mamlprobe.probe.theory.gradient_directions import directions
+from tests.learn.outer.test_memory import allocated
 
 NET = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
 PLAIN = METHODS["maml"]

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.theta import init
-from mamlprobe.nets.build import build
+from mamlprobe.methods.method import METHODS
+from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mamlprobe.runs.experiment import Experiment

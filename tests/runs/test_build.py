@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.build import build
 from mamlprobe.nets.conv4 import conv4
+from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.spec import NetSpec
 

@@ -5,7 +5,7 @@ import pytest
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
-from mamlprobe.learn.methods import METHODS, Method
+from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 

@@ -8,7 +8,7 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import init
-from mamlprobe.runs import tables
+from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import checkpoint_path
 from mamlprobe.runs.folder import load_run, make_run
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mamlprobe.data.pool import Pool
-from mamlprobe.learn.methods import METHODS
+from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Experiment
 

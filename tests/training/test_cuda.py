@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 import mamlprobe as mp
-from mamlprobe.learn.joint import meta_gradients
-from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.schedules import resolve
+from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.learn.theta import init
 from mamlprobe.measure import stream
+from mamlprobe.methods.method import METHODS
+from mamlprobe.methods.schedules import resolve
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.training import loop

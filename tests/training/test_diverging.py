@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.axes import Outer
 from mamlprobe.learn.outer import Readings
+from mamlprobe.methods.settings import Outer
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
+from mamlprobe.training.learner import Tally
 from mamlprobe.training.loop import train
-from mamlprobe.training.state import Tally
 
 
 def losing(monkeypatch, update):

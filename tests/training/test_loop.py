@@ -8,7 +8,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import sample
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import Theta, init, zeroed
-from mamlprobe.nets.build import build
+from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run

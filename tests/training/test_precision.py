@@ -13,9 +13,9 @@ from benchmarks.works import WORKS
 from mamlprobe.base.errors import UserError
 from mamlprobe.cli import main
 from mamlprobe.data.episodes import sample
-from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
+from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.spec import NetSpec

@@ -7,12 +7,12 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.sinusoids import FORMULAS, Sinusoids
-from mamlprobe.learn.methods import METHODS
 from mamlprobe.learn.theta import init
+from mamlprobe.methods.method import METHODS
 from mamlprobe.recipes import recipe
+from mamlprobe.recipes.sinusoids import INNER_LR, SINUSOID
 from mamlprobe.runs.checkpoint import checkpoint_path, load_checkpoint
 from mamlprobe.runs.folder import load_run
-from mamlprobe.sinusoid_recipes import INNER_LR, SINUSOID
 from mamlprobe.training.loop import train
 from mamlprobe.training.validation import validate, validation_episodes
 

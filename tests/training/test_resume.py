@@ -13,8 +13,8 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import locked
-from mamlprobe.learn.axes import Norm, Outer
-from mamlprobe.learn.methods import METHODS
+from mamlprobe.methods.method import METHODS
+from mamlprobe.methods.settings import Norm, Outer
 from mamlprobe.runs.checkpoint import checkpoint_path
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run

@@ -8,9 +8,9 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import manifest
 from mamlprobe.learn.losses import task_accuracies
-from mamlprobe.learn.tasks import adapt_tasks
+from mamlprobe.learn.task_batch import adapt_tasks
 from mamlprobe.learn.theta import init
-from mamlprobe.nets.build import build
+from mamlprobe.nets.from_spec import build
 from mamlprobe.training import validation
 from mamlprobe.training.loop import train
 from mamlprobe.training.validation import validate, validation_episodes

@@ -1,4 +1,4 @@
-"""`nets.cells` for CUDA devices: three or four launches for each function, as many for any number of groups.
+"""`nets.fast.norm_relu_pool` for CUDA devices: three or four launches for each function, whatever the number of groups.
 
 Sums go by part into a buffer, in the maps' type; a small launch adds the parts and makes of them the few numbers that a
 dense pass needs for each channel. Nothing depends on the order in which programs run. Tiles and parts are chosen by the
@@ -71,7 +71,7 @@ def _stride(vector: Tensor) -> int:
 def forward(
     y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: tuple[int, bool], eps: float = 1e-5
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """`nets.cells.forward`; the winners' positions are int8, counted within the cell."""
+    """`nets.fast.norm_relu_pool.forward`; the winners' positions are int8, counted within the cell."""
     groups, rows, tall, wide, channels = y.shape
     pool, first = kind[0], int(kind[1])
     sizes, stride = _sizes(y, pool), _stride(scale)
@@ -104,7 +104,7 @@ def backward(
     off: Tensor,
     which: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`nets.cells.backward`."""
+    """`nets.fast.norm_relu_pool.backward`."""
     groups, channels = mean.shape
     pool, first = kind[0], int(kind[1])
     sizes, stride = _sizes(y, pool), _stride(scale)
@@ -146,7 +146,7 @@ def twice(
     off: Tensor,
     which: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`nets.cells.twice`."""
+    """`nets.fast.norm_relu_pool.twice`."""
     groups, channels = mean.shape
     pool, first = kind[0], int(kind[1])
     sizes, stride = _sizes(y, pool), _stride(scale)

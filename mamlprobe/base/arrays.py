@@ -1,0 +1,67 @@
+"""What a measure is given, as a tensor: arrays, tables and nested lists are converted once, at the border."""
+
+import numbers
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+
+
+def given(where: str, name: str, x: Any) -> Tensor:
+    """Real numbers as a tensor of their shape, not copied where they are a tensor or an array that torch can hold.
+
+    Raises:
+        UserError: no numbers, complex ones, rows of unlike length, masked or absent entries.
+    """
+    if isinstance(x, Tensor):
+        if x.is_complex():
+            raise UserError(where, f"{name} must hold real numbers", x.dtype, "convert it")
+        return x if x.layout is torch.strided else x.to_dense()
+    if isinstance(x, (list, tuple)) and x and all(isinstance(each, Tensor) for each in x):
+        return _stacked(where, name, list(x))
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError, RuntimeError):
+        got = f"a {type(x).__name__} that makes no array"
+        raise UserError(where, f"{name} must hold real numbers", got, "give a matrix of numbers") from None
+    if array.dtype.kind == "O":
+        array = _numbers(where, name, x, array)
+    if np.ma.is_masked(x) or array.dtype.kind not in "biuf":
+        got = "masked entries" if np.ma.is_masked(x) else f"a {type(x).__name__} of {array.dtype}"
+        raise UserError(where, f"{name} must hold real numbers", got, "convert it")
+    kind = array.dtype.newbyteorder("=")
+    if kind.kind == "f" and kind.itemsize > 8:
+        kind = np.dtype(np.float64)
+    if min(array.strides, default=0) < 0 or array.dtype != kind:
+        array = array.astype(kind, order="C")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)  # measures read it alone
+
+
+def _stacked(where: str, name: str, rows: list[Tensor]) -> Tensor:
+    """A list of tensors as one."""
+    if len({each.shape for each in rows}) > 1:
+        got = f"a list of {', '.join(str(list(each.shape)) for each in rows[:3])}"
+        raise UserError(where, f"{name} must be one matrix", got, "stack or concatenate them")
+    return given(where, name, torch.stack(rows))
+
+
+def _numbers(where: str, name: str, x: Any, array: Any) -> Any:
+    """float64 of an array of objects, each of which must be a real number, as those of columns of unlike types are."""
+    odd = next((each for each in array.ravel() if not isinstance(each, (numbers.Real, np.bool_))), None)
+    if array.ndim == 0 or odd is not None:
+        got = type(x).__name__ if array.ndim == 0 else f"{odd!r} in a {type(x).__name__}"
+        raise UserError(where, f"{name} must hold real numbers", got, "give a matrix of numbers")
+    return array.astype(np.float64)
+
+
+def to_float64(where: str, name: str, x: Any) -> Tensor:
+    """A float64 copy that the caller may write to; on the device of `x` where that knows float64."""
+    rows = given(where, name, x)
+    device = torch.device("cpu") if rows.device.type == "mps" else rows.device
+    return rows.detach().to(device, torch.float64, copy=True, memory_format=torch.contiguous_format)

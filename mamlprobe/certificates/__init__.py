@@ -1,0 +1,1 @@
+"""Whether gradients are what a method's settings say: everything computed a second way."""

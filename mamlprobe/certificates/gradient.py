@@ -1,0 +1,149 @@
+"""The gradient certificate: whether the outer gradient of a method, on these tasks, is what its settings say."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pandas as pd
+import torch
+
+from mamlprobe.certificates.checks import FAILS, NOT_AVAILABLE, PASSES, Row, bounded
+from mamlprobe.certificates.finite_differences import difference_errors
+from mamlprobe.certificates.inner_loop import adapting_rows
+from mamlprobe.certificates.reference.gradient import plain_gradient
+from mamlprobe.certificates.reference.nets import slow, smooth
+from mamlprobe.certificates.switches import Judged, Stepper, judge, whole
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.outer import Readings, meta_gradient
+from mamlprobe.learn.progress_bar import bar
+from mamlprobe.learn.theta import Theta
+from mamlprobe.measure.relative_error import relative_error
+from mamlprobe.methods.method import Method
+from mamlprobe.methods.schedules import resolve
+from mamlprobe.nets.params import Net
+
+DIFFERENCES = 1e-5
+"""Bound on what finite differences leave."""
+
+LOOP, ADAM_LOOP = 1e-8, 1e-6
+"""Bounds against the plain loop; Adam divides slopes that are nothing but rounding by their own size plus 1e-8."""
+
+NO_TWIN = "a module has no smooth twin; its kinks count"
+
+
+def certify(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    seed: int = 0,
+    updates: int = 1000,
+    stepper: Stepper | None = None,
+) -> pd.DataFrame:
+    """Checks of the outer gradient of this method at theta on these tasks, in float64.
+
+    Columns ``check what value bound verdict``; the verdict is passes, fails, or not available. Checks: finite
+    differences of the outer loss on a smooth twin of the net; a plain loop over tasks and steps on the net itself; the
+    order that the gradient equals; what moves in the inner loop beside what is to adapt; and, for every field that is
+    not at its default, which numbers change when it is set back. A method with schedules is checked at its first update
+    and behind them, as one of a training of so many `updates`. `stepper` updates what is learned, for the fields that
+    act behind the gradient.
+
+    Raises:
+        UserError: a method that does not go with this net or these tasks.
+    """
+    theta, episodes = theta.to(dtype=torch.float64), episodes.to(dtype=torch.float64)
+    rows: list[Row] = []
+    last = max(method.inner.first_order_updates, method.multi_step_updates)
+    points = sorted({0, last})
+    with bar(2 * len(points) + 2, "certify", unit="check") as advance:
+        for update in points:
+            now = resolve(method, update, updates)
+            for part in (_differences(net, theta, episodes, now, seed), _loop(net, theta, episodes, now)):
+                rows += [replace(row, what=f"{row.what}, update {update}") if last else row for row in part]
+                advance(1)
+        rows += adapting_rows(net, theta, episodes, method)
+        advance(1)
+        judged = judge(net, theta, episodes, method, seed=seed, updates=updates, stepper=stepper)
+        rows += [_field(each) for each in judged]
+        advance(1)
+    return pd.DataFrame([vars(row) for row in rows])
+
+
+def _differences(net: Net, theta: Theta, episodes: Episodes, method: Method, seed: int) -> Iterator[Row]:
+    """Outer gradient against finite differences."""
+    check, rule = "differences", method.outer.rule
+    if rule == "reptile":
+        yield Row(check=check, what="Reptile's direction is the slope of no loss", verdict=NOT_AVAILABLE)
+        return
+    if rule == "contrastive" and not whole(method):
+        yield Row(check=check, what="a part of the terms is the slope of no loss", verdict=NOT_AVAILABLE)
+        return
+    twin = smooth(net)
+    which = "smooth twin" if twin is not None else NO_TWIN
+    gradients, _ = meta_gradient(twin or net, theta, episodes, method)
+    if rule == "implicit":
+        other, _ = plain_gradient(twin or net, theta, episodes, method, curvature="differences")
+        errors = {"curvature": relative_error(gradients, other)}
+    else:
+        errors = difference_errors(twin or net, theta, episodes, method, gradients, seed=seed)
+    for part, error in errors.items():
+        row = bounded(check, f"{PARTS[part]} ({which})", error, DIFFERENCES)
+        yield row if twin is not None else replace(row, bound="", verdict=NOT_AVAILABLE)
+
+
+PARTS = {
+    "net": "slopes along parameters",
+    "rates": "slopes along learned rates",
+    "extra": "slopes along what else is learned",
+    "curvature": "implicit gradient, curvature from slopes",
+}
+"""What is told of finite differences, by part."""
+
+
+def _loop(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Iterator[Row]:
+    """Outer gradient, losses and order against the plain loop."""
+    found, readings = meta_gradient(net, theta, episodes, method)
+    alone = slow(net)
+    wanted, losses = plain_gradient(alone, theta, episodes, method)
+    bound = ADAM_LOOP if method.inner.optimizer == "adam" else LOOP
+    words = {"unrolled": "outer gradient", "reptile": "Reptile's direction", "implicit": "implicit gradient"}
+    words |= {"contrastive": "contrastive gradient"}
+    yield bounded(
+        "plain loop", f"{words[method.outer.rule]}, all {len(wanted)} tensors", relative_error(found, wanted), bound
+    )
+    yield bounded("plain loop", "query losses", _loss_error(readings, losses), bound)
+    if method.outer.rule not in ("unrolled", "contrastive"):
+        what = f"the {method.outer.rule} rule has no order"
+        yield Row(check="order", what=what, verdict=NOT_AVAILABLE)
+        return
+    errors = {method.inner.order: relative_error(found, wanted)}
+    other = 3 - method.inner.order
+    of_other, _ = plain_gradient(alone, theta, episodes, replace(method, inner=replace(method.inner, order=other)))
+    errors[other] = relative_error(found, of_other)
+    equal = [order for order in (1, 2) if errors[order] <= bound]
+    what = f"off order 1 by {errors[1]:.1e}, off order 2 by {errors[2]:.1e}"
+    value = {0: "neither", 1: f"order {equal[0] if equal else 0}", 2: "both are the same here"}[len(equal)]
+    verdict = PASSES if method.inner.order in equal else FAILS
+    yield Row(check="order", what=what, value=value, bound=f"order {method.inner.order}", verdict=verdict)
+
+
+def _loss_error(readings: Readings, losses: torch.Tensor) -> float:
+    return relative_error({"losses": readings.losses}, {"losses": losses})
+
+
+def _field(found: Judged) -> Row:
+    """What a field changes, in words."""
+    shown = ",".join(map(str, found.value)) if isinstance(found.value, tuple) else found.value
+    what = f"{found.field} {shown if shown != '' else '()'}"
+    if found.changed:
+        beside = f", beside {', '.join(found.beside)} at default" if found.beside else ""
+        return Row(check="field", what=what + beside, value=", ".join(found.changed), bound="changes", verdict=PASSES)
+    what += f": {found.reason}" if found.reason else ""
+    verdict = NOT_AVAILABLE if found.reason else FAILS
+    return Row(check="field", what=what, value="nothing", bound="changes", verdict=verdict)
+
+
+def failed(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a certificate that fail."""
+    return table[table["verdict"] == FAILS]

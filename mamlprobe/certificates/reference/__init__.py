@@ -1,0 +1,1 @@
+"""The outer gradient the plain way: nothing of `learn` computes in it."""

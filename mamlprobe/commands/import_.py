@@ -1,0 +1,101 @@
+"""The command `import` as dataclasses, a field an option; `run` does what they say."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg, subcommand
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.methods.method import METHODS, Method
+from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.runs.inner import NAMES, InnerWords, assumption, restated
+
+if TYPE_CHECKING:
+    from mamlprobe.learn.theta import Theta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign(InnerWords):
+    """What every import has; the inner loop that is not said is MAML's, and a line says so."""
+
+    file: Annotated[
+        Positional[str], arg(metavar="FILE", help="A .pt, .pth or .safetensors file; no code in it is run.")
+    ]
+    out: str
+    """Folder of the run that is made."""
+    image: tuple[int, int, int] | None = None
+    """C, H, W of the net's inputs."""
+    dataset: str | None = None
+    """Data set to judge it by; a name or a path."""
+
+    @property
+    def method(self) -> Method:
+        """MAML with the inner loop as it is said."""
+        return restated(METHODS["maml"], self, train=True)
+
+    def write(self, experiment: Experiment, theta: "Theta") -> None:
+        """Write the run folder and say what is in it."""
+        from mamlprobe.runs.import_weights import write_run  # torch, which no help waits for
+
+        image = experiment.net.image
+        if self.dataset is not None:
+            experiment = replace(experiment, data=Data(dataset=self.dataset, size=image and image[1]))
+        assumed = [name for name in NAMES if name not in self.said]
+        run = write_run(experiment, theta, self.out, source=self.file, assumed=assumed)
+        numbers = sum(value.numel() for value in theta.net.values())
+        print(f"run: {run.path}")
+        print(f"{experiment.way}-way, {numbers} parameters, layers {', '.join(run.net().layers)}")
+        if assumed:
+            print(assumption(experiment.method, assumed))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kao(Foreign):
+    """A file of Kao et al. 2022, and others of that code's lineage, as a run; its net follows from the shapes."""
+
+    def run(self) -> None:
+        """Read and write."""
+        from mamlprobe.runs.import_weights import import_kao  # torch, which no help waits for
+
+        self.write(*import_kao(self.file, method=self.method, image=self.image, say=print))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateDict(Foreign):
+    """The state dict of any nn.Module as a run."""
+
+    module: str
+    """package.file:Class, or a function that makes the module; called without arguments."""
+    head: str
+    """Prefix of the head's parameters."""
+    layers: tuple[str, ...] = ()
+    """Modules to record and to freeze by; else the module's blocks."""
+    output: str = ""
+    """Key, attribute or number of the logits in what the module returns; else they are looked for."""
+    features: str = ""
+    """first or last: which axis of a layer's output is features, where its kind does not tell."""
+    way: int | None = None
+    """Classes a task; else as many as the head has outputs."""
+
+    def run(self) -> None:
+        """Read and write."""
+        from mamlprobe.runs.import_weights import import_state_dict  # torch, which no help waits for
+
+        words: dict[str, Any] = {"module": self.module, "head": self.head, "layers": self.layers, "image": self.image}
+        words |= {"output": self.output, "features": self.features}
+        experiment, theta = import_state_dict(self.file, method=self.method, say=print, **words)
+        if self.way is not None and self.way > experiment.way:
+            got = f"{self.way}"
+            raise UserError("import", f"way must be at most the head's {experiment.way} outputs", got, "lower way")
+        self.write(replace(experiment, way=self.way or experiment.way), theta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Weights from elsewhere as a run folder."""
+
+    kind: Annotated[Annotated[Kao, subcommand("kao")] | Annotated[StateDict, subcommand("state_dict")], arg(name="")]
+
+    def run(self) -> None:
+        """Imports."""
+        self.kind.run()

@@ -1,0 +1,57 @@
+"""Which data sets there are, and what one holds."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.data.by_name import READERS, data_folder
+from mamlprobe.data.omniglot import fetch, find
+from mamlprobe.data.sinusoids import FORMULAS
+
+FETCHED = {"omniglot": fetch}
+"""Name -> what downloads it into a folder."""
+
+
+def known_pools(root: str | None) -> pd.DataFrame:
+    """One row a data set that is found by name: ``dataset about``; the planted ones are a row."""
+    folder = data_folder(root)
+    rows = [("glyphs", "built in: characters of many scripts, drawn from fonts"), ("omniglot", _omniglot(folder))]
+    rows += [(name, f"built in: {each.source}") for name, each in FORMULAS.items()]
+    rows.append(("planted-DIAL", "built in: teachers made by a formula, which need another body by a dial from 0 to 1"))
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    for path in there:
+        name = path.name
+        if name not in READERS and not name.startswith(".") and _is_data(path):
+            rows.append((name, f"images in {path}"))
+    return pd.DataFrame(rows, columns=["dataset", "about"])
+
+
+def download(name: str | None, root: str | None) -> None:
+    """Downloads the data set into the folder of raw files, unless it is there.
+
+    Raises:
+        UserError: a data set that is not downloaded, or a download that failed.
+    """
+    if name not in FETCHED:
+        raise unknown("data", "data set to download", name, FETCHED)
+    try:
+        paths = FETCHED[name](data_folder(root))
+    except OSError as error:
+        must = f"{data_folder(root)} must be a folder open for writing"
+        raise UserError("data", must, error.strerror, "choose another with --data-root") from None
+    print("\n".join(f"file: {path}" for path in paths))
+
+
+def _omniglot(folder: Path) -> str:
+    try:
+        return f"in {find(folder)[0].parent}"
+    except UserError:
+        return "not there; download it with: mamlprobe data omniglot --fetch"
+
+
+def _is_data(path: Path) -> bool:
+    """Whether it looks like a data set: a zip, or a folder with a folder or a zip of a split or of a class in it."""
+    return path.suffix == ".zip" or (
+        path.is_dir() and any(each.is_dir() or each.suffix == ".zip" for each in path.iterdir())
+    )

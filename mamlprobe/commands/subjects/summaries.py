@@ -1,0 +1,111 @@
+"""Tables as they are kept (tidy CSV) and as they are read (means with intervals over tasks)."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.draw.table_text import cell, folded
+from mamlprobe.runs.writing import write
+from mamlprobe.statistics.intervals import t_interval
+from mamlprobe.statistics.tables import last_step, task_means
+
+TEXTS = (
+    *("run", "run_b", "method", "method_b", "dataset", "split", "norm", "episodes"),
+    *("variant", "layer", "layer_a", "layer_b"),
+)
+"""Columns that hold words, also where all of these are digits: the hash of the tasks, names of layers."""
+
+
+def accuracies(table: pd.DataFrame) -> pd.DataFrame:
+    """Text to be read: accuracy in percent a variant after its last step, and its difference from the first variant.
+
+    The difference is taken task by task, which makes its interval narrower than those of the two accuracies.
+    """
+    last = last_step(table)
+    found = folded(task_means(_percent(last), ["variant", "step"]), digits=1).rename(columns={"value": "accuracy in %"})
+    first = last[last["variant"] == found["variant"][0]]["value"].to_numpy() * 100
+    against = f"minus {found['variant'][0]}"
+    texts = []
+    for variant in found["variant"][1:]:
+        other = last[last["variant"] == variant]["value"].to_numpy() * 100
+        low, high = t_interval(other - first)
+        row = pd.DataFrame({"value": [(other - first).mean()], "low": [low], "high": [high]})
+        texts.append(folded(row, digits=1)["value"][0])
+    return found.assign(**{against: ["", *texts]}) if texts else found
+
+
+def readable(found: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
+    """Text to be read of what `means` returns."""
+    return folded(found, digits=digits)
+
+
+def show(table: pd.DataFrame) -> None:
+    """Prints the table in columns, words to the left."""
+    columns = [[str(name), *(cell(entry) for entry in table[name])] for name in table.columns]
+    widths = [max(len(text) for text in column) for column in columns]
+    for row in zip(*columns, strict=True):
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def headline(table: pd.DataFrame) -> str:
+    """One line that says where the numbers come from."""
+    row = table.iloc[0]
+    tasks = f"{row['tasks']} tasks {row['way']}-way {row['shot']}-shot of {row['dataset']} {row['split']}"
+    inner = f", {row['inner_loop']}" if "inner_loop" in row else ""
+    return f"{row['run']} at update {row['update']}: {tasks} (episodes {row['episodes']}, norm {row['norm']}{inner})"
+
+
+def keep(table: pd.DataFrame, out: str | None) -> None:
+    """Writes the table to the file, if one is named, all or nothing."""
+    if out is not None:
+        write(Path(out), table.to_csv(index=False, lineterminator="\n").encode())
+        print(f"table: {out}")
+
+
+def kept(path: str, *, no_runs: Sequence[str]) -> pd.DataFrame:
+    """The table that `keep` wrote to this file.
+
+    Raises:
+        UserError: runs beside it; a file that is not there, or is no table of a probe.
+    """
+    if no_runs:
+        raise UserError("probe", "a table must stand for its run", " ".join(no_runs), "leave the run out")
+    advice = "give the file that --out wrote"
+    try:
+        table = pd.read_csv(path, keep_default_na=True, dtype=dict.fromkeys(TEXTS, str))
+    except (OSError, ValueError) as error:
+        got = str(getattr(error, "strerror", None) or error).splitlines()[0]
+        raise UserError("probe", f"{path} must be a table", got, advice) from None
+    missing = [name for name in ("run", "episodes", "task") if name not in table]
+    if missing or table.empty:
+        got = f"no column {missing[0]}" if missing else "no row"
+        raise UserError("probe", f"{path} must be the table of a probe", got, advice)
+    return table
+
+
+def ready(out: str | None, *suffixes: str) -> None:
+    """Holds a file that is to be written at the end to what can be known at the beginning.
+
+    Raises:
+        UserError: a suffix that is not among those given, a folder in its place, a folder that cannot be written to.
+    """
+    if out is None:
+        return
+    path = Path(out)
+    if suffixes and path.suffix not in suffixes:
+        raise UserError("write", f"{path} must end in {' or '.join(suffixes)}", repr(path.suffix), "rename it")
+    if path.is_dir():
+        raise UserError("write", f"{path} must be a file", "a folder", "name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError("write", f"{path.parent} must be a folder", error.strerror, "choose another") from None
+    if not os.access(path.parent, os.W_OK):
+        raise UserError("write", f"{path.parent} must be open for writing", "no right to", "choose another")
+
+
+def _percent(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(value=table["value"] * 100)

@@ -1,0 +1,167 @@
+"""Data sets by name or path, parsed once and kept."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mamlprobe.base.cache import cache_folder
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.data import glyphs, omniglot
+from mamlprobe.data.planted import PLANTED
+from mamlprobe.data.pool import Pool, load_saved, save_pool
+from mamlprobe.data.reading.archives import stamps
+from mamlprobe.data.reading.image_folder import NOTE, read_folder
+from mamlprobe.data.sinusoids import FORMULAS
+
+READING = 1
+"""Number of the way files are read; a change makes pools in the cache folder be parsed anew."""
+
+FOLDERS = 2
+"""The same of folders and zips of class folders alone."""
+
+LEVELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "none": ((0.0,), (1.0,)),
+    "half": ((0.5,), (0.5,)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Normalisation -> mean and std, one number for all channels or one for each."""
+
+ROTATIONS: dict[str, Callable[[Pool], Pool]] = {"none": lambda pool: pool, "classes": Pool.rotated}
+"""Word -> what becomes of the pool."""
+
+
+def _glyphs(root: Path, size: int | None, ink: int, split: str | None) -> Pool:
+    only("glyphs", "split", split, None)
+    size = size or 28
+    return _kept("glyphs", [glyphs.table_digest(), size, ink], lambda: glyphs.glyphs(size=size, ink=ink))
+
+
+def _omniglot(root: Path, size: int | None, ink: int, split: str | None) -> Pool:
+    size, split = size or 28, split or "vinyals"
+    files = [stamps(path) for path in omniglot.find(root)]
+    return _kept(
+        "omniglot", [files, size, ink, split], lambda: omniglot.read_omniglot(root, size=size, ink=ink, split=split)
+    )
+
+
+def _folder(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
+    only(path.name, "split", split, None)
+    only(path.name, "ink", ink, 1)
+    pool = _kept(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
+    for note in pool.source.split(NOTE)[1:]:
+        _say(f"load_pool: of {path} {note}")
+    return pool
+
+
+@cache
+def _say(line: str) -> None:
+    """Writes the line to stderr, once in a process."""
+    tqdm.write(line, file=sys.stderr)
+
+
+READERS: dict[str, Callable[[Path, int | None, int, str | None], Pool]] = {"glyphs": _glyphs, "omniglot": _omniglot}
+"""Name -> its reader, which takes root, size, ink and split; any other name is a path."""
+
+
+def data_folder(root: str | Path | None = None) -> Path:
+    """Where raw files lie: root, else the environment's MAMLPROBE_DATA, else the cache folder."""
+    return Path(root or os.environ.get("MAMLPROBE_DATA") or cache_folder())
+
+
+def load_pool(
+    name_or_path: str | Path,
+    *,
+    root: str | Path | None = None,
+    size: int | None = None,
+    ink: int = 1,
+    split: str | None = None,
+    rotations: str = "none",
+    normalise: str | None = None,
+) -> Pool:
+    """A data set: "glyphs" (built in), "omniglot", or a folder or zip of class folders by path or by name under `root`.
+
+    root: folder of raw files; else the environment's MAMLPROBE_DATA, else the cache folder.
+    size: side of the images in pixels; else 28 for grey and 84 for RGB.
+    ink: of glyphs and omniglot, 1 for bright strokes on dark, 0 the other way round.
+    split: of omniglot, "vinyals" (the default) or "first1200".
+    rotations: "none", or "classes" for each class turned by 90, 180, 270 degrees as classes of their own.
+    normalise: "none" (grey's default), "imagenet" (RGB's default), "half": how `Pool.floats` shifts and scales.
+
+    What was drawn or parsed is kept in the cache folder and found again by name, file stamps and options. What is left
+    out of a folder, and images that look wrong, are said in a line on stderr and in the pool's `source`.
+
+    Raises:
+        UserError: unknown name or word, missing or damaged files, an option that the data set does not have.
+    """
+    if rotations not in ROTATIONS:
+        raise unknown("load_pool", "word for rotations", rotations, ROTATIONS)
+    if normalise is not None and normalise not in LEVELS:
+        raise unknown("load_pool", "normalisation", normalise, LEVELS)
+    if size is not None and size < 1:
+        raise UserError("load_pool", "size must be at least 1", size, "give the side of the images in pixels")
+    folder, name = data_folder(root), str(name_or_path)
+    if name in FORMULAS or name in PLANTED:
+        advice = "train on them with data.dataset, or take load_source, and losses in place of accuracies"
+        raise UserError(
+            "load_pool",
+            "a pool must hold images of classes",
+            f"the {'curves' if name in FORMULAS else 'teachers'} {name!r}",
+            advice,
+        )
+    if name in READERS:
+        pool = READERS[name](folder, size, ink, split)
+    else:
+        pool = _folder(_find(name, folder), size, ink, split)
+    return _levelled(ROTATIONS[rotations](pool), normalise)
+
+
+def _find(name: str, folder: Path) -> Path:
+    for place in (folder / name, Path(name)):
+        if place.exists():
+            return place
+    if "/" in name or os.sep in name or name.endswith(".zip"):
+        raise UserError(
+            "load_pool", f"{name} must exist", f"nothing there nor under {folder}", "check the path or root"
+        )
+    near = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    kind = f"data set (a name, or a folder or zip of class folders, as given or under {folder})"
+    raise unknown("load_pool", kind, name, [*READERS, *(each for each in near if each not in READERS)])
+
+
+def _levelled(pool: Pool, normalise: str | None) -> Pool:
+    channels = pool.image_shape[0]
+    word = normalise or ("imagenet" if channels == 3 else "none")
+    mean, std = LEVELS[word]
+    if len(mean) not in (1, channels):
+        raise UserError(
+            "load_pool", f"images of {word!r} must have {len(mean)} channels", channels, "take none or half"
+        )
+    spread = channels // len(mean)
+    return replace(pool, mean=mean * spread, std=std * spread, source=f"{pool.source}; levels {word}")
+
+
+def only(name: str, option: str, value: object, default: object) -> None:
+    """Refuses an option that this data set does not have."""
+    if value != default:
+        raise UserError("load_pool", f"{name} has no choice of {option}", repr(value), f"leave {option} out")
+
+
+def _kept(name: str, words: list[object], make: Callable[[], Pool]) -> Pool:
+    """What `make` returns, or the pool of the same words in the cache folder; a cache that fails is no cache."""
+    digest = hashlib.sha256(json.dumps([READING, *words]).encode()).hexdigest()[:16]
+    path = cache_folder() / f"{name}-{digest}.safetensors"
+    try:
+        return load_saved(path)
+    except (UserError, OSError):
+        pool = make()
+    with suppress(OSError):
+        save_pool(pool, path)
+    return pool

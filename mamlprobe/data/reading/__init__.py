@@ -1,0 +1,1 @@
+"""Images from files that others made: folders and zips of classes, read in memory."""

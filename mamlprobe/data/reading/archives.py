@@ -1,0 +1,90 @@
+"""The files below a folder or inside a zip, read in memory: nothing is ever unpacked to disk."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.reading.links import in_folder, in_zip
+
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """Files and folders below one path: sorted relative names with ``/`` between the parts, hidden ones left out."""
+
+    path: Path
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+    archive: zipfile.ZipFile | None = None
+    entries: Mapping[str, str] = field(default_factory=dict)
+    """File -> the entry of the archive that it is, where links lead there."""
+    loops: tuple[str, ...] = ()
+    """Links that lead back to a folder they lie in, which are left out."""
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            UserError: it cannot be read or the archive is damaged there.
+        """
+        try:
+            if self.archive is None:
+                return (self.path / name).read_bytes()
+            return self.archive.read(self.entries.get(name, name))
+        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+            must = f"{name} of {self.path} must be readable"
+            raise UserError("load_pool", must, short(error), "get the file again") from None
+
+    def images(self) -> list[str]:
+        """Names of the files that are images by their ending."""
+        return [name for name in self.files if PurePosixPath(name).suffix.lower() in IMAGES]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Tree]:
+    """The tree of a folder or of a zip, links followed.
+
+    Raises:
+        UserError: there is no such path, it is not a whole zip, one of its entries points out of it, or a link leads
+            nowhere.
+    """
+    if path.is_dir():
+        found = in_folder(path)
+        yield Tree(path=path, files=found.files, folders=found.folders, loops=found.loops)
+        return
+    if not path.is_file():
+        raise UserError("load_pool", f"{path} must exist", "nothing there", "check the path or give root")
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError("load_pool", f"{path} must be a whole zip", short(error), "get the file again") from None
+    with archive:
+        found = in_zip(archive, path)
+        yield Tree(
+            path=path,
+            files=found.files,
+            folders=found.folders,
+            archive=archive,
+            entries=found.entries,
+            loops=found.loops,
+        )
+
+
+def stamps(path: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of every file at or below the path: equal stamps, equal content.
+
+    Raises:
+        UserError: as `opened` of a folder.
+    """
+    files = [path] if path.is_file() else [path / name for name in in_folder(path).files]
+    return [(str(each), (stat := each.stat()).st_size, stat.st_mtime_ns) for each in files]
+
+
+def short(error: Exception) -> str:
+    """The first words of an error, without the addresses of objects."""
+    return f"{type(error).__name__} ({str(error).split('<')[0].strip()[:80]})"

@@ -1,0 +1,98 @@
+"""An encoded image as Pillow reads it: turned as its camera says, its numbers in full where they have 16 or 32 bits.
+
+Pillow keeps the high bytes alone of colours of 16 bits; the low ones are had by reading the file as another layout.
+"""
+
+import io
+import struct
+import sys
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.reading.archives import Tree, short
+
+LOW = {"LA;16B": "RGBA"} | {
+    f"{bands};16{end}": f"{bands};16{other}"
+    for bands in ("RGB", "RGBA")
+    for end, other in {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}.items()
+}
+"""How Pillow reads colours of 16 bits, by their high bytes alone -> how it reads the low ones (LA;16B: both)."""
+
+Numbers = NDArray[Any]
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error, Image.DecompressionBombError)
+
+
+@contextmanager
+def pillow(tree: Tree, name: str) -> Iterator[None]:
+    """Inside, Pillow does not warn, and what it says of a damaged file is the user's error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except UserError:
+        raise
+    except _BROKEN as error:
+        must = f"{name} of {tree.path} must be a whole image"
+        raise UserError("load_pool", must, short(error), "get it again or delete it") from None
+
+
+def loaded(tree: Tree, name: str, *, raw: str | None = None) -> tuple[Image.Image, str]:
+    """The image, turned as its camera says, and the layout its numbers have in the file; read by another one if given.
+
+    It must be called inside `pillow`.
+    """
+    image = Image.open(io.BytesIO(tree.read(name)))
+    layout = layout_of(image)
+    if raw is not None:
+        tiles: Any = [(*each[:3], raw if isinstance(each[3], str) else (raw, *each[3][1:])) for each in _tiles(image)]
+        image.tile = tiles
+    image.load()
+    with suppress(*_BROKEN, TypeError, KeyError):  # a remark on the turn that cannot be read is none
+        ImageOps.exif_transpose(image, in_place=True)
+    return image, layout
+
+
+def layout_of(image: Image.Image) -> str:
+    """How Pillow reads the numbers of the file, such as ``RGB;16B``; empty where it does not say."""
+    words = {each[3] if isinstance(each[3], str) else str((each[3] or ("",))[0]) for each in _tiles(image)}
+    return words.pop() if len(words) == 1 else ""
+
+
+def _tiles(image: Image.Image) -> Sequence[Any]:
+    """What Pillow will read: (decoder, place, offset, its words) each."""
+    return getattr(image, "tile", ())
+
+
+def deep(image: Image.Image, raw: str) -> bool:
+    """Whether the file holds numbers of more than 8 bits."""
+    return image.mode == "F" or image.mode.startswith("I") or raw in LOW
+
+
+def numbers_of(tree: Tree, name: str, image: Image.Image, raw: str) -> tuple[Numbers, Numbers | None]:
+    """Colours of more than 8 bits as they are in the file, ``[H, W]`` or ``[H, W, 3]``, and opacity ``[H, W]``."""
+    numbers: Numbers = np.asarray(image)
+    if image.mode != "F":
+        numbers = numbers.astype(np.int64)
+    if raw in LOW:
+        low = np.asarray(loaded(tree, name, raw=LOW[raw])[0]).astype(np.int64)
+        numbers = low[..., ::2] << 8 | low[..., 1::2] if raw == "LA;16B" else numbers << 8 | low
+    if numbers.ndim == 3 and numbers.shape[2] in (2, 4):
+        return (numbers[..., 0] if numbers.shape[2] == 2 else numbers[..., :3]), numbers[..., -1]
+    clear = image.info.get("transparency")
+    return numbers, differs(numbers, clear).astype(np.int64) * 255 if isinstance(clear, (int, tuple)) else None
+
+
+def differs(colour: Numbers, clear: int | tuple[int, ...], steps: int = 1) -> NDArray[np.int64]:
+    """1 where the colour is not the transparent one, else 0: ``[H, W]``; greys of few bits go in steps."""
+    same = colour == np.asarray(clear) * steps
+    found: NDArray[np.int64] = 1 - (same.all(axis=2) if same.ndim == 3 else same).astype(np.int64)
+    return found

@@ -1,0 +1,136 @@
+"""A user's own images: a folder or zip of class folders, with or without train / val / test above them."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.pool import Pool
+from mamlprobe.data.reading.archives import Tree, opened
+from mamlprobe.data.reading.class_layout import SPLITS, laid_out, split_of, splits_of
+from mamlprobe.data.reading.images import BILINEAR, Look, look, pixels
+from mamlprobe.data.reading.links import shown
+
+SIZES = {1: 28, 3: 84}
+"""Channels -> side of the images when no size is stated."""
+
+NOTE = "; note: "
+"""Before each remark in the source of a pool: what was left out, or looks wrong."""
+
+Found = dict[tuple[str, str], tuple[Tree, list[str]]]
+"""(split, class) -> where its images are."""
+
+
+def read_folder(path: Path, *, size: int | None = None) -> Pool:
+    """The classes below a path: one class for each folder of images.
+
+    Read are ``train/CLASS/IMAGE`` and so on, in a folder or in one zip (a folder around it all does not matter);
+    ``train.zip``, ``val.zip``, ``test.zip`` in a folder, with entries ``SPLIT/CLASS/IMAGE`` or ``CLASS/IMAGE``; and
+    ``CLASS/IMAGE`` without splits, which is all split "test". Splits may have their other common names (see `layout`).
+    Links are followed. What is left out beside splits, and images that are all alike, are said in the pool's source.
+    Images are grey when every one is, else RGB, and resized (bilinear, Pillow) to `size`: 28 for grey, 84 for RGB;
+    `images` says what becomes of transparency and of numbers of more than 8 bits.
+
+    Raises:
+        UserError: path, archive, link or image missing or damaged; a class without images or in two splits; no class at
+            all; folders of which it is not clear whether they are splits; numbers that no scale fits.
+    """
+    with ExitStack() as stack:
+        zips, notes = _zips(path)
+        found, more = _in_zips(path, zips, stack) if zips else _in_one(path, stack)
+        split_at_all = any(split for split, _ in found)
+        chosen = {(split or "test", name): place for (split, name), place in found.items()}
+        keys = sorted(chosen, key=lambda key: (SPLITS.index(key[0]), key[1]))
+        names = sorted(name for _, name in keys)
+        for name, following in pairwise(names):
+            if name == following:
+                must = f"class {name!r} of {path} must lie in one split"
+                raise UserError("load_pool", must, "two", "hold out whole classes")
+        images, how = _pixels([chosen[key] for key in keys], size)
+    channels, side = images.shape[2:4]
+    counts = [len(chosen[key][1]) for key in keys]
+    return Pool(
+        name=path.stem,
+        images=torch.from_numpy(images),
+        counts=torch.tensor(counts, device="cpu"),
+        class_names=tuple(name for _, name in keys),
+        splits={
+            split: torch.tensor([i for i, key in enumerate(keys) if key[0] == split], device="cpu")
+            for split in dict.fromkeys(split for split, _ in keys)
+        },
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        source=f"images of {path.name}, resized to {side} x {side} (bilinear){how}"
+        + ("" if split_at_all else "; no splits given, so every class is in split test")
+        + "".join(NOTE + each for each in (*notes, *more, *_flat(how), *_alike(images, counts))),
+    )
+
+
+def _zips(path: Path) -> tuple[dict[Path, str], list[str]]:
+    """Zips that are called as splits -> split, and what lies beside them."""
+    if not path.is_dir():
+        return {}, []
+    inside = sorted(each for each in path.iterdir() if shown(each.name))
+    zips = [each for each in inside if each.suffix.lower() == ".zip" and each.is_file()]
+    named = {each.stem: each for each in zips if split_of(each.stem)}
+    splits = splits_of(list(named), str(path))
+    lost = [each.name for each in inside if each not in named.values() and (each in zips or (named and each.is_dir()))]
+    notes = [f"left out {', '.join(lost)}"] if lost else []
+    return {place: splits[stem] for stem, place in named.items()}, notes
+
+
+def _in_zips(path: Path, zips: dict[Path, str], stack: ExitStack) -> tuple[Found, list[str]]:
+    """The classes in zips of splits, and remarks."""
+    found: Found = {}
+    notes: list[str] = []
+    for place, split in zips.items():
+        layout = laid_out(tree := stack.enter_context(opened(place)))
+        notes += [f"of {place.name} {each}" for each in layout.notes]
+        if other := {each for each, _ in layout.classes} - {split, ""}:
+            must, advice = f"{place} must hold split {split} alone", "name the zip as the folder in it"
+            raise UserError("load_pool", must, f"also {', '.join(sorted(other))}", advice)
+        if not layout.classes:
+            raise UserError("load_pool", f"{place} must hold folders of images", "none", "fill it or delete it")
+        found |= {(split, name): (tree, files) for (_, name), files in layout.classes.items()}
+    return found, notes
+
+
+def _in_one(path: Path, stack: ExitStack) -> tuple[Found, list[str]]:
+    """The classes in one folder or zip, and remarks."""
+    layout = laid_out(tree := stack.enter_context(opened(path)))
+    if not layout.classes:
+        got = "images without a folder" if tree.images() else "none"
+        raise UserError("load_pool", f"{path} must hold folders of images", got, "lay it out as train/CLASS/IMAGE")
+    return {key: (tree, files) for key, files in layout.classes.items()}, [*layout.notes, *layout.missed]
+
+
+def _pixels(classes: Sequence[tuple[Tree, list[str]]], size: int | None) -> tuple[NDArray[np.uint8], Look]:
+    """``[class, item, C, size, size]``, padded with zeros, and how they became bytes."""
+    channels, how = look([(tree, file) for tree, files in classes for file in files])
+    side = size or SIZES[channels]
+    most = max(len(files) for _, files in classes)
+    images = np.zeros((len(classes), most, channels, side, side), dtype=np.uint8)
+    for into, (tree, files) in zip(images, classes, strict=True):
+        for item, file in enumerate(files):
+            into[item] = pixels(tree, file, channels=channels, size=side, resample=BILINEAR, how=how)
+    return images, how
+
+
+def _flat(how: Look) -> list[str]:
+    """That images are lost beside others whose numbers are larger."""
+    if not how.lost:
+        return []
+    return [f"{len(how.lost)} images come out as good as even beside brighter ones, the first {how.lost[0]}"]
+
+
+def _alike(images: NDArray[np.uint8], counts: list[int]) -> list[str]:
+    """That all images are the same one, where there are several and they are."""
+    first = images[0, 0]
+    if sum(counts) == 1 or any((of[:count] != first).any() for of, count in zip(images, counts, strict=True)):
+        return []
+    return [f"all {sum(counts)} images come out alike"]

@@ -1,0 +1,202 @@
+"""Heat maps: a value for each pair of labels, one map or a grid of them over one scale of colours."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.draw.charts.heatmap_layout import Plan, plans
+from mamlprobe.draw.crowding import crowded
+from mamlprobe.draw.names import hopeless
+from mamlprobe.draw.style import RC, WIDTHS, canvas, naming, style
+from mamlprobe.draw.style import label as spelt
+from mamlprobe.draw.table_text import levels, need, pinned, rows_of, single
+
+CMAP = "viridis"
+"""Even in lightness, and readable to the colour-blind and in grey."""
+
+
+def _columns(
+    table: pd.DataFrame, j: str, split: str | None, gap_after: Sequence[Hashable]
+) -> list[tuple[Hashable, Hashable] | None]:
+    """The columns of a map in order, as (block, label); None is a blank one."""
+    blocks = levels(table[split]) if split else [None]
+    columns: list[tuple[Hashable, Hashable] | None] = []
+    for block in blocks:
+        mine = rows_of(table, split, block)
+        if columns:
+            columns.append(None)
+        held = set(mine[j])
+        for name in levels(table[j]):
+            if name in held:
+                columns.append((block, name))
+                if name in gap_after:
+                    columns.append(None)
+    return columns
+
+
+def draw_map(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    i: str,
+    j: str,
+    value: str = "value",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    split: str | None = None,
+    gap_after: Sequence[Hashable] = (),
+    cmap: str = CMAP,
+    digits: int | None = None,
+    aspect: Literal["equal", "auto"] = "equal",
+) -> AxesImage:
+    """Draws one heat map into `ax`, `i` downwards and `j` across, and returns its image for a colour bar.
+
+    `split` names a column whose values are blocks of columns with a blank one between and their names below;
+    `gap_after` holds labels of `j` followed by a blank column; `digits` writes the values into the cells; the cells are
+    square or (`aspect`) fill the axes. A pair that has no row stays white.
+
+    Raises:
+        UserError: a column is missing or holds no numbers, the table is empty, or a cell has several rows.
+    """
+    need("draw.grid", table, [i, j, value, split], numbers=[value])
+    single("draw.grid", table, [i, j, split])
+    rows, columns = levels(table[i]), _columns(table, j, split, gap_after)
+    cells = np.full((len(rows), len(columns)), np.nan)
+    blocks = table[split] if split else [None] * len(table)
+    for block, down, across, number in zip(blocks, table[i], table[j], table[value], strict=True):
+        cells[rows.index(down), columns.index((block, across))] = number
+    with style():
+        scale = matplotlib.colormaps[cmap].with_extremes(bad="white")
+        image = ax.imshow(cells, cmap=scale, vmin=vmin, vmax=vmax, interpolation="nearest", aspect=aspect)
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0, pad=2)
+        ax.set_yticks(range(len(rows)), [spelt(row) for row in rows])
+        filled = [at for at, column in enumerate(columns) if column is not None]
+        ax.set_xticks(filled, [spelt(column[1]) for column in columns if column is not None])
+        if split:
+            for block in levels(table[split]):
+                mine = [at for at, column in enumerate(columns) if column is not None and column[0] == block]
+                below: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+                ax.annotate(
+                    str(block), (float(np.mean(mine)), 0), (0, -13), ha="center", va="top", gid="block", **below
+                )
+        if digits is not None:
+            for (down, across), number in np.ndenumerate(cells):
+                if np.isfinite(number):
+                    red, green, blue, _ = scale(image.norm(number))
+                    dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.55
+                    ax.text(across, down, f"{number:.{digits}f}", ha="center", va="center", fontsize=6.5,
+                            color="white" if dark else "black")  # fmt: skip
+    return image
+
+
+def _name_row(ax: Axes, name: str, ilabel: str | None) -> None:
+    """Names the rows of a map, and left of it, in bold, the row of the grid."""
+    ax.set_ylabel(ilabel or "")
+    if name:
+        ax.annotate(name, (0, 0.5), (-4, 0), xycoords=ax.yaxis.label, textcoords="offset points", rotation=90,
+                    ha="right", va="center", weight="bold", size=RC["axes.titlesize"])  # fmt: skip
+
+
+def grid(
+    table: pd.DataFrame,
+    *,
+    i: str,
+    j: str,
+    row: str | None = None,
+    col: str | None = None,
+    value: str = "value",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    split: str | None = None,
+    gap_after: Sequence[Hashable] = (),
+    cmap: str = CMAP,
+    digits: int | None = None,
+    label: str | None = None,
+    ilabel: str | None = None,
+    titles: Sequence[str] | None = None,
+    width: Literal["full", "column"] = "full",
+) -> Figure:
+    """A figure of heat maps, `row` by `col`, all over one scale of colours shown in a bar below, which `label` names.
+
+    `titles` stand over the columns; the rest is told at `draw_map`. Without limits the scale spans the table. Maps of
+    many or long names, without `row` and `split`, are laid out such that these can be read: names are turned, the maps
+    stand below one another, or names are numbered with a key; numbers stand in cells that have room for them.
+
+    Raises:
+        UserError: as `draw_map`; the number of titles is not that of the columns.
+    """
+    need("draw.grid", table, [row, col, i, j, value, split], numbers=[value])
+    table = pinned(table, [row, col, i, j, split])
+    downs: list[Hashable] = levels(table[row]) if row else [None]
+    acrosses: list[Hashable] = levels(table[col]) if col else [None]
+    shown = titles if titles is not None else [naming(col, name) for name in acrosses] if col else [""]
+    if len(shown) != len(acrosses):
+        raise UserError(
+            "draw.grid", f"there must be a title for each of the {len(acrosses)} columns", len(shown), "give as many"
+        )
+    low = float(table[value].min()) if vmin is None else vmin
+    high = float(table[value].max()) if vmax is None else vmax
+    tall, wide = len(levels(table[i])), len(_columns(table, j, split, gap_after))
+    keys = [key for key in (i, j, split) if key is not None]
+    every = table[keys].drop_duplicates()  # a map that lacks some cells has the shape of the others
+    words: dict[str, Any] = {"i": i, "j": j, "value": value, "vmin": low, "vmax": high, "cmap": cmap}
+    words |= {"split": split, "gap_after": gap_after}
+
+    def build(plan: Plan | None) -> Figure:
+        cols = plan.cols if plan else len(acrosses)
+        places = [(r // cols, r % cols) for r in range(len(acrosses))] if plan else list(np.ndindex(len(downs), cols))
+        lowest = {c: r for r, c in places}
+        each = WIDTHS[width] / cols
+        ratio = plan.height / (lowest[0] + 1) if plan else (
+            0.85 * tall / wide * each + 0.16 + (0.55 if split else 0.4) / len(downs)
+        )  # fmt: skip
+        figure, axes = canvas(lowest[0] + 1, cols, width=width, ratio=ratio / each)
+        for k, (r, c) in enumerate(places):
+            down, across = (0, k) if plan else (r, c)
+            ax, mine = axes[r, c], rows_of(rows_of(table, row, downs[down]), col, acrosses[across])
+            with style():
+                if down == 0:
+                    ax.set_title(shown[across])
+                if c == 0:
+                    _name_row(ax, naming(row, downs[down]) if row else "", ilabel)
+            if mine.empty:
+                ax.set(xticks=[], yticks=[], frame_on=False)
+                continue
+            mine = every.merge(mine, how="left", on=keys)
+            own: dict[str, Any] = {"digits": plan.digits, "aspect": "auto"} if plan else {"digits": digits}
+            image = draw_map(ax, mine, **own, **words)
+            with style():
+                ax.tick_params(labelleft=c == 0, labelbottom=r == lowest[c])
+                for block in [text for text in ax.texts if text.get_gid() == "block"]:
+                    block.set_visible(r == lowest[c])
+        for spare in axes.flat[len(places) :]:
+            spare.remove()
+        colour_bar(image, [ax for ax in axes.flat if ax.figure is not None], label=label or value)
+        return plan.finish(figure) if plan else figure
+
+    names = [spelt(name) for name in levels(table[i])], [spelt(name) for name in levels(table[j])]
+    never = hopeless(names[1], WIDTHS[width] / len(acrosses))
+    if row is not None or split is not None or not (never or crowded(build(None))):
+        return build(None)
+    found = list(plans(*names, maps=len(acrosses), inches=WIDTHS[width], values=table[value], digits=digits))
+    return build(next((plan for plan in found if not crowded(build(plan))), found[-1]))
+
+
+def colour_bar(image: AxesImage, axes: Axes | Sequence[Axes], *, label: str) -> None:
+    """Puts a flat colour bar below the axes, which it serves together."""
+    axes = [axes] if isinstance(axes, Axes) else list(axes)
+    wide = len({round(ax.get_position().x0, 3) for ax in axes}) > 1
+    with style():
+        shape: dict[str, Any] = {"aspect": 45, "shrink": 0.6} if wide else {"aspect": 25, "shrink": 0.9}
+        bar = axes[0].figure.colorbar(image, ax=axes, location="bottom", pad=0.02, panchor=False, label=label, **shape)
+        bar.outline.set_visible(False)
+        bar.ax.grid(False)

@@ -1,0 +1,224 @@
+"""The outer gradient: of the mean query loss after adaptation, with respect to everything meta-learned."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from mamlprobe.base.described import described
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.adapt import Track
+from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
+from mamlprobe.learn.losses import sloped, task_accuracies, task_losses
+from mamlprobe.learn.outer.batch_moments import collected
+from mamlprobe.learn.outer.contrastive import contrastive
+from mamlprobe.learn.outer.implicit import implicit
+from mamlprobe.learn.outer.rematerialised import pulled, recomputed
+from mamlprobe.learn.outer.reptile import reptile
+from mamlprobe.learn.outer.second_derivatives import derivable
+from mamlprobe.learn.run_index import Owners
+from mamlprobe.learn.task_batch import Found, Tasks, paths
+from mamlprobe.learn.theta import Theta
+from mamlprobe.learn.threads import beside, one_thread, threads_for
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.differentiated import derived_once
+from mamlprobe.nets.params import Built, Moments, Net, Params, adapting, head_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readings:
+    """What an outer gradient saw on its way; tensors without graph, read when needed."""
+
+    __repr__ = described
+
+    losses: Tensor
+    """Query loss of each task after adaptation [B]."""
+    accuracies: Tensor
+    """Query accuracy of each task after adaptation [B]."""
+    moments: Moments = field(default_factory=dict)
+    """Batch-norm moments of the query pass, averaged over tasks [C]; filled in the norm regime "running".
+
+    In the regimes by step [S+1, C]: of the support set at every point of the path but the last, there of the query set.
+    """
+
+    @property
+    def loss(self) -> Tensor:
+        """Mean query loss, a scalar tensor."""
+        return self.losses.mean()
+
+    @property
+    def accuracy(self) -> Tensor:
+        """Mean query accuracy, a scalar tensor."""
+        return self.accuracies.mean()
+
+
+def meta_gradient(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    chunk: int | None = None,
+    recompute: bool = False,
+) -> tuple[Params, Readings]:
+    """Gradients by name of the mean over tasks of the query loss at the end of the inner path, and the readings.
+
+    Exact through the inner loop (order 2, Finn et al. 2017 eq. 1), or with the inner gradients as constants (order 1,
+    FOMAML). Every parameter of the net has an entry; learned rates stand under ``rates.<name>``, what else is learned
+    under ``extra.<name>``. With the head zeroed at each update, the gradient is taken at the zeroed head. The outer
+    rule "implicit" takes the same loss at the inner optimum, "reptile" gives theta less the end of the path,
+    "contrastive" the chosen terms of the gradient after one step of the head. What ``outer.trains`` does not select has
+    a gradient of zero.
+
+    `chunk` tasks are held in memory at a time, None for what suits the device: all on a GPU, and on a CPU as many as
+    make it faster (`tasks_at_a_time`) in each of torch's threads. `recompute` computes every inner step a second time
+    instead of keeping its graph: memory does not grow with the number of steps. Both change the last digits only.
+
+    Raises:
+        UserError: a chunk below 1.
+    """
+    gradients, told = summed(net, theta, episodes, method, mean_over=episodes.tasks, chunk=chunk, recompute=recompute)
+    return gradients, readings(told, theta)
+
+
+def readings(told: Params, theta: Theta) -> Readings:
+    """What the tasks [B] told, for a person and for the running moments that theta has."""
+    moments = {name: told[name].mean(0) for name in theta.moments if name in told}
+    return Readings(losses=told["losses"], accuracies=told["accuracies"], moments=moments)
+
+
+def summed(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    mean_over: int,
+    chunk: int | None,
+    recompute: bool,
+    owner: Owners | None = None,
+) -> tuple[Params, Params]:
+    """Gradients by name of the sum over tasks of the query losses / `mean_over`, and what each task told [B, ...].
+
+    With `owner`, theta's tensors have a leading axis of runs, and each task is one of its own run's.
+    """
+    size, most = parts_of(chunk, episodes.tasks, episodes, net=net, light=only_head(net, method))
+    live = replace(theta.mapped(_leaf), moments=theta.moments)
+    route = ROUTES["recomputed" if recompute and method.outer.rule == "unrolled" else method.outer.rule]
+    gradients: Params = {}
+    told: list[Params] = []
+    owners: Sequence[Owners | None] = [None] * episodes.tasks if owner is None else owner.split(size)
+    parts = list(zip(chunks(episodes, size), owners, strict=False))
+
+    def work(part: tuple[Episodes, Owners | None]) -> tuple[Params, Params]:
+        single = one_thread(device) if part[0].tasks == 1 else nullcontext()  # else sums hang on the number of threads
+        with single, derived_once(once), derivable():
+            return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
+
+    device, once = episodes.support_x.device, _first_order(net, method)
+    for found, seen in beside(work, parts, device, most=most, alone=size == 1):
+        _accumulate(gradients, found, in_place=len(told) > 1)
+        told.append(seen)
+    for name in set(net.parameters) - set(adapting(net, method.outer.trains)):
+        gradients[name] = torch.zeros_like(gradients[name])
+    return gradients, {name: torch.cat([each[name] for each in told]) for name in told[0]}
+
+
+def _accumulate(sums: Params, found: Params, *, in_place: bool) -> None:
+    """Add what was found to the sums and let go of it; the second part's sum is a tensor of our own to add to."""
+    for name in list(found):
+        each = found.pop(name)
+        if name not in sums:
+            sums[name] = each
+        else:
+            sums[name] = sums[name].add_(each) if in_place else sums[name] + each
+
+
+def _leaf(value: Tensor) -> Tensor:
+    return value.detach().requires_grad_(value.is_floating_point() or value.is_complex())
+
+
+def parts_of(
+    chunk: int | None, tasks: int, episodes: Episodes | None = None, *, net: Net | None = None, light: bool = False
+) -> tuple[int, int | None]:
+    """The number of tasks in one graph, and of graphs at the same time at most; `chunk` is what memory may hold.
+
+    A net that does tasks one after the other has one task in a graph. Of others it is `chunk`, or what suits the
+    device: on a CPU what suits tasks like these, four times as many where the inner loop does not reach into the body
+    (`light`), and else all.
+
+    Raises:
+        UserError: a chunk below 1.
+    """
+    if chunk is not None and chunk < 1:
+        raise UserError("chunk", "at least 1 task must be held at a time", chunk, "leave it out")
+    if net is not None and episodes is not None and not net.together(episodes.support_x):
+        return 1, chunk
+    if chunk is None and episodes is not None and episodes.support_x.device.type == "cpu":
+        return min(tasks_at_a_time(episodes) * (4 if light else 1), tasks), None
+    return min(chunk or tasks, tasks), 1
+
+
+def held(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool, net: Net | None = None) -> int:
+    """The number of tasks in memory at the same time: of such parts in all threads.
+
+    Raises:
+        UserError: a chunk below 1.
+    """
+    size, most = parts_of(chunk, tasks, episodes, net=net, light=light)
+    threads = threads_for(-(-tasks // size), episodes.support_x.device)
+    return min(size * min(threads, most or threads), tasks)
+
+
+def only_head(net: Net, method: Method) -> bool:
+    """Whether nothing but the head adapts."""
+    return set(adapting(net, method.inner.adapts)) <= set(head_names(net))
+
+
+def _first_order(net: Net, method: Method) -> bool:
+    """Whether no pass is surely differentiated twice: not so the body's either where a linear head alone adapts."""
+    if isinstance(net, Built) or method.outer.rule not in ("unrolled", "reptile"):
+        return False
+    return method.inner.order == 1 or method.outer.rule == "reptile" or (only_head(net, method) and net.linear)
+
+
+def unrolled(
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
+) -> Found:
+    """Tasks, path, query logits at its end [B, N*Q, N], gradients of the sum of losses / `mean_over`.
+
+    `live` holds leaves; the gradients are of those by name. The whole path is in memory.
+    """
+    track: Track = "second" if method.inner.order == 2 else "first"
+    tasks, path = paths(net, live, episodes, method, stage="train", track=track, owner=owner)
+    steps = len(path) - 1
+    logits = tasks.query_logits(path[-1], step=steps)
+    losses = task_losses(logits, episodes.query_y, method.loss)
+    if method.step_weights:
+        losses = losses * method.step_weights[-1]
+        for step, weight in enumerate(method.step_weights[:-1], start=1):
+            losses = losses + weight * tasks.query_losses(path[step], step=step)
+    loss = sloped(losses.sum() / mean_over)
+    return tasks, path, logits.detach(), pulled({"loss": loss}, {"loss": torch.ones_like(loss)}, live.learned)
+
+
+@torch.no_grad()
+def _told(tasks: Tasks, path: list[Params], logits: Tensor, gradients: Params) -> tuple[Params, Params]:
+    """The gradients, and by task: losses and accuracies [B], and the moments that the norm regime averages."""
+    labels, method = tasks.episodes.query_y, tasks.method
+    told = {"losses": task_losses(logits, labels, method.loss), "accuracies": task_accuracies(logits, labels)}
+    told |= collected(tasks, path)
+    return gradients, told
+
+
+ROUTES: dict[str, Callable[..., Found]] = {
+    "unrolled": unrolled,
+    "recomputed": recomputed,
+    "reptile": reptile,
+    "implicit": implicit,
+    "contrastive": contrastive,
+}
+"""Outer rules, and the unrolled one in little memory."""

@@ -1,0 +1,77 @@
+"""The outer gradient of one step of the head as that of an explicit contrastive loss (Kao et al. 2022, section 4)."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.losses import targets
+from mamlprobe.learn.outer.contrast_terms import Terms, linear_head, predictions, terms_of
+from mamlprobe.learn.outer.rematerialised import pulled
+from mamlprobe.learn.run_index import Owners
+from mamlprobe.learn.task_batch import Found, tasks_at
+from mamlprobe.learn.theta import Theta, useful
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.params import Net, Params, spread
+
+
+def contrastive(
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
+) -> Found:
+    """Tasks, path, query logits at its end [B, N*Q, N], gradients by name; there is no inner loop.
+
+    The body's is that of the surrogate: inner products of its features with coefficients that are constants, the head
+    after the step among them. In order 1 only query features move, support features are anchors; in order 2 both do,
+    and `curvature` closes the sum. With all terms and pairs it is the unrolled rule's. The head's is exact whichever
+    terms the body takes.
+
+    Raises:
+        UserError: a body that adapts, a head that is not one linear layer, real targets with pairs of the same label.
+    """
+    useful(net, method)
+    if method.outer.pairs == "same" and episodes.support_y.is_floating_point():
+        raise UserError("contrastive", "pairs of the same label need labels", "real targets", "set outer.pairs to all")
+    head = linear_head(net, "contrastive")
+    tasks, start, names = tasks_at(net, live, episodes, method, stage="train", owner=owner)
+    support, query = tasks.support(start).features, tasks.query(start).features
+    if method.inner.order == 1:
+        support, tasks = support.detach(), replace(tasks, held=None)  # nothing holds the graph of the support pass
+    with torch.no_grad():
+        end = {**start, **stepped(net, start, support, episodes.support_y, method, names=names)}
+        found = terms_of(net, episodes, method, [start, end], names=names, support=[support], query=query)
+        slopes = dict(zip(head, found.head_gradient(second=method.inner.order == 2), strict=False))
+        logits, sides = found.logits, surrogate_slopes(found, method)
+    surrogate = (sides["query"] * query).sum() + (sides["support"] * support).sum()
+    outputs = {"surrogate": surrogate, **spread({name: start[name] for name in head}, episodes.tasks, head)}
+    slopes = {name: slope / mean_over for name, slope in {"surrogate": torch.ones_like(surrogate), **slopes}.items()}
+    del found, sides  # the graph of the surrogate holds what it needs, and lets it go on the way
+    return tasks, [start, end], logits, pulled(outputs, slopes, live.learned)
+
+
+def stepped(
+    net: Net, start: Params, support: Tensor, labels: Tensor, method: Method, *, names: tuple[str, ...]
+) -> Params:
+    """The head [B, ...] after its one step: w_j + a/n_s sum_i (1[j = t_i] - p_i[j]) f(s_i), for what adapts of it.
+
+    support [B, n_s, F], labels [B, n_s] or real targets.
+    """
+    logits = net.head(start, support)
+    errors = (targets(logits, labels) - predictions(logits, method)) * (method.inner.lr / support.shape[1])
+    moves = zip(linear_head(net, "contrastive"), (errors.mT @ support, errors.sum(1)), strict=False)
+    return {name: start[name] + move for name, move in moves if name in names}
+
+
+def surrogate_slopes(found: Terms, method: Method) -> Params:
+    """Slopes of the surrogate at the features, "query" [B, n_q, F] and "support" [B, n_s, F]; in order 1 here zero."""
+    outer = method.outer
+    if outer.pairs == "same":
+        noises = [noise * found.same for noise in found.noises]
+        found = replace(found, clean=found.clean * found.same, noises=noises)
+    sides = {"query": (found.query_side(), found.query)}
+    sides["support"] = (found.support_side() if method.inner.order == 2 else {}, found.support[0])
+    return {
+        side: sum((slope for term, slope in terms.items() if term in outer.terms), torch.zeros_like(features))
+        for side, (terms, features) in sides.items()
+    }

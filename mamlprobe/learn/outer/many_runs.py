@@ -1,0 +1,79 @@
+"""Outer gradients of several runs at once: all tasks lie side by side, each sees its own run's parameters."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.outer import Readings, meta_gradient, readings, summed
+from mamlprobe.learn.run_index import owners_of
+from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.params import Net, Params
+
+
+def meta_gradients(
+    net: Net,
+    thetas: Sequence[Theta],
+    episodes: Sequence[Episodes],
+    method: Method,
+    *,
+    chunk: int | None = None,
+    recompute: bool = False,
+) -> list[tuple[Params, Readings]]:
+    """What `meta_gradient` returns for each theta and its episodes, computed as one batch of tasks.
+
+    Equal to one run after another but for rounding: no task sees another run's parameters, so the slope with respect
+    to the stack of parameters falls apart by run. `chunk` counts the tasks of all runs.
+
+    Raises:
+        UserError: runs with other numbers of tasks; a chunk below 1.
+    """
+    if len(thetas) == 1:
+        return [meta_gradient(net, thetas[0], episodes[0], method, chunk=chunk, recompute=recompute)]
+    counts = [each.tasks for each in episodes]
+    if len(set(counts)) > 1 or len(counts) != len(thetas):
+        got = f"{counts} for {len(thetas)} runs"
+        raise UserError(
+            "meta_gradients", "every run must have the same number of tasks", got, "sample as many for each"
+        )
+    runs, tasks = len(thetas), counts[0]
+    stack = stacked(thetas, method)
+    owner = owners_of(runs, tasks, episodes[0].support_x.device)
+    how: dict[str, Any] = {"chunk": chunk, "recompute": recompute}
+    gradients, told = summed(net, stack, side_by_side(episodes), method, mean_over=tasks, owner=owner, **how)
+    return [
+        (
+            {name: of_run(name, value, run, method) for name, value in gradients.items()},
+            readings({name: value[run * tasks : (run + 1) * tasks] for name, value in told.items()}, thetas[run]),
+        )
+        for run in range(runs)
+    ]
+
+
+def stacked(thetas: Sequence[Theta], method: Method) -> Theta:
+    """One theta of all runs with a leading axis of runs; rates by step are [S, runs, 1, ...]."""
+    net = {name: torch.stack([each.net[name].detach() for each in thetas]) for name in thetas[0].net}
+    rates = {name: torch.stack([each.rates[name].detach() for each in thetas]) for name in thetas[0].rates}
+    if method.inner.rates == "layer_step":
+        rates = {name: value.mT.reshape(*value.mT.shape, *[1] * (net[name].ndim - 1)) for name, value in rates.items()}
+    moments = {name: torch.stack([each.moments[name] for each in thetas]) for name in thetas[0].moments}
+    extra = {name: torch.stack([each.extra[name].detach() for each in thetas]) for name in thetas[0].extra}
+    return Theta(net=net, rates=rates, moments=moments, extra=extra)
+
+
+def of_run(name: str, gradient: Tensor, run: int, method: Method) -> Tensor:
+    """One run's part of the gradient of a tensor of `stacked`."""
+    by_step = name.startswith("rates.") and method.inner.rates == "layer_step"
+    return gradient[:, run].flatten() if by_step else gradient[run]
+
+
+def side_by_side(episodes: Sequence[Episodes]) -> Episodes:
+    """All tasks as one batch, one run's after another's."""
+    columns = {each.name: [getattr(batch, each.name) for batch in episodes] for each in fields(Episodes)}
+    parts = {name: torch.cat(each) for name, each in columns.items() if each[0] is not None}
+    return min(episodes, key=lambda batch: batch.even).like(parts)

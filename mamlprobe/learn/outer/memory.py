@@ -1,0 +1,176 @@
+"""How much memory an outer gradient or a probe needs, found by computing it for one task and for two."""
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.evaluate import chunks, evaluate
+from mamlprobe.learn.outer import held, only_head, parts_of
+from mamlprobe.learn.outer.many_runs import meta_gradients
+from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.params import Net
+
+
+class Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Inside, the bytes of all tensors that torch makes are counted while they live: `now`, and at most (`peak`).
+
+    Views of what was `there` before are not counted.
+    """
+
+    def __init__(self, there: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now, self.peak = 0, 0
+        self._there = {value.untyped_storage().data_ptr() for value in there}
+        self._alive: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Calls the operation and counts what it returns."""
+        made = func(*args, **(kwargs or {}))
+        for value in tree_leaves(made):
+            if isinstance(value, Tensor):
+                self._count(value)
+        return made
+
+    def _count(self, value: Tensor) -> None:
+        """Adds the storage of the tensor until the last tensor on it is gone."""
+        storage = value.untyped_storage()
+        place, size = storage.data_ptr(), storage.nbytes()
+        if not size or place in self._alive or place in self._there:
+            return
+
+        def gone(_: object) -> None:
+            del self._alive[place]
+            self.now -= size
+
+        self._alive[place] = weakref.ref(storage, gone)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Bytes at the peak of a computation for a number of tasks, linear in how many of them are held at a time."""
+
+    tasks: int
+    """All of them."""
+    one: int
+    """Bytes for one task."""
+    more: int
+    """For every further one held at the same time."""
+    sums: int = 0
+    """For what is added up where they are not all held at a time."""
+    kept: int = 0
+    """For what is kept of every task that is done."""
+
+    def at(self, size: int) -> int:
+        """Bytes for so many tasks at a time."""
+        done = (self.tasks - size) * self.kept
+        return self.one + (size - 1) * self.more + (self.sums if size < self.tasks else 0) + done
+
+    def most(self, room: int) -> int:
+        """The most tasks at a time that fit into so many bytes; 0 where not even one does."""
+        if self.at(self.tasks) <= room:
+            return self.tasks
+        return 0 if self.at(1) > room else min(1 + (room - self.at(1)) // max(self.more, 1), self.tasks - 1)
+
+
+def need(
+    compute: Callable[[int], object],
+    tasks: int,
+    *,
+    there: Iterable[Tensor] = (),
+    sums: int = 0,
+    apart: bool = False,
+) -> Need:
+    """What ``compute(n)``, the work for n tasks, needs beside what is `there`: measured for one task and for two.
+
+    Where there is but one of the `tasks`, for one. Tasks that are done `apart`, in threads, each need what one needs.
+    """
+    there = list(there)
+    peaks = []
+    for count in range(1, min(tasks, 2) + 1):
+        with Living(there) as living:
+            compute(count)
+        peaks.append(living.peak)
+    more = peaks[0] if apart else max(peaks[-1] - peaks[0], 0)
+    return Need(tasks=tasks, one=peaks[0], more=more, sums=sums)
+
+
+def memory_needed(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    chunk: int | None = None,
+    recompute: bool = False,
+    probe: Callable[..., object] | None = None,
+) -> int:
+    """Bytes that `meta_gradient` with these options holds at its peak beside theta and the episodes: an estimate.
+
+    With a `probe`, such as `similarity`, `cka_grid` or `evaluate`, those of ``probe(net, theta, episodes, method,
+    chunk=chunk)``; `evaluate` has the method for its one variant. Options of the probe are given by
+    ``functools.partial``.
+
+    Counted are the tensors that torch makes for one and for two of the tasks, scaled to `chunk` tasks. Not counted is
+    what libraries below torch keep for themselves, and what an allocator loses to rounding and gaps.
+
+    Raises:
+        UserError: a chunk below 1; as the probe.
+    """
+    if probe is not None:
+        size = held(chunk, episodes.tasks, episodes, light=False, net=net)
+        return probe_need(probe, net, theta, episodes, method).at(size)
+    size = held(chunk, episodes.tasks, episodes, light=only_head(net, method), net=net)
+    return gradient_need(net, [theta], [episodes], method, tasks=episodes.tasks, recompute=recompute).at(size)
+
+
+def probe_need(probe: Callable[..., object], net: Net, theta: Theta, episodes: Episodes, method: Method) -> Need:
+    """What the probe needs for these tasks, found with the first two of them; what it returns is counted for all."""
+    last = {"keep": method} if getattr(probe, "func", probe) is evaluate else method
+    there, left, peaks = tensors(theta, episodes), [], []
+    for count in range(1, min(episodes.tasks, 2) + 1):
+        with Living(there) as living:
+            found = probe(net, theta, chunks(episodes, count)[0], last, chunk=count)
+            left.append(living.now)
+            del found
+        peaks.append(living.peak)
+    more, kept = (max(each[-1] - each[0], 0) for each in (peaks, left))
+    more = more if net.together(episodes.support_x) else peaks[0]  # each in a thread of its own
+    return Need(tasks=episodes.tasks, one=peaks[0], more=more, kept=kept)
+
+
+def gradient_need(
+    net: Net,
+    thetas: Sequence[Theta],
+    episodes: Sequence[Episodes],
+    method: Method,
+    *,
+    tasks: int,
+    recompute: bool,
+) -> Need:
+    """What `meta_gradients` needs for so many tasks of all runs, found with the first two of these episodes."""
+    runs = min(len(thetas), 2)
+
+    def compute(count: int) -> object:
+        """For two tasks of one run, or for one task of each of two."""
+        few = [chunks(each, count if runs == 1 else 1)[0] for each in episodes[: min(count, runs)]]
+        return meta_gradients(net, thetas[: len(few)], few, method, chunk=count, recompute=recompute)
+
+    there = tensors(*thetas, *episodes)
+    apart = parts_of(2, 2, episodes[0], net=net, light=only_head(net, method))[0] == 1
+    return need(compute, tasks, there=there, sums=sum(value.nbytes for value in tensors(*thetas)), apart=apart)
+
+
+def tensors(*values: object) -> list[Tensor]:
+    """All tensors in the fields of the dataclasses."""
+    return [leaf for value in values for leaf in tree_leaves(vars(value)) if isinstance(leaf, Tensor)]

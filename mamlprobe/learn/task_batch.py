@@ -1,0 +1,298 @@
+"""A batch of tasks as losses of parameters: what the inner and the outer loop see of nets, norms and readouts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.adapt import Track, adapt
+from mamlprobe.learn.fixed_layers import unmoved
+from mamlprobe.learn.inner_optimizers import Rates, Rule, adam, rate_of, sgd
+from mamlprobe.learn.losses import proximal, task_losses
+from mamlprobe.learn.method_params import at_step
+from mamlprobe.learn.readout import READOUTS, prototype_head
+from mamlprobe.learn.run_index import Owners
+from mamlprobe.learn.task_checks import suited
+from mamlprobe.learn.theta import Theta, start
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What passes begin with: the inputs of the layer [B, R, ...], or of the net where none is named."""
+
+    layer: str | None = None
+    support: Tensor
+    query: Tensor | None
+    """None where nobody asks for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """Episodes under a net and a method, in one stage ("train" or "test")."""
+
+    net: Net
+    method: Method
+    episodes: Episodes
+    stage: str
+    running: Moments
+    """Running moments [1, C], or [1, S+1, C] by step, used where the norm regime and the stage say so."""
+    extra: Params = field(default_factory=dict)
+    """Theta's, as they are there."""
+    owner: Owners | None = None
+    """Each task's run, where theta's tensors have a leading axis of runs."""
+    anchor: Params = field(default_factory=dict)
+    """Where the proximal term pulls to: what adapts, at the start."""
+    held: Inputs | None = None
+    """What the first layers make of the episodes, where their parameters stay; None: every layer runs in every pass."""
+
+    def still(self, step: int) -> Moments | None:
+        """Moments that every pass at this point of the path uses: the running ones, or none."""
+        regime = self.method.norm.statistics
+        if regime not in ("running", "per_step") or self.stage != "test":
+            return None
+        if not self.running:
+            raise UserError("norm", f"regime {regime!r} needs running moments", "none", "use 'batch' or 'support'")
+        return self.running if regime == "running" else mapped(lambda value: value[:, step], self.running)
+
+    def at(self, params: Params, step: int) -> Params:
+        """The parameters with the norm weights of that point of the path, where the method has some by step."""
+        return at_step(params, _seated(self.extra, self.owner), step) if self.extra else params
+
+    @property
+    def inputs(self) -> Inputs:
+        """What passes begin with."""
+        return self.held or Inputs(support=self.episodes.support_x, query=self.episodes.query_x)
+
+    def support(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> Pass:
+        """Forward pass of the support set after `step` steps, up to the layer `end` where one is named."""
+        inputs, moments = self.inputs, self.still(step)
+        return self.net.brief(params, inputs.support, moments=moments, collect=collect, begin=inputs.layer, end=end)
+
+    def query(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> Pass:
+        """Forward pass of the query set, normalised as the norm regime says; to `collect`, every layer runs."""
+        if collect and self.held is not None:
+            return replace(self, held=None).query(params, step=step, collect=True, end=end)
+        inputs, moments = self.inputs, self.still(step)
+        if self.method.norm.statistics == "support":
+            moments = self.support(params, collect=True, end=end).moments
+            moments = {name: value for name, value in moments.items() if name.rpartition(".")[0] not in self.net.by_row}
+        assert inputs.query is not None
+        return self.net.brief(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
+
+    def inputs_of(self, layer: str, params: Params, *, scored: bool = True) -> Inputs:
+        """The inputs of the layer at these parameters; those of the query set where it is to be `scored`."""
+        given, rows = self.inputs, self.episodes.support_x.shape[1]
+        alike = scored and given.query is not None and given.query.shape[2:] == given.support.shape[2:]
+        if given.query is not None and alike and given.layer is None and self.net.rowwise:
+            features = self.net.brief(params, torch.cat([given.support, given.query], dim=1), end=layer).features
+            return Inputs(layer=layer, support=features[:, :rows], query=features[:, rows:])
+        support, query = self.support(params, end=layer), self.query(params, end=layer) if scored else None
+        return Inputs(layer=layer, support=support.features, query=query.features if query else None)
+
+    def query_logits(self, params: Params, *, step: int = 0) -> Tensor:
+        """Logits of the query rows [B, N*Q, N] by the method's readout, after `step` steps."""
+        passed = self.query(params, step=step)
+        if self.method.readout == "head":
+            return passed.logits
+        support, read = self.support(params, step=step).features, READOUTS[self.method.readout]
+        extra = _seated(self.extra, self.owner)
+        return read(support, self.episodes.support_y, passed.features, self.episodes.way, extra)
+
+    def support_losses(self, params: Params, step: int) -> Tensor:
+        """The loss of each task [B] that the inner loop's step from here goes down."""
+        weight = self.method.inner.proximal
+        loss = self.fit_losses(params, step)
+        return loss + proximal(params, self.anchor, weight) if weight else loss
+
+    def fit_losses(self, params: Params, step: int) -> Tensor:
+        """The same without the proximal term."""
+        tasks = self if self.method.inner.batch is None else replace(self, episodes=self._part(step))
+        logits = tasks.support(self.at(params, step), step=step).logits
+        return task_losses(logits, tasks.episodes.support_y, self.method.loss)
+
+    def query_losses(self, params: Params, *, step: int = 0) -> Tensor:
+        """The outer loss of each task after `step` steps [B]."""
+        return task_losses(self.query_logits(params, step=step), self.episodes.query_y, self.method.loss)
+
+    def _part(self, step: int) -> Episodes:
+        """The tasks with the support rows of this step alone: one of each class after the other, in turn."""
+        here, rows = self.episodes, self.episodes.support_x.shape[1]
+        size = min(self.method.inner.batch or rows, rows)
+        turns = here.turns
+        chosen = turns[:, torch.arange(step * size, (step + 1) * size, device=turns.device) % rows]
+        of = (slice(None), chosen[0]) if len(chosen) == 1 else (torch.arange(len(chosen)).to(chosen)[:, None], chosen)
+        return replace(here, support_x=here.support_x[of], support_y=here.support_y[of], support_items=None)
+
+
+Found = tuple[Tasks, list[Params], Tensor, Params]
+"""What an outer rule finds: tasks, path, query logits at its end [B, N*Q, N], gradients by name."""
+
+Known = dict[tuple[str, str], Inputs]
+"""(norm regime, layer) -> inputs of the layer at the start of some tasks, as far as computed."""
+
+
+def tasks_at(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    stage: str,
+    owner: Owners | None = None,
+    known: Known | None = None,
+    scored: bool = True,
+) -> tuple[Tasks, Params, tuple[str, ...]]:
+    """The tasks, the parameters they start from (task axis B where they adapt, else 1) and the names that adapt.
+
+    Passes of the tasks begin with the first layer that adapts: those before it run once, here. Methods under which the
+    same episodes start from the same theta in the same stage can share what these layers give: `known` tells it, and
+    is told what was missing. With `owner`, theta's tensors have a leading axis of runs, and each task starts from
+    those of its own run. Tasks that are not to be `scored` have no query set.
+    """
+    names = adapting(net, method.inner.adapts)
+    episodes = suited(episodes, theta, method)
+    params = spread(_seated(start(net, theta.net, method, stage=stage), owner), episodes.tasks, names)
+    extra, running = theta.extra, _seated(theta.moments, owner)
+    tasks = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=running, extra=extra, owner=owner)
+    if method.head == "prototype":
+        head = _prototypes(tasks, params)
+        params = mapped(lambda value: value.view_as(value), params) | head  # the body's inner slopes leave the head out
+    if method.inner.proximal:
+        tasks = replace(tasks, anchor={name: params[name] for name in names})
+    known = {} if known is None else known
+    for layer in unmoved(net, method, names, stage=stage, extra=extra, known=known):
+        key = (method.norm.statistics, layer)
+        known[key] = known[key] if key in known else tasks.inputs_of(layer, params, scored=scored)
+        tasks = replace(tasks, held=known[key])
+    return tasks, params, names
+
+
+def _seated(params: Params, owner: Owners | None) -> Params:
+    """The same with a task axis: one for all, or each task's own run's."""
+    return lead(params) if owner is None else mapped(owner.of, params)
+
+
+def _prototypes(tasks: Tasks, params: Params) -> Params:
+    """The head of each task from its class means (Triantafillou et al. 2020, equation 3)."""
+    names, episodes = head_names(tasks.net), tasks.episodes
+    if len(names) != 2 or not tasks.net.linear:
+        advice = "give the head a bias, or use head keep"
+        raise UserError("method", "a head from prototypes must be one linear layer with bias", list(names), advice)
+    features = tasks.support(tasks.at(params, 0)).features
+    return dict(zip(names, prototype_head(features, episodes.support_y, episodes.way), strict=True))
+
+
+def rule_at(theta: Theta, method: Method, *, owner: Owners | None = None) -> Rule:
+    """How the inner loop steps."""
+    return adam(method.inner.lr) if method.inner.optimizer == "adam" else sgd(rates_at(theta, method, owner=owner))
+
+
+def rates_at(theta: Theta, method: Method, *, owner: Owners | None = None) -> Rates:
+    """The rule that gives each parameter and step its rate; with `owner`, each task that of its own run."""
+    rate = rate_of(method.inner, theta.rates)
+    if owner is None or method.inner.rates == "fixed":
+        return rate
+    return lambda name, step: owner.of(torch.as_tensor(rate(name, step), device=owner.index.device))
+
+
+def paths(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    stage: str,
+    track: Track,
+    owner: Owners | None = None,
+    known: Known | None = None,
+) -> tuple[Tasks, list[Params]]:
+    """The tasks and their inner path, S+1 dicts with the stage's number of steps; `known` as in `tasks_at`."""
+    tasks, params, names = tasks_at(net, theta, episodes, method, stage=stage, owner=owner, known=known)
+    steps = method.inner.steps if stage == "train" else method.inner.test_steps
+    rule = rule_at(theta, method, owner=owner)
+    return tasks, walk(tasks, params, names, steps=steps, rule=rule, track=track)
+
+
+def walk(tasks: Tasks, params: Params, names: Sequence[str], *, steps: int, rule: Rule, track: Track) -> list[Params]:
+    """The inner path from these parameters, each point with its own norm weights."""
+    path = adapt(tasks.support_losses, params, names, steps=steps, rule=rule, track=track)
+    return [tasks.at(each, step) for step, each in enumerate(path)]
+
+
+def along(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, known: Known | None = None, scored: bool = True
+) -> tuple[Tasks, Iterator[Params]]:
+    """The tasks and their test-time path without graph, a point after the other: what lies behind is not kept."""
+    tasks, params, names = tasks_at(net, theta, episodes, method, stage="test", known=known, scored=scored)
+    return tasks, _points(tasks, params, names, rule_at(theta, method))
+
+
+def _points(tasks: Tasks, params: Params, names: Sequence[str], rule: Rule) -> Iterator[Params]:
+    yield tasks.at(params, 0)
+    for step in range(tasks.method.inner.test_steps):
+        params = _moved(tasks, params, names, rule, step)
+        yield tasks.at(params, step + 1)
+
+
+def _moved(tasks: Tasks, params: Params, names: Sequence[str], rule: Rule, step: int) -> Params:
+    """The parameters after this step of the inner loop, cut loose."""
+
+    def loss_at(at: Params, _: int) -> Tensor:
+        return tasks.support_losses(at, step)
+
+    def after(gradients: Params, _: int) -> Params:
+        return rule(gradients, step)
+
+    return adapt(loss_at, params, names, steps=1, rule=after, track="none")[-1]
+
+
+def points(net: Net, theta: Theta, episodes: Episodes, method: Method, steps: Sequence[int]) -> list[Params]:
+    """The points of the test-time path after these numbers of steps, each [B, ...], without graph."""
+    _, path = along(net, theta, episodes, method, scored=False)
+    found = {step: params for step, params in enumerate(islice(path, max(steps) + 1)) if step in steps}
+    return [spread(mapped(Tensor.detach, found[step]), episodes.tasks, found[step]) for step in steps]
+
+
+def adapt_tasks(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    steps: Sequence[int] | None = None,
+    chunk: int | None = None,
+) -> list[Params]:
+    """The test-time path: S+1 dicts of parameters, each [B, ...], without graph; element 0 is the start.
+
+    With `steps`, the points after these numbers of steps alone: the others are not kept. `chunk` tasks adapt at a time,
+    None for what suits the device.
+
+    Raises:
+        UserError: a step that the method does not take, or none at all; a chunk below 1.
+    """
+    from mamlprobe.learn.batching import together, worked  # which know this module
+
+    steps = chosen_steps("adapt_tasks", method, range(method.inner.test_steps + 1) if steps is None else steps)
+
+    def work(part: Episodes, first: int) -> list[Params]:
+        return points(net, theta, part, method, steps)
+
+    return together(worked(work, episodes, chunk, net=net, name="adapting", once=True), episodes.tasks)
+
+
+def chosen_steps(where: str, method: Method, steps: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of test steps.
+
+    Raises:
+        UserError: one that the method does not take, or none at all.
+    """
+    last = method.inner.test_steps
+    if not len(steps) or any(not 0 <= step <= last for step in steps):
+        raise UserError(where, f"steps must lie in 0-{last}", list(steps), "raise inner.test_steps")
+    return tuple(steps)

@@ -1,0 +1,48 @@
+"""Whether tasks are such that a method can read them; asked once for each batch, before anything is computed."""
+
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.losses import classes
+from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
+
+
+def suited(episodes: Episodes, theta: Theta, method: Method) -> Episodes:
+    """The tasks in theta's precision, held to have what the method reads.
+
+    Raises:
+        UserError: real targets where the method reads classes; a class without a support row where it takes the mean of
+            each class; inner steps under ``torch.inference_mode()``.
+    """
+    for part in ("support_y", "query_y"):
+        if method.loss == "cross_entropy" or method.readout != "head" or method.head == "prototype":
+            classes(part, getattr(episodes, part))
+    if method.readout != "head":
+        every_class(f"readout {method.readout!r}", episodes)
+    if method.head == "prototype":
+        every_class("a head from prototypes", episodes)
+    if torch.is_inference_mode_enabled() and method.inner.adapts:
+        must = "the inner loop must be able to take gradients"
+        raise UserError("method", must, "torch.inference_mode()", "leave it, or use torch.no_grad()")
+    kinds = {value.dtype for value in theta.net.values() if value.is_floating_point()}
+    x = episodes.support_x
+    return (
+        episodes.to(dtype=kinds.pop())
+        if len(kinds) == 1 and x.is_floating_point() and x.dtype not in kinds
+        else episodes
+    )
+
+
+def every_class(what: str, episodes: Episodes) -> None:
+    """Holds every task to have a support row of every class, which `what` needs.
+
+    Raises:
+        UserError: a class without one; a label that is none of the N.
+    """
+    if episodes.lacking is not None:
+        task, label = episodes.lacking
+        got = f"none of label {label} in task {task}"
+        advice = "give one, or number the classes of each task from 0 without a gap"
+        raise UserError("episodes", f"{what} needs a support row of every class", got, advice)

@@ -1,0 +1,92 @@
+"""What a measure gives by chance: on shuffled samples, and on independent Gaussians."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mamlprobe.base.arrays import given
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.keys import key
+from mamlprobe.measure.spectrum import Rows, Spectrum, same_rows, sides
+from mamlprobe.statistics.intervals import check_draws, check_level
+
+Side = TypeVar("Side", Tensor | Spectrum, Rows | Spectrum)
+Measure = Callable[[Any, Any], float]
+
+
+def null_floor(
+    measure: Measure,
+    x: Rows | Spectrum,
+    y: Rows | Spectrum,
+    *,
+    draws: int = 20,
+    seed: int,
+    groups: int = 1,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """What `measure(x, y)` gives when the samples of y are shuffled: (mean, the `level` quantile) over `draws`.
+
+    x [R, F], y [R, G], or their spectra, which are then not computed again. `groups` is the number of rows of one
+    image, which stay together and in order: with positions as rows it is H * W, or the floor comes out too low.
+
+    Raises:
+        UserError: R not a multiple of `groups`, or fewer than two images; `level` not in (0, 1); `draws` < 1.
+    """
+    sides("null_floor", x, y)
+    arrays = np.ndarray | Spectrum | Tensor  # which a measure of the user's may know what to do with
+    x, y = (
+        side if isinstance(side, arrays) and not getattr(side, "is_sparse", False) else given("null_floor", "x", side)
+        for side in (x, y)
+    )
+    rows, _, _ = same_rows("null_floor", x, y)
+    if groups < 1 or rows % groups or rows == groups:
+        got = f"R = {rows}, groups = {groups}"
+        raise UserError(
+            "null_floor", "R must be two or more images of `groups` rows", got, "groups is H * W of the maps"
+        )
+    check_level("null_floor", level)
+    check_draws("null_floor", draws)
+    return _mean_and_high([measure(x, other) for other in shuffled(y, draws, seed=seed, groups=groups)], level)
+
+
+def shuffled(y: Side, draws: int, *, seed: int, groups: int = 1) -> Iterator[Side]:
+    """Yield y [R, G], or its spectrum, in `draws` other orders of its images; `groups` rows are those of one."""
+    rng = _rng(seed, "null_floor")
+    order = np.arange(y.shape[0]).reshape(-1, groups)
+    for _ in range(draws):
+        yield _take(y, rng.permutation(order).ravel())
+
+
+def gaussian_floor(
+    measure: Measure, rows: int, f: int, g: int, *, draws: int = 20, seed: int, level: float = 0.95
+) -> tuple[float, float]:
+    """What `measure` gives on independent Gaussians: (mean, the `level` quantile) over `draws`.
+
+    The inputs drawn are x [rows, f] and y [rows, g], of variance 1.
+
+    Raises:
+        UserError: `level` not in (0, 1); `draws` < 1; and what `measure` raises on the shape.
+    """
+    check_level("gaussian_floor", level)
+    check_draws("gaussian_floor", draws)
+    rng = _rng(seed, "gaussian_floor")
+    pairs = ((rng.standard_normal((rows, f)), rng.standard_normal((rows, g))) for _ in range(draws))
+    return _mean_and_high([measure(x, y) for x, y in pairs], level)
+
+
+def _take(y: Side, index: npt.NDArray[np.intp]) -> Side:
+    if isinstance(y, Spectrum):
+        return y.take(torch.from_numpy(index).to(y.base.device))
+    return y[torch.from_numpy(index).to(y.device)] if isinstance(y, Tensor) else y[index]
+
+
+def _mean_and_high(found: list[float], level: float) -> tuple[float, float]:
+    return float(np.mean(found)), float(np.quantile(found, level))
+
+
+def _rng(seed: int, purpose: str) -> np.random.Generator:
+    return np.random.default_rng(key(seed, purpose) % 2**64)

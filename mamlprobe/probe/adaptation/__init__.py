@@ -1,0 +1,1 @@
+"""What the inner loop changes, and what depends on it."""

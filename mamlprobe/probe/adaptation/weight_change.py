@@ -1,0 +1,61 @@
+"""How far does the inner loop move the weights of each layer? (Raghu et al. 2020, appendix B.3)."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.task_batch import chosen_steps, points
+from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.params import Net, flatten
+from mamlprobe.probe.by_task import tabled
+
+
+def weight_distance(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    steps: Sequence[int] | None = None,
+    chunk: int | None = None,
+) -> pd.DataFrame:
+    """Euclidean distance of each layer's parameters from the start: a row a task, layer, step and quantity.
+
+    Columns ``task layer step quantity value parameters norm episodes``. `quantity` is ``distance``, |w_t - w_0|_2 over
+    all parameters of the layer; ``relative``, that over |w_0|_2 (NaN where the start is zero); ``per parameter``, the
+    root mean square move. `steps` counts inner steps; None takes the last. `chunk` tasks are held in memory at a time,
+    None for what suits the device.
+
+    Raises:
+        UserError: a step the method does not take, or none at all; a chunk below 1.
+    """
+    steps = chosen_steps("distance", method, (method.inner.test_steps,) if steps is None else steps)
+    owned: dict[str, list[str]] = {}
+    for name, layer in net.parameters.items():
+        owned.setdefault(layer, []).append(name)
+
+    @torch.no_grad()
+    def look(part: Episodes, _: int) -> pd.DataFrame:
+        found: list[dict[str, object]] = []
+        begin, *path = points(net, theta, part, method, (0, *steps))
+        for layer in (name for name in net.layers if name in owned):
+            start = flatten(begin, owned[layer])
+            size = start.norm(dim=1)
+            for step, end in zip(steps, path, strict=True):
+                moved = (flatten(end, owned[layer]) - start).norm(dim=1)
+                quantities = {
+                    "distance": moved,
+                    "relative": torch.where(size > 0, moved / size, torch.nan),
+                    "per parameter": moved / start.shape[1] ** 0.5,
+                }
+                for quantity, values in quantities.items():
+                    row = {"layer": layer, "step": step, "quantity": quantity, "parameters": start.shape[1]}
+                    found += [{"task": task, **row, "value": value} for task, value in enumerate(values.tolist())]
+        return pd.DataFrame(found)
+
+    table = tabled(look, episodes, chunk, net=net, name="distance", by=("layer", "step", "quantity"))
+    table = table.assign(norm=method.norm.statistics)
+    return table[["task", "layer", "step", "quantity", "value", "parameters", "norm", "episodes"]]

@@ -1,0 +1,1 @@
+"""The outer gradient as that of a contrastive learner (Kao et al. 2022)."""

@@ -1,0 +1,1 @@
+"""What layers represent, before and after the inner loop."""

@@ -1,0 +1,162 @@
+"""How similar is every layer to every layer, before and after the inner loop, in one model or in two?"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.task_batch import points
+from mamlprobe.learn.theta import Theta
+from mamlprobe.measure.cka import alignment
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.params import Net
+from mamlprobe.probe.by_task import tabled
+from mamlprobe.probe.representation.activations import activations
+from mamlprobe.probe.representation.model_similarity import MOMENTS, Model
+
+COLUMNS = "task moment_a moment_b layer_a layer_b value measure features inputs rows width_a width_b norm episodes"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gram:
+    """All that CKA asks of a layer: the Gram matrices of its centred rows, a task each [B, R, R] float64."""
+
+    matrices: Tensor
+    width: int
+    """F."""
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """Squared norms of the rows [B, R]."""
+        return self.matrices.diagonal(dim1=1, dim2=2)
+
+    @cached_property
+    def energy(self) -> Tensor:
+        """Square root of the sum of squares of each matrix [B], ||X^T X||_F."""
+        return self.matrices.square().sum((1, 2)).sqrt()
+
+    def cka(self, other: "Gram") -> list[float]:
+        """Debiased CKA of each task: ||X^T Y||_F^2 is the inner product of the two Gram matrices."""
+        both = (self.matrices * other.matrices).sum((1, 2)).clamp_min(0).sqrt()
+        parts = [(self.lengths * other.lengths).sum(1), self.lengths.square().sum(1), other.lengths.square().sum(1)]
+        norms = torch.stack([*parts, self.lengths.sum(1), other.lengths.sum(1)], dim=1).tolist()
+        products = zip(both, self.energy, other.energy, strict=True)
+        rows = self.matrices.shape[1]
+        return [alignment(rows, each, tuple(mine)) for each, mine in zip(products, norms, strict=True)]
+
+
+def gram(maps: Tensor) -> Gram:
+    """The Gram matrices of activations [B, R, ...], made task by task; NaN where activations are not finite."""
+    return Gram(matrices=torch.stack([_products(each.flatten(1)) for each in maps]), width=maps[0, 0].numel())
+
+
+def _products(rows: Tensor) -> Tensor:
+    """X X^T [R, R] of the centred rows [R, F]; the first is taken off before, so that large means cost no digits."""
+    x = rows.double() - rows[0].double()
+    products = x @ x.T
+    return products - products.mean(0) - products.mean(1, keepdim=True) + products.mean()
+
+
+def cka_grid(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    inputs: str = "query",
+    moments: Sequence[tuple[str, str]] = (("before", "before"), ("before", "after"), ("after", "after")),
+    layers: Sequence[str] | None = None,
+    chunk: int | None = None,
+) -> pd.DataFrame:
+    """Debiased linear CKA of every layer with every layer: a row a task, pair of moments and pair of layers.
+
+    Columns ``task moment_a moment_b layer_a layer_b value measure features inputs rows width_a width_b norm episodes``.
+    Rows are images, their maps flattened, so layers may differ in width. Inputs are the query or the support set, the
+    same at both moments, each task's own statistics. A value is NaN where a layer does not vary or is not finite.
+    `chunk` tasks are held in memory at a time, None for what suits the device.
+
+    Raises:
+        UserError: unknown layer, inputs or moment; fewer than 4 images; a chunk below 1.
+    """
+    model = Model(net=net, theta=theta, method=method)
+    return _table(model, model, episodes, inputs, moments, layers, chunk)
+
+
+def pair_grid(
+    a: Model,
+    b: Model,
+    episodes: Episodes,
+    *,
+    inputs: str = "query",
+    moments: Sequence[tuple[str, str]] = (("before", "before"), ("after", "after")),
+    layers: Sequence[str] | None = None,
+    chunk: int | None = None,
+) -> pd.DataFrame:
+    """As `cka_grid`, every layer of `a` with every layer of `b`, each adapted to the task by its own method.
+
+    The models may differ in their layers; with `layers` both are held to have these. `norm` names the regime of both
+    where they differ.
+
+    Raises:
+        UserError: as `cka_grid`.
+    """
+    return _table(a, b, episodes, inputs, moments, layers, chunk)
+
+
+def _table(
+    a: Model,
+    b: Model,
+    episodes: Episodes,
+    inputs: str,
+    moments: Sequence[tuple[str, str]],
+    layers: Sequence[str] | None,
+    chunk: int | None,
+) -> pd.DataFrame:
+    if inputs not in ("query", "support"):
+        raise UserError("grid", "inputs must be query or support", repr(inputs), "name one of them")
+    if not moments or any(moment not in MOMENTS for pair in moments for moment in pair):
+        must = f"moments must be pairs of {' and '.join(MOMENTS)}"
+        raise UserError("grid", must, list(moments), "name such pairs")
+    rows = (episodes.query_x if inputs == "query" else episodes.support_x).shape[1]
+    if rows < 4:
+        raise UserError("grid", f"a task must have at least 4 {inputs} images", rows, f"take more {inputs} items")
+    names = [tuple(layers or each.net.layers) for each in (a, b)]
+    keys = ["moment_a", "moment_b", "layer_a", "layer_b"]
+
+    def look(part: Episodes, _: int) -> pd.DataFrame:
+        x = part.query_x if inputs == "query" else part.support_x
+        one = _grams(a, part, x, moments, names[0])
+        other = one if a is b else _grams(b, part, x, moments, names[1])
+        found = []
+        for (first, second), (layer_a, layer_b) in itertools.product(moments, itertools.product(*names)):
+            left, right = one[first, layer_a], other[second, layer_b]
+            words: dict[str, object] = dict(zip(keys, (first, second, layer_a, layer_b), strict=True))
+            words |= {"width_a": left.width, "width_b": right.width}
+            found += [{"task": task, "value": value, **words} for task, value in enumerate(left.cka(right))]
+        return pd.DataFrame(found)
+
+    norm = " and ".join(dict.fromkeys(each.method.norm.statistics for each in (a, b)))
+    table = tabled(
+        look, episodes, chunk, net=a.net if not a.net.together(episodes.support_x) else b.net, name="grid", by=keys
+    )
+    table = table.assign(measure="cka_debiased", features="flattened", inputs=inputs, rows=rows, norm=norm)
+    return table[COLUMNS.split()]
+
+
+def _grams(
+    model: Model, episodes: Episodes, x: Tensor, moments: Sequence[tuple[str, str]], layers: Sequence[str]
+) -> dict[tuple[str, str], Gram]:
+    """By moment and layer, each computed once."""
+    path = points(model.net, model.theta, episodes, model.method, (0, model.method.inner.test_steps))
+    found: dict[tuple[str, str], Gram] = {}
+    for moment, params in zip(MOMENTS, path, strict=True):
+        if any(moment in pair for pair in moments):
+            maps = activations(model.net, params, x, layers=layers)
+            found |= {(moment, layer): gram(maps[layer]) for layer in layers}
+    return found

@@ -1,0 +1,72 @@
+"""Cosine similarity between the classes' features at the start (Kao et al. 2022, figure 2)."""
+
+import pandas as pd
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.learn.batching import worked
+from mamlprobe.learn.task_batch import tasks_at
+from mamlprobe.learn.theta import Theta
+from mamlprobe.measure import class_similarity, cosine_map
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.params import Net
+
+
+def _maps(net: Net, theta: Theta, episodes: Episodes, method: Method, chunk: int | None) -> torch.Tensor:
+    """Mean cosines [B, 2N, 2N] of every two blocks."""
+    for labels in (episodes.support_y, episodes.query_y):
+        rows = labels.shape[1]
+        ordered = torch.arange(rows, device=labels.device) * episodes.way // rows
+        if rows % episodes.way or (labels != ordered).any():
+            raise UserError(
+                "cosine", "rows must be class-major, equally many a class", labels[0].tolist(), "sort and balance them"
+            )
+    parts = worked(lambda part, _: _maps_of(net, theta, part, method), episodes, chunk, net=net, name="cosine")
+    return torch.cat(list(parts))
+
+
+def _maps_of(net: Net, theta: Theta, episodes: Episodes, method: Method) -> torch.Tensor:
+    tasks, params, _ = tasks_at(net, theta, episodes, method, stage="test")
+    params = tasks.at(params, 0)
+    with torch.no_grad():
+        support, query = tasks.support(params).features, tasks.query(params).features
+    return cosine_map(support, query, way=episodes.way)
+
+
+def cosine_maps(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
+) -> pd.DataFrame:
+    """Mean cosine between the unadapted features of every two blocks (support class, query class): a row an entry.
+
+    Columns ``task row column value norm episodes``, blocks named ``s0`` ... ``q0`` ...; self pairs are included.
+    `chunk` tasks are held in memory at a time, None for what suits the device.
+
+    Raises:
+        UserError: rows that are not class-major, or not equally many a class; a chunk below 1.
+    """
+    maps = _maps(net, theta, episodes, method, chunk)
+    names = [f"{side}{label}" for side in "sq" for label in range(episodes.way)]
+    index = pd.MultiIndex.from_product([range(episodes.tasks), names, names], names=["task", "row", "column"])
+    table = pd.Series(maps.cpu().numpy().ravel(), index=index, name="value").reset_index()
+    return table.assign(norm=method.norm.statistics, episodes=manifest(episodes))
+
+
+def cosine_classes(
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
+) -> pd.DataFrame:
+    """Mean cosine of query with support and with query features, of the same and of different classes, a task.
+
+    Columns ``task quantity value norm episodes``; the quantities are "query-support same", "query-support different",
+    "query-query same" and "query-query different". `chunk` tasks are held in memory at a time, None for what suits the
+    device.
+
+    Raises:
+        UserError: as `cosine_maps`.
+    """
+    found = class_similarity(_maps(net, theta, episodes, method, chunk), episodes.way)
+    tables = [
+        pd.DataFrame({"task": range(episodes.tasks), "quantity": name, "value": value.cpu().numpy()})
+        for name, value in found.items()
+    ]
+    return pd.concat(tables, ignore_index=True).assign(norm=method.norm.statistics, episodes=manifest(episodes))

@@ -1,0 +1,98 @@
+"""How similar are the layers of two trained models, before and after the inner loop? (Raghu et al. 2020, table 3)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mamlprobe.base.described import described
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.task_batch import points
+from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.params import Net, Params
+from mamlprobe.probe.by_task import tabled
+from mamlprobe.probe.representation.activations import activations
+from mamlprobe.probe.representation.layer_similarity import COLUMNS, DEFAULT, axis_of, chosen, compared
+
+MOMENTS = ("before", "after")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A net, what it learned, and the method by which it adapts."""
+
+    __repr__ = described
+
+    net: Net
+    theta: Theta
+    method: Method
+
+
+def pair_similarity(
+    a: Model,
+    b: Model,
+    episodes: Episodes,
+    *,
+    inputs: str = "query",
+    measures: Sequence[str] = DEFAULT,
+    moments: Sequence[str] = MOMENTS,
+    layers: Sequence[str] | None = None,
+    seed: int = 0,
+    chunk: int | None = None,
+) -> pd.DataFrame:
+    """Similarity of every layer of `a` to that of `b` on the same inputs: a row a task, layer, moment and measure.
+
+    Columns ``task layer moment measure features inputs rows width ratio value floor expected note norm episodes``, as
+    those of `similarity`: `moment` says whether both are as they were learned ("before") or each has adapted to the
+    task by its own method ("after"); `width` is that of `a`; `norm` names the regime of both where they differ. The
+    models may differ in widths, not in the names of the layers that are compared (None: all that both have). `chunk` as
+    in `similarity`.
+
+    Raises:
+        UserError: unknown measure, inputs, moment or layer; no layer in common; a chunk below 1.
+    """
+    chosen(measures, inputs)
+    if not moments or not set(moments) <= set(MOMENTS):
+        raise UserError("pairs", f"moments must be some of {', '.join(MOMENTS)}", list(moments), "name one of them")
+    names = [name for name in a.net.layers if name in b.net.layers] if layers is None else list(layers)
+    if not names:
+        got = f"{', '.join(a.net.layers)} and {', '.join(b.net.layers)}"
+        raise UserError("pairs", "the two nets must have layers of the same name", got, "compare nets of one kind")
+
+    def look(part: Episodes, first: int) -> pd.DataFrame:
+        x = part.query_x if inputs == "query" else part.support_x
+        found: list[dict[str, object]] = []
+        ends = [points(each.net, each.theta, part, each.method, (0, each.method.inner.test_steps)) for each in (a, b)]
+        for moment in moments:
+            place = MOMENTS.index(moment)
+            left, right = (
+                activations(each.net, path[place], x, layers=names) for each, path in zip((a, b), ends, strict=True)
+            )
+            for layer in names:
+                sides = ((a.net, left), (b.net, right))
+                axes = [axis_of(net, layer, maps[layer], measures) for net, maps in sides]
+                rows = compared(left[layer], {0: right[layer]}, measures, seed=seed + first, axes=(axes[0], axes[1]))
+                found += [{"layer": layer, "moment": moment, **row} for row in rows]
+        return pd.DataFrame(found)
+
+    norm = " and ".join(dict.fromkeys(each.method.norm.statistics for each in (a, b)))
+    table = tabled(
+        look,
+        episodes,
+        chunk,
+        net=a.net if not a.net.together(episodes.support_x) else b.net,
+        name="pairs",
+        by=("moment", "layer", "features"),
+    )
+    return table.assign(inputs=inputs, norm=norm)[["task", "layer", "moment", *COLUMNS.split()]]
+
+
+def both_ends(path: Iterable[Params], method: Method) -> Iterator[tuple[str, int, Params]]:
+    """The first and the last point of a test-time path, each with its name in `MOMENTS` and its number of steps."""
+    last = method.inner.test_steps
+    for step, params in enumerate(path):
+        for moment, wanted in zip(MOMENTS, (0, last), strict=True):
+            if step == wanted:
+                yield moment, step, params

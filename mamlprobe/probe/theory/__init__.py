@@ -1,0 +1,1 @@
+"""Statements of the papers' theory, on nets where the answer is known."""

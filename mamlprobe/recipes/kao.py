@@ -1,0 +1,100 @@
+"""Trainings of Kao et al. 2022: treatments of the head, and the contrastive loss in place of the inner loop."""
+
+from dataclasses import replace
+
+from mamlprobe.methods.method import METHODS
+from mamlprobe.methods.settings import TERMS, Outer
+from mamlprobe.recipes.presets import at_paper, at_quick, few, lasting, sized
+from mamlprobe.runs.experiment import Experiment, Recipe
+
+CLEAN = ("contrastive", "curvature")
+"""The terms without interference and noise: pairs weighted as from a zeroed head."""
+
+
+def head_arm(
+    about: str, head: str, *, order: int = 1, steps: int | None = None, scale: float = 1.0, labels: str = "episode"
+) -> Recipe:
+    """MAML as Kao et al. 2022 trained it, batch norm behind ReLU, under this treatment of the head.
+
+    `steps` inner steps in training, None as usual; the head starts at `scale` times its random start; `labels` may be
+    tied to classes.
+    """
+    sizes: list[Experiment] = []
+    for each in (at_quick(few("fomaml")), at_paper(METHODS["fomaml"])):
+        inner = replace(each.method.inner, order=order)
+        if steps is not None:
+            inner = replace(inner, steps=steps, test_steps=max(steps, inner.test_steps))
+        method = replace(each.method, name="fomaml" if order == 1 else "maml", inner=inner, head=head, head_scale=scale)
+        sizes.append(replace(each, net=replace(each.net, order="conv-relu-bn"), method=method, labels=labels))
+    return sized(about, "Kao et al. 2022", *sizes)
+
+
+def many_shots(about: str, head: str) -> Recipe:
+    """An arm on 25 support items a class, at quick 15 of the 20 that there are, for a third of the usual updates."""
+    sizes = head_arm(about, head).sizes
+    quick = lasting(replace(sizes["quick"], shot=15, checkpoint_every=100), 300)
+    paper = lasting(replace(sizes["paper"], shot=25, checkpoint_every=1_000), 10_000)
+    return sized(about, "Kao et al. 2022", quick, paper)
+
+
+def explicit(about: str, *, order: int = 1, head: str = "keep", outer: Outer | None = None) -> Recipe:
+    """Training by the contrastive loss, or by the inner loop whose gradient it is, one step of the head.
+
+    Numbers of Kao et al. 2022 at paper. A head that starts at random stays so under the contrastive loss, as it did
+    there.
+    """
+    name = "contrastive" if outer is not None else "anil"
+    small, large = few(name, steps=1, test_steps=1), few(name, steps=1, test_steps=1, outer_lr=0.001)
+    sizes: list[Experiment] = []
+    for each in (at_quick(small), lasting(replace(at_paper(large), validate_every=250), 20_000)):
+        rule = replace(outer or each.method.outer, lr=each.method.outer.lr)
+        method = replace(each.method, inner=replace(each.method.inner, order=order), head=head, outer=rule)
+        sizes.append(replace(each, net=replace(each.net, order="conv-relu-bn"), method=method))
+    return sized(about, "Kao et al. 2022", *sizes)
+
+
+def contrastive(
+    about: str, *, order: int = 1, head: str = "keep", pairs: str = "all", terms: tuple[str, ...] = TERMS
+) -> Recipe:
+    """By the contrastive loss of these terms and pairs."""
+    trains = ("body.*",) if head == "keep" else ("*",)
+    outer = Outer(rule="contrastive", trains=trains, terms=terms, pairs=pairs)
+    return explicit(about, order=order, head=head, outer=outer)
+
+
+ZEROED, ONCE = "zero_each_update", "zero_once"
+
+KAO: dict[str, Recipe] = {
+    "fomaml": head_arm("MAML in first order, random head", "keep"),
+    "fomaml-x0.7": head_arm("the same, head at 0.7 of its start", "keep", scale=0.7),
+    "fomaml-x0.5": head_arm("the same, head at half its start", "keep", scale=0.5),
+    "fomaml-zero-init": head_arm("the same, head zero at first", ONCE),
+    "fomaml-zeroing": head_arm("the same, head zeroed before every update", ZEROED),
+    "somaml": head_arm("MAML in second order, random head", "keep", order=2),
+    "somaml-zero-init": head_arm("the same, head zero at first", ONCE, order=2),
+    "somaml-zeroing": head_arm("the same, head zeroed before every update", ZEROED, order=2),
+    "fomaml-1step": head_arm("one inner step, random head", "keep", steps=1),
+    "fomaml-7steps": head_arm("seven inner steps, random head", "keep", steps=7),
+    "fomaml-zeroing-1step": head_arm("one inner step, zeroing", ZEROED, steps=1),
+    "fomaml-zeroing-7steps": head_arm("seven inner steps, zeroing", ZEROED, steps=7),
+    "fomaml-bins": head_arm("labels tied to classes, random head", "keep", labels="bins"),
+    "fomaml-zero-init-bins": head_arm("labels tied to classes, head zero at first", ONCE, labels="bins"),
+    "fomaml-zeroing-bins": head_arm("labels tied to classes, zeroing", ZEROED, labels="bins"),
+    "fomaml-shots": many_shots("many shots, random head", "keep"),
+    "fomaml-zero-init-shots": many_shots("many shots, head zero at first", ONCE),
+    "fomaml-zeroing-shots": many_shots("many shots, zeroing", ZEROED),
+    "efil-fo": explicit("one step of a random head in first order"),
+    "efil-fo-zeroing": explicit("the same, head zeroed before every update", head=ZEROED),
+    "efil-so-zeroing": explicit("the same in second order", order=2, head=ZEROED),
+    "contrastive": explicit("ANIL of one step by its contrastive loss", order=2, outer=Outer(rule="contrastive")),
+    "contrastive-fo": contrastive("by its contrastive loss, a random head stays"),
+    "contrastive-fo-zeroing": contrastive("the same, head at zero", head=ZEROED, terms=CLEAN),
+    "contrastive-so-zeroing": contrastive("in second order", order=2, head=ZEROED, terms=CLEAN),
+    "contrastive-no-interference": contrastive("random head, without interference", terms=("noise", *CLEAN)),
+    "contrastive-no-noise": contrastive("random head, without noise", terms=("interference", *CLEAN)),
+    "contrastive-clean": contrastive("random head, without both", terms=CLEAN),
+    "contrastive-positives": contrastive(
+        "without interference, same-class pairs alone", terms=("noise", *CLEAN), pairs="same"
+    ),
+}
+"""By name, in all sizes."""

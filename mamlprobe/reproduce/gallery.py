@@ -1,0 +1,265 @@
+"""All analyses: models trained once, each script run or skipped, figures, tables, claims and page written."""
+
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.draw.files import save
+from mamlprobe.draw.page import Section, page
+from mamlprobe.native.library import compile_kernels
+from mamlprobe.reproduce.imported import imported
+from mamlprobe.reproduce.study import Stage
+from mamlprobe.reproduce.workers import processes
+from mamlprobe.runs.environment import environment
+from mamlprobe.runs.writing import write
+from mamlprobe.training.loop import pick_device
+
+CLAIM_COLUMNS = [
+    *("id", "paper", "claim", "published", "published_source", "ours", "low", "high", "unit", "seeds", "tasks"),
+    *("dataset", "preset", "device", "verdict", "runs"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """How one script ended: "made", "kept" (up to date) or "skipped" (with the reason)."""
+
+    name: str
+    state: str
+    reason: str = ""
+    seconds: float = 0.0
+
+
+def load(name: str) -> ModuleType:
+    """The analysis script of that name."""
+    return importlib.import_module(f"analyses.{name}")
+
+
+def names(folder: Path) -> list[str]:
+    """Names of all analysis scripts, in the order of their ORDER constants."""
+    found = [path.stem for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+    return sorted(found, key=lambda name: (load(name).ORDER, name))
+
+
+def chosen(folder: Path, wanted: Sequence[str], *, core: bool = False) -> list[str]:
+    """The scripts that were asked for, all where none was; of these the `core` ones alone where so asked.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    known = names(folder)
+    for name in wanted:
+        if name not in known:
+            raise unknown("analyses", "analysis", name, known)
+    found = [name for name in known if not wanted or name in wanted]
+    return [name for name in found if not core or getattr(load(name), "CORE", True)]
+
+
+def seeded(stage: Stage, script: ModuleType) -> Stage:
+    """The stage with the number of seeds that the script needs to decide its claims at the preset quick, if it says."""
+    more = getattr(script, "QUICK_SEEDS", None)
+    return stage if stage.preset != "quick" or stage.repeats or more is None else replace(stage, repeats=more)
+
+
+def key(script: ModuleType, stage: Stage) -> str:
+    """What a script's result depends on: its text and all that it imports, the stage and the runs it stands on."""
+    stage = seeded(stage, script)
+    text = inspect.getsource(script)
+    sha = hashlib.sha256(text.encode())
+    for path in (*imported(text), Path(__file__)):
+        sha.update(path.read_bytes())
+    sha.update(f"{stage.preset} {stage.dataset} {stage.seeds} {pick_device(stage.device).type}".encode())
+    if stage.updates is not None:
+        sha.update(f"{stage.updates} updates".encode())
+    if stage.finished:
+        sha.update(repr(_jobs(stage, script)).encode())
+    return sha.hexdigest()[:16]
+
+
+def _train(stage: Stage, name: str, seed: int) -> float:
+    begin = time.perf_counter()
+    stage.run(name, seed)
+    return time.perf_counter() - begin
+
+
+def _make(stage: Stage, name: str) -> Done:
+    """Runs one script and writes its figure, table and claims."""
+    begin = time.perf_counter()
+    script, reason = load(name), _missing(stage, name)
+    if reason:
+        return Done(name=name, state="skipped", reason=reason)
+    table = script.table(seeded(stage, script))
+    seconds = time.perf_counter() - begin
+    claims = pd.DataFrame(script.claims(table)) if hasattr(script, "claims") else pd.DataFrame()
+    device = environment(pick_device(stage.device))
+    marks = {
+        "paper": script.PAPER,
+        "dataset": getattr(script, "DATASET", stage.data.dataset),
+        "preset": stage.preset,
+        "device": device.get("device", ""),
+    }
+    facts = {
+        **{word: marks[word] for word in ("preset", "dataset")},
+        **{word: str(value) for word, value in device.items()},
+        "seconds": round(seconds, 1),
+        "trained": _trained(stage, name),
+        "command": f"python -m analyses {name} --preset {stage.preset}"
+        + (f" --seeds {stage.repeats}" if stage.repeats else "")
+        + (f" --updates {stage.updates}" if stage.updates else "")
+        + (" --finished" if stage.finished else "")
+        + (f" --dataset {stage.dataset} --out {stage.out}" if stage.dataset else ""),
+        "key": key(script, stage),
+    }
+    _csv(table, stage.out / f"{name}.csv")
+    save(script.figure(pd.read_csv(stage.out / f"{name}.csv")), stage.out / f"{name}.png")
+    record = {"provenance": facts, "claims": claims.assign(**marks).to_dict("records") if len(claims) else []}
+    write(stage.out / "provenance" / f"{name}.json", (json.dumps(record, indent=1, default=_plain) + "\n").encode())
+    return Done(name=name, state="made", seconds=seconds)
+
+
+def _trained(stage: Stage, name: str) -> str:
+    """How many models the script stands on, and the seconds that their training took."""
+    runs = [stage.run(*job) for job in _models(stage, name)]
+    return f"{len(runs)} models in {sum(float(run.env.get('seconds', 0)) for run in runs):.0f} s"
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _csv(table: pd.DataFrame, path: Path) -> None:
+    write(path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode())
+
+
+def _kept(stage: Stage, name: str) -> bool:
+    """Whether figure, table and provenance are there and made from the same text, preset and data."""
+    path = stage.out / "provenance" / f"{name}.json"
+    there = all(p.is_file() for p in (path, stage.out / f"{name}.png", stage.out / f"{name}.csv"))
+    return there and json.loads(path.read_text())["provenance"]["key"] == key(load(name), stage)
+
+
+def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = False) -> list[Done]:
+    """Trains what is missing, runs the scripts that are not up to date, and writes claims and page.
+
+    With two workers or more, models and scripts run beside one another in processes of one thread each.
+    """
+    due = [name for name in scripts if force or not _kept(stage, name)]
+    done = [Done(name=name, state="kept") for name in scripts if name not in due]
+    jobs = list(dict.fromkeys(job for name in due if not _missing(stage, name) for job in _models(stage, name)))
+    if jobs:
+        _ = stage.pool  # drawn or read once, before the workers ask for it
+    if due and stage.preset != "smoke" and pick_device(stage.device).type == "cpu":
+        compile_kernels()  # once, before the workers need them
+    first = [name for name in due if not getattr(load(name), "LAST", False)]
+    last = [name for name in due if getattr(load(name), "LAST", False)]
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with (
+        tqdm(total=len(jobs) + len(due), desc="analyses", unit="job", dynamic_ncols=True) as bar,
+        processes(workers, threads=threads) as executor,
+    ):
+        for part, tasks in (
+            (_train, [(stage, name, seed) for name, seed in sorted(jobs, key=_cost)]),
+            (_make, [(stage, name) for name in first]),
+            (_make, [(stage, name) for name in last]),
+        ):
+            futures = {executor.submit(part, *task): task[1:] for task in tasks}
+            for future in as_completed(futures):
+                found = future.result()
+                done += [found] if isinstance(found, Done) else []
+                bar.set_postfix_str(" ".join(map(str, futures[future])), refresh=False)
+                bar.update()
+    if any(each.state != "skipped" for each in done):
+        publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
+    return done
+
+
+def _models(stage: Stage, name: str) -> list[tuple[str, int]]:
+    """Recipe and seed of every run that the script stands on."""
+    return _jobs(stage, load(name))
+
+
+def _jobs(stage: Stage, script: ModuleType) -> list[tuple[str, int]]:
+    stage = seeded(stage, script)
+    return sorted((job for model in script.MODELS for job in stage.jobs(model)), key=lambda job: job[1])
+
+
+def _cost(job: tuple[str, int]) -> int:
+    """Longest first: second order through the whole net, then first order, then the head alone."""
+    heavy = ("maml", "boil", "mamlpp", "imaml", "maml-zeroing", "proto-maml")
+    return 0 if job[0] in heavy else 2 if "anil" in job[0] else 1
+
+
+def _missing(stage: Stage, name: str) -> str:
+    """Why the script cannot run; empty where it can."""
+    script = load(name)
+    reason = str(script.missing(stage)) if hasattr(script, "missing") else ""
+    absent = [] if reason or not stage.finished else [model for model in script.MODELS if not stage.jobs(model)]
+    return reason or (f"not trained yet: {', '.join(absent)}" if absent else "")
+
+
+def redraw(stage: Stage, scripts: Sequence[str]) -> list[Done]:
+    """Draws the figures again from their tables."""
+    done = []
+    for name in scripts:
+        path = stage.out / f"{name}.csv"
+        if not path.is_file():
+            done.append(Done(name=name, state="skipped", reason=f"{path} is not there"))
+            continue
+        save(load(name).figure(pd.read_csv(path)), stage.out / f"{name}.png")
+        done.append(Done(name=name, state="made"))
+    publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
+    return done
+
+
+def publish(stage: Stage, scripts: Sequence[str]) -> None:
+    """Writes claims.csv and index.html from what stands in the folder of figures."""
+    sections, claims = [], []
+    for name in scripts:
+        path = stage.out / "provenance" / f"{name}.json"
+        if not path.is_file():
+            continue
+        script, record = load(name), json.loads(path.read_text())
+        claims += record["claims"]
+        facts = {word: value for word, value in record["provenance"].items() if word != "key"}
+        own = pd.DataFrame(record["claims"], columns=CLAIM_COLUMNS) if record["claims"] else None
+        table = pd.read_csv(stage.out / f"{name}.csv")
+        sections.append(
+            Section(
+                name=name,
+                title=script.TITLE,
+                source=script.PAPER,
+                about=" ".join((script.__doc__ or "").split()),
+                picture=(stage.out / f"{name}.png").read_bytes(),
+                table=table.drop(columns=[c for c in ("pixels",) if c in table]),
+                claims=own,
+                provenance=facts,
+            )
+        )
+    if not sections:
+        raise UserError("analyses", "there must be a figure to publish", "none", "run python -m analyses first")
+    _csv(pd.DataFrame(claims, columns=CLAIM_COLUMNS), stage.out / "claims.csv")
+    intro = "Figures of the papers, made again, each with its table, its claims and where its numbers come from."
+    write(stage.out / "index.html", page(sections, title="mamlprobe: the gallery", intro=intro).encode())
+
+
+def summary(done: Sequence[Done]) -> str:
+    """One line a script."""
+    rows = [asdict(each) for each in done]
+    return "\n".join(
+        f"{row['state']:8} {row['name']}{'  ' + row['reason'] if row['reason'] else ''}"
+        f"{'  ' + format(row['seconds'], '.0f') + ' s' if row['seconds'] else ''}"
+        for row in rows
+    )

@@ -1,0 +1,235 @@
+"""What an analysis script stands on: the preset's runs, test episodes, and tables of means with their intervals."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pandas as pd
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data.episodes import Episodes, sample
+from mamlprobe.data.pool import Pool
+from mamlprobe.data.sinusoids import FORMULAS
+from mamlprobe.data.sources import Source
+from mamlprobe.learn.evaluate import evaluate
+from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.params import Net
+from mamlprobe.recipes import recipe
+from mamlprobe.recipes.presets import lasting
+from mamlprobe.runs.experiment import Data, Experiment, run_name
+from mamlprobe.runs.folder import Run, load_run
+from mamlprobe.statistics.verdict import verdict
+from mamlprobe.training.loop import pick_device, pool_of, source_of, train
+from mamlprobe.training.precision import precision
+
+T = TypeVar("T")
+
+SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2)}
+TASKS = {"smoke": 4, "quick": 100, "long": 200, "paper": 600}
+"""Test tasks of an accuracy."""
+FEW = {"smoke": 2, "quick": 20, "long": 20, "paper": 50}
+"""Test tasks of a similarity or of a decomposition."""
+TEST_SEED = 2020
+"""Seed of the test episodes: the same for every method, seed and figure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Preset, data and device of one gallery; trains a run when it is first asked for."""
+
+    preset: str = "quick"
+    dataset: str | None = None
+    """None takes the preset's own."""
+    root: str | None = None
+    repeats: int | None = None
+    """Number of seeds; None takes the preset's own."""
+    updates: int | None = None
+    """Updates of every training, schedules and checkpoints at the same share of them; None takes the preset's own."""
+    finished: bool = False
+    """Take the runs that are trained whole, of each recipe as many seeds as there are, and train nothing."""
+    device: str = "auto"
+    folder: Path = Path("runs")
+    out: Path = Path("figures")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of every training."""
+        return self.sized(SEEDS) if self.repeats is None else tuple(range(self.repeats))
+
+    @property
+    def tasks(self) -> int:
+        """Number of test tasks of an accuracy."""
+        return self.sized(TASKS)
+
+    @property
+    def few(self) -> int:
+        """Number of test tasks of a costlier quantity."""
+        return self.sized(FEW)
+
+    def sized(self, sizes: Mapping[str, T]) -> T:
+        """The value at this preset; long, where it has none of its own, takes that of quick."""
+        return sizes["quick" if self.preset == "long" and "long" not in sizes else self.preset]
+
+    def experiment(self, name: str, seed: int = 0) -> Experiment:
+        """The recipe at this preset, on this stage's data; a recipe of a formula, or of these data, keeps its own."""
+        found = replace(recipe(name, self.preset), seed=seed)
+        if self.updates is not None:
+            found = lasting(found, self.updates, marks=True)
+        if self.dataset in (None, found.data.dataset) or found.data.dataset in FORMULAS:
+            return found
+        return replace(found, data=replace(self.data, dataset=self.dataset))
+
+    @property
+    def data(self) -> Data:
+        """The preset's own data, or the ones that were asked for."""
+        return recipe("maml", self.preset).data if self.dataset is None else Data(dataset=self.dataset)
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The data."""
+        return pool_of(self.data, root=self.root)
+
+    def source(self, name: str) -> Source:
+        """What the tasks of a recipe are drawn from."""
+        data = self.experiment(name).data
+        if data not in self._sources:
+            self._sources[data] = self.pool if data == self.data else source_of(data, root=self.root)
+        return self._sources[data]
+
+    @cached_property
+    def _sources(self) -> dict[Data, Source]:
+        return {}
+
+    def run(self, name: str, seed: int, *, progress: bool = False) -> Run:
+        """The finished run of a recipe; trained now where it is not yet."""
+        experiment = self.experiment(name, seed)
+        if self.finished and self._done(name, seed):
+            return load_run(self.folder / run_name(experiment))
+        source = self.source(name)
+        return train(experiment, self.folder, device=self.device, pool=source, root=self.root, progress=progress)
+
+    def runs(self, *names: str) -> list[tuple[str, Run]]:
+        """Every seed's run of these recipes, with the recipe's name."""
+        return [(name, self.run(*job)) for name in names for job in self.jobs(name)]
+
+    def jobs(self, name: str) -> list[tuple[str, int]]:
+        """The recipe with each of its seeds."""
+        jobs = [(name, seed) for seed in self.seeds]
+        return [job for job in jobs if self._done(*job)] if self.finished else jobs
+
+    def _done(self, name: str, seed: int) -> bool:
+        path = self.folder / run_name(self.experiment(name, seed))
+        return path.is_dir() and load_run(path).done
+
+    def episodes(
+        self,
+        tasks: int,
+        *,
+        query: int = 15,
+        shot: int = 1,
+        way: int = 5,
+        index: int = 0,
+        split: str = "test",
+        slots: str = "drawn",
+        like: str | None = None,
+    ) -> Episodes:
+        """Test episodes, or those of another split, of the usual data or of a recipe's; the same for the same words."""
+        pool = self.pool if like is None else self.source(like)
+        if not isinstance(pool, Pool):
+            raise UserError("stage", "episodes must be drawn from images", like, "name a recipe of images")
+        query = min(query, pool.smallest[split][0] - shot)
+        words: dict[str, Any] = {"way": way, "shot": shot, "query": query, "tasks": tasks, "slots": slots}
+        return sample(pool, split=split, seed=TEST_SEED, index=index, **words)
+
+    def score(
+        self,
+        names: Sequence[str],
+        variants: Callable[[Net, Method], Mapping[str, Method]],
+        updates: Callable[[Run], Iterable[int]] = lambda run: run.updates()[-1:],
+        steps: Literal["every", "last"] = "every",
+        *,
+        tasks: int | None = None,
+        shot: int = 1,
+        slots: str = "drawn",
+    ) -> pd.DataFrame:
+        """Accuracies in percent of these recipes' runs under variants of their method, a row a task and step.
+
+        On as many test `tasks` as usual where None is said, of `shot` support items a class, labels by `slots`.
+        """
+        where = pick_device(self.device)
+        episodes = self.episodes(tasks or self.tasks, shot=shot, slots=slots, like=names[0]).to(where)
+
+        def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
+            with precision("float32", where):
+                table = evaluate(net, theta.to(where), episodes, variants(net, method), steps=steps)
+            return table.assign(value=100 * table["value"])
+
+        return self.probe(names, probe, updates)
+
+    def probe(
+        self,
+        names: Sequence[str],
+        probe: Callable[[Net, Theta, Method], pd.DataFrame],
+        updates: Callable[[Run], Iterable[int]] = lambda run: run.updates()[-1:],
+    ) -> pd.DataFrame:
+        """The table of a probe on every run of these recipes at these updates, with the key columns."""
+        tables = [
+            keyed(probe(run.net(), run.theta(update), run.config.method), run, name, update)
+            for name, run in self.runs(*names)
+            for update in updates(run)
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+
+def keyed(table: pd.DataFrame, run: Run, name: str, update: int) -> pd.DataFrame:
+    """The table with ``run method dataset seed update`` in front."""
+    keys: dict[str, Any] = {
+        "run": run.path.name,
+        "method": name,
+        "dataset": run.config.data.dataset,
+        "seed": run.config.seed,
+        "update": update,
+    }
+    return table.assign(**keys)[[*keys, *table.columns]]
+
+
+def claim(
+    name: str,
+    text: str,
+    row: pd.Series,
+    *,
+    side: str,
+    bound: float,
+    unit: str,
+    published: float | str = "",
+    source: str = "",
+) -> dict[str, object]:
+    """A row of the claims table from a row of `means`; it holds where the whole interval is on `side` of `bound`."""
+    ends = ("value", "value") if row.get("interval", "") == "exact" else ("low", "high")
+    low, high = (float(row[end]) for end in ends)
+    return {
+        "id": name,
+        "claim": text,
+        "published": published,
+        "published_source": source,
+        "ours": row["value"],
+        "low": low,
+        "high": high,
+        "unit": unit,
+        "seeds": row.get("seeds", 1),
+        "tasks": row.get("tasks", ""),
+        "verdict": verdict(low, high, bound=bound, side=side),
+        "runs": row.get("run") or "made by the script itself",
+    }
+
+
+def only(table: pd.DataFrame, **where: object) -> pd.Series:
+    """The one row of the table with these values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    if len(table) != 1:
+        raise LookupError(f"{len(table)} rows for {where}")
+    return table.iloc[0]

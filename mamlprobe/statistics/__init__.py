@@ -1,0 +1,1 @@
+"""Intervals, verdicts and means of tables: one definition for figures, reports and the command line."""

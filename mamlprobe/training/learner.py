@@ -1,0 +1,129 @@
+"""What changes in a training: parameters, optimizer, running moments, and the sums of the log."""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mamlprobe.learn.outer import Readings
+from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
+from mamlprobe.methods.settings import Outer
+from mamlprobe.nets.params import Moments, Net, Params, head_names
+
+MOMENTUM = 0.1
+"""Weight of the newest batch in the running moments, as in ``nn.BatchNorm``."""
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+class Learner:
+    """Theta in the hands of an optimizer, which writes into the learner's own copies of the tensors."""
+
+    def __init__(self, net: Net, theta: Theta, method: Method, *, capturable: bool = False) -> None:
+        copy = theta.mapped(_copy)
+        self.theta = copy
+        """The live tensors: they change with the next step."""
+        self.outer: Outer = method.outer
+        self.zeroed = head_names(net) if method.head == "zero_each_update" else ()
+        self.leaves: Params = copy.learned
+        leaves = list(self.leaves.values())
+        how: dict[str, Any] = {"lr": method.outer.lr}
+        if leaves and all(leaf.is_cuda and leaf.is_floating_point() for leaf in leaves):
+            how["fused"] = True  # all parameters in one launch
+        self.optimizer = OPTIMIZERS[method.outer.optimizer](leaves, **how)
+        for group in self.optimizer.param_groups:
+            if "capturable" in group:  # then what counts the steps lies on the device, where a CUDA graph can change it
+                group["capturable"] = capturable
+
+    def step(self, gradients: Params, moments: Moments, *, lr: float | None = None) -> None:
+        """One update: gradients clamped, optimizer stepped, head zeroed where the method says so, moments averaged.
+
+        `lr` is the rate from here on, where it changes.
+        """
+        if lr is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+        for name, leaf in self.leaves.items():
+            gradient = gradients[name]
+            gradient = gradient if self.outer.clip is None else gradient.clamp(-self.outer.clip, self.outer.clip)
+            leaf.grad = gradient.contiguous()
+        with _on_cpu():
+            self.optimizer.step()
+        for name in self.zeroed:
+            self.leaves[name].zero_()
+        for name, seen in moments.items():
+            self.theta.moments[name].lerp_(seen, MOMENTUM)
+
+    def snapshot(self) -> Theta:
+        """Theta as it is now, in tensors of its own."""
+        return self.theta.mapped(_copy)
+
+    def optimizer_state(self) -> Params:
+        """The optimizer's tensors, ``<parameter>.<quantity>``."""
+        names = list(self.leaves)
+        states = self.optimizer.state_dict()["state"]
+        return {
+            f"{names[index]}.{word}": value
+            for index, state in states.items()
+            for word, value in state.items()
+            if isinstance(value, Tensor)
+        }
+
+    def restore(self, tensors: Params) -> None:
+        """Takes up the tensors of `optimizer_state`."""
+        places = {name: index for index, name in enumerate(self.leaves)}
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            parameter, _, word = name.rpartition(".")
+            states.setdefault(places[parameter], {})[word] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": states})
+
+
+def _on_cpu() -> AbstractContextManager[object]:
+    """Inside, tensors without a device are made on the CPU: the optimizer's count of steps is one."""
+    return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+
+
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().clone()
+
+
+class Tally:
+    """Sums of training loss and accuracy since the last point of the log, in float64, in the order of updates."""
+
+    def __init__(self, words: dict[str, Any] | None = None) -> None:
+        words = words or {"updates": 0, "loss": "0x0p+0", "accuracy": "0x0p+0"}
+        self.updates: int = words["updates"]
+        self.loss = float.fromhex(words["loss"])
+        self.accuracy = float.fromhex(words["accuracy"])
+        self.pending: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, readings: Readings) -> None:
+        """Takes the readings of one update without waiting for the device."""
+        self.pending.append((readings.loss, readings.accuracy))
+
+    def read(self) -> int | None:
+        """Adds what is pending; where a loss is not finite, how many updates ago it was, 1 for the last."""
+        if not self.pending:
+            return None
+        losses, accuracies = (torch.stack(column).tolist() for column in zip(*self.pending, strict=True))
+        self.pending.clear()
+        for place, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True)):
+            if not math.isfinite(loss):
+                return len(losses) - place
+            self.loss += loss
+            self.accuracy += accuracy
+            self.updates += 1
+        return None
+
+    def means(self) -> dict[str, float]:
+        """Mean loss and accuracy; the loss alone where targets are real numbers."""
+        sums = {"loss": self.loss, "accuracy": self.accuracy}
+        return {name: value / self.updates for name, value in sums.items() if not math.isnan(value)}
+
+    def words(self) -> dict[str, Any]:
+        """The sums to the last bit, as JSON values."""
+        return {"updates": self.updates, "loss": self.loss.hex(), "accuracy": self.accuracy.hex()}

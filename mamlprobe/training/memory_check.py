@@ -1,0 +1,107 @@
+"""Whether an update fits into the memory that is free, and what to set where it does not."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.learn.outer import held, only_head
+from mamlprobe.learn.outer.memory import Need, gradient_need
+from mamlprobe.training.progress import say
+from mamlprobe.training.session import Session
+from mamlprobe.training.training_tasks import training_tasks
+
+MEMINFO = Path("/proc/meminfo")
+
+RAN_OUT = ("out of memory", "not enough memory", "can't allocate memory")
+"""What torch's allocators say, in small letters."""
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a computation on the device can still have; on a CPU without that number all it has, else None."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE) if MEMINFO.exists() else None
+    if found:
+        return int(found[1]) * 1024
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not this system's words
+        return None
+
+
+def amount(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def at_a_time(size: int) -> str:
+    """The number of tasks in words."""
+    return f"{size} {'task' if size == 1 else 'tasks'} at a time"
+
+
+def look(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> None:
+    """Says what an update of all these runs needs and what is free.
+
+    Raises:
+        UserError: it does not fit; the message names the option that makes it fit.
+    """
+    first, experiment, free = sessions[0], sessions[0].experiment, free_memory(sessions[0].pool.device)
+    tasks = experiment.tasks * len(sessions)
+    few = min(experiment.tasks, 2)
+    episodes = [training_tasks(each.pool, each.experiment, tasks=few) for each in sessions[:2]]
+    size = held(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method), net=first.net)
+    thetas = [each.learner.theta for each in sessions]
+
+    def need(again: bool) -> Need:
+        with enough(1, recompute=again):
+            return gradient_need(first.net, thetas, episodes, experiment.method, tasks=tasks, recompute=again)
+
+    found = need(recompute)
+    if free is None:
+        return
+    say(f"about {amount(found.at(size))} at {at_a_time(size)}; {amount(free)} free", on=first.progress)
+    if found.at(size) > free:
+        again = found if recompute or found.most(free) else need(True)
+        raise refusal(free, found, again, size=size, recompute=recompute)
+
+
+def refusal(free: int, need: Need, again: Need, *, size: int, recompute: bool) -> UserError:
+    """The error for an update that does not fit, with options that make it fit; `again` is the need with recompute."""
+    most, most_again = need.most(free), again.most(free)
+    smaller = f"chunk={most or most_again} (--chunk {most or most_again})"
+    if most:
+        advice = f"set {smaller}"
+    elif most_again and not recompute:
+        advice = "set recompute=True (--recompute)" + (f" and {smaller}" if most_again < size else "")
+    else:
+        advice = "use smaller images, fewer filters or fewer items a class"
+    got = f"about {amount(need.at(size))} at {at_a_time(size)}"
+    return UserError("train", f"an update must fit into the {amount(free)} of memory that are free", got, advice)
+
+
+@contextmanager
+def enough(size: int, *, recompute: bool) -> Iterator[None]:
+    """Inside, torch's running out of memory becomes the user's error.
+
+    Raises:
+        UserError: there is no memory left; it says which option to set.
+    """
+    try:
+        yield
+        return
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not any(word in str(error).lower() for word in RAN_OUT):
+            raise
+    if size > 1:
+        advice = f"set chunk={size // 2} (--chunk {size // 2})"
+    elif not recompute:
+        advice = "set recompute=True (--recompute)"
+    else:
+        advice = "use smaller images, fewer filters or fewer items a class"
+    raise UserError("train", "an update must fit into the memory", f"none left at {at_a_time(size)}", advice)

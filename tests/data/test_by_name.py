@@ -1,0 +1,162 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.data import by_name as load
+from mamlprobe.data import glyphs
+from mamlprobe.data.by_name import data_folder, load_pool
+
+
+@pytest.fixture
+def root(tmp_path, write_tree, image_bytes):
+    """A folder that holds birds/ (grey, 8 x 6 pixels) and trees/ (RGB)."""
+    for name, mode in (("birds", "L"), ("trees", "RGB")):
+        entries = {
+            f"train/{each}/{item}.png": image_bytes(item, mode=mode, size=(8, 6)) for each in "ab" for item in range(3)
+        }
+        write_tree(tmp_path / "data" / name, entries)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def few_glyphs(monkeypatch):
+    """Two characters of each split instead of all."""
+    whole = glyphs.class_table()
+    table = whole.groupby("split", sort=False).head(2).reset_index(drop=True)
+    monkeypatch.setattr(glyphs, "class_table", lambda: table)
+
+
+def test_glyphs_are_drawn_once(few_glyphs, own_cache, monkeypatch):
+    first = load_pool("glyphs")
+    assert len(first.class_names) == 6
+    assert [each.name[:7] for each in own_cache.iterdir()] == ["glyphs-"]
+    monkeypatch.setattr(glyphs, "draw", None)
+    assert load_pool("glyphs").digest() == first.digest()
+    with pytest.raises(TypeError):
+        load_pool("glyphs", ink=0)
+
+
+def test_a_damaged_cache_is_drawn_again(few_glyphs, own_cache):
+    first = load_pool("glyphs")
+    (kept,) = own_cache.iterdir()
+    kept.write_bytes(kept.read_bytes()[:500])
+    assert load_pool("glyphs").digest() == first.digest()
+    assert kept.stat().st_size > 500
+
+
+def test_a_cache_that_cannot_be_written_is_no_cache(few_glyphs, own_cache):
+    own_cache.write_text("a file where the folder should be")
+    assert len(load_pool("glyphs").class_names) == 6
+    assert own_cache.read_text().startswith("a file")
+
+
+def test_a_new_way_of_drawing_is_another_file(few_glyphs, own_cache, monkeypatch):
+    load_pool("glyphs")
+    monkeypatch.setattr(glyphs, "VERSION", 99)
+    load_pool("glyphs")
+    assert len(list(own_cache.iterdir())) == 2
+
+
+def test_by_path_and_by_name_under_root(root, monkeypatch):
+    digest = load_pool(root / "birds").digest()
+    assert load_pool(str(root / "birds")).digest() == load_pool("birds", root=root).digest() == digest
+    monkeypatch.setenv("MAMLPROBE_DATA", str(root))
+    assert load_pool("birds").digest() == digest
+    monkeypatch.chdir(root.parent)
+    monkeypatch.delenv("MAMLPROBE_DATA")
+    assert load_pool("data/birds").digest() == digest
+
+
+def test_parsed_once_until_a_file_changes(root, own_cache, monkeypatch, image_bytes):
+    calls = []
+    read = load.read_folder
+    monkeypatch.setattr(load, "read_folder", lambda path, size: calls.append(size) or read(path, size=size))
+    before = load_pool("birds", root=root)
+    assert load_pool("birds", root=root).digest() == before.digest()
+    assert load_pool("birds", root=root, normalise="half", rotations="classes").mean == (0.5,)
+    assert calls == [None]
+    load_pool("birds", root=root, size=10)
+    assert calls == [None, 10]
+    (root / "birds" / "train" / "a" / "0.png").write_bytes(image_bytes(99))
+    assert load_pool("birds", root=root).digest() != before.digest()
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "mean", "std"),
+    [
+        ("birds", None, (0.0,), (1.0,)),
+        ("birds", "half", (0.5,), (0.5,)),
+        ("trees", None, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("trees", "none", (0.0,) * 3, (1.0,) * 3),
+        ("trees", "half", (0.5,) * 3, (0.5,) * 3),
+    ],
+)
+def test_levels(root, name, word, mean, std):
+    pool = load_pool(name, root=root, normalise=word)
+    assert (pool.mean, pool.std) == (mean, std)
+    assert "; levels " in pool.source
+
+
+def test_sizes_and_rotations(root):
+    assert load_pool("birds", root=root).image_shape == (1, 28, 28)
+    assert load_pool("trees", root=root).image_shape == (3, 84, 84)
+    assert load_pool("trees", root=root, size=5).image_shape == (3, 5, 5)
+    assert len(load_pool("birds", root=root, rotations="classes").class_names) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "glyps",
+            {},
+            r"load_pool: the data set \(a name, or a folder or zip of class folders, as given or under .*data\) "
+            r"must be a known one, got 'glyps'; did you mean glyphs\?",
+        ),
+        ("treees", {}, r".*, got 'treees'; did you mean trees\?"),
+        ("no/birds", {}, "load_pool: no/birds must exist, got nothing there nor under .*data; check the path or root"),
+        ("no.zip", {}, "load_pool: no.zip must exist, got nothing there nor under .*data; check the path or root"),
+        ("birds", {"rotations": "class"}, "load_pool: the word for rotations must be a known one, got 'class'; .*es"),
+        (
+            "birds",
+            {"normalise": "imagnet"},
+            "load_pool: the normalisation must be a known one, got 'imagnet'; .*imagenet",
+        ),
+        ("birds", {"normalise": "imagenet"}, "load_pool: images of 'imagenet' must have 3 channels, got 1; take none"),
+        ("birds", {"size": 0}, "load_pool: size must be at least 1, got 0; give the side of the images in pixels"),
+        ("birds", {"split": "vinyals"}, "load_pool: birds has no choice of split, got 'vinyals'; leave split out"),
+        ("birds", {"ink": 0}, "load_pool: birds has no choice of ink, got 0; leave ink out"),
+        ("glyphs", {"split": "vinyals"}, "load_pool: glyphs has no choice of split, got 'vinyals'; leave split out"),
+    ],
+)
+def test_errors(root, name, options, message):
+    with pytest.raises(UserError) as caught:
+        load_pool(name, root=root, **options)
+    assert re.match(message, str(caught.value)), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_folder(monkeypatch, own_cache):
+    monkeypatch.setenv("MAMLPROBE_DATA", "/somewhere")
+    assert data_folder("here") == Path("here")
+    assert data_folder() == Path("/somewhere")
+    monkeypatch.delenv("MAMLPROBE_DATA")
+    assert data_folder() == own_cache
+
+
+REAL = Path(os.environ.get("MAMLPROBE_DATA", "/nowhere")) / "tinyimagenet-fs"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="MAMLPROBE_DATA names no folder that holds tinyimagenet-fs")
+def test_the_real_zips():
+    pool = load_pool("tinyimagenet-fs", size=32)
+    assert {name: len(ids) for name, ids in pool.splits.items()} == {"train": 64, "val": 16, "test": 20}
+    assert pool.images.shape == (100, 120, 3, 32, 32)
+    assert (pool.counts == 120).all()
+    assert torch.allclose(pool.floats(pool.images[:5]).mean(), torch.tensor(0.0), atol=0.3)

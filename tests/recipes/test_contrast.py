@@ -1,0 +1,35 @@
+"""Recipes beyond Kao et al. 2022: each differs from its model in what its name says alone."""
+
+from dataclasses import replace
+
+import pytest
+
+from mamlprobe.methods.method import METHODS
+from mamlprobe.recipes import LEARNERS, PRESETS, recipe
+from mamlprobe.recipes.contrast import CONTRAST, ETAS, TWINS
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_only_the_inner_rate_differs(preset):
+    for name, etas in (("efil-fo-zeroing", ETAS), ("contrastive-fo-zeroing", TWINS)):
+        usual = recipe(name, preset)
+        for eta in etas:
+            found = recipe(f"{name}-eta{eta:g}", preset)
+            assert found.method.inner.lr == eta != usual.method.inner.lr
+            method = replace(found.method, inner=replace(found.method.inner, lr=usual.method.inner.lr))
+            assert replace(found, method=method, recipe=usual.recipe) == usual
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_squared_errors_and_a_rate_for_them(preset):
+    usual, found = recipe("maml", preset), recipe("maml-mse", preset)
+    assert found.method.loss == "mse"
+    assert (found.method.inner.lr == usual.method.inner.lr) == (preset == "paper")
+    method = replace(found.method, loss="cross_entropy", inner=usual.method.inner)
+    assert replace(found, method=method, recipe=usual.recipe) == usual
+    assert recipe("maml-mse", "paper").method == replace(METHODS["maml"], loss="mse")
+
+
+def test_they_can_be_trained_by_name():
+    assert set(CONTRAST) <= set(LEARNERS)
+    assert len(CONTRAST) == 1 + len(ETAS) + len(TWINS)
