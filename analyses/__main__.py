@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.reproduce.gallery import build, chosen, load, redraw, summary
 from mamlprobe.reproduce.readme import marked_pages, update
-from mamlprobe.reproduce.study import Stage
+from mamlprobe.reproduce.study import Study
 from mamlprobe.training.loop import Interrupted, pick_device
 
 EXAMPLE = "example: python -m analyses raghu_fig2_layers kao_fig2_cosine --preset quick --out figures"
@@ -74,7 +74,7 @@ def main(words: list[str] | None = None) -> int:
         if options.list:
             print("\n".join(f"{name:24} {load(name).PAPER}: {load(name).TITLE}" for name in scripts))
             return 0
-        stage = Stage(
+        stage = Study(
             preset=options.preset,
             dataset=options.dataset,
             repeats=options.seeds,

@@ -41,7 +41,7 @@ def table(stage):
     import pandas as pd
 
     from mamlprobe.reproduce.arms import arm_rows, arm_table
-    from mamlprobe.reproduce.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
     shot = stage.experiment(MODELS[0]).shot
     words = {"tasks": stage.few, "shot": shot}
@@ -54,7 +54,7 @@ def table(stage):
     ours = [arm_table(part, PAIRS).assign(k=step, shot=shot) for step, part in rows.groupby("step")]
     theirs = [published_curves(EXPERIMENT, shot=PUBLISHED_SHOT, k=k) for k in STEPS]
     theirs += [final(EXPERIMENT, shot=PUBLISHED_SHOT, k=k) for k in (*STEPS, LONGEST)]
-    return beside(pd.concat(ours), *theirs)
+    return published_beside(pd.concat(ours), *theirs)
 
 
 def figure(table) -> Figure:

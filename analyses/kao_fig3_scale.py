@@ -28,12 +28,12 @@ EXPERIMENT = "initialization_and_zeroing"
 def table(stage):
     """Accuracy in percent by arm, head at test and update, ours and published; differences, early and at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
-    from mamlprobe.reproduce.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
     rows = arm_rows(stage, ARMS)
     early = sorted(rows["update"].unique())[1]
     theirs = [find(EXPERIMENT, shot=shot) for find in (published_curves, final) for shot in (1, 5)]
-    return beside(arm_table(rows, PAIRS, at=[early]), *theirs)
+    return published_beside(arm_table(rows, PAIRS, at=[early]), *theirs)
 
 
 def figure(table) -> Figure:

@@ -26,10 +26,10 @@ EXPERIMENT = "testing_stage_zeroing"
 def table(stage):
     """Accuracy in percent after one step by arm, head and update, ours and published; lifts and differences."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
-    from mamlprobe.reproduce.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
     both = [find(EXPERIMENT, test_zeroing=zeroed) for find in (published_curves, final) for zeroed in (False, True)]
-    return beside(arm_table(arm_rows(stage, ARMS), PAIRS), *both)
+    return published_beside(arm_table(arm_rows(stage, ARMS), PAIRS), *both)
 
 
 def figure(table) -> Figure:

@@ -29,10 +29,10 @@ SLACK = 1.0
 def table(stage):
     """Accuracy in percent by arm, head at test and update, ours and published, and differences at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
-    from mamlprobe.reproduce.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
     theirs = [find(EXPERIMENT) for find in (published_curves, final)]
-    return beside(arm_table(arm_rows(stage, ARMS, steps=None), PAIRS), *map(named, theirs))
+    return published_beside(arm_table(arm_rows(stage, ARMS, steps=None), PAIRS), *map(named, theirs))
 
 
 def named(theirs):

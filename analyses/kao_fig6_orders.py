@@ -28,12 +28,12 @@ EXPERIMENT = "FOMAML_SOMAML"
 def table(stage):
     """Accuracy in percent by arm, head and update, ours and published; differences early and at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
-    from mamlprobe.reproduce.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
     rows = arm_rows(stage, ARMS, steps=3)
     theirs = [find(EXPERIMENT, k=3) for find in (published_curves, final)]
     named = [each.assign(arm=each["order"] + ", " + each["arm"]) for each in theirs]
-    return beside(arm_table(rows, PAIRS, at=[sorted(rows["update"].unique())[1]]), *named)
+    return published_beside(arm_table(rows, PAIRS, at=[sorted(rows["update"].unique())[1]]), *named)
 
 
 def figure(table) -> Figure:

@@ -47,7 +47,7 @@ def table(stage):
     from mamlprobe.certificates.contrast import rule_error
     from mamlprobe.probe.adaptation.interventions import only as adapting
     from mamlprobe.probe.adaptation.interventions import zero_at_test
-    from mamlprobe.reproduce.published_curves import beside, final
+    from mamlprobe.reproduce.published_curves import final, published_beside
     from mamlprobe.statistics.tables import difference, means
 
     def heads(_, method):
@@ -74,7 +74,7 @@ def table(stage):
     ends = pd.concat([final(EXPERIMENT, test_zeroing=zeroed) for zeroed in (True, False)])
     files = pd.Series(zip(ends["arm"], ends["order"], ends["scheme"], strict=True), index=ends.index).map(FILES)
     ends = ends.assign(pair=files.map(PAIR), way=files.map(WAY), variant=ends["head"])
-    return beside(pd.concat(parts), ends[files.notna()])
+    return published_beside(pd.concat(parts), ends[files.notna()])
 
 
 def figure(table) -> Figure:

@@ -49,7 +49,7 @@ def table(stage):
     """Accuracy in percent by arm, head at test and update, the published end; differences at the end, head zeroed."""
     from mamlprobe.probe.adaptation.interventions import only as adapting
     from mamlprobe.probe.adaptation.interventions import zero_at_test
-    from mamlprobe.reproduce.published_curves import beside, final
+    from mamlprobe.reproduce.published_curves import final, published_beside
     from mamlprobe.statistics.tables import difference, means
 
     def heads(_, method):
@@ -66,7 +66,7 @@ def table(stage):
     ends = pd.concat([final(EXPERIMENT, test_zeroing=zeroed) for zeroed in (True, False)])
     files = pd.Series(zip(ends["arm"], ends["scheme"], strict=True), index=ends.index)
     ends = ends.assign(arm=files.map(FILES), variant=ends["head"])
-    return beside(pd.concat(parts), ends[(ends["order"] == "FO") & ends["arm"].notna()])
+    return published_beside(pd.concat(parts), ends[(ends["order"] == "FO") & ends["arm"].notna()])
 
 
 def figure(table) -> Figure:

@@ -33,13 +33,13 @@ SLACK = 3.0
 def table(stage):
     """Accuracy in percent by arm, head at test and update, ours and published, and differences at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
-    from mamlprobe.reproduce.published_curves import beside, final, published_curves
+    from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
     steps = stage.experiment("fomaml").method.inner.test_steps
     theirs = [published_curves("fixed_channel", shot=shot).assign(labels="tied") for shot in (1, 5)]
     theirs += [final(name, k=10).assign(labels=word) for word, name in EXPERIMENTS.items()]
     named = [each.assign(arm=each["arm"] + ", " + each["labels"]) for each in theirs]
-    return beside(arm_table(arm_rows(stage, ARMS, steps=steps), PAIRS), *named)
+    return published_beside(arm_table(arm_rows(stage, ARMS, steps=steps), PAIRS), *named)
 
 
 def figure(table) -> Figure:

@@ -25,7 +25,7 @@ from mamlprobe.draw.files import save
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.from_spec import build
-from mamlprobe.reproduce.study import Stage
+from mamlprobe.reproduce.study import Study
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training.cuda_graph import WARM, Iteration, Replayed
 from mamlprobe.training.learner import Learner
@@ -89,17 +89,17 @@ def figure(visit: Visit) -> Iterator[Row]:
     yield {"work": "files", "note": " ".join(copied(stage, visit.out))}
 
 
-def stage_of(visit: Visit) -> Stage:
+def stage_of(visit: Visit) -> Study:
     """The published setting on the device; in a rehearsal the smallest on built-in images."""
     runs = (Path(mkdtemp()) if visit.rehearse else Path(gettempdir())) / "kao-runs"
     words: dict[str, object] = (
         {"preset": "smoke", "repeats": 2} if visit.rehearse else {"preset": "paper", "repeats": SEEDS}
     )
     out = runs.with_name("kao-figures")
-    return Stage(**words, root=visit.data_root, device=str(visit.device), folder=runs, out=out)
+    return Study(**words, root=visit.data_root, device=str(visit.device), folder=runs, out=out)
 
 
-def measured(visit: Visit, stage: Stage, pool: Pool) -> dict[str, float]:
+def measured(visit: Visit, stage: Study, pool: Pool) -> dict[str, float]:
     """Seconds of an update of all seeds, of a validation of one, and of an evaluation of one checkpoint."""
     experiments = [stage.experiment(script.MODELS[0], seed) for seed in stage.seeds]
     first = experiments[0]
@@ -137,7 +137,7 @@ def _seconds(visit: Visit, call: Callable[[], object]) -> float:
     return time.monotonic() - begin
 
 
-def chosen(stage: Stage, costs: dict[str, float], seconds: float) -> int:
+def chosen(stage: Study, costs: dict[str, float], seconds: float) -> int:
     """The largest number of updates, a multiple of STEP, that fits the seconds with all that goes with it."""
     for updates in range(MOST, STEP, -STEP):
         if total(replace(stage, updates=updates), costs) <= seconds:
@@ -145,7 +145,7 @@ def chosen(stage: Stage, costs: dict[str, float], seconds: float) -> int:
     return STEP
 
 
-def total(stage: Stage, costs: dict[str, float]) -> float:
+def total(stage: Study, costs: dict[str, float]) -> float:
     """Seconds of all arms, their validations, and the evaluation of every checkpoint."""
     assert stage.updates is not None
     first = stage.experiment(script.MODELS[0])
@@ -154,13 +154,13 @@ def total(stage: Stage, costs: dict[str, float]) -> float:
     return len(script.MODELS) * arm + evaluations(stage) * costs["evaluation"]
 
 
-def evaluations(stage: Stage) -> int:
+def evaluations(stage: Study) -> int:
     """Checkpoints of all arms and seeds."""
     first = stage.experiment(script.MODELS[0])
     return len(script.MODELS) * len(stage.seeds) * (-(-first.updates // first.checkpoint_every) + 1)
 
 
-def command(visit: Visit, stage: Stage) -> list[str]:
+def command(visit: Visit, stage: Study) -> list[str]:
     """The words of the analysis."""
     words = [NAME, "--preset", stage.preset, "--seeds", str(len(stage.seeds)), "--updates", str(stage.updates)]
     words += ["--finished", "--workers", "1", "--device", str(visit.device), "--force"]
@@ -168,7 +168,7 @@ def command(visit: Visit, stage: Stage) -> list[str]:
     return words + (["--data-root", visit.data_root] if visit.data_root else [])
 
 
-def copied(stage: Stage, out: Path) -> list[str]:
+def copied(stage: Study, out: Path) -> list[str]:
     """The figure's files, a page for print beside them, and claims, in the folder of results."""
     table = stage.out / f"{NAME}.csv"
     if table.is_file():

@@ -11,7 +11,7 @@ from mamlprobe.certificates.finite_differences import difference_errors
 from mamlprobe.certificates.inner_loop import adapting_rows
 from mamlprobe.certificates.reference.gradient import plain_gradient
 from mamlprobe.certificates.reference.nets import slow, smooth
-from mamlprobe.certificates.switches import Judged, Stepper, judge, whole
+from mamlprobe.certificates.switches import Stepper, SwitchEffect, find_effect, whole
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import Readings, meta_gradient
 from mamlprobe.learn.progress_bar import bar
@@ -64,7 +64,7 @@ def certify(
                 advance(1)
         rows += adapting_rows(net, theta, episodes, method)
         advance(1)
-        judged = judge(net, theta, episodes, method, seed=seed, updates=updates, stepper=stepper)
+        judged = find_effect(net, theta, episodes, method, seed=seed, updates=updates, stepper=stepper)
         rows += [_field(each) for each in judged]
         advance(1)
     return pd.DataFrame([vars(row) for row in rows])
@@ -132,7 +132,7 @@ def _loss_error(readings: Readings, losses: torch.Tensor) -> float:
     return relative_error({"losses": readings.losses}, {"losses": losses})
 
 
-def _field(found: Judged) -> Row:
+def _field(found: SwitchEffect) -> Row:
     """What a field changes, in words."""
     shown = ",".join(map(str, found.value)) if isinstance(found.value, tuple) else found.value
     what = f"{found.field} {shown if shown != '' else '()'}"

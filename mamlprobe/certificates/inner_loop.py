@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from mamlprobe.certificates.checks import FAILS, NOT_AVAILABLE, PASSES, Row
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.task_batch import paths
+from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta, start
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, adapting, head_names
@@ -20,7 +20,7 @@ def adapting_rows(net: Net, theta: Theta, episodes: Episodes, method: Method) ->
     In training, on these tasks. Where one stays that need not, the reason is told if it is known.
     """
     names = adapting(net, method.inner.adapts)
-    _, path = paths(net, theta, episodes, method, stage="train", track="none")
+    _, path = inner_paths(net, theta, episodes, method, stage="train", track="none")
     plain = {name: value for name, value in path[0].items() if name in net.parameters}
     away = {name: float((path[-1][name] - value).abs().max()) for name, value in plain.items()}
     longest = max(away[name] for name in names) if names else 0.0

@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.nested import flatten, unflatten
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import paths
+from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.schedules import resolve
@@ -39,7 +39,7 @@ Numbers = dict[str, Params]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class SwitchEffect:
     """What came of setting a field back."""
 
     field: str
@@ -63,7 +63,7 @@ def changed(method: Method, values: Mapping[str, Any]) -> Method:
     return replace(method, **own | groups)
 
 
-def judge(
+def find_effect(
     net: Net,
     theta: Theta,
     episodes: Episodes,
@@ -72,7 +72,7 @@ def judge(
     seed: int,
     updates: int,
     stepper: Stepper | None = None,
-) -> list[Judged]:
+) -> list[SwitchEffect]:
     """What each field that is not at its default changes: it is set back alone, or with the fewest others needed."""
     usual, found = flatten(Method()), flatten(method)
     differing = [name for name in found if name not in LABELS and found[name] != usual[name]]
@@ -97,12 +97,12 @@ def judge(
             known[back] = _numbers(net, theta, episodes, there, seed=seed, updates=updates, stepper=stepper)
         return known[back]
 
-    def judged(field: str) -> Judged:
+    def judged(field: str) -> SwitchEffect:
         """The field set back beside none of the others, or beside the fewest with which it changes something."""
         value, most = found[field], MOST
         reason = _idle(field, method, episodes, stepped=stepper is not None)
         if reason:
-            return Judged(field=field, value=value, changed=(), reason=reason)
+            return SwitchEffect(field=field, value=value, changed=(), reason=reason)
         others, count = [name for name in differing if name != field], 0
         while count <= min(most, len(others)):
             for beside in combinations(others, count):
@@ -112,9 +112,11 @@ def judge(
                 before, after, most = numbers(back), numbers(back | {field}), MORE
                 kinds = tuple(kind for kind in before if not same(before[kind], after[kind]))
                 if kinds:
-                    return Judged(field=field, value=value, changed=kinds, beside=beside)
+                    return SwitchEffect(field=field, value=value, changed=kinds, beside=beside)
             count += 1
-        return Judged(field=field, value=value, changed=(), reason="" if most == MORE else "not separable from others")
+        return SwitchEffect(
+            field=field, value=value, changed=(), reason="" if most == MORE else "not separable from others"
+        )
 
     return [judged(field) for field in differing]
 
@@ -170,7 +172,7 @@ def _numbers(
         found, seen = meta_gradient(net, here, episodes, resolve(method, update, updates))
         gradients |= {f"{update}.{name}": value for name, value in found.items()}
         readings |= {f"{update}.loss": seen.losses, **{f"{update}.{n}": v for n, v in seen.moments.items()}}
-    tasks, path = paths(net, here, episodes, method, stage="test", track="none")
+    tasks, path = inner_paths(net, here, episodes, method, stage="test", track="none")
     with torch.no_grad():
         test = tasks.query_logits(path[-1], step=len(path) - 1)
     rate = torch.tensor(resolve(method, updates // 2, updates).outer.lr, dtype=torch.float64, device="cpu")

@@ -9,7 +9,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.commands.report import report as page
 from mamlprobe.commands.subjects.data_sets import download, known_pools
 from mamlprobe.commands.subjects.pairs import PAIRS
-from mamlprobe.commands.subjects.probed_run import Case, open_case
+from mamlprobe.commands.subjects.probed_run import ProbedRun, open_case
 from mamlprobe.commands.subjects.probes import PROBES, accuracy_table
 from mamlprobe.commands.subjects.probes import Probe as Question
 from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, kept, ready, show
@@ -27,7 +27,7 @@ ENOUGH = 300
 """Tasks to be judged by that are worth compiling the kernels for, once."""
 
 
-def case_of(options: Tasks, run: str, episodes: int | None, usual: int) -> Case:
+def case_of(options: Tasks, run: str, episodes: int | None, usual: int) -> ProbedRun:
     """Open the run in this folder with so many of the tasks that the options name; FOLDER@100 names its update too.
 
     Raises:
@@ -132,14 +132,14 @@ def data(options: Show) -> None:
     show(pool.describe())
 
 
-def say_assumed(*cases: Case) -> None:
+def say_assumed(*cases: ProbedRun) -> None:
     """Print a line for each case whose run was imported with words of the inner loop that nobody said."""
     for case in cases:
         if case.assumed:
             print(f"{case.name}: {case.assumed}" if len(cases) > 1 else case.assumed)
 
 
-def name_tasks(case: Case, path: str | None) -> None:
+def name_tasks(case: ProbedRun, path: str | None) -> None:
     """Write the tasks of the case to the file, if one is named."""
     if path is not None:
         case.write_manifest(path)

@@ -137,7 +137,7 @@ def nudged(theta: Theta, seed: int) -> Theta:
             0.5
         ).to(value)
 
-    return replace(theta.mapped(move), moments=theta.moments)
+    return replace(theta.map_tensors(move), moments=theta.moments)
 
 
 def stepped(net: Net, theta: Theta, method: Method, gradients: Params) -> Params:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mamlprobe.base.nested import flatten
 from mamlprobe.base.spec import to_dict
-from mamlprobe.commands.subjects.probed_run import Case
+from mamlprobe.commands.subjects.probed_run import ProbedRun
 from mamlprobe.commands.subjects.probes import accuracy_table, layer_table, stands_still
 from mamlprobe.commands.subjects.summaries import headline
 from mamlprobe.draw.charts.bars import grouped
@@ -26,7 +26,7 @@ LAYER_TASKS = 20
 """At most so many tasks show how similar layers are, which takes longer than accuracy."""
 
 
-def report(cases: Sequence[Case]) -> str:
+def report(cases: Sequence[ProbedRun]) -> str:
     """The page as HTML; what is computed for it are accuracies under several variants and layer similarities."""
     accuracies = [accuracy_table(case, _words(case)) for case in cases]
     sections = [_compared(accuracies)] if len(cases) > 1 else []
@@ -40,7 +40,7 @@ def report(cases: Sequence[Case]) -> str:
     return page(sections, title=f"Report on {names}", intro=intro)
 
 
-def _words(case: Case) -> str:
+def _words(case: ProbedRun) -> str:
     """The variants that the run's labels and loss admit."""
     if case.run.config.labels == "class":
         return "nil"
@@ -53,7 +53,7 @@ def _last(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return task_means(last[last["variant"] != "freeze:none"], by)
 
 
-def _of_run(case: Case, accuracy: pd.DataFrame, name: str) -> Iterator[Section]:
+def _of_run(case: ProbedRun, accuracy: pd.DataFrame, name: str) -> Iterator[Section]:
     """The sections on one run."""
     run, config = case.run, case.run.config
     settings = pd.DataFrame(_told(to_dict(config)).items(), columns=["setting", "value"])
@@ -96,7 +96,7 @@ def _log(run: Run, name: str, title: str) -> Section:
     return Section(name=name, title=title, about=about, picture=encode(picture), table=found)
 
 
-def _layers(case: Case, name: str, title: str) -> Section:
+def _layers(case: ProbedRun, name: str, title: str) -> Section:
     """Similarity of each layer before and after the inner loop."""
     if stands_still(case):
         return Section(name=name, title=title, about="There is no inner loop: the layers stay as they are.")

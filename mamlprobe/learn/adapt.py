@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mamlprobe.learn.foreach import less
 from mamlprobe.learn.inner_optimizers import Rule
-from mamlprobe.learn.losses import slopes
+from mamlprobe.learn.losses import gradients_of
 from mamlprobe.nets.params import Params
 
 Track = Literal["second", "first", "none"]
@@ -33,7 +33,7 @@ def adapt(
     path = [params]
     for step in range(steps if names else 0):
         at = path[-1] if track != "none" else {n: v.detach().requires_grad_(n in names) for n, v in path[-1].items()}
-        gradients = slopes(loss_at(at, step).sum(), [at[n] for n in names], create_graph=track == "second")
+        gradients = gradients_of(loss_at(at, step).sum(), [at[n] for n in names], create_graph=track == "second")
         after = less(at, rule({n: g for n, g in zip(names, gradients, strict=True) if g is not None}, step))
         path.append(after if track != "none" else {n: v.detach() for n, v in after.items()})
     return path + [path[0]] * (0 if names else steps)

@@ -12,7 +12,7 @@ from mamlprobe.nets.differentiated import derived_once, derived_twice
 from mamlprobe.nets.params import Net, Params
 
 
-def worked(
+def map_tasks(
     work: Callable[[Episodes, int], Found],
     episodes: Episodes,
     chunk: int | None,
@@ -39,7 +39,7 @@ def worked(
             advance(tasks)
 
 
-def together(parts: Iterator[Sequence[Mapping[str, Tensor]]], tasks: int) -> list[Params]:
+def concatenate_tasks(parts: Iterator[Sequence[Mapping[str, Tensor]]], tasks: int) -> list[Params]:
     """The dicts of tensors [B, ...] of all `tasks` from those of some after the others [b, ...], each dict by itself.
 
     What one tensor is for all of them, such as a parameter that did not move, stays one: a view.

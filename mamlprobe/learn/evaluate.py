@@ -14,12 +14,12 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.progress_bar import bar
-from mamlprobe.learn.task_batch import Known, along, tasks_at
+from mamlprobe.learn.task_batch import PrefixCache, adaptation_path, start_tasks
 from mamlprobe.learn.theta import Theta
-from mamlprobe.learn.threads import Found, beside, one_thread
+from mamlprobe.learn.threads import Found, map_threads, one_thread
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.differentiated import derived_once
-from mamlprobe.nets.params import Net, adapting, still_entries
+from mamlprobe.nets.params import Net, adapting, unchanged_entries
 
 NUMBERS = 2**18
 """Input numbers of the tasks held at a time; more of them do not make a CPU faster."""
@@ -45,17 +45,19 @@ def tasks_at_a_time(episodes: Episodes, net: Net | None = None) -> int:
     return most if x.device.type == "cpu" else max(most, LEAST)
 
 
-def chunks(episodes: Episodes, size: int) -> list[Episodes]:
+def split_tasks(episodes: Episodes, size: int) -> list[Episodes]:
     """The same tasks in batches of at most `size`."""
     if size < 1:
         raise UserError("evaluate", "chunk must be at least 1 task", size, "leave it out")
     return [episodes.part(at, at + size) for at in range(0, episodes.tasks, size)]
 
 
-def in_chunks(work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None, *, net: Net) -> Iterator[Found]:
+def map_chunks(
+    work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None, *, net: Net
+) -> Iterator[Found]:
     """What the work makes of some tasks after the others: of as many at a time as suits the device, or `chunk`.
 
-    Without `chunk` as many threads as torch has do one of these batches each (`beside`). A net that does tasks one
+    Without `chunk` as many threads as torch has do one of these batches each (`map_threads`). A net that does tasks one
     after the other has batches of one, at most `chunk` at the same time. Nothing depends on the number of threads;
     `chunk` can change the last digits of nets that do tasks together.
 
@@ -68,14 +70,14 @@ def in_chunks(work: Callable[[Episodes], Found], episodes: Episodes, chunk: int 
 def numbered(
     work: Callable[[Episodes, int], Found], episodes: Episodes, chunk: int | None, *, net: Net
 ) -> Iterator[Found]:
-    """As `in_chunks`, the work also told the number of the first of its tasks.
+    """As `map_chunks`, the work also told the number of the first of its tasks.
 
     Each batch knows the number of classes of all tasks, also where its own labels do not show it.
     """
     size = tasks_at_a_time(episodes, net) if chunk is None else chunk
     apart = not net.together(episodes.support_x)
     size = min(size, 1) if apart else size
-    parts = [(part, number * size) for number, part in enumerate(chunks(episodes, size))]
+    parts = [(part, number * size) for number, part in enumerate(split_tasks(episodes, size))]
     if not episodes.support_y.is_floating_point():
         for part, _ in parts:
             vars(part)["way"] = episodes.way  # where the cached property keeps it
@@ -85,7 +87,7 @@ def numbered(
             return work(*part)
 
     most, device = chunk if chunk is None or apart else 1, episodes.support_x.device
-    return beside(told, parts, device, most=most, alone=apart or parts[0][0].tasks == 1)
+    return map_threads(told, parts, device, most=most, alone=apart or parts[0][0].tasks == 1)
 
 
 def evaluate(
@@ -136,18 +138,20 @@ def query_table(
         raise UserError("evaluate", "there must be at least one variant", 0, 'give {"keep": method}')
     parts: dict[str, list[Tensor]] = {label: [] for label in variants}
     last = steps == "last"
-    turn = sorted(variants, key=lambda label: len(still_entries(net, adapting(net, variants[label].inner.adapts))))
+    turn = sorted(variants, key=lambda label: len(unchanged_entries(net, adapting(net, variants[label].inner.adapts))))
 
     def values(batch: Episodes) -> list[Tensor]:
-        known: Known = {}  # those that hold fewer layers come first: others go on from there
+        prefix_cache: PrefixCache = {}  # those that hold fewer layers come first: others go on from there
         found = {
-            label: _values(net, theta, batch, variants[label], quantity=quantity, last=last, known=known).cpu()
+            label: _values(
+                net, theta, batch, variants[label], quantity=quantity, last=last, prefix_cache=prefix_cache
+            ).cpu()
             for label in turn
         }
         return [found[label] for label in variants]
 
     with nullcontext(advance) if advance else bar(episodes.tasks * len(variants), "evaluating") as done:
-        for found in in_chunks(values, episodes, chunk, net=net):
+        for found in map_chunks(values, episodes, chunk, net=net):
             for label, value in zip(variants, found, strict=True):
                 parts[label].append(value)
                 done(len(value))
@@ -168,10 +172,10 @@ def query_table(
 @torch.no_grad()
 @derived_once()
 def _values(
-    net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, last: bool, known: Known
+    net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, last: bool, prefix_cache: PrefixCache
 ) -> Tensor:
     """The quantity of every task after every test step [B, S+1], or after the last one [B, 1]."""
-    tasks, path = along(net, theta, episodes, method, known=known)
+    tasks, path = adaptation_path(net, theta, episodes, method, prefix_cache=prefix_cache)
     values = []
     for step, params in enumerate(path):
         if last and step < method.inner.test_steps:
@@ -179,7 +183,7 @@ def _values(
         at = tasks
         if step == 0:  # nothing has moved: tasks share every layer, and variants what they give
             frozen = replace(method, inner=replace(method.inner, adapts=()))
-            at, _, _ = tasks_at(net, theta, episodes, frozen, stage="test", known=known)
+            at, _, _ = start_tasks(net, theta, episodes, frozen, stage="test", prefix_cache=prefix_cache)
         logits = at.query_logits(params, step=step)
         if quantity == "accuracy":
             values.append(task_accuracies(logits, episodes.query_y))

@@ -4,21 +4,27 @@ from collections.abc import Container, Sequence
 
 from mamlprobe.learn.method_params import by_step
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Built, Net, Params, still_entries
+from mamlprobe.nets.params import Built, Net, Params, unchanged_entries
 
 
 def unmoved(
-    net: Net, method: Method, names: Sequence[str], *, stage: str, extra: Params, known: Container[tuple[str, str]]
+    net: Net,
+    method: Method,
+    names: Sequence[str],
+    *,
+    stage: str,
+    extra: Params,
+    prefix_cache: Container[tuple[str, str]],
 ) -> tuple[str, ...]:
     """The entries, one after the other, up to the first layer that moves along the inner path; none where all do.
 
     A layer moves that owns one of the `names` that adapt, or norm weights by step. A module, whose passes cost more the
-    more parts they are made of, goes from what is `known`, by norm regime and layer, straight to the last entry.
+    more parts they are made of, goes from what is `prefix_cache`, by norm regime and layer, straight to the last entry.
     """
     regime = method.norm.statistics
     if method.inner.batch is not None or (regime == "per_step" and stage == "test"):
         return ()  # no pass is like another
-    entries = still_entries(net, [*names, *by_step(extra)])
+    entries = unchanged_entries(net, [*names, *by_step(extra)])
     if isinstance(net, Built):
         return entries
-    return tuple(layer for layer in entries if layer == entries[-1] or (regime, layer) in known)
+    return tuple(layer for layer in entries if layer == entries[-1] or (regime, layer) in prefix_cache)

@@ -81,7 +81,7 @@ def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
     return rows.reshape(labels.shape).mean(-1)
 
 
-def sloped(loss: Tensor) -> Tensor:
+def check_differentiable(loss: Tensor) -> Tensor:
     """The loss itself.
 
     Raises:
@@ -99,13 +99,13 @@ def no_slope() -> UserError:
     return UserError("loss", must, got, advice)
 
 
-def slopes(loss: Tensor, inputs: Sequence[Tensor], *, create_graph: bool) -> Sequence[Tensor | None]:
+def gradients_of(loss: Tensor, inputs: Sequence[Tensor], *, create_graph: bool) -> Sequence[Tensor | None]:
     """Differentiate the loss by each of the inputs; None for those that it does not depend on.
 
     Raises:
         UserError: it depends on none of them.
     """
-    found = torch.autograd.grad(sloped(loss), inputs, create_graph=create_graph, allow_unused=True)
+    found = torch.autograd.grad(check_differentiable(loss), inputs, create_graph=create_graph, allow_unused=True)
     if all(slope is None for slope in found):
         raise no_slope()
     return found

@@ -8,7 +8,7 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names, mapped
+from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names, map_tensors
 
 STEPS = "steps."
 SIAMESE = "siamese.weight"
@@ -42,7 +42,7 @@ def initial_moments(moments: Moments, method: Method) -> Moments:
     """Running moments before training, one for every point of the inner path where the method has them."""
     if not method.norm.statistics.startswith("per_step"):
         return moments
-    return mapped(lambda value: value.expand(method.inner.steps + 1, *value.shape).clone(), moments)
+    return map_tensors(lambda value: value.expand(method.inner.steps + 1, *value.shape).clone(), moments)
 
 
 def by_step(extra: Params) -> list[str]:

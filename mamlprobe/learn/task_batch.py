@@ -15,15 +15,25 @@ from mamlprobe.learn.inner_optimizers import Rates, Rule, adam, rate_of, sgd
 from mamlprobe.learn.losses import proximal, task_losses
 from mamlprobe.learn.method_params import at_step
 from mamlprobe.learn.readout import READOUTS, prototype_head
-from mamlprobe.learn.run_index import Owners
+from mamlprobe.learn.run_index import RunIndex
 from mamlprobe.learn.task_checks import suited
 from mamlprobe.learn.theta import Theta, start
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Moments, Net, Params, Pass, adapting, head_names, lead, mapped, spread
+from mamlprobe.nets.params import (
+    ForwardPass,
+    Moments,
+    Net,
+    Params,
+    adapting,
+    add_task_axis,
+    expand_tasks,
+    head_names,
+    map_tensors,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs:
+class Prefix:
     """What passes begin with: the inputs of the layer [B, R, ...], or of the net where none is named."""
 
     layer: str | None = None
@@ -33,7 +43,7 @@ class Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tasks:
+class TaskBatch:
     """Episodes under a net and a method, in one stage ("train" or "test")."""
 
     net: Net
@@ -44,56 +54,56 @@ class Tasks:
     """Running moments [1, C], or [1, S+1, C] by step, used where the norm regime and the stage say so."""
     extra: Params = field(default_factory=dict)
     """Theta's, as they are there."""
-    owner: Owners | None = None
+    run_index: RunIndex | None = None
     """Each task's run, where theta's tensors have a leading axis of runs."""
     anchor: Params = field(default_factory=dict)
     """Where the proximal term pulls to: what adapts, at the start."""
-    held: Inputs | None = None
+    prefix: Prefix | None = None
     """What the first layers make of the episodes, where their parameters stay; None: every layer runs in every pass."""
 
-    def still(self, step: int) -> Moments | None:
+    def fixed_moments(self, step: int) -> Moments | None:
         """Moments that every pass at this point of the path uses: the running ones, or none."""
         regime = self.method.norm.statistics
         if regime not in ("running", "per_step") or self.stage != "test":
             return None
         if not self.running:
             raise UserError("norm", f"regime {regime!r} needs running moments", "none", "use 'batch' or 'support'")
-        return self.running if regime == "running" else mapped(lambda value: value[:, step], self.running)
+        return self.running if regime == "running" else map_tensors(lambda value: value[:, step], self.running)
 
     def at(self, params: Params, step: int) -> Params:
         """The parameters with the norm weights of that point of the path, where the method has some by step."""
-        return at_step(params, _seated(self.extra, self.owner), step) if self.extra else params
+        return at_step(params, _seated(self.extra, self.run_index), step) if self.extra else params
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> Prefix:
         """What passes begin with."""
-        return self.held or Inputs(support=self.episodes.support_x, query=self.episodes.query_x)
+        return self.prefix or Prefix(support=self.episodes.support_x, query=self.episodes.query_x)
 
-    def support(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> Pass:
+    def support(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> ForwardPass:
         """Forward pass of the support set after `step` steps, up to the layer `end` where one is named."""
-        inputs, moments = self.inputs, self.still(step)
+        inputs, moments = self.inputs, self.fixed_moments(step)
         return self.net.brief(params, inputs.support, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
-    def query(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> Pass:
+    def query(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> ForwardPass:
         """Forward pass of the query set, normalised as the norm regime says; to `collect`, every layer runs."""
-        if collect and self.held is not None:
-            return replace(self, held=None).query(params, step=step, collect=True, end=end)
-        inputs, moments = self.inputs, self.still(step)
+        if collect and self.prefix is not None:
+            return replace(self, prefix=None).query(params, step=step, collect=True, end=end)
+        inputs, moments = self.inputs, self.fixed_moments(step)
         if self.method.norm.statistics == "support":
             moments = self.support(params, collect=True, end=end).moments
             moments = {name: value for name, value in moments.items() if name.rpartition(".")[0] not in self.net.by_row}
         assert inputs.query is not None
         return self.net.brief(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
-    def inputs_of(self, layer: str, params: Params, *, scored: bool = True) -> Inputs:
+    def inputs_of(self, layer: str, params: Params, *, scored: bool = True) -> Prefix:
         """The inputs of the layer at these parameters; those of the query set where it is to be `scored`."""
         given, rows = self.inputs, self.episodes.support_x.shape[1]
         alike = scored and given.query is not None and given.query.shape[2:] == given.support.shape[2:]
         if given.query is not None and alike and given.layer is None and self.net.rowwise:
             features = self.net.brief(params, torch.cat([given.support, given.query], dim=1), end=layer).features
-            return Inputs(layer=layer, support=features[:, :rows], query=features[:, rows:])
+            return Prefix(layer=layer, support=features[:, :rows], query=features[:, rows:])
         support, query = self.support(params, end=layer), self.query(params, end=layer) if scored else None
-        return Inputs(layer=layer, support=support.features, query=query.features if query else None)
+        return Prefix(layer=layer, support=support.features, query=query.features if query else None)
 
     def query_logits(self, params: Params, *, step: int = 0) -> Tensor:
         """Logits of the query rows [B, N*Q, N] by the method's readout, after `step` steps."""
@@ -101,7 +111,7 @@ class Tasks:
         if self.method.readout == "head":
             return passed.logits
         support, read = self.support(params, step=step).features, READOUTS[self.method.readout]
-        extra = _seated(self.extra, self.owner)
+        extra = _seated(self.extra, self.run_index)
         return read(support, self.episodes.support_y, passed.features, self.episodes.way, extra)
 
     def support_losses(self, params: Params, step: int) -> Tensor:
@@ -130,55 +140,59 @@ class Tasks:
         return replace(here, support_x=here.support_x[of], support_y=here.support_y[of], support_items=None)
 
 
-Found = tuple[Tasks, list[Params], Tensor, Params]
+Found = tuple[TaskBatch, list[Params], Tensor, Params]
 """What an outer rule finds: tasks, path, query logits at its end [B, N*Q, N], gradients by name."""
 
-Known = dict[tuple[str, str], Inputs]
+PrefixCache = dict[tuple[str, str], Prefix]
 """(norm regime, layer) -> inputs of the layer at the start of some tasks, as far as computed."""
 
 
-def tasks_at(
+def start_tasks(
     net: Net,
     theta: Theta,
     episodes: Episodes,
     method: Method,
     *,
     stage: str,
-    owner: Owners | None = None,
-    known: Known | None = None,
+    run_index: RunIndex | None = None,
+    prefix_cache: PrefixCache | None = None,
     scored: bool = True,
-) -> tuple[Tasks, Params, tuple[str, ...]]:
+) -> tuple[TaskBatch, Params, tuple[str, ...]]:
     """The tasks, the parameters they start from (task axis B where they adapt, else 1) and the names that adapt.
 
     Passes of the tasks begin with the first layer that adapts: those before it run once, here. Methods under which the
-    same episodes start from the same theta in the same stage can share what these layers give: `known` tells it, and
-    is told what was missing. With `owner`, theta's tensors have a leading axis of runs, and each task starts from
+    same episodes start from the same theta in the same stage can share what these layers give: `prefix_cache` is read,
+    and filled with what it lacks. With `run_index`, theta's tensors have a leading axis of runs, and each task starts from
     those of its own run. Tasks that are not to be `scored` have no query set.
     """
     names = adapting(net, method.inner.adapts)
     episodes = suited(episodes, theta, method)
-    params = spread(_seated(start(net, theta.net, method, stage=stage), owner), episodes.tasks, names)
-    extra, running = theta.extra, _seated(theta.moments, owner)
-    tasks = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=running, extra=extra, owner=owner)
+    params = expand_tasks(_seated(start(net, theta.net, method, stage=stage), run_index), episodes.tasks, names)
+    extra, running = theta.extra, _seated(theta.moments, run_index)
+    tasks = TaskBatch(
+        net=net, method=method, episodes=episodes, stage=stage, running=running, extra=extra, run_index=run_index
+    )
     if method.head == "prototype":
         head = _prototypes(tasks, params)
-        params = mapped(lambda value: value.view_as(value), params) | head  # the body's inner slopes leave the head out
+        params = (
+            map_tensors(lambda value: value.view_as(value), params) | head
+        )  # the body's inner slopes leave the head out
     if method.inner.proximal:
         tasks = replace(tasks, anchor={name: params[name] for name in names})
-    known = {} if known is None else known
-    for layer in unmoved(net, method, names, stage=stage, extra=extra, known=known):
+    prefix_cache = {} if prefix_cache is None else prefix_cache
+    for layer in unmoved(net, method, names, stage=stage, extra=extra, prefix_cache=prefix_cache):
         key = (method.norm.statistics, layer)
-        known[key] = known[key] if key in known else tasks.inputs_of(layer, params, scored=scored)
-        tasks = replace(tasks, held=known[key])
+        prefix_cache[key] = prefix_cache[key] if key in prefix_cache else tasks.inputs_of(layer, params, scored=scored)
+        tasks = replace(tasks, prefix=prefix_cache[key])
     return tasks, params, names
 
 
-def _seated(params: Params, owner: Owners | None) -> Params:
+def _seated(params: Params, run_index: RunIndex | None) -> Params:
     """The same with a task axis: one for all, or each task's own run's."""
-    return lead(params) if owner is None else mapped(owner.of, params)
+    return add_task_axis(params) if run_index is None else map_tensors(run_index.of, params)
 
 
-def _prototypes(tasks: Tasks, params: Params) -> Params:
+def _prototypes(tasks: TaskBatch, params: Params) -> Params:
     """The head of each task from its class means (Triantafillou et al. 2020, equation 3)."""
     names, episodes = head_names(tasks.net), tasks.episodes
     if len(names) != 2 or not tasks.net.linear:
@@ -188,20 +202,22 @@ def _prototypes(tasks: Tasks, params: Params) -> Params:
     return dict(zip(names, prototype_head(features, episodes.support_y, episodes.way), strict=True))
 
 
-def rule_at(theta: Theta, method: Method, *, owner: Owners | None = None) -> Rule:
+def rule_at(theta: Theta, method: Method, *, run_index: RunIndex | None = None) -> Rule:
     """How the inner loop steps."""
-    return adam(method.inner.lr) if method.inner.optimizer == "adam" else sgd(rates_at(theta, method, owner=owner))
+    return (
+        adam(method.inner.lr) if method.inner.optimizer == "adam" else sgd(rates_at(theta, method, run_index=run_index))
+    )
 
 
-def rates_at(theta: Theta, method: Method, *, owner: Owners | None = None) -> Rates:
-    """The rule that gives each parameter and step its rate; with `owner`, each task that of its own run."""
+def rates_at(theta: Theta, method: Method, *, run_index: RunIndex | None = None) -> Rates:
+    """The rule that gives each parameter and step its rate; with `run_index`, each task that of its own run."""
     rate = rate_of(method.inner, theta.rates)
-    if owner is None or method.inner.rates == "fixed":
+    if run_index is None or method.inner.rates == "fixed":
         return rate
-    return lambda name, step: owner.of(torch.as_tensor(rate(name, step), device=owner.index.device))
+    return lambda name, step: run_index.of(torch.as_tensor(rate(name, step), device=run_index.index.device))
 
 
-def paths(
+def inner_paths(
     net: Net,
     theta: Theta,
     episodes: Episodes,
@@ -209,38 +225,50 @@ def paths(
     *,
     stage: str,
     track: Track,
-    owner: Owners | None = None,
-    known: Known | None = None,
-) -> tuple[Tasks, list[Params]]:
-    """The tasks and their inner path, S+1 dicts with the stage's number of steps; `known` as in `tasks_at`."""
-    tasks, params, names = tasks_at(net, theta, episodes, method, stage=stage, owner=owner, known=known)
+    run_index: RunIndex | None = None,
+    prefix_cache: PrefixCache | None = None,
+) -> tuple[TaskBatch, list[Params]]:
+    """Adapt the tasks: S+1 dicts with the stage's number of steps; `prefix_cache` as in `start_tasks`."""
+    tasks, params, names = start_tasks(
+        net, theta, episodes, method, stage=stage, run_index=run_index, prefix_cache=prefix_cache
+    )
     steps = method.inner.steps if stage == "train" else method.inner.test_steps
-    rule = rule_at(theta, method, owner=owner)
+    rule = rule_at(theta, method, run_index=run_index)
     return tasks, walk(tasks, params, names, steps=steps, rule=rule, track=track)
 
 
-def walk(tasks: Tasks, params: Params, names: Sequence[str], *, steps: int, rule: Rule, track: Track) -> list[Params]:
+def walk(
+    tasks: TaskBatch, params: Params, names: Sequence[str], *, steps: int, rule: Rule, track: Track
+) -> list[Params]:
     """The inner path from these parameters, each point with its own norm weights."""
     path = adapt(tasks.support_losses, params, names, steps=steps, rule=rule, track=track)
     return [tasks.at(each, step) for step, each in enumerate(path)]
 
 
-def along(
-    net: Net, theta: Theta, episodes: Episodes, method: Method, *, known: Known | None = None, scored: bool = True
-) -> tuple[Tasks, Iterator[Params]]:
+def adaptation_path(
+    net: Net,
+    theta: Theta,
+    episodes: Episodes,
+    method: Method,
+    *,
+    prefix_cache: PrefixCache | None = None,
+    scored: bool = True,
+) -> tuple[TaskBatch, Iterator[Params]]:
     """The tasks and their test-time path without graph, a point after the other: what lies behind is not kept."""
-    tasks, params, names = tasks_at(net, theta, episodes, method, stage="test", known=known, scored=scored)
+    tasks, params, names = start_tasks(
+        net, theta, episodes, method, stage="test", prefix_cache=prefix_cache, scored=scored
+    )
     return tasks, _points(tasks, params, names, rule_at(theta, method))
 
 
-def _points(tasks: Tasks, params: Params, names: Sequence[str], rule: Rule) -> Iterator[Params]:
+def _points(tasks: TaskBatch, params: Params, names: Sequence[str], rule: Rule) -> Iterator[Params]:
     yield tasks.at(params, 0)
     for step in range(tasks.method.inner.test_steps):
         params = _moved(tasks, params, names, rule, step)
         yield tasks.at(params, step + 1)
 
 
-def _moved(tasks: Tasks, params: Params, names: Sequence[str], rule: Rule, step: int) -> Params:
+def _moved(tasks: TaskBatch, params: Params, names: Sequence[str], rule: Rule, step: int) -> Params:
     """The parameters after this step of the inner loop, cut loose."""
 
     def loss_at(at: Params, _: int) -> Tensor:
@@ -252,11 +280,11 @@ def _moved(tasks: Tasks, params: Params, names: Sequence[str], rule: Rule, step:
     return adapt(loss_at, params, names, steps=1, rule=after, track="none")[-1]
 
 
-def points(net: Net, theta: Theta, episodes: Episodes, method: Method, steps: Sequence[int]) -> list[Params]:
+def path_points(net: Net, theta: Theta, episodes: Episodes, method: Method, steps: Sequence[int]) -> list[Params]:
     """The points of the test-time path after these numbers of steps, each [B, ...], without graph."""
-    _, path = along(net, theta, episodes, method, scored=False)
+    _, path = adaptation_path(net, theta, episodes, method, scored=False)
     found = {step: params for step, params in enumerate(islice(path, max(steps) + 1)) if step in steps}
-    return [spread(mapped(Tensor.detach, found[step]), episodes.tasks, found[step]) for step in steps]
+    return [expand_tasks(map_tensors(Tensor.detach, found[step]), episodes.tasks, found[step]) for step in steps]
 
 
 def adapt_tasks(
@@ -276,14 +304,14 @@ def adapt_tasks(
     Raises:
         UserError: a step that the method does not take, or none at all; a chunk below 1.
     """
-    from mamlprobe.learn.batching import together, worked  # which know this module
+    from mamlprobe.learn.batching import concatenate_tasks, map_tasks  # which know this module
 
     steps = chosen_steps("adapt_tasks", method, range(method.inner.test_steps + 1) if steps is None else steps)
 
     def work(part: Episodes, first: int) -> list[Params]:
-        return points(net, theta, part, method, steps)
+        return path_points(net, theta, part, method, steps)
 
-    return together(worked(work, episodes, chunk, net=net, name="adapting", once=True), episodes.tasks)
+    return concatenate_tasks(map_tasks(work, episodes, chunk, net=net, name="adapting", once=True), episodes.tasks)
 
 
 def chosen_steps(where: str, method: Method, steps: Sequence[int]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from mamlprobe.base.streams import generator
 from mamlprobe.learn.inner_optimizers import initial_rates
 from mamlprobe.learn.method_params import initial_extra, initial_moments
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names, mapped
+from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names, map_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +35,11 @@ class Theta:
         def move(value: Tensor) -> Tensor:
             return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
 
-        return self.mapped(move)
+        return self.map_tensors(move)
 
-    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Theta":
+    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Theta":
         """The same with `function` applied to every tensor."""
-        return Theta(**{each.name: mapped(function, getattr(self, each.name)) for each in fields(self)})
+        return Theta(**{each.name: map_tensors(function, getattr(self, each.name)) for each in fields(self)})
 
     @property
     def learned(self) -> Params:
@@ -65,12 +65,12 @@ def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
         must, got = "a head that is scaled must be one linear layer", f"head_scale {scale} on another"
         raise UserError("method", must, got, "scale the weights before wrap, or name the last linear layer")
     params = {**params, **{name: params[name] * scale for name in head_names(net)}} if scale != 1.0 else params
-    useful(net, method)
+    check_method(net, method)
     rates, extra = initial_rates(net, params, method.inner), initial_extra(net, params, moments, method)
     return Theta(net=params, rates=rates, moments=initial_moments(moments, method), extra=extra)
 
 
-def useful(net: Net, method: Method) -> None:
+def check_method(net: Net, method: Method) -> None:
     """Refuses what can be known of a method only with its net.
 
     Raises:
@@ -116,7 +116,7 @@ def able_to_move(net: Net) -> None:
         )
 
 
-def zeroed(net: Net, params: Params) -> Params:
+def zero_head(net: Net, params: Params) -> Params:
     """The parameters with head weight and bias at zero (the zeroing trick, Kao et al. 2022, section 4).
 
     The value is zero, the derivative the identity: gradients are those at the zeroed head.
@@ -129,7 +129,7 @@ def start(net: Net, params: Params, method: Method, *, stage: str) -> Params:
     words = ("zero_each_update",) if stage == "train" else ("zero_each_update", "zero_at_test")
     if method.head in words:
         able_to_move(net)
-    return zeroed(net, params) if method.head in words else params
+    return zero_head(net, params) if method.head in words else params
 
 
 def fits(net: Net, theta: Theta, method: Method) -> None:

@@ -23,7 +23,7 @@ def threads_for(parts: int, device: torch.device) -> int:
     return min(parts, torch.get_num_threads())
 
 
-def beside(
+def map_threads(
     function: Callable[[Part], Found],
     parts: Sequence[Part],
     device: torch.device,

@@ -11,7 +11,7 @@ Fault = tuple[str, object, str]
 """What must hold, what was got, what to do."""
 
 
-def meaningless(method: "Method") -> list[Fault]:
+def conflicts(method: "Method") -> list[Fault]:
     """The reasons why these fields do not go together."""
     inner, outer, norm = method.inner, method.outer, method.norm
     rule, multi = outer.rule, bool(method.step_weights or method.multi_step_updates)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.methods.conflicts import meaningless
+from mamlprobe.methods.conflicts import conflicts
 from mamlprobe.methods.settings import HEADS, LOSSES, READOUTS, Inner, Norm, Outer, among
 
 
@@ -37,7 +37,7 @@ class Method:
         if self.multi_step_updates < 0:
             must = "multi_step_updates must not be negative"
             raise UserError("method", must, self.multi_step_updates, "use 0 or more")
-        for must, got, advice in meaningless(self):
+        for must, got, advice in conflicts(self):
             raise UserError("method", must, got, advice)
 
 

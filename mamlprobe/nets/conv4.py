@@ -15,7 +15,7 @@ from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import Kind
 from mamlprobe.nets.inputs import floats
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import FLOATS, Built, Moments, Params, Pass, span
+from mamlprobe.nets.params import FLOATS, Built, ForwardPass, Moments, Params, layer_range
 
 ORDERS = ("conv-bn-relu", "conv-relu-bn")
 DOWNS = ("pool", "stride", "unpadded")
@@ -134,7 +134,7 @@ class Conv4(Built):
         collect: bool = False,
         begin: str | None = None,
         end: str | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """Named activations of images x [B, R, C, H, W]: ``conv1`` ... [B, R, C, h, w] and the logits.
 
         The input of ``conv2`` is the map of ``conv1``, and so on.
@@ -142,7 +142,7 @@ class Conv4(Built):
         if begin is None:
             floats("conv4", x)
             check("conv4", "x", x, "B R C H W", C=self.image[0], H=self.image[1], W=self.image[2])
-        first, last = span(self, begin, end)
+        first, last = layer_range(self, begin, end)
         numbers = range(first + 1, min(last, self.blocks) + 1)
         if moments is None and not (collect and torch.is_grad_enabled()) and fast(x):
             layers, seen = self._fast(params, x, numbers)
@@ -152,7 +152,7 @@ class Conv4(Built):
         features = z.flatten(2) if last >= self.blocks else z
         if last > self.blocks:
             layers["head"] = self.head(params, features)
-        return Pass(layers=layers, features=features, moments=seen)
+        return ForwardPass(layers=layers, features=features, moments=seen)
 
     def _general(
         self, params: Params, x: Tensor, numbers: range, moments: Moments | None, collect: bool

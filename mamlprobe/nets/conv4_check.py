@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from mamlprobe.nets.conv4_shapes import Known, candidates
-from mamlprobe.nets.params import Moments, Params, Pass, lead, mapped
+from mamlprobe.nets.params import ForwardPass, Moments, Params, add_task_axis, map_tensors
 
-Plain = Callable[[Params, Tensor, Moments | None, bool, str | None], Pass]
+Plain = Callable[[Params, Tensor, Moments | None, bool, str | None], ForwardPass]
 """A pass of the module itself: parameters, inputs, moments, whether to collect them, and the layer to end before."""
 
 TRIES = ((4, 100.0), (3, 1.0))
@@ -41,14 +41,14 @@ def found_by_numbers(
         return torch.randn(shape, generator=draws, dtype=torch.float64, device="cpu").to(device)
 
     for rows, size in TRIES:
-        params = lead({name: 2 * size * draw(*shape) for name, shape in shapes.items()})
+        params = add_task_axis({name: 2 * size * draw(*shape) for name, shape in shapes.items()})
         x = draw(1, rows, *image)
         with torch.no_grad():
             wanted = plain(params, x, None, True, None)
             norms = tuple(name.removesuffix(".mean") for name in wanted.moments if name.endswith(".mean"))
-            still = mapped(lambda value: 1.5 * value + 0.1, wanted.moments)
+            still = map_tensors(lambda value: 1.5 * value + 0.1, wanted.moments)
             by_still = plain(params, x, still, False, None)
-            small = plain(mapped(Tensor.float, params), x.float(), None, False, None)
+            small = plain(map_tensors(Tensor.float, params), x.float(), None, False, None)
             possible = [
                 known
                 for known in (replace(each, norms=norms) for each in possible)
@@ -65,7 +65,7 @@ def found_by_numbers(
     return next(same, None)
 
 
-def _alike(found: Pass, wanted: Pass, near: float) -> bool:
+def _alike(found: ForwardPass, wanted: ForwardPass, near: float) -> bool:
     """Whether logits, features and moments are the same."""
     moments = found.moments.keys() == wanted.moments.keys()
     pairs = [(found.logits, wanted.logits), (found.features, wanted.features)]
@@ -82,7 +82,7 @@ def _near(found: Tensor, wanted: Tensor, near: float, least: float = 0.0) -> boo
 
 def _same_slopes(known: Known, plain: Plain, params: Params, x: Tensor, *, along: Params, weights: Tensor) -> bool:
     """Whether the slopes of a random sum of logits, and how they move `along` a direction, are the same."""
-    ours, theirs = mapped(_leaf, params), mapped(_leaf, params)
+    ours, theirs = map_tensors(_leaf, params), map_tensors(_leaf, params)
     found = _slopes(known(ours, x, moments=None, collect=False).logits, ours, along, weights)
     wanted = _slopes(plain(theirs, x, None, False, None).logits, theirs, along, weights)
     for one, other, near in zip(found, wanted, (SLOPE, SECOND), strict=True):

@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets.conv4_check import Plain, found_by_numbers
 from mamlprobe.nets.conv4_shapes import Known
 from mamlprobe.nets.modules.trial import Trial
-from mamlprobe.nets.params import Moments, Net, Params, Pass, as_params, span
+from mamlprobe.nets.params import ForwardPass, Moments, Net, Params, as_params, layer_range
 
 
 class Recognised:
@@ -94,14 +94,14 @@ class Recognised:
         collect: bool = False,
         begin: str | None = None,
         end: str | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """As a call, by the blocks of what the module is known as, where it is; then without layers before the head.
 
         Raises:
             UserError: as a call.
         """
         net = cast(Net, self)
-        span(net, begin, end)
+        layer_range(net, begin, end)
         rows = as_params(x, params)
         known = self._known(rows) if begin is None else self._known_from(begin, rows)
         if known is not None and known.covers(moments, begin, end):
@@ -127,11 +127,11 @@ class Full:
     def __getattr__(self, name: str) -> Any:
         return getattr(vars(self)["net"], name)
 
-    def __call__(self, params: Params, x: Tensor, **how: Any) -> Pass:
+    def __call__(self, params: Params, x: Tensor, **how: Any) -> ForwardPass:
         """A pass of the net."""
         return self.net(params, x, **how)
 
-    def brief(self, params: Params, x: Tensor, **how: Any) -> Pass:
+    def brief(self, params: Params, x: Tensor, **how: Any) -> ForwardPass:
         """The same."""
         return self.net(params, x, **how)
 

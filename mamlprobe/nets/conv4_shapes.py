@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.conv4 import DOWNS, ORDERS, Conv4, linear
-from mamlprobe.nets.params import Moments, Params, Pass
+from mamlprobe.nets.params import ForwardPass, Moments, Params
 
 PARTS = {
     1: ("conv.weight",),
@@ -71,7 +71,7 @@ class Known:
         collect: bool,
         begin: str | None = None,
         end: str | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """The pass of the module, or that between two entries, without the layers before the head.
 
         Raises:
@@ -91,7 +91,7 @@ class Known:
                 seen[f"{own[norm]}.{word}"] = value
         logits = {self.head_name: found.logits} if end is None else {}
         features = found.features if end in self.entries else found.features.flatten(2)
-        return Pass(layers=logits, features=features, moments=seen)
+        return ForwardPass(layers=logits, features=features, moments=seen)
 
     def _params(self, params: Params) -> Params:
         """Those of the `Conv4`: convs have no bias where the module's have none, and norms leave it at 1 and 0."""

@@ -14,7 +14,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.conv4 import linear
 from mamlprobe.nets.inputs import floats
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import FLOATS, Built, Moments, Params, Pass, span
+from mamlprobe.nets.params import FLOATS, Built, ForwardPass, Moments, Params, layer_range
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -100,7 +100,7 @@ class Mlp(Built):
         collect: bool = False,
         begin: str | None = None,
         end: str | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """Named activations [B, R, width] of x [B, R, ...]."""
         floats("mlp", x)
         z = x.flatten(2)
@@ -108,7 +108,7 @@ class Mlp(Built):
             raise UserError("mlp", f"a row must have {self.inputs} numbers", z.shape[2], "set inputs")
         layers: dict[str, Tensor] = {}
         collected: Moments | None = {} if collect else None
-        first, last = span(self, begin, end)
+        first, last = layer_range(self, begin, end)
         for i in range(first + 1, min(last, len(self.hidden)) + 1):
             name = f"body.{i}."
             z = linear(z, params[name + "linear.weight"], params.get(name + "linear.bias"))
@@ -125,7 +125,7 @@ class Mlp(Built):
             layers[f"fc{i}"] = z
         if last == len(self.layers):
             layers["head"] = self.head(params, z)
-        return Pass(layers=layers, features=z, moments=collected or {})
+        return ForwardPass(layers=layers, features=z, moments=collected or {})
 
     def head(self, params: Params, features: Tensor) -> Tensor:
         """Logits [B, R, N] of features [B, R, F]."""

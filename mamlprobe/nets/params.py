@@ -22,7 +22,7 @@ Moments = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pass:
+class ForwardPass:
     """What one forward pass returns: every named layer that ran [B, R, ...] in order, the last being the logits."""
 
     __repr__ = described
@@ -124,7 +124,7 @@ class Net(Protocol):
         collect: bool = False,
         begin: str | None = None,
         end: str | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """Named activations of inputs x [B, R, ...].
 
         Batch norms use the statistics of x per task, or `moments` where given; `collect` fills ``Pass.moments``. With
@@ -145,7 +145,7 @@ class Net(Protocol):
         collect: bool = False,
         begin: str | None = None,
         end: str | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """As a call, for those who ask for logits, features and moments alone: layers before the head may be missing.
 
         Raises:
@@ -177,9 +177,9 @@ class Built:
         """Always."""
         return True
 
-    def brief(self: Any, params: Params, x: Tensor, **how: Any) -> Pass:
+    def brief(self: Any, params: Params, x: Tensor, **how: Any) -> ForwardPass:
         """A call."""
-        found: Pass = self(params, x, **how)
+        found: ForwardPass = self(params, x, **how)
         return found
 
     def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
@@ -243,14 +243,14 @@ def head_names(net: Net) -> tuple[str, ...]:
     return found[::-1] if [name.rpartition(".")[2] for name in found] == ["bias", "weight"] else found
 
 
-def still_entries(net: Net, names: Iterable[str]) -> tuple[str, ...]:
+def unchanged_entries(net: Net, names: Iterable[str]) -> tuple[str, ...]:
     """The entries whose input no change of the named parameters moves: those up to the first layer that owns one."""
     place = {layer: number for number, layer in enumerate(net.layers)}
     first = min((place.get(net.parameters[name], -1) for name in names), default=len(place))
     return tuple(entry for entry in net.entries if place[entry] <= first) if first > 0 else ()
 
 
-def span(net: Net, begin: str | None, end: str | None) -> tuple[int, int]:
+def layer_range(net: Net, begin: str | None, end: str | None) -> tuple[int, int]:
     """Numbers, counted from 0, of the first layer of a pass and of the first one behind it.
 
     Raises:
@@ -262,12 +262,12 @@ def span(net: Net, begin: str | None, end: str | None) -> tuple[int, int]:
     return first or 0, len(net.layers) if last is None else last
 
 
-def lead(params: Mapping[str, Tensor]) -> Params:
+def add_task_axis(params: Mapping[str, Tensor]) -> Params:
     """The same parameters with a leading task axis of size 1 (shared by all tasks)."""
     return {name: value.unsqueeze(0) for name, value in params.items()}
 
 
-def spread(params: Mapping[str, Tensor], tasks: int, names: Iterable[str]) -> Params:
+def expand_tasks(params: Mapping[str, Tensor], tasks: int, names: Iterable[str]) -> Params:
     """`params` (with task axis) where the named ones have their own copy for each of B tasks (a view)."""
     chosen = set(names)
     return {name: value.expand(tasks, *value.shape[1:]) if name in chosen else value for name, value in params.items()}
@@ -283,7 +283,7 @@ def flatten(params: Mapping[str, Tensor], names: Iterable[str] | None = None) ->
     return torch.cat([by_task(params[name]) for name in (params if names is None else names)], dim=1)
 
 
-def mapped(function: Callable[[Tensor], Tensor], params: Mapping[str, Tensor]) -> Params:
+def map_tensors(function: Callable[[Tensor], Tensor], params: Mapping[str, Tensor]) -> Params:
     """The dict with `function` applied to every tensor."""
     return {name: function(value) for name, value in params.items()}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.batching import worked
+from mamlprobe.learn.batching import map_tasks
 from mamlprobe.nets.params import Net
 
 
@@ -33,7 +33,7 @@ def tabled(
         found = look(part, first)
         return found.assign(task=found["task"] + first)
 
-    table = pd.concat(list(worked(counted, episodes, chunk, net=net, name=name)), ignore_index=True)
+    table = pd.concat(list(map_tasks(counted, episodes, chunk, net=net, name=name)), ignore_index=True)
     group = table.groupby(list(by), sort=False).ngroup() if by else np.zeros(len(table))
     order = np.lexsort((table["task"], group))
     return table.iloc[order].reset_index(drop=True).assign(episodes=manifest(episodes))

@@ -9,7 +9,7 @@ import pandas as pd
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net
 from mamlprobe.probe.adaptation.interventions import zero_at_test
-from mamlprobe.reproduce.study import Stage
+from mamlprobe.reproduce.study import Study
 from mamlprobe.runs.folder import Run
 from mamlprobe.statistics.tables import difference, means
 
@@ -18,7 +18,7 @@ HEADS = (KEPT, ZEROED)
 
 
 def arm_rows(
-    stage: Stage,
+    stage: Study,
     arms: Mapping[str, str],
     *,
     steps: int | Sequence[int] | None = 1,

@@ -21,7 +21,7 @@ from mamlprobe.draw.files import save
 from mamlprobe.draw.page import Section, page
 from mamlprobe.native.library import compile_kernels
 from mamlprobe.reproduce.imported import imported
-from mamlprobe.reproduce.study import Stage
+from mamlprobe.reproduce.study import Study
 from mamlprobe.reproduce.workers import processes
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
@@ -68,13 +68,13 @@ def chosen(folder: Path, wanted: Sequence[str], *, core: bool = False) -> list[s
     return [name for name in found if not core or getattr(load(name), "CORE", True)]
 
 
-def seeded(stage: Stage, script: ModuleType) -> Stage:
+def seeded(stage: Study, script: ModuleType) -> Study:
     """The stage with the number of seeds that the script needs to decide its claims at the preset quick, if it says."""
     more = getattr(script, "QUICK_SEEDS", None)
     return stage if stage.preset != "quick" or stage.repeats or more is None else replace(stage, repeats=more)
 
 
-def key(script: ModuleType, stage: Stage) -> str:
+def key(script: ModuleType, stage: Study) -> str:
     """What a script's result depends on: its text and all that it imports, the stage and the runs it stands on."""
     stage = seeded(stage, script)
     text = inspect.getsource(script)
@@ -89,13 +89,13 @@ def key(script: ModuleType, stage: Stage) -> str:
     return sha.hexdigest()[:16]
 
 
-def _train(stage: Stage, name: str, seed: int) -> float:
+def _train(stage: Study, name: str, seed: int) -> float:
     begin = time.perf_counter()
     stage.run(name, seed)
     return time.perf_counter() - begin
 
 
-def _make(stage: Stage, name: str) -> Done:
+def _make(stage: Study, name: str) -> Done:
     """Runs one script and writes its figure, table and claims."""
     begin = time.perf_counter()
     script, reason = load(name), _missing(stage, name)
@@ -130,7 +130,7 @@ def _make(stage: Stage, name: str) -> Done:
     return Done(name=name, state="made", seconds=seconds)
 
 
-def _trained(stage: Stage, name: str) -> str:
+def _trained(stage: Study, name: str) -> str:
     """How many models the script stands on, and the seconds that their training took."""
     runs = [stage.run(*job) for job in _models(stage, name)]
     return f"{len(runs)} models in {sum(float(run.env.get('seconds', 0)) for run in runs):.0f} s"
@@ -144,14 +144,14 @@ def _csv(table: pd.DataFrame, path: Path) -> None:
     write(path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode())
 
 
-def _kept(stage: Stage, name: str) -> bool:
+def _kept(stage: Study, name: str) -> bool:
     """Whether figure, table and provenance are there and made from the same text, preset and data."""
     path = stage.out / "provenance" / f"{name}.json"
     there = all(p.is_file() for p in (path, stage.out / f"{name}.png", stage.out / f"{name}.csv"))
     return there and json.loads(path.read_text())["provenance"]["key"] == key(load(name), stage)
 
 
-def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = False) -> list[Done]:
+def build(stage: Study, scripts: Sequence[str], *, workers: int, force: bool = False) -> list[Done]:
     """Trains what is missing, runs the scripts that are not up to date, and writes claims and page.
 
     With two workers or more, models and scripts run beside one another in processes of one thread each.
@@ -186,12 +186,12 @@ def build(stage: Stage, scripts: Sequence[str], *, workers: int, force: bool = F
     return done
 
 
-def _models(stage: Stage, name: str) -> list[tuple[str, int]]:
+def _models(stage: Study, name: str) -> list[tuple[str, int]]:
     """Recipe and seed of every run that the script stands on."""
     return _jobs(stage, load(name))
 
 
-def _jobs(stage: Stage, script: ModuleType) -> list[tuple[str, int]]:
+def _jobs(stage: Study, script: ModuleType) -> list[tuple[str, int]]:
     stage = seeded(stage, script)
     return sorted((job for model in script.MODELS for job in stage.jobs(model)), key=lambda job: job[1])
 
@@ -202,7 +202,7 @@ def _cost(job: tuple[str, int]) -> int:
     return 0 if job[0] in heavy else 2 if "anil" in job[0] else 1
 
 
-def _missing(stage: Stage, name: str) -> str:
+def _missing(stage: Study, name: str) -> str:
     """Why the script cannot run; empty where it can."""
     script = load(name)
     reason = str(script.missing(stage)) if hasattr(script, "missing") else ""
@@ -210,7 +210,7 @@ def _missing(stage: Stage, name: str) -> str:
     return reason or (f"not trained yet: {', '.join(absent)}" if absent else "")
 
 
-def redraw(stage: Stage, scripts: Sequence[str]) -> list[Done]:
+def redraw(stage: Study, scripts: Sequence[str]) -> list[Done]:
     """Draws the figures again from their tables."""
     done = []
     for name in scripts:
@@ -224,7 +224,7 @@ def redraw(stage: Stage, scripts: Sequence[str]) -> list[Done]:
     return done
 
 
-def publish(stage: Stage, scripts: Sequence[str]) -> None:
+def publish(stage: Study, scripts: Sequence[str]) -> None:
     """Writes claims.csv and index.html from what stands in the folder of figures."""
     sections, claims = [], []
     for name in scripts:

@@ -9,15 +9,15 @@ from scipy import stats
 
 from mamlprobe.reproduce.arms import KEPT, ZEROED, arm_rows, arm_table
 from mamlprobe.reproduce.omniglot_names import SHOTS, recipe_of
-from mamlprobe.reproduce.published_curves import OMNIGLOT, beside, published_curves
-from mamlprobe.reproduce.study import Stage, claim, only
+from mamlprobe.reproduce.published_curves import OMNIGLOT, published_beside, published_curves
+from mamlprobe.reproduce.study import Study, claim, only
 from mamlprobe.runs.folder import Run
 
 Claim = dict[str, object]
 
 
 def omniglot_table(
-    stage: Stage,
+    stage: Study,
     arms: Mapping[str, str],
     pairs: Sequence[tuple[str, str]],
     *,
@@ -44,7 +44,9 @@ def omniglot_table(
         recipes = {recipe_of(arm, shot): called for arm, called in arms.items()}
         rows = arm_rows(stage, recipes, updates=updates, shot=shot, slots=slots)
         ours = arm_table(rows, pairs)
-        both = beside(pd.concat([ours, agreement(ours, theirs)]), theirs[theirs["update"] <= rows["update"].max()])
+        both = published_beside(
+            pd.concat([ours, agreement(ours, theirs)]), theirs[theirs["update"] <= rows["update"].max()]
+        )
         both["panel"] = both["head"] + f", {shot} shot" + "s" * (shot > 1)
         found.append(both.assign(shot=shot, last=int(rows["update"].max())))
     return pd.concat(found, ignore_index=True)

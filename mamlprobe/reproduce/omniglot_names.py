@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mamlprobe.reproduce.study import Stage
+    from mamlprobe.reproduce.study import Study
 
 LATE = 2000
 """Updates from which on a run is at its end."""
@@ -23,7 +23,7 @@ def trainings(arms: Mapping[str, str], shots: Sequence[int] = SHOTS) -> tuple[st
     return tuple(recipe_of(arm, shot) for shot in shots for arm in arms)
 
 
-def missing(stage: Stage) -> str:
+def missing(stage: Study) -> str:
     """Why there is no figure: the settings are those of one data set."""
     sized = stage.preset == "smoke" and stage.dataset is not None
     fits = stage.preset in ("long", "paper") and stage.dataset == "omniglot"

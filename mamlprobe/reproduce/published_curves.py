@@ -177,7 +177,7 @@ def final(
     return _chosen(experiment, dataset, shot, k, test_zeroing, LAST)
 
 
-def beside(ours: pd.DataFrame, *theirs: pd.DataFrame) -> pd.DataFrame:
+def published_beside(ours: pd.DataFrame, *theirs: pd.DataFrame) -> pd.DataFrame:
     """Our table with the authors' rows below it, told apart by the column ``whose``: ours, published."""
     marked = [ours.assign(whose="ours"), *(each.assign(whose="published") for each in theirs)]
     return pd.concat(marked, ignore_index=True)

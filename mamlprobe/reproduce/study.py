@@ -37,7 +37,7 @@ TEST_SEED = 2020
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class Study:
     """Preset, data and device of one gallery; trains a run when it is first asked for."""
 
     preset: str = "quick"

@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Params, mapped
+from mamlprobe.nets.params import Params, map_tensors
 from mamlprobe.runs.writing import write
 
 FORMAT = 1
@@ -52,7 +52,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         UserError: a weight that is not finite, a full disk, a folder that is not ours to write to.
     """
-    tensors = mapped(lambda value: value.detach().cpu().contiguous(), _named(checkpoint))
+    tensors = map_tensors(lambda value: value.detach().cpu().contiguous(), _named(checkpoint))
     _finite(tensors, f"checkpoint of update {checkpoint.update}", "lower inner.lr or outer.lr, or set outer.clip")
     header = {
         "format": FORMAT,

@@ -13,7 +13,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import Theta, fits
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.from_spec import made, wrapped
-from mamlprobe.nets.params import Net, Params, lead, mapped
+from mamlprobe.nets.params import Net, Params, add_task_axis, map_tensors
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.tensors import alike, conversion, finite, kind, read_tensors, renamed, same_shapes, unheard
@@ -80,7 +80,7 @@ def load_module(spec: NetSpec, path: str | Path, *, say: Callable[[str], object]
         if is_lazy(value):
             advice = "name a function that makes the module and runs it once"
             raise UserError(WHERE, "the module's layers must know their sizes", f"a lazy one with {name}", advice)
-    wanted = mapped(torch.clone, _tensors(module))
+    wanted = map_tensors(torch.clone, _tensors(module))
     found = _counted(_shared(renamed(read_tensors(path), wanted), module, file), wanted)
     for name in wanted.keys() & found.keys():
         found[name] = _whole(found[name], wanted[name])
@@ -178,10 +178,10 @@ def logits(where: str, net: Net, theta: Theta, x: Tensor, *, way: int = 1, runni
     Raises:
         UserError: the net does not take such inputs, or gives fewer than `way` logits.
     """
-    moments = lead(theta.moments) if running and theta.moments else None
+    moments = add_task_axis(theta.moments) if running and theta.moments else None
     try:
         with torch.no_grad():
-            found = net(lead(theta.net), x, moments=moments).logits
+            found = net(add_task_axis(theta.net), x, moments=moments).logits
     except UserError as error:
         raise UserError(
             where, error.must, error.got, "choose other data, or say the shape by --image at import"

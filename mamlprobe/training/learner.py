@@ -23,7 +23,7 @@ class Learner:
     """Theta in the hands of an optimizer, which writes into the learner's own copies of the tensors."""
 
     def __init__(self, net: Net, theta: Theta, method: Method, *, capturable: bool = False) -> None:
-        copy = theta.mapped(_copy)
+        copy = theta.map_tensors(_copy)
         self.theta = copy
         """The live tensors: they change with the next step."""
         self.outer: Outer = method.outer
@@ -59,7 +59,7 @@ class Learner:
 
     def snapshot(self) -> Theta:
         """Theta as it is now, in tensors of its own."""
-        return self.theta.mapped(_copy)
+        return self.theta.map_tensors(_copy)
 
     def optimizer_state(self) -> Params:
         """The optimizer's tensors, ``<parameter>.<quantity>``."""

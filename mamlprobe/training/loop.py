@@ -13,7 +13,7 @@ from mamlprobe.base.files import locked
 from mamlprobe.data.by_name import load_pool
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import Source, load_source
-from mamlprobe.learn.outer import held, only_head, parts_of
+from mamlprobe.learn.outer import only_head, task_parts, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.methods.schedules import resolve, scheduled
 from mamlprobe.native.build import kernels_path, recent_failure
@@ -24,7 +24,7 @@ from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.training.compatibility import only_seeds_differ, same_buffers
 from mamlprobe.training.cuda_graph import Replays
-from mamlprobe.training.memory_check import enough, look
+from mamlprobe.training.memory_check import check_memory, explain_out_of_memory
 from mamlprobe.training.precision import bearing, check, same
 from mamlprobe.training.progress import Bar, bar, say, show, stopping
 from mamlprobe.training.session import Hook, Session
@@ -111,7 +111,7 @@ def train_together(
     """
     where = pick_device(device)
     only_seeds_differ(experiments)
-    parts_of(chunk, experiments[0].tasks)
+    task_parts(chunk, experiments[0].tasks)
     check(precision, where, experiments[0].net.kind)
     wanted()  # a word of the environment that is wrong is told before a folder is made
     _check_hooks(hooks)
@@ -161,7 +161,7 @@ def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
     updates, on = sessions[0].experiment.updates, sessions[0].progress
     if _behind(sessions):
         with sessions[0].precise(), bearing(sessions[0].precision):
-            look([each for each in sessions if each.update < updates], **how)
+            check_memory([each for each in sessions if each.update < updates], **how)
     start = max(min(each.update for each in sessions), 0)
     replays = Replays(**how) if sessions[0].graph else None
     with bar(_name(sessions), start=start, updates=updates, on=on) as drawn, stopping(on=on) as stop:
@@ -208,8 +208,8 @@ def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: 
     episodes = [training_tasks(pool, each.experiment, index=index) for each in group]
     thetas = [each.learner.theta for each in group]
     light = only_head(first.net, experiment.method)
-    size = held(how["chunk"], experiment.tasks * len(group), episodes[0], light=light, net=group[0].net)
-    with enough(size, recompute=how["recompute"]), first.precise():
+    size = tasks_in_memory(how["chunk"], experiment.tasks * len(group), episodes[0], light=light, net=group[0].net)
+    with explain_out_of_memory(size, recompute=how["recompute"]), first.precise():
         if replays is not None and index > 0:  # the first is looked at
             replays.take(group, episodes)
         else:

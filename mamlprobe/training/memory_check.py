@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.outer import held, only_head
+from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.memory import Need, gradient_need
 from mamlprobe.training.progress import say
 from mamlprobe.training.session import Session
@@ -45,7 +45,7 @@ def at_a_time(size: int) -> str:
     return f"{size} {'task' if size == 1 else 'tasks'} at a time"
 
 
-def look(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> None:
+def check_memory(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> None:
     """Says what an update of all these runs needs and what is free.
 
     Raises:
@@ -55,25 +55,25 @@ def look(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> 
     tasks = experiment.tasks * len(sessions)
     few = min(experiment.tasks, 2)
     episodes = [training_tasks(each.pool, each.experiment, tasks=few) for each in sessions[:2]]
-    size = held(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method), net=first.net)
+    size = tasks_in_memory(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method), net=first.net)
     thetas = [each.learner.theta for each in sessions]
 
-    def need(again: bool) -> Need:
-        with enough(1, recompute=again):
+    def measure_memory(again: bool) -> Need:
+        with explain_out_of_memory(1, recompute=again):
             return gradient_need(first.net, thetas, episodes, experiment.method, tasks=tasks, recompute=again)
 
-    found = need(recompute)
+    found = measure_memory(recompute)
     if free is None:
         return
     say(f"about {amount(found.at(size))} at {at_a_time(size)}; {amount(free)} free", on=first.progress)
     if found.at(size) > free:
-        again = found if recompute or found.most(free) else need(True)
+        again = found if recompute or found.largest_chunk(free) else measure_memory(True)
         raise refusal(free, found, again, size=size, recompute=recompute)
 
 
-def refusal(free: int, need: Need, again: Need, *, size: int, recompute: bool) -> UserError:
+def refusal(free: int, needed: Need, again: Need, *, size: int, recompute: bool) -> UserError:
     """The error for an update that does not fit, with options that make it fit; `again` is the need with recompute."""
-    most, most_again = need.most(free), again.most(free)
+    most, most_again = needed.largest_chunk(free), again.largest_chunk(free)
     smaller = f"chunk={most or most_again} (--chunk {most or most_again})"
     if most:
         advice = f"set {smaller}"
@@ -81,12 +81,12 @@ def refusal(free: int, need: Need, again: Need, *, size: int, recompute: bool) -
         advice = "set recompute=True (--recompute)" + (f" and {smaller}" if most_again < size else "")
     else:
         advice = "use smaller images, fewer filters or fewer items a class"
-    got = f"about {amount(need.at(size))} at {at_a_time(size)}"
+    got = f"about {amount(needed.at(size))} at {at_a_time(size)}"
     return UserError("train", f"an update must fit into the {amount(free)} of memory that are free", got, advice)
 
 
 @contextmanager
-def enough(size: int, *, recompute: bool) -> Iterator[None]:
+def explain_out_of_memory(size: int, *, recompute: bool) -> Iterator[None]:
     """Inside, torch's running out of memory becomes the user's error.
 
     Raises:

@@ -13,7 +13,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.sources import Source, draw
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.outer.many_runs import side_by_side
-from mamlprobe.learn.task_batch import paths
+from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.params import Net
 from mamlprobe.runs.experiment import Experiment
@@ -58,7 +58,7 @@ def validate(net: Net, theta: Theta, pool: Source, experiment: Experiment) -> di
         method = replace(method, readout="cosine", loss="cross_entropy", inner=replace(method.inner, test_steps=0))
     found: dict[str, list[torch.Tensor]] = {"loss": [], "accuracy": []}
     for episodes in joined(validation_episodes(pool, experiment), next(iter(theta.net.values())).device):
-        tasks, path = paths(net, theta, episodes, method, stage="test", track="none")
+        tasks, path = inner_paths(net, theta, episodes, method, stage="test", track="none")
         with torch.no_grad():
             logits = tasks.query_logits(path[-1], step=len(path) - 1)
             found["loss"].append(task_losses(logits, episodes.query_y, method.loss))

@@ -15,7 +15,7 @@ from benchmarks.gpu.parts import PARTS, USUAL
 from benchmarks.gpu.visit import Visit, guarded
 from benchmarks.works import WORKS
 from mamlprobe.base.errors import UserError
-from mamlprobe.reproduce.study import Stage
+from mamlprobe.reproduce.study import Study
 
 ROOT = Path(__file__).parents[2]
 
@@ -164,7 +164,7 @@ def test_bytes_by_hand():
 
 
 def test_updates_fill_the_time(tmp_path):
-    stage = Stage(preset="paper", repeats=4)
+    stage = Study(preset="paper", repeats=4)
     costs = {"update": 0.01, "validation": 0.1, "evaluation": 0.5}
     few = figure.chosen(stage, costs, 400)
     assert few % figure.STEP == 0

@@ -15,7 +15,7 @@ from mamlprobe.certificates.reference.gradient import solve
 from mamlprobe.certificates.switches import changed
 from mamlprobe.learn import task_batch as tasks_home
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import paths
+from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Inner, Norm, Outer
@@ -247,7 +247,7 @@ def test_what_strays_fails(monkeypatch, episodes):
     method = replace(SMALL, inner=replace(SMALL.inner, adapts=("head.*",)))
 
     def astray(net, theta, episodes, method, **words):
-        tasks, path = paths(net, theta, episodes, method, **words)
+        tasks, path = inner_paths(net, theta, episodes, method, **words)
         return tasks, [*path[:-1], {**path[-1], "body.1.norm.bias": path[-1]["body.1.norm.bias"] + 1e-9}]
 
     monkeypatch.setattr(adapting_home, "paths", astray)

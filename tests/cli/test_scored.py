@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from mamlprobe.cli import main
-from mamlprobe.learn.task_batch import Tasks
+from mamlprobe.learn.task_batch import TaskBatch
 
 TASKS, STEPS = 2, 3
 
@@ -13,13 +13,13 @@ TASKS, STEPS = 2, 3
 def scored(monkeypatch) -> list[int]:
     """The steps after which query sets were scored, filled by what runs."""
     found: list[int] = []
-    plain = Tasks.query_logits
+    plain = TaskBatch.query_logits
 
     def counted(self, params, *, step=0):
         found.append(step)
         return plain(self, params, step=step)
 
-    monkeypatch.setattr(Tasks, "query_logits", counted)
+    monkeypatch.setattr(TaskBatch, "query_logits", counted)
     return found
 
 

@@ -7,7 +7,7 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.batching import together, worked
+from mamlprobe.learn.batching import concatenate_tasks, map_tasks
 from mamlprobe.learn.outer.memory import Living, tensors
 from mamlprobe.learn.task_batch import adapt_tasks
 from mamlprobe.learn.theta import init
@@ -75,7 +75,7 @@ def test_memory_does_not_grow_with_steps(classes):
 
 
 def test_the_work_is_told_where_it_is(classes):
-    seen = list(worked(lambda part, first: (first, part.tasks), classes(tasks=5), 2, net=NET, name="here"))
+    seen = list(map_tasks(lambda part, first: (first, part.tasks), classes(tasks=5), 2, net=NET, name="here"))
     assert seen == [(0, 2), (2, 2), (4, 1)]
 
 
@@ -84,11 +84,11 @@ def test_a_part_has_the_classes_of_all(classes):
     parts = {name: value for name, value in vars(episodes).items() if isinstance(value, torch.Tensor)}
     fewer = Episodes(**{n: v.clamp(max=1 if len(v) else 0) if n.endswith("_y") else v for n, v in parts.items()})
     fewer.support_y[2], fewer.query_y[2] = episodes.support_y[2], episodes.query_y[2]
-    assert list(worked(lambda part, _: part.way, fewer, 1, net=NET, name="here")) == [3, 3, 3]
+    assert list(map_tasks(lambda part, _: part.way, fewer, 1, net=NET, name="here")) == [3, 3, 3]
 
 
 def test_parts_of_which_one_tensor_is_shared_and_then_is_not():
     first, second = torch.ones(1, 2), torch.zeros(1, 2)
-    [found] = together(iter([[{"a": first}], [{"a": first}], [{"a": second}]]), 3)
+    [found] = concatenate_tasks(iter([[{"a": first}], [{"a": first}], [{"a": second}]]), 3)
     assert found["a"].tolist() == [[1, 1], [1, 1], [0, 0]]
     assert first.tolist() == [[1, 1]]

@@ -12,7 +12,7 @@ from torch import nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.evaluate import chunks, evaluate, query_table, tasks_at_a_time
+from mamlprobe.learn.evaluate import evaluate, query_table, split_tasks, tasks_at_a_time
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Inner, Norm
@@ -165,7 +165,7 @@ def test_chunks_are_the_tasks_in_order(classes):
     episodes = classes(tasks=7)
     named = Episodes(**pieces(episodes), class_ids=torch.arange(21).reshape(7, 3))
     assert named.way == 3  # kept on the object from here on
-    parts = chunks(named, 3)
+    parts = split_tasks(named, 3)
     assert [part.tasks for part in parts] == [3, 3, 1]
     assert all(part.support_items is None for part in parts)
     for name in (*pieces(named), "class_ids"):

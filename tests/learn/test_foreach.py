@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mamlprobe.learn.foreach import differences, scaled
-from mamlprobe.learn.run_index import Owners, owners_of, repeated
+from mamlprobe.learn.run_index import RunIndex, owners_of, repeated
 
 SHAPES = [(2, 3), (4,), (1, 2, 2)]
 
@@ -69,4 +69,4 @@ def test_every_task_finds_what_is_its_own_runs():
     assert [part.index.tolist() for part in parts] == [[0, 0, 1, 1], [2, 2]]
     assert [part.each for part in parts] == [None, None]
     assert owner.split(6) == [owner]
-    assert isinstance(parts[0], Owners)
+    assert isinstance(parts[0], RunIndex)

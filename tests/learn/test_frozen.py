@@ -251,7 +251,7 @@ def test_norms_by_step_move_their_layers(classes):
     draws = torch.Generator().manual_seed(3)
     extra = {n: v + 0.3 * torch.randn(v.shape, generator=draws).double() for n, v in theta.extra.items()}
     theta = Theta(net=theta.net, moments=theta.moments, extra=extra)
-    held = unmoved_module.unmoved(net, method, ("6.weight", "6.bias"), stage="train", extra=extra, known=())
+    held = unmoved_module.unmoved(net, method, ("6.weight", "6.bias"), stage="train", extra=extra, prefix_cache=())
     assert held == (net.layers[1],)
     found = [meta_gradient(net, theta, episodes, method, **how) for how in HOWS]
     with pytest.MonkeyPatch.context() as patch:

@@ -15,14 +15,14 @@ from mamlprobe.learn.inner_optimizers import rate_of, sgd
 from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.outer.many_runs import meta_gradients
-from mamlprobe.learn.task_batch import Tasks, paths, tasks_at
+from mamlprobe.learn.task_batch import TaskBatch, inner_paths, start_tasks
 from mamlprobe.learn.theta import Theta, init, start
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Norm
 from mamlprobe.nets import conv4 as conv4_module
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
-from mamlprobe.nets.params import adapting, lead, spread
+from mamlprobe.nets.params import adapting, add_task_axis, expand_tasks
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.adaptation.interventions import prefixes, variants
 from tests.oracles import close
@@ -80,8 +80,8 @@ def whole(monkeypatch):
 def by_hand(net, theta, episodes, method):
     """Query losses [B, S+1] by tasks that hold nothing."""
     names = adapting(net, method.inner.adapts)
-    tasks = Tasks(net=net, method=method, episodes=episodes, stage="test", running=lead(theta.moments))
-    params = spread(lead(start(net, theta.net, method, stage="test")), episodes.tasks, names)
+    tasks = TaskBatch(net=net, method=method, episodes=episodes, stage="test", running=add_task_axis(theta.moments))
+    params = expand_tasks(add_task_axis(start(net, theta.net, method, stage="test")), episodes.tasks, names)
     steps, rates = method.inner.test_steps, rate_of(method.inner, theta.rates)
     path = adapt(tasks.support_losses, params, names, steps=steps, rule=sgd(rates), track="none")
     with torch.no_grad():
@@ -98,12 +98,12 @@ def test_what_is_held_changes_nothing(classes, net_named, name, words, readout, 
     net, episodes = net_named(name), classes()
     method, theta = case_of(net, words, regime=regime, readout=readout)
     leaves = {n: v.clone().requires_grad_() for n, v in theta.net.items()}
-    held, params, names = tasks_at(net, replace(theta, net=leaves), episodes, method, stage=stage)
+    held, params, names = start_tasks(net, replace(theta, net=leaves), episodes, method, stage=stage)
     owners = {net.parameters[n] for n in names}
     first = next((layer for layer in net.layers if layer in owners), net.layers[-1])
     entry = None if first == net.layers[0] or (name == "module" and first != net.layers[-1]) else first
     assert held.inputs.layer == entry
-    plain = Tasks(net=net, method=method, episodes=episodes, stage=stage, running=lead(theta.moments))
+    plain = TaskBatch(net=net, method=method, episodes=episodes, stage=stage, running=add_task_axis(theta.moments))
     found = []
     for tasks in (held, plain):
         path = adapt(tasks.support_losses, params, names, steps=2, rule=sgd(rate_of(method.inner, {})), track="second")
@@ -199,8 +199,8 @@ def test_the_path_of_known_inputs_is_the_path(classes):
     for regime, words in itertools.product(REGIMES, PATTERNS):
         method, theta = case_of(net, words, regime=regime)
         how = {"stage": "test", "track": "none"}
-        _, found = paths(net, theta, episodes, method, known=known, **how)
-        _, wanted = paths(net, theta, episodes, method, **how)
+        _, found = inner_paths(net, theta, episodes, method, prefix_cache=known, **how)
+        _, wanted = inner_paths(net, theta, episodes, method, **how)
         close(found[-1], wanted[-1], 1e-12)
     assert set(known) == set(itertools.product(REGIMES, net.entries))
 
@@ -208,5 +208,5 @@ def test_the_path_of_known_inputs_is_the_path(classes):
 def test_nothing_is_held_of_what_maml_moves(classes):
     net, (method, theta) = NETS["fast"], case_of(NETS["fast"], ("*",))
     for chosen, held in ((method, False), (replace(METHODS["boil"]), False), (METHODS["anil"], True)):
-        tasks, _, _ = tasks_at(net, theta, classes(), chosen, stage="train")
+        tasks, _, _ = start_tasks(net, theta, classes(), chosen, stage="train")
         assert (tasks.held is not None) == held

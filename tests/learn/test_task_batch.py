@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.task_batch import adapt_tasks, paths
+from mamlprobe.learn.task_batch import adapt_tasks, inner_paths
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Norm
@@ -68,7 +68,7 @@ def test_running_without_moments_is_refused(classes):
     net = mlp(inputs=64, way=3, hidden=(4,))
     method = Method(norm=Norm(statistics="running"))
     with pytest.raises(UserError) as caught:
-        paths(net, init(net, seed=0).to(dtype=torch.float64), classes(), method, stage="test", track="none")
+        inner_paths(net, init(net, seed=0).to(dtype=torch.float64), classes(), method, stage="test", track="none")
     assert str(caught.value) == "norm: regime 'running' needs running moments, got none; use 'batch' or 'support'"
 
 

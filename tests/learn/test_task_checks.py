@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from mamlprobe.base.errors import UserError
 from mamlprobe.certificates.reference.gradient import tasks_of
 from mamlprobe.data.episodes import Episodes, take
-from mamlprobe.learn.evaluate import chunks, evaluate
+from mamlprobe.learn.evaluate import evaluate, split_tasks
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.outer.many_runs import side_by_side
-from mamlprobe.learn.task_batch import Tasks, adapt_tasks
+from mamlprobe.learn.task_batch import TaskBatch, adapt_tasks
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.mlp import mlp
@@ -36,7 +36,7 @@ def rows_of_steps(episodes, batch, steps):
     numbered = replace(episodes, support_x=torch.arange(episodes.support_x.shape[1]).float()[None, :, None].expand(
         episodes.tasks, -1, 4))  # fmt: skip
     method = replace(METHODS["reptile"], inner=replace(METHODS["reptile"].inner, batch=batch))
-    tasks = Tasks(net=NET, method=method, episodes=numbered, stage="train", running={})
+    tasks = TaskBatch(net=NET, method=method, episodes=numbered, stage="train", running={})
     parts = [tasks._part(step) for step in range(steps)]
     for part in parts:
         seen = part.support_x[:, :, 0].long()
@@ -117,7 +117,7 @@ def test_a_head_of_its_own_needs_no_row_of_every_class(name):
 def test_all_chunks_have_the_classes_of_the_whole():
     episodes = made([[0, 1, 0, 1], [0, 1, 2, 2]])
     few = replace(episodes, query_y=torch.tensor([[0, 1, 0], [0, 1, 2]]))
-    assert [part.way for part in chunks(few, 1)] == [3, 3]
+    assert [part.way for part in split_tasks(few, 1)] == [3, 3]
     assert few.task(0).way == 2
 
 

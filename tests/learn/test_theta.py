@@ -8,7 +8,7 @@ from torch import nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.inner_optimizers import initial_rates, rate_of
-from mamlprobe.learn.theta import init, start, zeroed
+from mamlprobe.learn.theta import init, start, zero_head
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Inner, Norm
 from mamlprobe.nets.conv4 import conv4
@@ -61,7 +61,7 @@ def test_when_the_head_is_zeroed(head, stage):
 
 def test_a_zeroed_head_is_zero_with_derivative_one():
     params = {n: v.requires_grad_() for n, v in init(NET, seed=0).net.items()}
-    (slope,) = torch.autograd.grad((zeroed(NET, params)["head.weight"] * 3).sum(), [params["head.weight"]])
+    (slope,) = torch.autograd.grad((zero_head(NET, params)["head.weight"] * 3).sum(), [params["head.weight"]])
     assert (slope == 3).all()
 
 

@@ -9,10 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mamlprobe.learn import evaluate as evaluating
 from mamlprobe.learn.evaluate import evaluate
-from mamlprobe.learn.outer import held, meta_gradient
+from mamlprobe.learn.outer import meta_gradient, tasks_in_memory
 from mamlprobe.learn.outer.memory import memory_needed
 from mamlprobe.learn.theta import init
-from mamlprobe.learn.threads import beside, threads_for
+from mamlprobe.learn.threads import map_threads, threads_for
 from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.conv4 import conv4
 
@@ -34,7 +34,7 @@ def test_parts_run_at_the_same_time_in_one_thread_each(set_threads):
         return 10 * part, torch.get_num_threads(), torch.is_grad_enabled()
 
     with torch.no_grad():
-        found = list(beside(work, [2, 0, 1, 5, 4, 3], CPU))
+        found = list(map_threads(work, [2, 0, 1, 5, 4, 3], CPU))
     assert found == [(part, 1, False) for part in (20, 0, 10, 50, 40, 30)]
     assert torch.get_num_threads() == 3
 
@@ -46,7 +46,7 @@ def test_a_failure_comes_back_and_threads_are_set_again(set_threads):
         return 1 // part
 
     with pytest.raises(ZeroDivisionError):
-        list(beside(work, [1, 0, 1, 1], CPU))
+        list(map_threads(work, [1, 0, 1, 1], CPU))
     seen = []
     later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     later.start()
@@ -98,7 +98,7 @@ def test_a_given_chunk_is_all_that_memory_holds(classes, set_threads, one_task_e
     episodes = classes(tasks=7, shape=(1, 12, 12)).to(dtype=torch.float32)
     theta = init(net, seed=0, method=method)
     set_threads(3)
-    sizes = {chunk: held(chunk, 7, episodes, light=False) for chunk in (None, 1, 2, 9)}
+    sizes = {chunk: tasks_in_memory(chunk, 7, episodes, light=False) for chunk in (None, 1, 2, 9)}
     assert sizes == {None: 3, 1: 1, 2: 2, 9: 7}
     needs = {chunk: memory_needed(net, theta, episodes, method, chunk=chunk) for chunk in (None, 3)}
     assert needs[None] == needs[3]

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import adapt_tasks, paths
+from mamlprobe.learn.task_batch import adapt_tasks, inner_paths
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
 from mamlprobe.methods.settings import Norm
@@ -72,7 +72,7 @@ def test_running_is_evaluation_mode(name):
     net = wrap(module, ZOO[name].head)
     theta = init(net, seed=0)
     assert theta.moments
-    tasks, path = paths(net, theta, episodes, method, stage="test", track="none")
+    tasks, path = inner_paths(net, theta, episodes, method, stage="test", track="none")
     logits, module = tasks.query_logits(path[-1], step=STEPS), module.eval()
     for task in range(2):
         end = end_of(module, theta.net, episodes, task)
@@ -86,7 +86,7 @@ def test_support_is_that_of_the_support_set(name):
     module, episodes, method = made(name), tasks_for(name, tasks=2), regime("support")
     net = wrap(module, ZOO[name].head)
     theta = init(net, seed=0)
-    tasks, path = paths(net, theta, episodes, method, stage="test", track="none")
+    tasks, path = inner_paths(net, theta, episodes, method, stage="test", track="none")
     logits = tasks.query_logits(path[-1], step=STEPS)
     for task in range(2):
         own = plain(made(name))

@@ -10,7 +10,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import adapt_tasks, paths
+from mamlprobe.learn.task_batch import adapt_tasks, inner_paths
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.schedules import resolve
@@ -140,7 +140,7 @@ def numbers(method: Method, base: Method, episodes) -> dict[str, list[torch.Tens
     theta = replace(theta, rates=own.rates, moments=moments, extra=extra)
     now = resolve(method, update=3, updates=10)
     gradients, readings = meta_gradient(NET, theta, episodes, now)
-    tasks, path = paths(NET, theta, episodes, method, stage="test", track="none")
+    tasks, path = inner_paths(NET, theta, episodes, method, stage="test", track="none")
     learner = Learner(NET, theta, replace(base, outer=method.outer))
     learner.step({n: torch.full_like(v, 0.1) for n, v in learner.leaves.items()}, {}, lr=now.outer.lr)
     return {

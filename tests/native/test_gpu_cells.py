@@ -145,11 +145,11 @@ def check(
     back = cells.backward(*saved, kind, *kept)
     along = [draw(source, *v.shape) for v in (y, mean, mean, mean)]
     more = (*saved, back[2], back[3], *along)
-    again = cells.twice(*more, kind, *kept)
+    again = cells.double_backward(*more, kind, *kept)
     with poisoned():
         found = gpu.forward(*to(given), kind)
         found_back = gpu.backward(*to(saved), kind, *to(where))
-        found_again = gpu.twice(*to(more), kind, *to(where))
+        found_again = gpu.double_backward(*to(more), kind, *to(where))
     close(found, (p, mean, rstd, var, *where))
     close(found_back, back)
     close(found_again, again)

@@ -9,7 +9,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
 from mamlprobe.nets.conv4 import DOWNS, Conv4, conv4
-from mamlprobe.nets.params import lead, spread
+from mamlprobe.nets.params import add_task_axis, expand_tasks
 from tests.oracles import TwinConv, forward, forward_with
 
 WORDS = [(order, down) for order in ("conv-bn-relu", "conv-relu-bn") for down in DOWNS]
@@ -56,7 +56,7 @@ def test_shared_parameters_are_those_of_every_task(mine):
     net = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2, order="conv-relu-bn")  # here the conv's bias matters
     x = images(net, 3, 4)
     some = {n: v if fnmatchcase(n, mine) else v[:1] for n, v in made(net, 3).items()}
-    torch.testing.assert_close(net(some, x).layers, net(spread(some, 3, some), x).layers, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(net(some, x).layers, net(expand_tasks(some, 3, some), x).layers, rtol=1e-10, atol=1e-10)
 
 
 def test_parameters_and_layers():
@@ -87,7 +87,7 @@ def test_widths_of_the_papers(image, down, features):
     net = conv4(image=image, down=down)
     assert net.features == features
     x = torch.zeros(1, 2, *image)
-    assert net(lead(net.init(generator(0))[0]), x).features.shape == (1, 2, features)
+    assert net(add_task_axis(net.init(generator(0))[0]), x).features.shape == (1, 2, features)
 
 
 def test_start_is_he_normal():
@@ -134,7 +134,7 @@ def test_errors(words, message):
 def test_other_images_are_refused():
     net = conv4(image=(1, 28, 28))
     with pytest.raises(UserError) as caught:
-        net(lead(net.init(generator(0))[0]), torch.zeros(1, 5, 3, 28, 28))
+        net(add_task_axis(net.init(generator(0))[0]), torch.zeros(1, 5, 3, 28, 28))
     assert str(caught.value) == ("conv4: x [B R C H W] must have C = 1, got [1, 5, 3, 28, 28]; align the two inputs")
     with pytest.raises(UserError, match=r"^conv4: x must have axes \[B R C H W\], got \[5, 1, 28, 28\]; reshape it$"):
-        net(lead(net.init(generator(0))[0]), torch.zeros(5, 1, 28, 28))
+        net(add_task_axis(net.init(generator(0))[0]), torch.zeros(5, 1, 28, 28))

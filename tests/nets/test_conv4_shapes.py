@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from mamlprobe.learn.evaluate import evaluate
-from mamlprobe.learn.outer import meta_gradient, parts_of
+from mamlprobe.learn.outer import meta_gradient, task_parts
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.learn.task_batch import adapt_tasks
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
-from mamlprobe.nets.params import adapting, lead
+from mamlprobe.nets.params import adapting, add_task_axis
 from mamlprobe.nets.wrap import Wrapped, wrap
 from mamlprobe.probe.representation.activations import record
 from mamlprobe.probe.representation.embedding import embed
@@ -162,7 +162,7 @@ def test_those_who_record_are_given_a_task_at_a_time(episodes, monkeypatch):
 
 def test_brief_passes_leave_out_the_body_and_others_do_not(episodes):
     net, _ = both("parts called one by one")
-    params, moments = (lead(each) for each in net.init(torch.Generator()))
+    params, moments = (add_task_axis(each) for each in net.init(torch.Generator()))
     assert tuple(net.brief(params, episodes.query_x).layers) == ("classifier",)
     assert tuple(net.brief(params, episodes.query_x, moments=moments).layers) == ("classifier",)
     assert tuple(net(params, episodes.query_x).layers) == net.layers
@@ -174,7 +174,7 @@ def test_some_norms_with_moments_and_some_without(episodes):
     norm = module.features[1].norm
     norm.running_mean = norm.running_var = norm.num_batches_tracked = None
     net, plain = (wrap(module, head, inputs=SHAPE, kernels=on) for on in (True, False))
-    params, moments = (lead(each) for each in net.init(torch.Generator()))
+    params, moments = (add_task_axis(each) for each in net.init(torch.Generator()))
     found, wanted = (each.brief(params, episodes.query_x, moments=moments) for each in (net, plain))
     assert torch.equal(found.logits, wanted.logits)
 
@@ -221,8 +221,8 @@ def test_images_of_another_size_are_asked_for_anew(classes):
 
 def test_what_switches_it_off(episodes, monkeypatch):
     net, plain = both("strides")
-    assert parts_of(None, 5, episodes, net=net)[0] == 5
-    assert parts_of(None, 5, episodes, net=plain) == (1, None)
+    assert task_parts(None, 5, episodes, net=net)[0] == 5
+    assert task_parts(None, 5, episodes, net=plain) == (1, None)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not net.together(episodes.support_x)
     assert not net.together(episodes.support_x.long())
@@ -267,7 +267,7 @@ def test_a_single_value_is_refused_by_the_names_of_the_module():
     net = wrap(module, "4", inputs=(1, 2, 2))
     assert "runs as" in repr(net)
     with pytest.raises(ValueError, match="1: batch statistics need more than one value a channel and task"):
-        net.brief(lead(net.init(torch.Generator())[0]), torch.randn(2, 1, 1, 2, 2))
+        net.brief(add_task_axis(net.init(torch.Generator())[0]), torch.randn(2, 1, 1, 2, 2))
 
 
 def test_fixed_parameters_stay(episodes):

@@ -8,7 +8,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
 from mamlprobe.nets.mlp import ACTIVATIONS, mlp
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from tests.oracles import TwinMlp, forward
 
 
@@ -54,7 +54,7 @@ def test_without_bias():
     assert list(params) == ["body.1.linear.weight", "head.weight"] == list(net.parameters)
     x = torch.ones(1, 1, 2)
     wanted = params["head.weight"] @ params["body.1.linear.weight"] @ x[0, 0]
-    torch.testing.assert_close(net(lead(params), x).logits[0, 0], wanted)
+    torch.testing.assert_close(net(add_task_axis(params), x).logits[0, 0], wanted)
 
 
 @pytest.mark.parametrize(
@@ -74,5 +74,5 @@ def test_errors(words, message):
 def test_other_widths_are_refused():
     net = mlp(inputs=2)
     with pytest.raises(UserError) as caught:
-        net(lead(net.init(generator(0))[0]), torch.zeros(1, 4, 3))
+        net(add_task_axis(net.init(generator(0))[0]), torch.zeros(1, 4, 3))
     assert str(caught.value) == "mlp: a row must have 2 numbers, got 3; set inputs"

@@ -6,7 +6,7 @@ from torch import nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.conv4 import conv4
-from mamlprobe.nets.params import adapting, flatten, head_names, lead, mapped, spread
+from mamlprobe.nets.params import adapting, add_task_axis, expand_tasks, flatten, head_names, map_tensors
 from mamlprobe.nets.wrap import wrap
 
 NET = conv4(blocks=2)
@@ -59,16 +59,16 @@ def test_a_modules_own_names_roles_and_layers_all_select():
 
 def test_task_axis():
     params = {"a": torch.arange(3.0), "b": torch.ones(2, 2)}
-    led = lead(params)
+    led = add_task_axis(params)
     assert {n: tuple(v.shape) for n, v in led.items()} == {"a": (1, 3), "b": (1, 2, 2)}
-    wide = spread(led, 4, ["a"])
+    wide = expand_tasks(led, 4, ["a"])
     assert {n: tuple(v.shape) for n, v in wide.items()} == {"a": (4, 3), "b": (1, 2, 2)}
     assert wide["a"].data_ptr() == params["a"].data_ptr()  # a view: B copies cost no memory
     torch.testing.assert_close(wide["a"], torch.arange(3.0).expand(4, 3))
 
 
 def test_mapped():
-    assert mapped(lambda v: v + 1, {"a": torch.zeros(())}) == {"a": torch.ones(())}
+    assert map_tensors(lambda v: v + 1, {"a": torch.zeros(())}) == {"a": torch.ones(())}
 
 
 def test_the_numbers_of_each_task_side_by_side():

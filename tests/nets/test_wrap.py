@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import adapt_tasks, paths
+from mamlprobe.learn.task_batch import adapt_tasks, inner_paths
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import METHODS
 from mamlprobe.methods.settings import Norm
 from mamlprobe.nets.conv4 import conv4
-from mamlprobe.nets.params import head_names, lead, spread
+from mamlprobe.nets.params import add_task_axis, expand_tasks, head_names
 from mamlprobe.nets.wrap import wrap
 from tests.oracles import close
 
@@ -98,7 +98,7 @@ def test_equals_the_built_in_net(classes, user, name, regime):
     for here, there in zip(path, other):
         close({SAME[n]: v for n, v in here.items()}, there)
     logits = [
-        paths(n, t, episodes, method, stage="test", track="none")[0].query_logits(p[-1])
+        inner_paths(n, t, episodes, method, stage="test", track="none")[0].query_logits(p[-1])
         for n, t, p in ((net, theta, path), (TWIN, twin_of(theta), other))
     ]
     torch.testing.assert_close(*logits, rtol=1e-9, atol=1e-9)
@@ -107,7 +107,7 @@ def test_equals_the_built_in_net(classes, user, name, regime):
 def test_layers_by_choice_are_the_built_in_nets(classes, user):
     net, x = wrap(user, "fc", layers=["features.3", "features.7"]), classes(shape=(1, 9, 8)).support_x
     theta = init(net, seed=0)
-    found, wanted = net(lead(theta.net), x), TWIN(lead(twin_of(theta).net), x)
+    found, wanted = net(add_task_axis(theta.net), x), TWIN(add_task_axis(twin_of(theta).net), x)
     assert tuple(found.layers) == ("features.3", "features.7", "fc")
     for here, there in zip(found.layers.values(), wanted.layers.values()):
         torch.testing.assert_close(here, there, rtol=1e-10, atol=1e-10)
@@ -134,7 +134,7 @@ def test_in_place_relu_does_not_reach_what_was_recorded(user):
     x = torch.randn(2, 5, 1, 9, 8, generator=torch.Generator().manual_seed(0)).double()
     layers = [f"features.{i}" for i in range(8)]
     found, wanted = (
-        net(lead(init(net, seed=0).net), x) for net in (wrap(m, "fc", layers=layers) for m in (user, plain))
+        net(add_task_axis(init(net, seed=0).net), x) for net in (wrap(m, "fc", layers=layers) for m in (user, plain))
     )
     torch.testing.assert_close(found.layers, wanted.layers)
     assert found.layers["features.1"].min() < 0 <= found.layers["features.2"].min()
@@ -170,13 +170,16 @@ def hooks(module: nn.Module) -> int:
 def test_hooks_are_gone_after_an_exception(user):
     net = wrap(user, "fc")
     with pytest.raises(UserError, match=r"in 'features\.0'.* channels"):
-        net(lead(init(net, seed=0).net), torch.zeros(1, 4, 2, 9, 8).double())
+        net(add_task_axis(init(net, seed=0).net), torch.zeros(1, 4, 2, 9, 8).double())
     assert hooks(net.module) == 0
 
 
 def test_dropout_is_off(user):
     net = wrap(user.train(), "fc")
-    params, x = lead(init(net, seed=0).net), torch.ones(1, 4, 1, 9, 8).double() * torch.arange(72).reshape(9, 8)
+    params, x = (
+        add_task_axis(init(net, seed=0).net),
+        torch.ones(1, 4, 1, 9, 8).double() * torch.arange(72).reshape(9, 8),
+    )
     torch.testing.assert_close(net(params, x).logits, net(params, x).logits, rtol=0, atol=0)
     user.drop.p = 0.0
     torch.testing.assert_close(net(params, x).logits[0], user(x[0]))
@@ -185,12 +188,12 @@ def test_dropout_is_off(user):
 def test_shared_and_own_parameters_mix(user):
     net = wrap(user, "fc")
     params, x = (
-        lead(init(net, seed=0).net),
+        add_task_axis(init(net, seed=0).net),
         torch.randn(3, 4, 1, 9, 8, generator=torch.Generator().manual_seed(1)).double(),
     )
     for names in ([], ["fc.weight"], ["features.1.weight", "features.4.bias"]):
         some = {n: v * torch.rand(3, *v.shape[1:]) if n in names else v for n, v in params.items()}
-        found, wanted = net(some, x), net(spread(some, 3, some), x)
+        found, wanted = net(some, x), net(expand_tasks(some, 3, some), x)
         torch.testing.assert_close(found.layers, wanted.layers, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(net.head(some, found.features), found.logits)
 
@@ -232,7 +235,7 @@ def test_errors():
 
     def run(head: str, layers: list[str]) -> None:
         net = wrap(module, head, layers=layers)
-        net(lead(net.init(generator(0))[0]), x)
+        net(add_task_axis(net.init(generator(0))[0]), x)
 
     with pytest.raises(UserError) as caught:
         run("classifier", ["memory"])
@@ -257,5 +260,5 @@ def test_a_layer_that_never_runs_is_refused(user):
     user.aside = nn.Linear(2, 2)
     net = wrap(user, "fc", layers=["features.0", "aside"])
     with pytest.raises(UserError) as caught:
-        net(lead(init(net, seed=0).net), torch.randn(1, 4, 1, 9, 8).double())
+        net(add_task_axis(init(net, seed=0).net), torch.randn(1, 4, 1, 9, 8).double())
     assert str(caught.value) == "wrap: every layer must run in the forward pass, got ['aside']; name other layers"

@@ -10,7 +10,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import init
 from mamlprobe.measure import cca
 from mamlprobe.methods.method import METHODS
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.representation.activations import activations, as_rows
 from mamlprobe.probe.representation.layer_similarity import similarity
@@ -20,9 +20,9 @@ from tests.zoo import orthogonal, tasks_for
 class Sequence(nn.Module):
     """Tokens [R, T, D] through one part, be it told rows or sequences first."""
 
-    def __init__(self, part: nn.Module, width: int, *, lead: bool = False, wide: int | None = None) -> None:
+    def __init__(self, part: nn.Module, width: int, *, add_task_axis: bool = False, wide: int | None = None) -> None:
         super().__init__()
-        self.embed, self.part, self.lead = nn.Linear(6, width), part, lead
+        self.embed, self.part, self.lead = nn.Linear(6, width), part, add_task_axis
         self.fc = nn.Linear(wide or width, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ def test_what_cannot_be_known_is_asked_for():
     torch.manual_seed(0)
     module, x = Bent().double(), torch.randn(1, 5, 1, 6, 6, dtype=torch.float64)
     net = wrap(module, "fc", layers=["part"])
-    shape = net(lead(init(net, seed=0).net), x).layers["part"].shape
+    shape = net(add_task_axis(init(net, seed=0).net), x).layers["part"].shape
     with pytest.raises(UserError) as caught:
         net.feature_axis("part", shape)
     assert str(caught.value) == (
@@ -197,5 +197,5 @@ def test_as_many_rows_as_steps(rows):
 
     module = Led().double()
     net, x = wrap(module, "fc"), torch.randn(1, rows, 1, 6, 6, dtype=torch.float64)
-    found = net(lead(init(net, seed=0).net), x).layers["embed"][0]
+    found = net(add_task_axis(init(net, seed=0).net), x).layers["embed"][0]
     torch.testing.assert_close(found, module.embed(x[0].squeeze(1)))

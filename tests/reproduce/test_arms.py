@@ -9,14 +9,14 @@ import torch
 from analyses import kao_fig10_shots
 from mamlprobe.data.episodes import manifest
 from mamlprobe.reproduce.arms import arm_rows
-from mamlprobe.reproduce.study import Stage
+from mamlprobe.reproduce.study import Study
 from tests.training.conftest import blobs
 
 
 def staged(folder, items=9):
     """A stage at smoke on blobs."""
     pool = blobs(classes=19, items=items)
-    stage = Stage(preset="smoke", folder=folder, device="cpu")
+    stage = Study(preset="smoke", folder=folder, device="cpu")
     stage.__dict__["pool"] = replace(
         pool, splits=dict(zip(("train", "val", "test"), torch.arange(19).split((9, 5, 5))))
     )

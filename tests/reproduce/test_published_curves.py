@@ -13,7 +13,15 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.draw.published import draw_published, split
 from mamlprobe.draw.style import canvas, look
 from mamlprobe.reproduce import published_curves as module
-from mamlprobe.reproduce.published_curves import LAST, SUMMARY, beside, final, main, published_curves, summarise
+from mamlprobe.reproduce.published_curves import (
+    LAST,
+    SUMMARY,
+    final,
+    main,
+    published_beside,
+    published_curves,
+    summarise,
+)
 
 MINI, OMNIGLOT = "mini-imagenet", "omniglot"
 SCALES, BOTH, ORDERS = "initialization_and_zeroing", "testing_stage_zeroing", "FOMAML_SOMAML"
@@ -211,7 +219,7 @@ def test_the_summary_is_that_of_the_authors_files():
 
 def test_ours_and_theirs_are_told_apart():
     ours = pd.DataFrame({"arm": ["zeroing"], "update": [100], "quantity": "accuracy", "value": 50.0, "run": "r-s0"})
-    table = beside(ours, published_curves(SCALES), final(SCALES))
+    table = published_beside(ours, published_curves(SCALES), final(SCALES))
     mine, curves, ends = split(table)
     assert len(mine) + len(curves) + len(ends) == len(table)
     assert list(mine["run"]) == ["r-s0"]

@@ -13,7 +13,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.recipes.presets import lasting
 from mamlprobe.reproduce import study as module
 from mamlprobe.reproduce.gallery import _jobs
-from mamlprobe.reproduce.study import Stage, claim, only
+from mamlprobe.reproduce.study import Study, claim, only
 from mamlprobe.runs.folder import write_json
 from mamlprobe.statistics.analysis_of_variance import nested_interval, two_way_interval
 from mamlprobe.statistics.tables import difference, last_step, means
@@ -66,7 +66,7 @@ def test_a_difference_rests_on_the_runs_of_seeds_that_both_have(rows):
 
 
 def test_finished_runs_alone_of_each_recipe_as_many_as_there_are(tmp_path):
-    stage = Stage(preset="smoke", folder=tmp_path / "runs", out=tmp_path / "figures", finished=True)
+    stage = Study(preset="smoke", folder=tmp_path / "runs", out=tmp_path / "figures", finished=True)
     assert replace(stage, finished=False).jobs("anil") == [("anil", 0), ("anil", 1)]
     assert stage.jobs("anil") == []
     run = stage.run("anil", 1)
@@ -77,7 +77,7 @@ def test_finished_runs_alone_of_each_recipe_as_many_as_there_are(tmp_path):
 
 
 def test_fewer_updates_take_schedules_and_checkpoints_along():
-    usual, few = (Stage(preset="paper", updates=updates).experiment("mamlpp") for updates in (None, 300))
+    usual, few = (Study(preset="paper", updates=updates).experiment("mamlpp") for updates in (None, 300))
     assert (usual.updates, few.updates) == (30_000, 300)
     assert (few.checkpoint_every, few.validate_every) == (usual.checkpoint_every / 100, usual.validate_every)
     assert few.method.multi_step_updates == usual.method.multi_step_updates / 100 > 0
@@ -86,7 +86,7 @@ def test_fewer_updates_take_schedules_and_checkpoints_along():
 
 
 def test_a_finished_run_is_taken_whatever_its_precision(tmp_path):
-    stage = Stage(preset="smoke", folder=tmp_path / "runs", device="cpu")
+    stage = Study(preset="smoke", folder=tmp_path / "runs", device="cpu")
     run = stage.run("anil", 0)
     write_json(run.path / "env.json", {**run.env, "precision": "tf32"})
     with pytest.raises(UserError, match="precision"):
@@ -95,7 +95,7 @@ def test_a_finished_run_is_taken_whatever_its_precision(tmp_path):
 
 
 def test_scores_are_taken_on_the_device(tmp_path, monkeypatch):
-    stage = Stage(preset="smoke", folder=tmp_path / "runs", device="cpu")
+    stage = Study(preset="smoke", folder=tmp_path / "runs", device="cpu")
     stage.run("anil", 0)
     seen = []
 
@@ -112,10 +112,10 @@ def test_scores_are_taken_on_the_device(tmp_path, monkeypatch):
 
 def test_a_script_may_ask_for_more_seeds_at_quick_alone():
     more, usual = SimpleNamespace(MODELS=("maml",), QUICK_SEEDS=5), SimpleNamespace(MODELS=("maml",))
-    assert len(_jobs(Stage(), more)) == 5
-    assert len(_jobs(Stage(), usual)) == 3
-    assert len(_jobs(Stage(repeats=4), more)) == 4
-    assert len(_jobs(Stage(preset="smoke"), more)) == 2
+    assert len(_jobs(Study(), more)) == 5
+    assert len(_jobs(Study(), usual)) == 3
+    assert len(_jobs(Study(repeats=4), more)) == 4
+    assert len(_jobs(Study(preset="smoke"), more)) == 2
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,6 @@ def test_only_refuses_none_and_many(rows):
 
 
 def test_a_size_of_each_preset_and_quick_for_long_without_its_own():
-    assert Stage(preset="long").sized({"smoke": 1, "quick": 2, "paper": 3}) == 2
-    assert Stage(preset="long").sized({"smoke": 1, "quick": 2, "long": 5, "paper": 3}) == 5
-    assert Stage(preset="smoke").sized({"smoke": 1, "quick": 2, "paper": 3}) == 1
+    assert Study(preset="long").sized({"smoke": 1, "quick": 2, "paper": 3}) == 2
+    assert Study(preset="long").sized({"smoke": 1, "quick": 2, "long": 5, "paper": 3}) == 5
+    assert Study(preset="smoke").sized({"smoke": 1, "quick": 2, "paper": 3}) == 1

@@ -7,7 +7,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import sample
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.theta import Theta, init, zeroed
+from mamlprobe.learn.theta import Theta, init, zero_head
 from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import run_name
@@ -54,7 +54,7 @@ def by_hand(experiment, pool):
                 for name, value in flat.items()
             }
         if method.head == "zero_each_update":
-            flat = zeroed(net, flat)
+            flat = zero_head(net, flat)
         moments = {name: 0.9 * value + 0.1 * reading.moments.get(name, value) for name, value in moments.items()}
     return flat, moments, readings
 

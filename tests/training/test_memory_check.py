@@ -17,7 +17,7 @@ from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
 from mamlprobe.training import memory_check as room
 from mamlprobe.training.loop import Interrupted, train
-from mamlprobe.training.memory_check import amount, enough, free_memory, refusal
+from mamlprobe.training.memory_check import amount, explain_out_of_memory, free_memory, refusal
 
 CPU = torch.device("cpu")
 ADVICE = "use smaller images, fewer filters or fewer items a class"
@@ -138,20 +138,20 @@ def test_running_out_of_memory_says_what_to_set(error):
         (1, False, "1 task at a time; set recompute=True (--recompute)"),
         (1, True, f"1 task at a time; {ADVICE}"),
     ]:
-        with pytest.raises(UserError) as caught, enough(size, recompute=recompute):
+        with pytest.raises(UserError) as caught, explain_out_of_memory(size, recompute=recompute):
             raise error
         assert str(caught.value) == f"train: an update must fit into the memory, got none left at {advice}"
 
 
 def test_what_torch_says_is_known():
-    with pytest.raises(UserError, match="none left at 1 task at a time"), enough(1, recompute=False):
+    with pytest.raises(UserError, match="none left at 1 task at a time"), explain_out_of_memory(1, recompute=False):
         torch.empty(2**60)
 
 
 def test_other_faults_are_not_hidden():
-    with pytest.raises(RuntimeError, match="shape"), enough(2, recompute=False):
+    with pytest.raises(RuntimeError, match="shape"), explain_out_of_memory(2, recompute=False):
         raise RuntimeError("shape mismatch")
-    with pytest.raises(UserError, match="bad: must, got 1; do"), enough(2, recompute=False):
+    with pytest.raises(UserError, match="bad: must, got 1; do"), explain_out_of_memory(2, recompute=False):
         raise UserError("bad", "must", 1, "do")
 
 

@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets.conv4 import Conv4
 from mamlprobe.nets.mlp import Mlp
 from mamlprobe.nets.norm import EPS
-from mamlprobe.nets.params import Moments, Net, Params, Pass, span
+from mamlprobe.nets.params import ForwardPass, Moments, Net, Params, layer_range
 
 KINKED = "relu"
 
@@ -34,15 +34,15 @@ class SlowConv(Conv4):
         collect: bool = False,
         begin: str | None = None,
         end: str | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """Named activations of images x [B, R, C, H, W], as `Conv4` gives them."""
-        first, last = span(self, begin, end)
+        first, last = layer_range(self, begin, end)
         passes = [
             self._one(_of(params, task), x[task], None if moments is None else _of(moments, task), first, last)
             for task in range(len(x))
         ]
         layers, features, seen = zip(*passes, strict=True)
-        return Pass(
+        return ForwardPass(
             layers={name: torch.stack([each[name] for each in layers]) for name in layers[0]},
             features=torch.stack(features),
             moments={name: torch.stack([each[name] for each in seen]) for name in seen[0]} if collect else {},

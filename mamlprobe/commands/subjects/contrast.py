@@ -6,7 +6,7 @@ import pandas as pd
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.keys import key
-from mamlprobe.commands.subjects.probed_run import Case
+from mamlprobe.commands.subjects.probed_run import ProbedRun
 from mamlprobe.commands.subjects.summaries import readable
 from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.draw.probes import MAP
@@ -18,7 +18,7 @@ from mamlprobe.runs.experiment import few_shot
 from mamlprobe.statistics.tables import task_means
 
 
-def cosine_table(case: Case) -> pd.DataFrame:
+def cosine_table(case: ProbedRun) -> pd.DataFrame:
     """Cosine between the classes' features: means by kind of pair, and the maps they are means of."""
 
     def look(part: Episodes, first: int) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def cosine_means(table: pd.DataFrame) -> pd.DataFrame:
     return readable(task_means(table[table["quantity"] != MAP], ["quantity"]))
 
 
-def share_table(case: Case) -> pd.DataFrame:
+def share_table(case: ProbedRun) -> pd.DataFrame:
     """Terms of the body's outer gradient, and the pairs that are pulled together.
 
     Raises:
@@ -48,7 +48,7 @@ def share_means(table: pd.DataFrame) -> pd.DataFrame:
     return readable(task_means(table, ["quantity", "part"]))
 
 
-def layer_term_table(case: Case) -> pd.DataFrame:
+def layer_term_table(case: ProbedRun) -> pd.DataFrame:
     """Size and direction of every term of the outer gradient, by layer and by kind of pair.
 
     Raises:
@@ -65,7 +65,7 @@ def layer_term_means(table: pd.DataFrame) -> pd.DataFrame:
     return found.pivot_table(**words, aggfunc="first").reset_index().rename_axis(columns=None)
 
 
-def carried_table(case: Case) -> pd.DataFrame:
+def carried_table(case: ProbedRun) -> pd.DataFrame:
     """What the head brings to a task before it has seen it; past tasks are drawn from the training classes.
 
     Raises:
@@ -84,7 +84,7 @@ def carried_means(table: pd.DataFrame) -> pd.DataFrame:
     return readable(task_means(table, ["quantity"]))
 
 
-def classifier_table(case: Case) -> pd.DataFrame:
+def classifier_table(case: ProbedRun) -> pd.DataFrame:
     """The model beside prototype classifiers on its own features.
 
     Raises:

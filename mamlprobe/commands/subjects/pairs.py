@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.commands.subjects.probed_run import Case
+from mamlprobe.commands.subjects.probed_run import ProbedRun
 from mamlprobe.commands.subjects.probes import Probe
 from mamlprobe.commands.subjects.representations import grid_means
 from mamlprobe.commands.subjects.summaries import readable
@@ -23,7 +23,7 @@ Look = Callable[[Model, Model, Episodes, int], pd.DataFrame]
 """What is asked of two models on some tasks, of which the number of the first is told."""
 
 
-def pair_table(a: Case, b: Case, look: Look) -> pd.DataFrame:
+def pair_table(a: ProbedRun, b: ProbedRun, look: Look) -> pd.DataFrame:
     """What `look` finds in `a` and `b` on the tasks of `a`, with the columns that say which `b` is.
 
     Raises:

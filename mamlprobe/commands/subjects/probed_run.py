@@ -16,7 +16,7 @@ from mamlprobe.data.by_name import READERS
 from mamlprobe.data.episodes import Episodes, manifest, sample
 from mamlprobe.data.manifests import Manifest, load_manifest, write_manifest
 from mamlprobe.data.pool import Pool
-from mamlprobe.learn.evaluate import chunks
+from mamlprobe.learn.evaluate import split_tasks
 from mamlprobe.learn.progress_bar import bar
 from mamlprobe.learn.theta import Theta, fits, init
 from mamlprobe.methods.method import Method
@@ -36,7 +36,7 @@ KEYS = ("run", "method", "dataset", "split", "seed", "update", "way", "shot", "n
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class ProbedRun:
     """What was learned, and the classes, shapes and number of the tasks."""
 
     __repr__ = described
@@ -130,7 +130,7 @@ class Case:
         with bar(self.tasks, self.name) as advance:
             for batch in self.batches():
                 drawn.append(_without_inputs(batch))
-                for part in chunks(batch, self.most):
+                for part in split_tasks(batch, self.most):
                     found = look(part, first)
                     tables.append(found.assign(task=found["task"] + first))
                     first += part.tasks
@@ -165,7 +165,7 @@ def open_case(
     manifest: str | None = None,
     usual: int = 600,
     inner: InnerWords | None = None,
-) -> Case:
+) -> ProbedRun:
     """The run in this folder with the data it was trained on, or other data; shot and query None are the run's own.
 
     The tasks are those of the split (None: test), `tasks` of them (None: `usual`), or those that the file `manifest`
@@ -190,7 +190,7 @@ def open_case(
     if run.image is not None and pool.image_shape != run.image:
         must = f"images of {pool.name!r} must be {list(run.image)}, as the net sees them"
         raise UserError("evaluate", must, list(pool.image_shape), "choose other data with --dataset")
-    case = Case(
+    case = ProbedRun(
         run=run,
         update=checkpoint.update,
         theta=checkpoint.theta.to(where),
@@ -213,7 +213,7 @@ def open_case(
     return case
 
 
-def _can_be(case: Case) -> None:
+def _can_be(case: ProbedRun) -> None:
     """Refuses an inner loop that the run cannot have.
 
     Raises:

@@ -20,7 +20,7 @@ from mamlprobe.commands.subjects.contrast import (
     share_means,
     share_table,
 )
-from mamlprobe.commands.subjects.probed_run import Case
+from mamlprobe.commands.subjects.probed_run import ProbedRun
 from mamlprobe.commands.subjects.representations import (
     embed_means,
     embed_table,
@@ -58,13 +58,13 @@ class Probe:
     figure: Callable[[pd.DataFrame], Figure]
 
 
-def stands_still(case: Case) -> bool:
+def stands_still(case: ProbedRun) -> bool:
     """Whether the inner loop at test changes nothing: no steps, or nothing adapts."""
     inner = case.method.inner
     return inner.test_steps == 0 or not inner.adapts
 
 
-def must_move(case: Case, probe: str) -> None:
+def must_move(case: ProbedRun, probe: str) -> None:
     """Refuses a run without inner loop where before and after, or frozen and not, are the same.
 
     Raises:
@@ -81,7 +81,7 @@ def must_move(case: Case, probe: str) -> None:
     raise UserError(f"probe {probe}", must, f"{got} ({case.name})", f"say such as {' '.join(words)}")
 
 
-def freeze_table(case: Case) -> pd.DataFrame:
+def freeze_table(case: ProbedRun) -> pd.DataFrame:
     """Accuracy of every task with the first layers frozen, for each number of them; steps as in `accuracy_table`.
 
     Raises:
@@ -91,7 +91,7 @@ def freeze_table(case: Case) -> pd.DataFrame:
     return accuracy_table(case, "freeze")
 
 
-def accuracy_table(case: Case, words: str) -> pd.DataFrame:
+def accuracy_table(case: ProbedRun, words: str) -> pd.DataFrame:
     """Accuracy of every task under each variant, after every step or the last, as the case asks.
 
     The words are those of `variants`.
@@ -105,7 +105,7 @@ def accuracy_table(case: Case, words: str) -> pd.DataFrame:
     return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods, steps=steps))
 
 
-def layer_table(case: Case, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame:
+def layer_table(case: ProbedRun, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame:
     """Similarity of every layer before and after the inner loop, by the measures of `similarity`.
 
     Raises:

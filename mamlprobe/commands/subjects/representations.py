@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from mamlprobe.commands.subjects.probed_run import Case
+from mamlprobe.commands.subjects.probed_run import ProbedRun
 from mamlprobe.commands.subjects.summaries import readable
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.draw.probes import POINT
@@ -13,7 +13,7 @@ from mamlprobe.probe.representation.embedding import class_geometry, embed
 from mamlprobe.statistics.tables import task_means
 
 
-def embed_table(case: Case, kind: str) -> pd.DataFrame:
+def embed_table(case: ProbedRun, kind: str) -> pd.DataFrame:
     """The points of every task before and after the inner loop, and how its classes stand apart."""
 
     def look(part: Episodes, first: int) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def embed_means(table: pd.DataFrame) -> pd.DataFrame:
     return readable(task_means(table[table["quantity"] != POINT], ["quantity", "moment"]))
 
 
-def grid_table(case: Case) -> pd.DataFrame:
+def grid_table(case: ProbedRun) -> pd.DataFrame:
     """Similarity of every layer with every layer: before, across the inner loop, and after."""
     return case.table(lambda part, first: cka_grid(case.net, case.theta, part, case.method, chunk=case.held(part)))
 

@@ -11,18 +11,18 @@ from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track
-from mamlprobe.learn.evaluate import chunks, tasks_at_a_time
-from mamlprobe.learn.losses import sloped, task_accuracies, task_losses
+from mamlprobe.learn.evaluate import split_tasks, tasks_at_a_time
+from mamlprobe.learn.losses import check_differentiable, task_accuracies, task_losses
 from mamlprobe.learn.outer.batch_moments import collected
 from mamlprobe.learn.outer.contrastive import contrastive
 from mamlprobe.learn.outer.implicit import implicit
-from mamlprobe.learn.outer.rematerialised import pulled, recomputed
+from mamlprobe.learn.outer.rematerialised import recomputed, vjp
 from mamlprobe.learn.outer.reptile import reptile
 from mamlprobe.learn.outer.second_derivatives import derivable
-from mamlprobe.learn.run_index import Owners
-from mamlprobe.learn.task_batch import Found, Tasks, paths
+from mamlprobe.learn.run_index import RunIndex
+from mamlprobe.learn.task_batch import Found, TaskBatch, inner_paths
 from mamlprobe.learn.theta import Theta
-from mamlprobe.learn.threads import beside, one_thread, threads_for
+from mamlprobe.learn.threads import map_threads, one_thread, threads_for
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.differentiated import derived_once
 from mamlprobe.nets.params import Built, Moments, Net, Params, adapting, head_names
@@ -80,17 +80,19 @@ def meta_gradient(
     Raises:
         UserError: a chunk below 1.
     """
-    gradients, told = summed(net, theta, episodes, method, mean_over=episodes.tasks, chunk=chunk, recompute=recompute)
-    return gradients, readings(told, theta)
+    gradients, metrics = accumulate_gradients(
+        net, theta, episodes, method, mean_over=episodes.tasks, chunk=chunk, recompute=recompute
+    )
+    return gradients, collect_metrics(metrics, theta)
 
 
-def readings(told: Params, theta: Theta) -> Readings:
+def collect_metrics(metrics: Params, theta: Theta) -> Readings:
     """What the tasks [B] told, for a person and for the running moments that theta has."""
-    moments = {name: told[name].mean(0) for name in theta.moments if name in told}
-    return Readings(losses=told["losses"], accuracies=told["accuracies"], moments=moments)
+    moments = {name: metrics[name].mean(0) for name in theta.moments if name in metrics}
+    return Readings(losses=metrics["losses"], accuracies=metrics["accuracies"], moments=moments)
 
 
-def summed(
+def accumulate_gradients(
     net: Net,
     theta: Theta,
     episodes: Episodes,
@@ -99,32 +101,32 @@ def summed(
     mean_over: int,
     chunk: int | None,
     recompute: bool,
-    owner: Owners | None = None,
+    run_index: RunIndex | None = None,
 ) -> tuple[Params, Params]:
     """Gradients by name of the sum over tasks of the query losses / `mean_over`, and what each task told [B, ...].
 
-    With `owner`, theta's tensors have a leading axis of runs, and each task is one of its own run's.
+    With `run_index`, theta's tensors have a leading axis of runs, and each task is one of its own run's.
     """
-    size, most = parts_of(chunk, episodes.tasks, episodes, net=net, light=only_head(net, method))
-    live = replace(theta.mapped(_leaf), moments=theta.moments)
+    size, most = task_parts(chunk, episodes.tasks, episodes, net=net, light=only_head(net, method))
+    live = replace(theta.map_tensors(_leaf), moments=theta.moments)
     route = ROUTES["recomputed" if recompute and method.outer.rule == "unrolled" else method.outer.rule]
     gradients: Params = {}
-    told: list[Params] = []
-    owners: Sequence[Owners | None] = [None] * episodes.tasks if owner is None else owner.split(size)
-    parts = list(zip(chunks(episodes, size), owners, strict=False))
+    metrics: list[Params] = []
+    owners: Sequence[RunIndex | None] = [None] * episodes.tasks if run_index is None else run_index.split(size)
+    parts = list(zip(split_tasks(episodes, size), owners, strict=False))
 
-    def work(part: tuple[Episodes, Owners | None]) -> tuple[Params, Params]:
+    def work(part: tuple[Episodes, RunIndex | None]) -> tuple[Params, Params]:
         single = one_thread(device) if part[0].tasks == 1 else nullcontext()  # else sums hang on the number of threads
         with single, derived_once(once), derivable():
-            return _told(*route(net, live, part[0], method, mean_over=mean_over, owner=part[1]))
+            return _told(*route(net, live, part[0], method, mean_over=mean_over, run_index=part[1]))
 
     device, once = episodes.support_x.device, _first_order(net, method)
-    for found, seen in beside(work, parts, device, most=most, alone=size == 1):
-        _accumulate(gradients, found, in_place=len(told) > 1)
-        told.append(seen)
+    for found, seen in map_threads(work, parts, device, most=most, alone=size == 1):
+        _accumulate(gradients, found, in_place=len(metrics) > 1)
+        metrics.append(seen)
     for name in set(net.parameters) - set(adapting(net, method.outer.trains)):
         gradients[name] = torch.zeros_like(gradients[name])
-    return gradients, {name: torch.cat([each[name] for each in told]) for name in told[0]}
+    return gradients, {name: torch.cat([each[name] for each in metrics]) for name in metrics[0]}
 
 
 def _accumulate(sums: Params, found: Params, *, in_place: bool) -> None:
@@ -141,7 +143,7 @@ def _leaf(value: Tensor) -> Tensor:
     return value.detach().requires_grad_(value.is_floating_point() or value.is_complex())
 
 
-def parts_of(
+def task_parts(
     chunk: int | None, tasks: int, episodes: Episodes | None = None, *, net: Net | None = None, light: bool = False
 ) -> tuple[int, int | None]:
     """The number of tasks in one graph, and of graphs at the same time at most; `chunk` is what memory may hold.
@@ -162,13 +164,13 @@ def parts_of(
     return min(chunk or tasks, tasks), 1
 
 
-def held(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool, net: Net | None = None) -> int:
+def tasks_in_memory(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool, net: Net | None = None) -> int:
     """The number of tasks in memory at the same time: of such parts in all threads.
 
     Raises:
         UserError: a chunk below 1.
     """
-    size, most = parts_of(chunk, tasks, episodes, net=net, light=light)
+    size, most = task_parts(chunk, tasks, episodes, net=net, light=light)
     threads = threads_for(-(-tasks // size), episodes.support_x.device)
     return min(size * min(threads, most or threads), tasks)
 
@@ -186,14 +188,14 @@ def _first_order(net: Net, method: Method) -> bool:
 
 
 def unrolled(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
 ) -> Found:
     """Tasks, path, query logits at its end [B, N*Q, N], gradients of the sum of losses / `mean_over`.
 
     `live` holds leaves; the gradients are of those by name. The whole path is in memory.
     """
     track: Track = "second" if method.inner.order == 2 else "first"
-    tasks, path = paths(net, live, episodes, method, stage="train", track=track, owner=owner)
+    tasks, path = inner_paths(net, live, episodes, method, stage="train", track=track, run_index=run_index)
     steps = len(path) - 1
     logits = tasks.query_logits(path[-1], step=steps)
     losses = task_losses(logits, episodes.query_y, method.loss)
@@ -201,17 +203,17 @@ def unrolled(
         losses = losses * method.step_weights[-1]
         for step, weight in enumerate(method.step_weights[:-1], start=1):
             losses = losses + weight * tasks.query_losses(path[step], step=step)
-    loss = sloped(losses.sum() / mean_over)
-    return tasks, path, logits.detach(), pulled({"loss": loss}, {"loss": torch.ones_like(loss)}, live.learned)
+    loss = check_differentiable(losses.sum() / mean_over)
+    return tasks, path, logits.detach(), vjp({"loss": loss}, {"loss": torch.ones_like(loss)}, live.learned)
 
 
 @torch.no_grad()
-def _told(tasks: Tasks, path: list[Params], logits: Tensor, gradients: Params) -> tuple[Params, Params]:
+def _told(tasks: TaskBatch, path: list[Params], logits: Tensor, gradients: Params) -> tuple[Params, Params]:
     """The gradients, and by task: losses and accuracies [B], and the moments that the norm regime averages."""
     labels, method = tasks.episodes.query_y, tasks.method
-    told = {"losses": task_losses(logits, labels, method.loss), "accuracies": task_accuracies(logits, labels)}
-    told |= collected(tasks, path)
-    return gradients, told
+    metrics = {"losses": task_losses(logits, labels, method.loss), "accuracies": task_accuracies(logits, labels)}
+    metrics |= collected(tasks, path)
+    return gradients, metrics
 
 
 ROUTES: dict[str, Callable[..., Found]] = {

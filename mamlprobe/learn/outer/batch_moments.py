@@ -2,11 +2,11 @@
 
 import torch
 
-from mamlprobe.learn.task_batch import Tasks
+from mamlprobe.learn.task_batch import TaskBatch
 from mamlprobe.nets.params import Moments, Params
 
 
-def collected(tasks: Tasks, path: list[Params]) -> Moments:
+def collected(tasks: TaskBatch, path: list[Params]) -> Moments:
     """Moments by norm of what the regime averages, of each task: at the end of the path [B, C], or by step [B, S+1, C].
 
     By step they are those of the support set at every point but the last, there of the query set. Norms in layers that
@@ -21,7 +21,7 @@ def collected(tasks: Tasks, path: list[Params]) -> Moments:
     return {name: torch.stack([each[name] for each in seen], dim=1) for name in seen[0]}
 
 
-def _moments(tasks: Tasks, path: list[Params], which: str, points: list[Params]) -> list[Moments]:
+def _moments(tasks: TaskBatch, path: list[Params], which: str, points: list[Params]) -> list[Moments]:
     """Those of one set, "support" or "query", at these points of the path."""
     net, layer = tasks.net, tasks.inputs.layer
     still: Moments = {}

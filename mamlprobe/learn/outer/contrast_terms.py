@@ -27,7 +27,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.losses import targets
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, head_names, spread
+from mamlprobe.nets.params import Net, Params, expand_tasks, head_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ def terms_of(
     weight, bias = (method.inner.lr if name in names else 0.0 for name in (head[0], head[-1]))
     return Terms(
         rates=(weight, bias if len(head) > 1 else 0.0),
-        weights=[spread(p, episodes.tasks, [head[0]])[head[0]] for p in path],
+        weights=[expand_tasks(p, episodes.tasks, [head[0]])[head[0]] for p in path],
         support=support,
         query=query,
         logits=logits,

@@ -9,16 +9,16 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.losses import targets
 from mamlprobe.learn.outer.contrast_terms import Terms, linear_head, predictions, terms_of
-from mamlprobe.learn.outer.rematerialised import pulled
-from mamlprobe.learn.run_index import Owners
-from mamlprobe.learn.task_batch import Found, tasks_at
-from mamlprobe.learn.theta import Theta, useful
+from mamlprobe.learn.outer.rematerialised import vjp
+from mamlprobe.learn.run_index import RunIndex
+from mamlprobe.learn.task_batch import Found, start_tasks
+from mamlprobe.learn.theta import Theta, check_method
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, spread
+from mamlprobe.nets.params import Net, Params, expand_tasks
 
 
 def contrastive(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
 ) -> Found:
     """Tasks, path, query logits at its end [B, N*Q, N], gradients by name; there is no inner loop.
 
@@ -30,24 +30,24 @@ def contrastive(
     Raises:
         UserError: a body that adapts, a head that is not one linear layer, real targets with pairs of the same label.
     """
-    useful(net, method)
+    check_method(net, method)
     if method.outer.pairs == "same" and episodes.support_y.is_floating_point():
         raise UserError("contrastive", "pairs of the same label need labels", "real targets", "set outer.pairs to all")
     head = linear_head(net, "contrastive")
-    tasks, start, names = tasks_at(net, live, episodes, method, stage="train", owner=owner)
+    tasks, start, names = start_tasks(net, live, episodes, method, stage="train", run_index=run_index)
     support, query = tasks.support(start).features, tasks.query(start).features
     if method.inner.order == 1:
-        support, tasks = support.detach(), replace(tasks, held=None)  # nothing holds the graph of the support pass
+        support, tasks = support.detach(), replace(tasks, prefix=None)  # nothing holds the graph of the support pass
     with torch.no_grad():
         end = {**start, **stepped(net, start, support, episodes.support_y, method, names=names)}
         found = terms_of(net, episodes, method, [start, end], names=names, support=[support], query=query)
         slopes = dict(zip(head, found.head_gradient(second=method.inner.order == 2), strict=False))
         logits, sides = found.logits, surrogate_slopes(found, method)
     surrogate = (sides["query"] * query).sum() + (sides["support"] * support).sum()
-    outputs = {"surrogate": surrogate, **spread({name: start[name] for name in head}, episodes.tasks, head)}
+    outputs = {"surrogate": surrogate, **expand_tasks({name: start[name] for name in head}, episodes.tasks, head)}
     slopes = {name: slope / mean_over for name, slope in {"surrogate": torch.ones_like(surrogate), **slopes}.items()}
     del found, sides  # the graph of the surrogate holds what it needs, and lets it go on the way
-    return tasks, [start, end], logits, pulled(outputs, slopes, live.learned)
+    return tasks, [start, end], logits, vjp(outputs, slopes, live.learned)
 
 
 def stepped(

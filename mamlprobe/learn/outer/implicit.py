@@ -11,17 +11,17 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import adapt
 from mamlprobe.learn.inner_optimizers import Rule
 from mamlprobe.learn.losses import task_losses
-from mamlprobe.learn.outer.rematerialised import held_inputs, leaf, pulled, with_inputs
-from mamlprobe.learn.run_index import Owners
-from mamlprobe.learn.task_batch import Found, Tasks, rule_at, tasks_at
+from mamlprobe.learn.outer.rematerialised import held_inputs, leaf, vjp, with_inputs
+from mamlprobe.learn.run_index import RunIndex
+from mamlprobe.learn.task_batch import Found, TaskBatch, rule_at, start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, by_task, mapped
+from mamlprobe.nets.params import Net, Params, by_task, map_tensors
 
 
 @torch.enable_grad()
 def implicit(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
 ) -> Found:
     """Gradients by name at phi, the end of the path, as if phi were the optimum of L_S + (lambda / 2) |phi - theta|^2.
 
@@ -30,11 +30,11 @@ def implicit(
     their slope of the query loss, less d/dpsi <dL_S / dphi, v> / lambda. Nothing depends on the path but phi: memory
     does not grow with the number of steps.
     """
-    tasks, start, names = tasks_at(net, live, episodes, method, stage="train", owner=owner)
+    tasks, start, names = start_tasks(net, live, episodes, method, stage="train", run_index=run_index)
     steps, weight = method.inner.steps, method.inner.proximal
     path = [start, _end(tasks, start, names, steps=steps, rule=rule_at(live, method))]
-    held = held_inputs(tasks)
-    leaves = mapped(leaf, held)  # the layers that do not adapt are differentiated through these, once at the end
+    prefix = held_inputs(tasks)
+    leaves = map_tensors(leaf, prefix)  # the layers that do not adapt are differentiated through these, once at the end
     tasks = with_inputs(tasks, leaves)
     beside = {name: value for name, value in live.learned.items() if name not in live.net}
     at = {name: value.detach().requires_grad_() for name, value in path[-1].items()}
@@ -42,13 +42,13 @@ def implicit(
     psi |= leaves
     logits = tasks.query_logits(at)
     loss = task_losses(logits, episodes.query_y, method.loss).sum() / mean_over
-    slopes = pulled({"loss": loss}, {"loss": torch.ones_like(loss)}, {**at, **leaves, **beside})
+    slopes = vjp({"loss": loss}, {"loss": torch.ones_like(loss)}, {**at, **leaves, **beside})
 
     inner = tasks.fit_losses(at, steps).sum()
     first = torch.autograd.grad(inner, list(phi.values()), create_graph=True, allow_unused=True) if phi else ()
     support = {name: slope for name, slope in zip(names, first, strict=True) if slope is not None}
 
-    def along(v: Params, wanted: Params) -> Params:
+    def hvp(v: Params, wanted: Params) -> Params:
         """d/d wanted of <dL_S / dphi, v>."""
         live = {name: slope for name, slope in support.items() if slope.requires_grad}
         found = torch.autograd.grad(
@@ -57,18 +57,18 @@ def implicit(
         pairs = zip(wanted.items(), found, strict=True)
         return {name: torch.zeros_like(value) if slope is None else slope for (name, value), slope in pairs}
 
-    def curved(v: Params) -> Params:
+    def regularised_hvp(v: Params) -> Params:
         """(I + H / lambda) v."""
-        bent = along(v, phi)
+        bent = hvp(v, phi)
         return {name: v[name] + bent[name] / weight for name in v}
 
-    v = conjugate_gradients(curved, {name: slopes[name] for name in names}, method.outer.cg_steps)
-    across = along(v, psi) if psi and v else {}
+    v = conjugate_gradients(regularised_hvp, {name: slopes[name] for name in names}, method.outer.cg_steps)
+    across = hvp(v, psi) if psi and v else {}
     slopes |= v | {name: slopes[name] - slope / weight for name, slope in across.items()}
-    return tasks, path, logits.detach(), pulled({**start, **held, **beside}, slopes, live.learned)
+    return tasks, path, logits.detach(), vjp({**start, **prefix, **beside}, slopes, live.learned)
 
 
-def _end(tasks: Tasks, params: Params, names: Sequence[str], *, steps: int, rule: Rule) -> Params:
+def _end(tasks: TaskBatch, params: Params, names: Sequence[str], *, steps: int, rule: Rule) -> Params:
     """The last point of the inner path; of the others none is kept."""
     for step in range(steps):
         here, after = partial(_at_step, tasks.support_losses, step), partial(_at_step, rule, step)
@@ -90,14 +90,14 @@ def conjugate_gradients(product: Callable[[Params], Params], right: Params, step
         return torch.stack([by_task(x[name] * y[name]).sum(1) for name in x]).sum(0)
 
     def scaled(factor: Tensor, x: Params) -> Params:
-        return mapped(lambda value: factor.reshape(-1, *[1] * (value.ndim - 1)) * value, x)
+        return map_tensors(lambda value: factor.reshape(-1, *[1] * (value.ndim - 1)) * value, x)
 
     def plus(x: Params, y: Params) -> Params:
         return {name: x[name] + y[name] for name in x}
 
     if not right:
         return right
-    x, residual, direction = mapped(torch.zeros_like, right), right, right
+    x, residual, direction = map_tensors(torch.zeros_like, right), right, right
     size = dot(residual, residual)
     for _ in range(steps):
         image = product(direction)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.outer import Readings, meta_gradient, readings, summed
+from mamlprobe.learn.outer import Readings, accumulate_gradients, collect_metrics, meta_gradient
 from mamlprobe.learn.run_index import owners_of
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
@@ -43,13 +43,17 @@ def meta_gradients(
         )
     runs, tasks = len(thetas), counts[0]
     stack = stacked(thetas, method)
-    owner = owners_of(runs, tasks, episodes[0].support_x.device)
+    run_index = owners_of(runs, tasks, episodes[0].support_x.device)
     how: dict[str, Any] = {"chunk": chunk, "recompute": recompute}
-    gradients, told = summed(net, stack, side_by_side(episodes), method, mean_over=tasks, owner=owner, **how)
+    gradients, metrics = accumulate_gradients(
+        net, stack, side_by_side(episodes), method, mean_over=tasks, run_index=run_index, **how
+    )
     return [
         (
             {name: of_run(name, value, run, method) for name, value in gradients.items()},
-            readings({name: value[run * tasks : (run + 1) * tasks] for name, value in told.items()}, thetas[run]),
+            collect_metrics(
+                {name: value[run * tasks : (run + 1) * tasks] for name, value in metrics.items()}, thetas[run]
+            ),
         )
         for run in range(runs)
     ]

@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.evaluate import chunks, evaluate
-from mamlprobe.learn.outer import held, only_head, parts_of
+from mamlprobe.learn.evaluate import evaluate, split_tasks
+from mamlprobe.learn.outer import only_head, task_parts, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
@@ -76,14 +76,14 @@ class Need:
         done = (self.tasks - size) * self.kept
         return self.one + (size - 1) * self.more + (self.sums if size < self.tasks else 0) + done
 
-    def most(self, room: int) -> int:
+    def largest_chunk(self, room: int) -> int:
         """The most tasks at a time that fit into so many bytes; 0 where not even one does."""
         if self.at(self.tasks) <= room:
             return self.tasks
         return 0 if self.at(1) > room else min(1 + (room - self.at(1)) // max(self.more, 1), self.tasks - 1)
 
 
-def need(
+def measure_memory(
     compute: Callable[[int], object],
     tasks: int,
     *,
@@ -128,9 +128,9 @@ def memory_needed(
         UserError: a chunk below 1; as the probe.
     """
     if probe is not None:
-        size = held(chunk, episodes.tasks, episodes, light=False, net=net)
+        size = tasks_in_memory(chunk, episodes.tasks, episodes, light=False, net=net)
         return probe_need(probe, net, theta, episodes, method).at(size)
-    size = held(chunk, episodes.tasks, episodes, light=only_head(net, method), net=net)
+    size = tasks_in_memory(chunk, episodes.tasks, episodes, light=only_head(net, method), net=net)
     return gradient_need(net, [theta], [episodes], method, tasks=episodes.tasks, recompute=recompute).at(size)
 
 
@@ -140,7 +140,7 @@ def probe_need(probe: Callable[..., object], net: Net, theta: Theta, episodes: E
     there, left, peaks = tensors(theta, episodes), [], []
     for count in range(1, min(episodes.tasks, 2) + 1):
         with Living(there) as living:
-            found = probe(net, theta, chunks(episodes, count)[0], last, chunk=count)
+            found = probe(net, theta, split_tasks(episodes, count)[0], last, chunk=count)
             left.append(living.now)
             del found
         peaks.append(living.peak)
@@ -163,12 +163,14 @@ def gradient_need(
 
     def compute(count: int) -> object:
         """For two tasks of one run, or for one task of each of two."""
-        few = [chunks(each, count if runs == 1 else 1)[0] for each in episodes[: min(count, runs)]]
+        few = [split_tasks(each, count if runs == 1 else 1)[0] for each in episodes[: min(count, runs)]]
         return meta_gradients(net, thetas[: len(few)], few, method, chunk=count, recompute=recompute)
 
     there = tensors(*thetas, *episodes)
-    apart = parts_of(2, 2, episodes[0], net=net, light=only_head(net, method))[0] == 1
-    return need(compute, tasks, there=there, sums=sum(value.nbytes for value in tensors(*thetas)), apart=apart)
+    apart = task_parts(2, 2, episodes[0], net=net, light=only_head(net, method))[0] == 1
+    return measure_memory(
+        compute, tasks, there=there, sums=sum(value.nbytes for value in tensors(*thetas)), apart=apart
+    )
 
 
 def tensors(*values: object) -> list[Tensor]:

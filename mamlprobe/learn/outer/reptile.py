@@ -3,22 +3,22 @@
 import torch
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.run_index import Owners
-from mamlprobe.learn.task_batch import Found, paths
+from mamlprobe.learn.run_index import RunIndex
+from mamlprobe.learn.task_batch import Found, inner_paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, Params
 
 
 def reptile(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, owner: Owners | None
+    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
 ) -> Found:
     """Sum over tasks of theta - theta_S, / `mean_over`, by name; 0 for what does not adapt.
 
     A step of gradient descent at rate epsilon along it is theta + epsilon mean (theta_S - theta) (algorithm 2). The
     query set is scored only; it has no part in the gradient.
     """
-    tasks, path = paths(net, live, episodes, method, stage="train", track="none", owner=owner)
+    tasks, path = inner_paths(net, live, episodes, method, stage="train", track="none", run_index=run_index)
     with torch.no_grad():
         logits = tasks.query_logits(path[-1])
         gradients: Params = {}
@@ -26,5 +26,7 @@ def reptile(
             gradients[name] = torch.zeros_like(value)
             if name in path[0] and path[-1][name] is not path[0][name]:
                 moved = (path[0][name] - path[-1][name]) / mean_over
-                gradients[name] += moved.sum(0) if owner is None else gradients[name].index_add(0, owner.index, moved)
+                gradients[name] += (
+                    moved.sum(0) if run_index is None else gradients[name].index_add(0, run_index.index, moved)
+                )
     return tasks, path, logits, gradients

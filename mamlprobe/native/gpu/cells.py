@@ -127,7 +127,7 @@ def backward(
     return gy, gbias, gscale, gshift
 
 
-def twice(
+def double_backward(
     gp: Tensor,
     y: Tensor,
     bias: Tensor,

@@ -20,7 +20,7 @@ from mamlprobe.native.library import ENDS, supported
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.nets.fast import norm_relu_pool as cells
 from mamlprobe.nets.fast.compiled import First
-from mamlprobe.nets.fast.conv import Conv, FirstConv, Gradients, compiled_images, last
+from mamlprobe.nets.fast.conv import Conv, FirstConv, Gradients, compiled_images, twice_differentiable_only
 from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import Kind, check_values
 
@@ -149,7 +149,7 @@ class _FirstGradient(Function):
         return _shared(gtaps, taps), _shared(gscale, scale), _shared(gshift, shift)
 
     @staticmethod
-    @last
+    @twice_differentiable_only
     def backward(ctx: Any, htaps: Tensor, hscale: Tensor, hshift: Tensor) -> Gradients:
         gp, x, taps, scale, shift, *kept, won, covariance, gscale, gshift = ctx.saved_tensors
         htaps, hscale, hshift = htaps.contiguous(), *(h.expand_as(gscale).contiguous() for h in (hscale, hshift))
@@ -214,7 +214,7 @@ class _CellsGradient(Function):
         return gy, _shared(gbias, bias), _shared(gscale, scale), _shared(gshift, shift)
 
     @staticmethod
-    @last
+    @twice_differentiable_only
     def backward(ctx: Any, hy: Tensor, *vectors: Tensor) -> Gradients:
         saved, kept = ctx.saved_tensors[:9], ctx.saved_tensors[9:]
         y, bias, scale = saved[1:4]

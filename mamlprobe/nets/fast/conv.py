@@ -20,7 +20,7 @@ from mamlprobe.nets.fast.norm_relu_pool import planes
 Gradients = tuple[Tensor | None, ...]
 
 
-def last(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
+def twice_differentiable_only(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
     """The backward without graph, refused where a graph is asked for: torch's own mark lets gradients get lost."""
 
     @wraps(backward)
@@ -145,7 +145,7 @@ class _ConvGradient(Function):
         return _conv_backward(gy, x, w, window, mask)
 
     @staticmethod
-    @last
+    @twice_differentiable_only
     def backward(ctx: Any, hx: Tensor | None, hw: Tensor | None) -> Gradients:
         gy, x, w = ctx.saved_tensors
         window = ctx.window
@@ -183,7 +183,7 @@ class _FirstConvGradient(Function):
         return kernels.first_conv_weight(x, gy, weights, window, grouped)
 
     @staticmethod
-    @last
+    @twice_differentiable_only
     def backward(ctx: Any, hw: Tensor) -> Gradients:
         (x,) = ctx.saved_tensors
         return kernels.first_conv(x, hw, ctx.window, ctx.grouped), None, None, None, None

@@ -162,7 +162,7 @@ def backward(
     return gy, torch.zeros_like(gshift), gscale, gshift
 
 
-def twice(
+def double_backward(
     gp: Tensor,
     y: Tensor,
     bias: Tensor,

@@ -15,7 +15,7 @@ from mamlprobe.nets.modules.runner import Caught, Runner, of_rows
 from mamlprobe.nets.modules.structure import BODY
 from mamlprobe.nets.modules.task_by_task import by_size, one_by_one, together
 from mamlprobe.nets.modules.trial import Trial
-from mamlprobe.nets.params import Moments, Params, Pass
+from mamlprobe.nets.params import ForwardPass, Moments, Params
 
 
 class Cutting(Recognised):
@@ -132,7 +132,7 @@ class Cutting(Recognised):
         collect: bool,
         end: str | None,
         begin: str | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """A pass by the module itself, of inputs in the precision of the parameters; the head is no place to begin.
 
         Raises:
@@ -153,7 +153,7 @@ class Cutting(Recognised):
         else:
             self._tails |= by_size([found[0].inputs[0].shape[1:]])
             features = together([each.inputs[0].flatten(1) for each in found])
-        return Pass(layers=layers, features=features, moments=collected)
+        return ForwardPass(layers=layers, features=features, moments=collected)
 
     def _stretch(self, x: Tensor, begin: str | None, end: str | None) -> Stretch:
         """The part of a pass from one entry to the other."""

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mamlprobe.nets.params import Moments, Params, mapped
+from mamlprobe.nets.params import Moments, Params, map_tensors
 
 
 def one_by_one(params: Params, x: Tensor, moments: Moments | None) -> Iterator[tuple[Params, Tensor, Moments | None]]:
     """Parameters, rows and moments of each task of x [B, R, ...], those that all share the same for all."""
     if x.shape[0] == 1:  # a view whose slope is one too: that of a choice among tasks is copied into zeros
-        yield mapped(_only, params), x.squeeze(0), None if moments is None else mapped(_only, moments)
+        yield map_tensors(_only, params), x.squeeze(0), None if moments is None else map_tensors(_only, moments)
         return
     for task in range(x.shape[0]):
         own = {name: value[task if value.shape[0] > 1 else 0] for name, value in params.items()}

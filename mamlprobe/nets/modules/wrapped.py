@@ -22,7 +22,7 @@ from mamlprobe.nets.modules.runner import TRACKED, Runner, convolves
 from mamlprobe.nets.modules.structure import BODY, ordered, owners, same_owners
 from mamlprobe.nets.modules.task_by_task import by_size, one_by_one, together
 from mamlprobe.nets.modules.trial import Trial, look, refuse_changing, refuse_odd, row_axes
-from mamlprobe.nets.params import Moments, Params, Pass, as_params, span
+from mamlprobe.nets.params import ForwardPass, Moments, Params, as_params, layer_range
 
 
 class Wrapped(Cutting):
@@ -154,7 +154,7 @@ class Wrapped(Cutting):
         collect: bool = False,
         begin: str | None = None,
         end: str | None = None,
-    ) -> Pass:
+    ) -> ForwardPass:
         """Named activations [B, R, ...] of inputs x [B, R, ...]; the module runs in evaluation mode (no dropout).
 
         Floating inputs are taken in the precision of the parameters.
@@ -162,10 +162,10 @@ class Wrapped(Cutting):
         Raises:
             UserError: the module fails on such inputs, or is not what it was said to be.
         """
-        span(self, begin, end)
+        layer_range(self, begin, end)
         if begin == self.head_name:
             logits, seen = self._of_features(params, x, moments, collect)
-            return Pass(layers={self.head_name: logits}, features=x, moments=seen)
+            return ForwardPass(layers={self.head_name: logits}, features=x, moments=seen)
         x = as_params(x, params)
         if begin is None:
             self._meet(params, x)

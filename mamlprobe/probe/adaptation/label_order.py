@@ -12,10 +12,10 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.batching import worked
+from mamlprobe.learn.batching import map_tasks
 from mamlprobe.learn.losses import task_accuracies
 from mamlprobe.learn.outer.contrast_terms import linear_head
-from mamlprobe.learn.task_batch import Known, along
+from mamlprobe.learn.task_batch import PrefixCache, adaptation_path
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net
@@ -98,12 +98,14 @@ def permutation_table(
     theta = theta.to(dtype=torch.float64)
 
     def work(part: Episodes, first: int) -> pd.DataFrame:
-        known: Known = {}
+        known: PrefixCache = {}
         tables = []
         for label, method in variants.items():
             last = method.inner.test_steps
             for order in orders:
-                tasks, path = along(net, theta, relabelled(part, order).to(dtype=torch.float64), method, known=known)
+                tasks, path = adaptation_path(
+                    net, theta, relabelled(part, order).to(dtype=torch.float64), method, prefix_cache=known
+                )
                 params = deque(path, maxlen=1).pop()
                 with torch.no_grad():
                     logits = tasks.query_logits(params, step=last)
@@ -112,7 +114,7 @@ def permutation_table(
                 tables.append(pd.DataFrame(words).assign(value=found, norm=method.norm.statistics))
         return pd.concat(tables, ignore_index=True)
 
-    parts = list(worked(work, episodes, chunk, net=net, name="permutation"))
+    parts = list(map_tasks(work, episodes, chunk, net=net, name="permutation"))
     return pd.concat(parts, ignore_index=True).assign(episodes=manifest(episodes))
 
 

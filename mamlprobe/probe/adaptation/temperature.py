@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.evaluate import in_chunks, query_table
+from mamlprobe.learn.evaluate import map_chunks, query_table
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net
@@ -44,7 +44,7 @@ def rate_table(
     def sums(part: Episodes) -> Tensor:
         return net(params, part.query_x).features.double().square().flatten(2).sum(-1).mean(1)
 
-    size = (own / episodes.way * torch.cat(list(in_chunks(sums, episodes, chunk, net=net)))).log10().cpu().numpy()
+    size = (own / episodes.way * torch.cat(list(map_chunks(sums, episodes, chunk, net=net)))).log10().cpu().numpy()
     facts = {name: found[0][name].iloc[0] for name in ("norm", "episodes")}
     found.append(pd.DataFrame({"task": range(episodes.tasks), "variant": repr(own), "value": size, "quantity": "size"}))
     table = pd.concat(found, ignore_index=True).assign(**facts, rate=lambda t: t["variant"].astype(float))

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.task_batch import chosen_steps, points
+from mamlprobe.learn.task_batch import chosen_steps, path_points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, flatten
@@ -40,7 +40,7 @@ def weight_distance(
     @torch.no_grad()
     def look(part: Episodes, _: int) -> pd.DataFrame:
         found: list[dict[str, object]] = []
-        begin, *path = points(net, theta, part, method, (0, *steps))
+        begin, *path = path_points(net, theta, part, method, (0, *steps))
         for layer in (name for name in net.layers if name in owned):
             start = flatten(begin, owned[layer])
             size = start.norm(dim=1)

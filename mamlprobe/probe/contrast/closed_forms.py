@@ -19,10 +19,10 @@ from mamlprobe.learn.losses import targets
 from mamlprobe.learn.method_params import STEPS
 from mamlprobe.learn.outer.contrast_terms import linear_head, predictions
 from mamlprobe.learn.outer.many_runs import meta_gradients
-from mamlprobe.learn.task_batch import paths, rates_at
+from mamlprobe.learn.task_batch import inner_paths, rates_at
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, adapting, flatten, spread
+from mamlprobe.nets.params import Net, Params, adapting, expand_tasks, flatten
 from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.contrast.tables import WORDS, words_of
 
@@ -82,12 +82,14 @@ def closed_forms(net: Net, theta: Theta, episodes: Episodes, method: Method) -> 
             readout other than the head, a head that is not one linear layer.
     """
     head, adapts = _head(net, method), adapting(net, method.inner.adapts)
-    tasks, path = paths(net, theta, episodes, method, stage="train", track="none")
-    tasks, steps = replace(tasks, held=None), len(path) - 1
+    tasks, path = inner_paths(net, theta, episodes, method, stage="train", track="none")
+    tasks, steps = replace(tasks, prefix=None), len(path) - 1
     rate, second = rates_at(theta, method), method.inner.order == 2
     rates = [float(rate(head[0], k)) if head[0] in adapts else 0.0 for k in range(steps)]
     body = [n for n in net.parameters if not net.roles(n).startswith("head.") and STEPS + n not in theta.extra]
-    live = [{n: v.clone().requires_grad_(n in body) for n, v in spread(p, episodes.tasks, p).items()} for p in path]
+    live = [
+        {n: v.clone().requires_grad_(n in body) for n, v in expand_tasks(p, episodes.tasks, p).items()} for p in path
+    ]
     seen = [(tasks.query(p, step=k), tasks.support(p, step=k)) for k, p in enumerate(live)]
     query, support = ([each[side].features.detach() for each in seen] for side in (0, 1))
     labels = targets(seen[0][1].logits, episodes.support_y)

@@ -14,16 +14,16 @@ from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import adapt
-from mamlprobe.learn.batching import worked
+from mamlprobe.learn.batching import map_tasks
 from mamlprobe.learn.inner_optimizers import rate_of, sgd
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.outer.contrast_terms import linear_head, terms_of
-from mamlprobe.learn.task_batch import Tasks, tasks_at
+from mamlprobe.learn.task_batch import TaskBatch, start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import TERMS as TERMS_OF_THE_RULE
 from mamlprobe.methods.settings import Inner
-from mamlprobe.nets.params import Net, Params, head_names, spread
+from mamlprobe.nets.params import Net, Params, expand_tasks, head_names
 
 TERMS = (*TERMS_OF_THE_RULE, "remainder")
 PAIRS = ("all", "same", "different")
@@ -70,7 +70,7 @@ def decompose(
     def work(part: Episodes, first: int) -> Decomposition:
         return decomposed(net, theta, part, method, pairs=pairs)
 
-    parts = list(worked(work, episodes, chunk, net=net, name="decomposing"))
+    parts = list(map_tasks(work, episodes, chunk, net=net, name="decomposing"))
     if len(parts) == 1:
         return parts[0]
     return Decomposition(
@@ -90,13 +90,13 @@ def decomposed(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pa
     if pairs not in PAIRS:
         raise unknown("contrast", "word for pairs", pairs, PAIRS)
     head = _head(net, method)
-    tasks, params, names = tasks_at(net, theta, episodes, method, stage="train")
+    tasks, params, names = start_tasks(net, theta, episodes, method, stage="train")
     body = [name for name in params if name not in head_names(net) and name not in net.fixed]
     rule = sgd(rate_of(method.inner, {}))
     path = adapt(tasks.support_losses, params, names, steps=method.inner.steps, rule=rule, track="none")
     efil = not set(body) & set(names)
-    plain = Tasks(net=net, method=method, episodes=episodes, stage="train", running=tasks.running)
-    final = {n: v.detach() for n, v in spread(path[-1], episodes.tasks, path[-1]).items()}
+    plain = TaskBatch(net=net, method=method, episodes=episodes, stage="train", running=tasks.running)
+    final = {n: v.detach() for n, v in expand_tasks(path[-1], episodes.tasks, path[-1]).items()}
     live = {n: v.clone().requires_grad_(n in body) for n, v in final.items()}
     query = plain.query(live).features
     with torch.no_grad():

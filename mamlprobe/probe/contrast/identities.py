@@ -10,7 +10,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.readout import prototype_logits
-from mamlprobe.learn.task_batch import tasks_at
+from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.relative_error import relative_error
 from mamlprobe.methods.method import Method
@@ -55,7 +55,7 @@ def prototype_errors(net: Net, theta: Theta, episodes: Episodes, method: Method)
     one = _one_step(method, head="zero_each_update")
     gradients, readings = meta_gradient(net, theta, episodes, one)
     leaves = {name: value.detach().requires_grad_() for name, value in theta.net.items()}
-    tasks, params, _ = tasks_at(net, replace(theta, net=leaves), episodes, one, stage="train")
+    tasks, params, _ = start_tasks(net, replace(theta, net=leaves), episodes, one, stage="train")
     support, query = tasks.support(params).features, tasks.query(params).features
     logits = prototype_logits(support, episodes.support_y, query, way=episodes.way, lr=one.inner.lr)
     loss = task_losses(logits, episodes.query_y, "cross_entropy").mean()

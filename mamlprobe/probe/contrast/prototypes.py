@@ -17,10 +17,10 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.batching import worked
+from mamlprobe.learn.batching import map_tasks
 from mamlprobe.learn.outer.contrast_terms import linear_head
 from mamlprobe.learn.readout import class_means, squared_distances
-from mamlprobe.learn.task_batch import paths
+from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, adapting
@@ -86,7 +86,7 @@ def prototype_table(
         whole = part.to(dtype=torch.float64)
         return _numbers(net, exact, whole, method, episodes.way)
 
-    parts = list(worked(work, episodes, chunk, net=net, name="prototypes"))
+    parts = list(map_tasks(work, episodes, chunk, net=net, name="prototypes"))
     tables = []
     for words in parts[0]:
         keys = dict(zip(("variant", "classifier", "quantity"), words, strict=True))
@@ -101,7 +101,7 @@ def _numbers(
     """Values of the tasks [B] by variant, classifier and quantity."""
     labels, found = episodes.query_y, {}
     for variant, each in readings(method).items():
-        tasks, path = paths(net, theta, episodes, each, stage="test", track="none")
+        tasks, path = inner_paths(net, theta, episodes, each, stage="test", track="none")
         end = max(len(path) - 1, 1)
         support = tasks.support(path[end - 1], step=end - 1).features
         passed = tasks.query(path[-1], step=len(path) - 1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.evaluate import in_chunks
+from mamlprobe.learn.evaluate import map_chunks
 from mamlprobe.learn.outer.contrast_terms import linear_head
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
@@ -109,7 +109,7 @@ def head_table(
         ]
         return pd.DataFrame(rows)
 
-    before = torch.cat(list(in_chunks(features, past, chunk, net=net)))
+    before = torch.cat(list(map_chunks(features, past, chunk, net=net)))
     beside = alignment(weight, before.flatten(0, 1)[None])
     table = tabled(look, episodes, chunk, net=net, name="head", by=("quantity",))
     return table.assign(**words_of(episodes, method))[["task", "quantity", "value", *WORDS]]

@@ -8,10 +8,10 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import generator
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.batching import together, worked
+from mamlprobe.learn.batching import concatenate_tasks, map_tasks
 from mamlprobe.learn.method_params import at_step
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Built, Net, Params, lead, still_entries
+from mamlprobe.nets.params import Built, Net, Params, add_task_axis, unchanged_entries
 
 FEATURES = ("positions", "pooled", "flattened")
 """How maps [R, C, H, W] become features: every position a row [R*H*W, C]; the mean over space [R, C]; [R, C*H*W]."""
@@ -62,17 +62,20 @@ def activations(
         return passed(x, 0)[0]
     labels = torch.zeros(x.shape[:2], dtype=torch.int64, device=x.device)
     inputs = Episodes(support_x=x, support_y=labels, query_x=x[:, :1], query_y=labels[:, :1])
-    return together(
-        worked(lambda part, first: passed(part.support_x, first), inputs, chunk, net=net.full, name="recording"), tasks
+    return concatenate_tasks(
+        map_tasks(lambda part, first: passed(part.support_x, first), inputs, chunk, net=net.full, name="recording"),
+        tasks,
     )[0]
 
 
-def along(net: Net, path: Sequence[Params], x: Tensor, *, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def activations_along(
+    net: Net, path: Sequence[Params], x: Tensor, *, layers: Sequence[str]
+) -> Iterator[dict[str, Tensor]]:
     """The same at every point of a path; a module's layers before the first parameter that moves run once for all."""
     start = path[0]
     built = isinstance(net, Built)
     moved = [n for n in start if not built and not all(torch.equal(start[n], each[n]) for each in path[1:])]
-    entry = None if built else next(reversed(still_entries(net, moved)), None)
+    entry = None if built else next(reversed(unchanged_entries(net, moved)), None)
     if entry is None:
         yield from (activations(net, params, x, layers=layers) for params in path)
         return
@@ -96,7 +99,7 @@ def tasked(net: Net, params: Theta | Params) -> Params:
         raise UserError("record", "the parameters must be the net's", odd[:4], "use the net they were trained with")
     plain = net.init(generator(0, "shapes"))[0]
     if all(given[name].shape == value.shape for name, value in plain.items()):
-        return lead(given)
+        return add_task_axis(given)
     for name, value in plain.items():
         if given[name].shape[1:] != value.shape:
             must = f"{name} must be {list(value.shape)} or [B, ...] of that"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.task_batch import points
+from mamlprobe.learn.task_batch import path_points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.cka import alignment
 from mamlprobe.methods.method import Method
@@ -153,7 +153,7 @@ def _grams(
     model: Model, episodes: Episodes, x: Tensor, moments: Sequence[tuple[str, str]], layers: Sequence[str]
 ) -> dict[tuple[str, str], Gram]:
     """By moment and layer, each computed once."""
-    path = points(model.net, model.theta, episodes, model.method, (0, model.method.inner.test_steps))
+    path = path_points(model.net, model.theta, episodes, model.method, (0, model.method.inner.test_steps))
     found: dict[tuple[str, str], Gram] = {}
     for moment, params in zip(MOMENTS, path, strict=True):
         if any(moment in pair for pair in moments):

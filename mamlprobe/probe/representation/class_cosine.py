@@ -5,8 +5,8 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.batching import worked
-from mamlprobe.learn.task_batch import tasks_at
+from mamlprobe.learn.batching import map_tasks
+from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import class_similarity, cosine_map
 from mamlprobe.methods.method import Method
@@ -22,12 +22,12 @@ def _maps(net: Net, theta: Theta, episodes: Episodes, method: Method, chunk: int
             raise UserError(
                 "cosine", "rows must be class-major, equally many a class", labels[0].tolist(), "sort and balance them"
             )
-    parts = worked(lambda part, _: _maps_of(net, theta, part, method), episodes, chunk, net=net, name="cosine")
+    parts = map_tasks(lambda part, _: _maps_of(net, theta, part, method), episodes, chunk, net=net, name="cosine")
     return torch.cat(list(parts))
 
 
 def _maps_of(net: Net, theta: Theta, episodes: Episodes, method: Method) -> torch.Tensor:
-    tasks, params, _ = tasks_at(net, theta, episodes, method, stage="test")
+    tasks, params, _ = start_tasks(net, theta, episodes, method, stage="test")
     params = tasks.at(params, 0)
     with torch.no_grad():
         support, query = tasks.support(params).features, tasks.query(params).features

@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.batching import worked
+from mamlprobe.learn.batching import map_tasks
 from mamlprobe.learn.losses import task_accuracies
 from mamlprobe.learn.readout import cosine_attention
-from mamlprobe.learn.task_batch import points
+from mamlprobe.learn.task_batch import path_points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net
@@ -33,7 +33,7 @@ def class_blocks(
     Raises:
         UserError: a chunk below 1.
     """
-    parts = worked(
+    parts = map_tasks(
         lambda part, first: _blocks(net, theta, part, method, first), episodes, chunk, net=net, name="blocks"
     )
     table = pd.concat(list(parts), ignore_index=True)
@@ -41,7 +41,7 @@ def class_blocks(
 
 
 def _blocks(net: Net, theta: Theta, episodes: Episodes, method: Method, first: int) -> pd.DataFrame:
-    path = points(net, theta, episodes, method, (0, method.inner.test_steps))
+    path = path_points(net, theta, episodes, method, (0, method.inner.test_steps))
     layers, tables = net.layers[:-1], []
     numbers = range(first, first + episodes.tasks)
     for moment, params in zip(MOMENTS, path, strict=True):

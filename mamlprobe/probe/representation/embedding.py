@@ -12,7 +12,7 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.readout import class_means
-from mamlprobe.learn.task_batch import along
+from mamlprobe.learn.task_batch import adaptation_path
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net
@@ -195,8 +195,8 @@ def _rows(
     net: Net, theta: Theta, episodes: Episodes, method: Method, layer: str | None
 ) -> dict[tuple[str, str], Tensor]:
     """Rows [B, R, F] in float64 by moment and set."""
-    tasks, path = along(net, theta, episodes, method)
-    tasks, found = replace(tasks, held=None, net=net if layer is None else net.full), {}  # every layer runs
+    tasks, path = adaptation_path(net, theta, episodes, method)
+    tasks, found = replace(tasks, prefix=None, net=net if layer is None else net.full), {}  # every layer runs
     for moment, step, params in both_ends(path, method):
         for name, run in (("support", tasks.support), ("query", tasks.query)):
             passed = run(params, step=step)

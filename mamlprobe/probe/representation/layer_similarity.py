@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.task_batch import chosen_steps, points
+from mamlprobe.learn.task_batch import chosen_steps, path_points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, procrustes, pwcca, rsa, spectrum, svcca
 from mamlprobe.measure.floors import shuffled
@@ -19,7 +19,7 @@ from mamlprobe.methods.method import Method
 from mamlprobe.nets.differentiated import derived_once
 from mamlprobe.nets.params import Net, adapting
 from mamlprobe.probe.by_task import tabled
-from mamlprobe.probe.representation.activations import along, as_rows
+from mamlprobe.probe.representation.activations import activations_along, as_rows
 
 Compare = Callable[[Any, Any], float]
 
@@ -93,8 +93,8 @@ def similarity(
     @derived_once()
     def look(part: Episodes, first: int) -> pd.DataFrame:
         x = part.query_x if inputs == "query" else part.support_x
-        start, *path = points(net, theta, part, method, (0, *steps))
-        maps = along(net, [start, *path], x, layers=names)
+        start, *path = path_points(net, theta, part, method, (0, *steps))
+        maps = activations_along(net, [start, *path], x, layers=names)
         before = next(maps)
         found: list[dict[str, object]] = []
         for at in range(0, len(steps), AT_A_TIME):

@@ -8,7 +8,7 @@ import pandas as pd
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.task_batch import points
+from mamlprobe.learn.task_batch import path_points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, Params
@@ -64,7 +64,9 @@ def pair_similarity(
     def look(part: Episodes, first: int) -> pd.DataFrame:
         x = part.query_x if inputs == "query" else part.support_x
         found: list[dict[str, object]] = []
-        ends = [points(each.net, each.theta, part, each.method, (0, each.method.inner.test_steps)) for each in (a, b)]
+        ends = [
+            path_points(each.net, each.theta, part, each.method, (0, each.method.inner.test_steps)) for each in (a, b)
+        ]
         for moment in moments:
             place = MOMENTS.index(moment)
             left, right = (

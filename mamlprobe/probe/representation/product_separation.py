@@ -6,8 +6,8 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
-from mamlprobe.learn.batching import worked
-from mamlprobe.learn.task_batch import along
+from mamlprobe.learn.batching import map_tasks
+from mamlprobe.learn.task_batch import adaptation_path
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net
@@ -28,14 +28,14 @@ def products(
 
     @torch.no_grad()
     def work(part: Episodes, _: int) -> dict[str, Tensor]:
-        tasks, path = along(net, theta, part, method)
+        tasks, path = adaptation_path(net, theta, part, method)
         found = {}
         for moment, step, params in both_ends(path, method):
             support, query = (run(params, step=step).features.double() for run in (tasks.support, tasks.query))
             found[moment] = query @ support.mT
         return found
 
-    parts = list(worked(work, episodes, chunk, net=net, name="products"))
+    parts = list(map_tasks(work, episodes, chunk, net=net, name="products"))
     return {moment: torch.cat([part[moment] for part in parts]) for moment in MOMENTS}
 
 

@@ -14,7 +14,7 @@ from mamlprobe.learn.progress_bar import bar
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.schedules import multi_step_weights
-from mamlprobe.nets.params import Net, flatten, head_names, lead
+from mamlprobe.nets.params import Net, add_task_axis, flatten, head_names
 
 PROXIMAL, IMPLICIT_STEPS, CG_STEPS = 2.0, 16, 5
 """lambda, inner steps and conjugate-gradient steps of the implicit rule, which looks for the inner optimum."""
@@ -87,7 +87,7 @@ def _by_layer(net: Net, theta: Theta, episodes: Episodes, method: Method, chunk:
     inner, scale = method.inner, 1.0
     if method.outer.rule == "reptile":
         scale = inner.lr * inner.steps
-    heads, one = head_names(net), lead(gradients)
+    heads, one = head_names(net), add_task_axis(gradients)
     owned: dict[str, list[str]] = {"body": []}
     for name, layer in net.parameters.items():
         owned.setdefault(layer, []).append(name)

@@ -10,11 +10,11 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import tasks_at
+from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import Inner, Outer
-from mamlprobe.nets.params import Net, Params, flatten, lead
+from mamlprobe.nets.params import Net, Params, add_task_axis, flatten
 
 RULES = ("maml", "fomaml", "reptile")
 
@@ -40,13 +40,13 @@ def expansion(
     """
     size = _size(episodes, batches)
     both = averages(net, theta, episodes, batches=batches, loss=loss)
-    mean, inner = (flatten(lead(part))[0] for part in both)
+    mean, inner = (flatten(add_task_axis(part))[0] for part in both)
     rows: list[dict[str, object]] = []
     for rule in RULES:
         tasks = in_every_order(episodes, batches=batches, held_out=rule != "reptile")
         for rate in rates:
             gradients, _ = meta_gradient(net, theta, tasks, _method(rule, batches, rate, size, loss))
-            found = flatten(lead(gradients), both[0])[0] / (rate if rule == "reptile" else 1)
+            found = flatten(add_task_axis(gradients), both[0])[0] / (rate if rule == "reptile" else 1)
             fit = torch.linalg.lstsq(torch.stack([mean, inner], 1), found.unsqueeze(1)).solution.flatten()
             first, second = predicted(batches)[rule]
             left = found - first * mean - second * rate * inner
@@ -71,7 +71,7 @@ def averages(
         UserError: as `expansion`.
     """
     method = _method("maml", batches, 0.0, _size(episodes, batches), loss)
-    tasks, start, names = tasks_at(net, theta, episodes, method, stage="train")
+    tasks, start, names = start_tasks(net, theta, episodes, method, stage="train")
     leaves = {name: start[name].detach().clone().requires_grad_() for name in names}
     places = list(leaves.values())
     slopes = [

@@ -9,7 +9,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.certificates.reference.nets import slow, smooth
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
-from mamlprobe.nets.params import lead, spread
+from mamlprobe.nets.params import add_task_axis, expand_tasks
 from mamlprobe.nets.wrap import wrap
 from tests.probe.cases import start
 
@@ -22,7 +22,7 @@ NETS = [
 
 def inputs(net, tasks=2):
     theta = start(net)
-    params = spread(lead(theta.net), tasks, ["head.weight", "body.1.conv.weight"])
+    params = expand_tasks(add_task_axis(theta.net), tasks, ["head.weight", "body.1.conv.weight"])
     params["head.weight"] = params["head.weight"] * torch.tensor([1.0, 2.0]).double().reshape(2, 1, 1)
     x = torch.randn(tasks, 6, *net.image, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     return params, x
@@ -75,7 +75,7 @@ def test_fully_connected_nets_and_modules():
 def test_statistics_of_one_value_are_refused():
     net = slow(conv4(image=(1, 2, 2), way=2, filters=1, blocks=1, down="pool"))
     small = slow(conv4(image=(1, 1, 1), way=2, filters=1, blocks=1, down="stride"))
-    params = lead(start(net).net)
+    params = add_task_axis(start(net).net)
     assert net(params, torch.ones(1, 1, 1, 2, 2).double()).logits.shape == (1, 1, 2)
     with pytest.raises(UserError) as caught:
         small(params, torch.ones(1, 1, 1, 1, 1).double())

@@ -9,7 +9,7 @@ import torch
 
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import adapt_tasks, paths
+from mamlprobe.learn.task_batch import adapt_tasks, inner_paths
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Norm
@@ -89,7 +89,7 @@ def test_the_head_after_one_step_from_zero(classes, regime):
     episodes, theta, lr = classes(shot=3), start(CONV), 0.5
     for loss, share in (("cross_entropy", 1 / 3), ("mse", 0.0)):
         method = configured("anil", lr=lr, head="zero_at_test", regime=regime, loss=loss)
-        tasks, path = paths(CONV, theta, episodes, method, stage="test", track="none")
+        tasks, path = inner_paths(CONV, theta, episodes, method, stage="test", track="none")
         features = tasks.support(path[0]).features
         weights = torch.eye(3, dtype=torch.float64)[episodes.support_y] - share
         torch.testing.assert_close(path[1]["head.weight"], lr / 9 * weights.mT @ features, rtol=1e-13, atol=1e-15)
@@ -101,7 +101,7 @@ def test_step_0_of_a_zeroed_head_is_chance(classes, head):
     """In every single task: equal logits share the credit, whatever the classes asked for; the loss is log N."""
     episodes, theta = subset(classes(), [0, 1, 2]), start(CONV)
     method = configured("maml", steps=0, head=head)
-    tasks, path = paths(CONV, theta, episodes, method, stage="test", track="none")
+    tasks, path = inner_paths(CONV, theta, episodes, method, stage="test", track="none")
     assert not tasks.query_logits(path[0]).any()
     torch.testing.assert_close(tasks.query_losses(path[0]), torch.full((3,), math.log(3), dtype=torch.float64))
     _, readings = meta_gradient(CONV, theta, episodes, configured("maml", steps=0, head="zero_each_update"))
@@ -124,7 +124,7 @@ def test_only_the_batch_regime_looks_at_the_other_queries(classes, net, name):
     theta = start(net)
 
     def logits(of: Episodes, regime: str) -> torch.Tensor:
-        tasks, path = paths(net, theta, of, configured(name, steps=2, regime=regime), stage="test", track="none")
+        tasks, path = inner_paths(net, theta, of, configured(name, steps=2, regime=regime), stage="test", track="none")
         return tasks.query_logits(path[-1]).detach()
 
     for regime in ("batch", "support", "running"):

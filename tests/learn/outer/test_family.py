@@ -12,7 +12,7 @@ from torch import Tensor
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import paths
+from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.schedules import resolve
@@ -278,7 +278,7 @@ def test_the_outer_gradient_is_the_slope_of_the_loss(classes, name):
     weights = dict(enumerate(method.step_weights, start=1)) or {method.inner.steps: 1.0}
 
     def value(at: Theta) -> float:
-        tasks, path = paths(NET, at, episodes, walked, stage="train", track="none")
+        tasks, path = inner_paths(NET, at, episodes, walked, stage="train", track="none")
         return float(sum(v * tasks.query_losses(path[step], step=step).mean() for step, v in weights.items()))
 
     for part, key in [(each, key) for each in ("net", "rates", "extra") for key in getattr(theta, each)]:

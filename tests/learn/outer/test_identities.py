@@ -19,7 +19,7 @@ from mamlprobe.learn.readout import (
     siamese_logits,
     squared_distances,
 )
-from mamlprobe.learn.task_batch import adapt_tasks, paths, tasks_at
+from mamlprobe.learn.task_batch import adapt_tasks, inner_paths, start_tasks
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import MAMLPP, METHODS, Method
 from mamlprobe.methods.schedules import multi_step_weights, outer_rate, resolve, scheduled
@@ -121,8 +121,8 @@ def test_each_part_changes_something(classes, part):
     elif part == "bnrs":
         close(found, wanted, 1e-12)  # in training every set has its own statistics
         assert readings.moments.keys() > seen.moments.keys() == set()
-        tasks, path = paths(NET, theta, episodes, now, stage="test", track="none")
-        others, there = paths(NET, theta, episodes, maml, stage="test", track="none")
+        tasks, path = inner_paths(NET, theta, episodes, now, stage="test", track="none")
+        others, there = inner_paths(NET, theta, episodes, maml, stage="test", track="none")
         assert (tasks.query_logits(path[-1], step=3) - others.query_logits(there[-1])).abs().max() > 1e-3
     else:
         new = found.keys() - wanted.keys()
@@ -173,7 +173,7 @@ def test_moments_by_step_are_those_of_the_path(classes, words):
     method = replace(stepping(METHODS["maml"], 2), norm=Norm(statistics=words))
     theta, episodes = started(NET, method), classes(shape=(3, 3))
     _, readings = meta_gradient(NET, theta, episodes, method)
-    _, path = paths(NET, theta, episodes, replace(method, norm=Norm()), stage="train", track="none")
+    _, path = inner_paths(NET, theta, episodes, replace(method, norm=Norm()), stage="train", track="none")
     for step, weights in enumerate(path):
         x = episodes.query_x if step == 2 else episodes.support_x
         for number in (0, 1):
@@ -189,7 +189,7 @@ def test_moments_by_step_are_those_of_the_path(classes, words):
 
 def walked(theta: Theta, episodes, method: Method):
     """Parameters and logits at every point of the test-time path."""
-    tasks, path = paths(NET, theta, episodes, method, stage="test", track="none")
+    tasks, path = inner_paths(NET, theta, episodes, method, stage="test", track="none")
     return path, [tasks.query_logits(params, step=step) for step, params in enumerate(path)]
 
 
@@ -391,7 +391,7 @@ def test_batches_are_balanced_and_in_turn(classes, batch, rows):
     """Of two rows a class: the first of each, then the second of each, and again."""
     method = stepping(METHODS["maml"], len(rows), batch=batch)
     theta, episodes = started(NET, method), classes(shape=(3, 3))
-    tasks, params, _ = tasks_at(NET, theta, episodes, method, stage="train")
+    tasks, params, _ = start_tasks(NET, theta, episodes, method, stage="train")
     for step, chosen in enumerate(rows):
         wanted = [
             slow_loss(forward(TWIN, theta.net, x[chosen]), y[chosen], "cross_entropy")
@@ -404,7 +404,7 @@ def test_batches_of_real_targets_are_rows_in_turn(waves):
     net = mlp(inputs=2, way=1, hidden=(3,), activation="tanh")
     method = replace(stepping(METHODS["maml"], 3, batch=4), loss="mse")
     theta, episodes = started(net, method), waves(rows=6)
-    tasks, params, _ = tasks_at(net, theta, episodes, method, stage="train")
+    tasks, params, _ = start_tasks(net, theta, episodes, method, stage="train")
     for step, chosen in enumerate(([0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5])):
         logits = net(params, episodes.support_x[:, chosen]).logits
         wanted = 0.5 * (logits - episodes.support_y[:, chosen]).square().mean(1).squeeze(-1)

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.outer.many_runs import meta_gradients
-from mamlprobe.learn.outer.memory import Living, Need, gradient_need, memory_needed, need
+from mamlprobe.learn.outer.memory import Living, Need, gradient_need, measure_memory, memory_needed
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
 from mamlprobe.methods.schedules import resolve
@@ -102,18 +102,18 @@ def test_need_is_linear_in_tasks():
     def compute(tasks):
         kept[:] = [torch.zeros(10), torch.zeros(100 * tasks)]
 
-    found = need(compute, 5)
+    found = measure_memory(compute, 5)
     assert found == Need(tasks=5, one=440, more=400)
     assert [found.at(size) for size in (1, 2, 5)] == [440, 840, 2040]
-    assert [found.most(room) for room in (439, 440, 839, 840, 2039, 2040, 9999)] == [0, 1, 1, 2, 4, 5, 5]
-    assert need(compute, 1) == Need(tasks=1, one=440, more=0)
+    assert [found.largest_chunk(room) for room in (439, 440, 839, 840, 2039, 2040, 9999)] == [0, 1, 1, 2, 4, 5, 5]
+    assert measure_memory(compute, 1) == Need(tasks=1, one=440, more=0)
 
 
 def test_sums_count_where_tasks_are_not_all_held():
     found = Need(tasks=3, one=100, more=50, sums=60)
     assert [found.at(size) for size in (1, 2, 3)] == [160, 210, 200]
-    assert [found.most(room) for room in (159, 160, 199, 200, 250)] == [0, 1, 1, 3, 3]
-    assert Need(tasks=3, one=100, more=50, sums=10).most(199) == 2
+    assert [found.largest_chunk(room) for room in (159, 160, 199, 200, 250)] == [0, 1, 1, 3, 3]
+    assert Need(tasks=3, one=100, more=50, sums=10).largest_chunk(199) == 2
 
 
 @pytest.mark.parametrize("name", ["maml", "anil"])

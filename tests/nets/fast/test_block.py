@@ -99,7 +99,9 @@ def test_compiled_cells_are_those_in_torch(take, kind):
         torch.testing.assert_close(kernels.backward(*saved, kind), back, rtol=1e-10, atol=1e-10)
         along = [torch.randn(v.shape, generator=source, dtype=v.dtype) for v in (y, mean, mean, mean)]
         more = (*saved, back[2], back[3], *along, kind)
-        torch.testing.assert_close(kernels.twice(*more), cells.twice(*more, *kept), rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(
+            kernels.double_backward(*more), cells.double_backward(*more, *kept), rtol=1e-10, atol=1e-10
+        )
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -16,7 +16,7 @@ from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.modules.copies import twin
 from mamlprobe.nets.modules.kept_state import State
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
 from tests.oracles import close
 from tests.zoo import IMAGE, made, tasks_for
@@ -90,7 +90,7 @@ def test_the_users_hooks_act_and_stay():
     module[1].register_forward_hook(lambda part, args, output: 2 * output)
     module[4].register_forward_pre_hook(lambda part, args: (args[0] + 1,))
     net = wrap(module, "6")
-    found = net(lead(init(net, seed=0).net), EPISODES.query_x)
+    found = net(add_task_axis(init(net, seed=0).net), EPISODES.query_x)
     wanted = module.eval()(EPISODES.query_x[1])
     torch.testing.assert_close(found.logits[1], wanted)
     assert (wanted - plain.eval()(EPISODES.query_x[1])).abs().max() > 0.01
@@ -164,7 +164,7 @@ def test_a_part_of_two_names():
 
     net = wrap(Two(), "head", layers=["first"])
     assert net.layers == ("net.1", "net.6")
-    assert net(lead(init(net, seed=0).net), EPISODES.query_x).logits.shape == (3, 9, 3)
+    assert net(add_task_axis(init(net, seed=0).net), EPISODES.query_x).logits.shape == (3, 9, 3)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

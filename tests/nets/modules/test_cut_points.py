@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.params import adapting, lead, still_entries
+from mamlprobe.nets.params import adapting, add_task_axis, unchanged_entries
 from mamlprobe.nets.wrap import wrap
 from tests.layered import SHAPE, Chain, Flat, Slots, off, sequence
 from tests.zoo import ZOO, made, tasks_for
@@ -49,7 +49,7 @@ def test_entries_are_where_a_cut_is_clean(name):
     assert net.entries == ENTRIES[name][2]
     for layer in set(net.layers) - set(net.entries):
         with pytest.raises(UserError, match="the entry must be a known one"):
-            net(lead(net.init(None)[0]), torch.zeros(1, 4, *SHAPE, dtype=torch.float64), end=layer)
+            net(add_task_axis(net.init(None)[0]), torch.zeros(1, 4, *SHAPE, dtype=torch.float64), end=layer)
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -70,7 +70,7 @@ def test_two_parts_are_the_whole(name, regime):
     """Layers, moments, and the slopes of everything, once and twice; also from one entry to another."""
     net = net_of(name) if name in ENTRIES else wrap(made(name), ZOO[name].head, inputs=ZOO[name].shape)
     plain, moments = net.init(None)
-    params = {n: v.requires_grad_() for n, v in lead(plain).items()}
+    params = {n: v.requires_grad_() for n, v in add_task_axis(plain).items()}
     moments = {n: (v + 0.5)[None] for n, v in moments.items()}
     how = {"moments": (moments or None) if regime == "given" else None, "collect": regime == "collect"}
     x = rows_of(name, 5)
@@ -105,7 +105,7 @@ def test_two_parts_are_the_whole(name, regime):
 def test_inputs_of_another_size_begin_where_a_pass_on_them_ended():
     net = wrap(off(nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3), Mean(), nn.Linear(3, 3))), "4")
     assert net.entries == ("3", "4")
-    params = lead(net.init(None)[0])
+    params = add_task_axis(net.init(None)[0])
     for side in (9, 12):
         x = torch.randn(2, 4, 1, side, side, dtype=torch.float64)
         inputs = net(params, x, end="3").features
@@ -128,13 +128,13 @@ def test_copies_of_a_net_have_its_entries(copy, asked):
     assert not asked or net.entries
     other = copy(net)
     assert other.entries == ENTRIES["chain"][2]
-    params, x = lead(net.init(None)[0]), rows_of("chain", 4)
+    params, x = add_task_axis(net.init(None)[0]), rows_of("chain", 4)
     inputs = other(params, x, end="third").features
     torch.testing.assert_close(other(params, inputs, begin="third").logits, net(params, x).logits, rtol=1e-12, atol=0)
 
 
 def test_nothing_is_looked_for_where_all_adapts():
     net = net_of("chain")
-    assert still_entries(net, adapting(net, ("*",))) == ()
+    assert unchanged_entries(net, adapting(net, ("*",))) == ()
     assert net._cut is None
-    assert still_entries(net, adapting(net, ("third", "fc"))) == ("second", "third")
+    assert unchanged_entries(net, adapting(net, ("third", "fc"))) == ("second", "third")

@@ -10,7 +10,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets import conv4 as conv4_module
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
-from mamlprobe.nets.params import adapting, still_entries
+from mamlprobe.nets.params import adapting, unchanged_entries
 from mamlprobe.nets.wrap import wrap
 
 torch.manual_seed(0)
@@ -101,7 +101,7 @@ def test_other_layers_are_no_entries(name, layer, side):
     ],
 )
 def test_entries_before_what_adapts(name, patterns, wanted):
-    assert still_entries(NETS[name], adapting(NETS[name], patterns)) == wanted
+    assert unchanged_entries(NETS[name], adapting(NETS[name], patterns)) == wanted
 
 
 class Scaled(nn.Module):
@@ -118,5 +118,5 @@ class Scaled(nn.Module):
 
 def test_a_parameter_of_no_layer_comes_before_all():
     net = wrap(Scaled(), head="fc")
-    assert still_entries(net, ("fc.weight",)) == ("fc",)
-    assert still_entries(net, ("scale",)) == ()
+    assert unchanged_entries(net, ("fc.weight",)) == ("fc",)
+    assert unchanged_entries(net, ("scale",)) == ()

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import tasks_at
+from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.modules.head_checks import head_facts
-from mamlprobe.nets.params import adapting, head_names, lead
+from mamlprobe.nets.params import adapting, add_task_axis, head_names
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.adaptation.label_order import permuted_head, relabelled
 from mamlprobe.probe.contrast.decomposition import decompose
@@ -105,11 +105,11 @@ def test_closed_forms_are_right_or_refused(name):
     theta = init(net, seed=0)
     close(meta_gradient(net, theta, EPISODES, rule)[0], meta_gradient(net, theta, EPISODES, unrolled)[0])
     moved = permuted_head(net, theta, rule, (1, 2, 0))
-    passed, other = (net(lead(each.net), EPISODES.query_x).logits for each in (theta, moved))
+    passed, other = (net(add_task_axis(each.net), EPISODES.query_x).logits for each in (theta, moved))
     torch.testing.assert_close(other, passed[..., [1, 2, 0]])
     assert relabelled(EPISODES, (1, 2, 0)).way == 3
     if len(head_names(net)) == 2:
-        tasks, start, _ = tasks_at(net, theta, EPISODES, proto, stage="test")
+        tasks, start, _ = start_tasks(net, theta, EPISODES, proto, stage="test")
         features, labels = tasks.support(start).features, EPISODES.support_y
         means = torch.stack([features[0][labels[0] == k].mean(0) for k in range(3)])
         weight, bias = (start[key][0] for key in head_names(net))
@@ -174,7 +174,7 @@ def test_a_head_of_two_inputs_never_runs_alone():
     close(meta_gradient(net, theta, EPISODES, anil)[0], meta_gradient(net, theta, EPISODES, same)[0])
     assert len(evaluate(net, theta, EPISODES, {"anil": anil})) == 2
     with pytest.raises(UserError, match="a head that runs alone must be given one tensor, got 2 in 'fc'"):
-        net.head(lead(theta.net), torch.zeros(1, 2, 5).double())
+        net.head(add_task_axis(theta.net), torch.zeros(1, 2, 5).double())
 
 
 @pytest.mark.parametrize("head_first", [False, True])

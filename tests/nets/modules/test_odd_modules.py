@@ -11,7 +11,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
-from mamlprobe.nets.params import head_names, lead
+from mamlprobe.nets.params import add_task_axis, head_names
 from mamlprobe.nets.wrap import wrap
 from tests.oracles import close, slow_outer
 
@@ -44,7 +44,7 @@ def calls() -> tuple[Calls, Tensor]:
 def test_a_module_called_twice_is_recorded_at_its_last_call(calls):
     module, x = calls
     net = wrap(module, "fc", layers=["last", "mid", "norm"])
-    passed = net(lead(init(net, seed=0).net), x)
+    passed = net(add_task_axis(init(net, seed=0).net), x)
     seen: list[Tensor] = []
     module.train().mid.register_forward_hook(lambda part, args, output: seen.append(output))
     wanted = module(x[1])
@@ -57,7 +57,7 @@ def test_every_call_of_a_norm_has_its_own_moments(calls):
     """A set normalised by its own collected moments is what it is under its own statistics."""
     module, x = calls
     net = wrap(module, "fc")
-    params = lead(init(net, seed=0).net)
+    params = add_task_axis(init(net, seed=0).net)
     passed = net(params, x, collect=True)
     names = ("batch_norm@1", "norm", "norm@2", "last")
     assert sorted(passed.moments) == sorted(f"{n}.{m}" for n in names for m in ("mean", "var"))
@@ -78,10 +78,10 @@ def test_running_moments_are_the_modules_own(calls):
         "batch_norm@1.mean": torch.zeros(1, 4).double(),
         "batch_norm@1.var": torch.full((1, 4), 2.0).double(),
     }
-    still = net(lead(theta.net), x, moments={**lead(theta.moments), **by_function})
+    still = net(add_task_axis(theta.net), x, moments={**add_task_axis(theta.moments), **by_function})
     torch.testing.assert_close(still.logits[0], module.eval()(x[0]))
     with pytest.raises(UserError) as caught:
-        net(lead(theta.net), x, moments=lead(theta.moments))
+        net(add_task_axis(theta.net), x, moments=add_task_axis(theta.moments))
     assert str(caught.value) == (
         "batch_norm@1: the norm regime needs moments of this norm, got none; use the norm regime 'batch'"
     )
@@ -96,7 +96,7 @@ def test_tied_weights_go_by_their_first_name(classes):
     module[5].weight = module[3].weight
     net = wrap(module, "5")
     assert list(net.parameters) == ["1.weight", "1.bias", "3.weight", "3.bias", "5.bias"]
-    params = {n: v + 1 for n, v in lead(init(net, seed=0).net).items()}
+    params = {n: v + 1 for n, v in add_task_axis(init(net, seed=0).net).items()}
     x = classes(shape=(1, 2, 2)).support_x
     passed = net(params, x)
     torch.testing.assert_close(net.head(params, passed.features), passed.logits)
@@ -142,9 +142,9 @@ def test_a_head_that_works_in_place(classes, name):
     found, weights, words = gradients(module, "2", None, name, episodes)
     close(found, slow_outer(module, weights, episodes, **words)[0])
     net = wrap(module, "2")
-    passed = net(lead(weights), episodes.support_x)
+    passed = net(add_task_axis(weights), episodes.support_x)
     torch.testing.assert_close(passed.features[1], module[1](module[0](episodes.support_x[1])))
-    torch.testing.assert_close(net.head(lead(weights), passed.features), passed.logits)
+    torch.testing.assert_close(net.head(add_task_axis(weights), passed.features), passed.logits)
 
 
 def gradients(module, head, layers, name, episodes):
@@ -160,7 +160,7 @@ def test_a_single_value_a_channel_is_refused(calls):
     module, x = calls
     net = wrap(module, "fc")
     with pytest.raises(UserError) as caught:
-        net(lead(init(net, seed=0).net), x[:, :1])
+        net(add_task_axis(init(net, seed=0).net), x[:, :1])
     assert str(caught.value) == (
         "batch_norm@1: batch statistics need more than one value a channel and task, got 1; "
         "use more rows, larger images or the norm regime 'running'"

@@ -13,7 +13,7 @@ from mamlprobe.learn.evaluate import query_table
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
 from tests.oracles import close
 from tests.zoo import tasks_for
@@ -91,10 +91,10 @@ def test_logits_are_found_and_told(name):
 
 def test_an_object_is_told_by_its_attribute():
     net = netted(lambda m, y, z, x: SimpleNamespace(logits=y, z=z), output="logits")
-    assert net(lead(init(net, seed=0).net), EPISODES.query_x).logits.shape == (2, 9, 3)
+    assert net(add_task_axis(init(net, seed=0).net), EPISODES.query_x).logits.shape == (2, 9, 3)
     net = netted(lambda m, y, z, x: SimpleNamespace(logits=y, z=z))
     with pytest.raises(UserError, match="while the module returns a SimpleNamespace; name the last layer"):
-        net(lead(init(net, seed=0).net), EPISODES.query_x)
+        net(add_task_axis(init(net, seed=0).net), EPISODES.query_x)
 
 
 REFUSED = {
@@ -116,7 +116,7 @@ def test_what_is_refused_in_one_line(name):
     last, word, line = REFUSED[name]
     net = netted(last, output=word)
     with pytest.raises(UserError, match=line) as caught:
-        net(lead(init(net, seed=0).net), EPISODES.query_x)
+        net(add_task_axis(init(net, seed=0).net), EPISODES.query_x)
     assert "\n" not in str(caught.value)
 
 
@@ -125,7 +125,7 @@ def test_what_is_refused_in_one_line(name):
 def test_log_probabilities_of_few_digits(dtype, last):
     torch.manual_seed(0)
     net = wrap(Module(last).to(dtype), "fc")
-    assert net(lead(init(net, seed=0).net), EPISODES.query_x.float()).logits.dtype == dtype
+    assert net(add_task_axis(init(net, seed=0).net), EPISODES.query_x.float()).logits.dtype == dtype
 
 
 class InferenceMode(Module):
@@ -157,7 +157,7 @@ def test_logits_that_no_gradient_flows_through(name):
     theta, line = init(net, seed=0), "a gradient must flow through the logits, got none from them to what 'fc' gives"
     for _ in range(2):
         with pytest.raises(UserError, match=line), torch.no_grad():
-            net(lead(theta.net), EPISODES.query_x)
+            net(add_task_axis(theta.net), EPISODES.query_x)
     with pytest.raises(UserError, match=line):
         meta_gradient(net, theta, EPISODES, METHOD)
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import init
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
 
 
@@ -61,7 +61,7 @@ def test_rows_are_found_where_lengths_coincide(first, counts):
     torch.manual_seed(0)
     module = First(first).double().eval()
     net = wrap(module, "fc", layers=["one", "two"])
-    params = lead(init(net, seed=0).net)
+    params = add_task_axis(init(net, seed=0).net)
     for rows in counts:
         x = images(rows, LENGTH)
         passed = net(params, x)
@@ -74,7 +74,7 @@ def test_rows_are_found_where_lengths_coincide(first, counts):
 def test_an_axis_that_is_as_long_by_chance_is_none_of_rows(counts):
     torch.manual_seed(0)
     net = wrap(Grouped().double(), "fc", layers=["one", "two"])
-    params = lead(init(net, seed=0).net)
+    params = add_task_axis(init(net, seed=0).net)
     for rows in counts:
         with pytest.raises(UserError, match=f"layer 'two' must give one entry for each of the {rows} rows"):
             net(params, images(rows, LENGTH))
@@ -97,7 +97,7 @@ def test_a_module_of_one_number_of_rows():
     torch.manual_seed(0)
     x = images(LENGTH, LENGTH)
     net, odd = (wrap(Fixed(noise).double(), "fc", layers=["one", "two"]) for noise in (0.0, 1.0))
-    params = lead(init(net, seed=0).net)
+    params = add_task_axis(init(net, seed=0).net)
     torch.testing.assert_close(net(params, x).layers["one"][0], net.module.one(x[0]))
     with pytest.raises(UserError, match="a forward pass that draws random numbers"):
         odd(params, x)

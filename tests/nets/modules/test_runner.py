@@ -11,7 +11,7 @@ from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.adaptation.label_order import permutation_table
 from mamlprobe.probe.representation.activations import activations, record
@@ -258,7 +258,7 @@ def test_images_of_another_size_under_a_head_that_pools():
     torch.manual_seed(0)
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     net = wrap(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), head).double(), "2")
-    theta = lead(init(net, seed=0).net)
+    theta = add_task_axis(init(net, seed=0).net)
     for side in (6, 9, 6, 12):
         x = torch.randn(1, 5, 1, side, side + 1, dtype=torch.float64)
         passed = net(theta, x)

@@ -14,7 +14,7 @@ from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.differentiated import derived_once, derived_twice
 from mamlprobe.nets.modules.slots import Places
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.representation.layer_similarity import similarity
 from tests.zoo import made, tasks_for
@@ -99,7 +99,7 @@ def case():
     rows = {side: getattr(episodes, side).flatten(2)[..., :4] for side in ("support_x", "query_x")}
     episodes = replace(episodes, **rows)
     theta = init(net, seed=0)
-    net(lead(theta.net), episodes.support_x[:1])
+    net(add_task_axis(theta.net), episodes.support_x[:1])
     return net, theta, episodes
 
 
@@ -142,8 +142,8 @@ def test_what_is_said_holds_inside_alone():
 @pytest.mark.parametrize("name", ["mlp", "conv"])
 def test_functions_are_watched_in_the_first_pass_alone_where_none_is_replaced(name, monkeypatch):
     net, episodes = wrap(made(name, torch.float32), {"mlp": "6", "conv": "9"}[name]), tasks_for(name, tasks=1)
-    still = lead(init(net, seed=0).net)
-    params = {n: v.requires_grad_() for n, v in lead(init(net, seed=0).net).items()}
+    still = add_task_axis(init(net, seed=0).net)
+    params = {n: v.requires_grad_() for n, v in add_task_axis(init(net, seed=0).net).items()}
     rows = episodes.support_x
     first = net(params, rows).logits
     watched = []

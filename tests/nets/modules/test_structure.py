@@ -13,7 +13,7 @@ from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.task_batch import adapt_tasks
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
-from mamlprobe.nets.params import adapting, lead
+from mamlprobe.nets.params import adapting, add_task_axis
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.adaptation.interventions import freeze, only
 from mamlprobe.probe.adaptation.weight_change import weight_distance
@@ -205,12 +205,12 @@ def test_what_only_the_first_pass_can_tell_is_asked_for():
     ]:
         net = wrap(module, "fc", layers=layers)
         with pytest.raises(UserError, match=line) as caught:
-            net(lead(init(net, seed=0).net), x)
+            net(add_task_axis(init(net, seed=0).net), x)
         assert "inputs" in caught.value.advice
     net = wrap(module, "fc", inputs=(21,))
     assert net.layers == ("stem", "mid", "fc")
     assert net.parameters["norm.weight"] == "stem"
-    assert net(lead(init(net, seed=0).net), x).logits.shape == (1, 4, 3)
+    assert net(add_task_axis(init(net, seed=0).net), x).logits.shape == (1, 4, 3)
 
 
 class Named(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.modules.trial_inputs import tried
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
 from tests.zoo import ZOO, made
 
@@ -32,7 +32,7 @@ class Noisy(nn.Module):
 def passed(module: nn.Module, x: Tensor) -> Tensor:
     """Logits of a first pass."""
     net = wrap(module, "fc")
-    return net(lead(init(net, seed=0).net), x).logits
+    return net(add_task_axis(init(net, seed=0).net), x).logits
 
 
 RANDOM = {
@@ -61,7 +61,7 @@ def test_random_passes_are_refused(name, known):
 def test_dropout_that_knows_the_mode_is_none():
     module = Noisy(lambda m, z: F.dropout(z, 0.5, training=m.training), known=True).double()
     net = wrap(module, "fc")
-    assert net(lead(init(net, seed=0).net), torch.ones(1, 4, 36).double()).logits.shape == (1, 4, 3)
+    assert net(add_task_axis(init(net, seed=0).net), torch.ones(1, 4, 36).double()).logits.shape == (1, 4, 3)
     assert module.training
 
 

@@ -159,9 +159,9 @@ def test_they_are_taken_where_they_should_be(monkeypatch):
 
 
 def _lead(net: object) -> dict[str, Tensor]:
-    from mamlprobe.nets.params import lead
+    from mamlprobe.nets.params import add_task_axis
 
-    return lead(mp.init(net, seed=0).net)  # type: ignore[arg-type]
+    return add_task_axis(mp.init(net, seed=0).net)  # type: ignore[arg-type]
 
 
 def test_group_norms_get_their_channels_outermost():

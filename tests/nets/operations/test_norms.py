@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mamlprobe.nets.operations.norms import Norms
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
 
 X = torch.randn(6, 4, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -53,6 +53,6 @@ def test_given_moments_are_for_norms_that_keep_some(kind, tracked):
     net = wrap(module, "2", inputs=(4, 3, 3))
     params, moments = net.init(torch.Generator())
     assert net.norms == (("0",) if tracked else ())
-    found = net(lead(params), X.unsqueeze(0), moments=lead(moments)).logits[0]
+    found = net(add_task_axis(params), X.unsqueeze(0), moments=add_task_axis(moments)).logits[0]
     torch.testing.assert_close(found, module.eval()(X))
     assert net.by_row == (("0",) if tracked and kind is nn.InstanceNorm2d else ())

@@ -9,7 +9,7 @@ from torch import nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.evaluate import evaluate
-from mamlprobe.learn.task_batch import adapt_tasks, paths
+from mamlprobe.learn.task_batch import adapt_tasks, inner_paths
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Inner
 from mamlprobe.nets.conv4 import conv4
@@ -127,7 +127,7 @@ def attention(support, labels, query, way):
 def test_nil_is_attention_on_the_unadapted_features(classes, shot, norm):
     theta, episodes = start(NET), classes(tasks=4, shot=shot, query=6)
     chosen = nil(method(steps=3, norm=norm))
-    tasks, path = paths(NET, theta, episodes, chosen, stage="test", track="none")
+    tasks, path = inner_paths(NET, theta, episodes, chosen, stage="test", track="none")
     assert len(path) == 1
     found = tasks.query_logits(path[0])
     table = evaluate(NET, theta, episodes, {"nil": chosen})

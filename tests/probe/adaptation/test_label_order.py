@@ -9,7 +9,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import manifest
 from mamlprobe.learn.evaluate import evaluate
-from mamlprobe.learn.task_batch import paths
+from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.methods.method import METHODS
 from mamlprobe.methods.settings import Inner
 from mamlprobe.probe.adaptation.interventions import zero_at_test
@@ -21,7 +21,7 @@ ORDER = (2, 0, 1)
 
 
 def logits(net, theta, episodes, chosen):
-    tasks, path = paths(net, theta, episodes, chosen, stage="test", track="none")
+    tasks, path = inner_paths(net, theta, episodes, chosen, stage="test", track="none")
     return tasks.query_logits(path[-1], step=len(path) - 1)
 
 

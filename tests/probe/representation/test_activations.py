@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.task_batch import adapt_tasks, paths
+from mamlprobe.learn.task_batch import adapt_tasks, inner_paths
 from mamlprobe.nets.conv4 import conv4
-from mamlprobe.nets.params import lead
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
 from mamlprobe.probe.representation.activations import FEATURES, activations, as_rows, record
 from tests.oracles import TwinConv
@@ -31,8 +31,8 @@ def blocks(twin: TwinConv, weights, x):
 def test_is_the_nets_forward_pass(classes, name):
     net, _ = NETS[name]
     theta, episodes = start(net), classes()
-    wanted = net(lead(theta.net), episodes.query_x).layers
-    for given in (theta, theta.net, lead(theta.net)):
+    wanted = net(add_task_axis(theta.net), episodes.query_x).layers
+    for given in (theta, theta.net, add_task_axis(theta.net)):
         maps, flat = activations(net, given, episodes.query_x), record(net, given, episodes.query_x)
         assert list(maps) == list(flat) == list(net.layers)
         for layer, value in wanted.items():
@@ -56,7 +56,7 @@ def test_a_path_task_by_task(classes, adapts):
     theta, episodes, chosen = start(NET), classes(), method(adapts, steps=2)
     twin = TwinConv(**CONV).double()
     spread = adapt_tasks(NET, theta, episodes, chosen)
-    _, shared = paths(NET, theta, episodes, chosen, stage="test", track="none")
+    _, shared = inner_paths(NET, theta, episodes, chosen, stage="test", track="none")
     for whole, lean in zip(spread, shared):
         found = activations(NET, whole, episodes.support_x)
         other = activations(NET, lean, episodes.support_x)
@@ -143,7 +143,7 @@ def test_parameters_of_another_net(classes):
 def test_parameters_of_another_width(classes, lift):
     wide = start(conv4(**{**CONV, "filters": 4})).net
     with pytest.raises(UserError) as error:
-        record(NET, lead(wide) if lift else wide, classes().query_x)
+        record(NET, add_task_axis(wide) if lift else wide, classes().query_x)
     assert str(error.value) == (
         f"record: body.1.conv.weight must be [3, 1, 3, 3] or [B, ...] of that, got {[1] * lift + [4, 1, 3, 3]}; "
         "use the net they were trained with"
