@@ -57,9 +57,9 @@ class Options:
     """Only list the scripts."""
 
 
-def main(words: list[str] | None = None) -> int:
-    """Exit code 0, or 2 for the user's mistake, 130 for Ctrl-C."""
-    options = tyro.cli(Options, prog="python -m analyses", args=words, description=f"{Options.__doc__}\n\n{EXAMPLE}")
+def main(argv: list[str] | None = None) -> int:
+    """Run the scripts and return the exit code: 0, or 2 for the user's mistake, 130 for Ctrl-C."""
+    options = tyro.cli(Options, prog="python -m analyses", args=argv, description=f"{Options.__doc__}\n\n{EXAMPLE}")
     try:
         if options.seeds is not None and options.seeds < 1:
             raise UserError("analyses", "seeds must be 1 or more", options.seeds, "leave it out for the usual number")
@@ -72,7 +72,7 @@ def main(words: list[str] | None = None) -> int:
         tune_malloc()
         scripts = chosen(Path(__file__).parent, options.names, core=options.core)
         if options.list:
-            print("\n".join(f"{name:24} {load(name).PAPER}: {load(name).TITLE}" for name in scripts))
+            print("\n".join(f"{name:24} {load(name).ANALYSIS.paper}: {load(name).ANALYSIS.title}" for name in scripts))
             return 0
         stage = Study(
             preset=options.preset,

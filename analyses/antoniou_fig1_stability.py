@@ -25,7 +25,7 @@ NORMS = {"released": "per_step_unused", "described": "per_step"}
 
 
 def table(stage):
-    """Curves; unstable seeds; test accuracy and its paired differences; deviations over seeds and their ratio."""
+    """Return curves; unstable seeds; test accuracy with paired differences; deviations over seeds and their ratio."""
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.reproduce.study import keyed
     from mamlprobe.statistics.tables import difference, means
@@ -40,8 +40,8 @@ def table(stage):
         if name == "mamlpp":
             norms = {f"{name} as {word}": replace(method.norm, statistics=kind) for word, kind in NORMS.items()}
             heads |= {label: replace(method, norm=norm) for label, norm in norms.items()}
-        found = evaluate(run.net(), run.theta(), episodes, heads)
-        rows.append(keyed(found.assign(value=100 * found["value"]), run, name, run.updates()[-1]))
+        scores = evaluate(run.net(), run.theta(), episodes, heads)
+        rows.append(keyed(scores.assign(value=100 * scores["value"]), run, name, run.updates()[-1]))
     curve, rows = pd.concat(curves), pd.concat(rows).drop(columns="method").rename(columns={"variant": "method"})
     falls = curve.groupby(["method", "seed"], sort=False)["value"].agg(lambda seen: (seen.cummax() - seen).max())
     unstable = (falls > FALL).groupby("method", sort=False).sum().reset_index().assign(interval="exact")
@@ -56,7 +56,7 @@ def table(stage):
 
 
 def ratio(by_seed, ends) -> pd.DataFrame:
-    """Deviation over seeds of MAML++ over that of MAML, with the F interval of two normal samples."""
+    """Compute the deviation over seeds of MAML++ over that of MAML, with the F interval of two normal samples."""
     from scipy.special import fdtri
 
     seen = by_seed.groupby("method")["value"]
@@ -69,11 +69,11 @@ def ratio(by_seed, ends) -> pd.DataFrame:
 
 
 def figure(table) -> Figure:
-    """A line a seed."""
+    """Draw one line per seed."""
     curve = table[table["quantity"] == "curve"]
     drawn, [(_, ax)] = panels("stability", curve, None, ratio=0.42)
-    for _, mine in curve.groupby("seed"):
-        draw_curves(ax, mine, x="update", hue="method", chance=20)
+    for _, line in curve.groupby("seed"):
+        draw_curves(ax, line, x="update", hue="method", chance=20)
     ax.set(xlabel="update", ylabel="validation accuracy (%)")
     legend(drawn, [ax])
     caption(drawn, "A line a seed. Published (miniImageNet): two of three MAML seeds unstable, no MAML++ seed.")
@@ -81,15 +81,15 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Unstable seeds, the gap at the end, the deviation over seeds, and what the running statistics do."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check unstable seeds, the gap at the end, the deviation over seeds, and what the running statistics do."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     maml, plus = (only(table, quantity="unstable", method=name) for name in MODELS)
     gap = only(table, quantity="difference", method="mamlpp - maml")
     norms = only(table, quantity="difference", method="mamlpp as released - mamlpp as described")
     spread = only(table, quantity="ratio")
     fall = f"falls {FALL:g} points below its best"
-    found = [
+    statements = [
         (f"at least one seed of MAML {fall}", maml, "above", 1, "seeds", 2),
         (f"no seed of MAML++ {fall}", plus, "below", 0, "seeds", 0),
         ("MAML++ ends above MAML", gap, "above", 0.0, "points", ""),
@@ -98,5 +98,5 @@ def claims(table):
     ]
     return [
         claim("A1", text, row, side=side, bound=bound, unit=unit, published=published, source="fig. 1")
-        for text, row, side, bound, unit, published in found
+        for text, row, side, bound, unit, published in statements
     ]

@@ -20,7 +20,7 @@ CORE = False
 
 
 def table(stage):
-    """Rate by seed, layer and step, their mean over seeds, and the body's mean size over the head's by seed."""
+    """Return rates by seed, layer and step, their mean over seeds, and the body's mean size over the head's by seed."""
     from mamlprobe.statistics.intervals import t_interval
 
     runs = [stage.run(name, seed) for name in MODELS for seed in stage.seeds]
@@ -32,21 +32,21 @@ def table(stage):
                 key = {"dataset": run.config.data.dataset, "layer": net.parameters[name], "run": run.path.name}
                 seen = enumerate(rates.tolist(), start=1)
                 rows += [{"of": f"seed {run.config.seed}", **key, "step": step, "value": value} for step, value in seen]
-    found = pd.DataFrame(rows).assign(quantity="rate", initial=runs[0].config.method.inner.lr)
+    frame = pd.DataFrame(rows).assign(quantity="rate", initial=runs[0].config.method.inner.lr)
     keys = ["quantity", "dataset", "layer", "step", "initial"]
-    mean = found.groupby(keys, sort=False)["value"].mean().reset_index().assign(of=f"mean of {len(runs)} seeds")
-    size = found.assign(size=found["value"].abs(), part=(found["layer"] == "head").map({True: "head", False: "body"}))
+    mean = frame.groupby(keys, sort=False)["value"].mean().reset_index().assign(of=f"mean of {len(runs)} seeds")
+    size = frame.assign(size=frame["value"].abs(), part=(frame["layer"] == "head").map({True: "head", False: "body"}))
     sizes = size.pivot_table("size", "of", "part")
     ratio = sizes["body"] / sizes["head"]
     low, high = t_interval(ratio.to_numpy())
     row = {"quantity": "body over head", "value": ratio.mean(), "low": low, "high": high, "seeds": len(runs)}
     row |= {"interval": "t over seeds", "run": ";".join(run.path.name for run in runs)}
     each = pd.DataFrame({"quantity": "body over head", "of": ratio.index, "value": ratio.to_numpy()})
-    return pd.concat([mean, found, each, pd.DataFrame([row])], ignore_index=True)
+    return pd.concat([mean, frame, each, pd.DataFrame([row])], ignore_index=True)
 
 
 def figure(table) -> Figure:
-    """The mean over seeds, then each seed; the initial rate is marked on the bar of colours."""
+    """Draw the mean over seeds, then each seed; the initial rate is marked on the colour bar."""
     rates = table[table["quantity"] == "rate"]
     rates = rates.assign(step=rates["step"].astype(int).astype(str))
     initial = rates["initial"].iloc[0]
@@ -61,8 +61,8 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Body beside head."""
-    from mamlprobe.reproduce.study import claim
+    """Compare the body's rates with the head's."""
+    from mamlprobe.reproduce.analysis import claim
 
     row = table[(table["quantity"] == "body over head") & table["of"].isna()].iloc[0]
     text = "the mean size of the body's learned rates is less than half of the head's"

@@ -26,7 +26,7 @@ REPEATS = {"smoke": 1, "quick": 3, "paper": 10}
 
 
 def table(stage):
-    """Distance by method and update, geometric mean over seeds."""
+    """Compute the distance by method and update, as the geometric mean over seeds."""
     rows = [
         {"method": arm, "seed": seed, "task": 0, "update": update, "value": distance}
         for arm in ARMS
@@ -40,7 +40,7 @@ def table(stage):
 
 
 def learn(arm: str, seed: int, updates: int):
-    """The distance every ten updates of one training."""
+    """Train once and yield the distance at every tenth update."""
     import torch
 
     import mamlprobe as mp
@@ -67,21 +67,21 @@ def learn(arm: str, seed: int, updates: int):
 
 
 def figure(table) -> Figure:
-    """Distance against updates, logarithmic."""
+    """Draw the distance against updates, on a logarithmic axis."""
     return curves(
         table, x="update", hue="method", logy=True, xlabel="updates", ylabel="principal angle distance", width="column"
     )
 
 
 def claims(table):
-    """Decay of the four, none of the baseline."""
-    from mamlprobe.reproduce.study import claim
+    """Check that the distance decays for the four learners and not for the baseline."""
+    from mamlprobe.reproduce.analysis import claim
 
     last = table[table["update"] == table["update"].max()]
-    found = []
+    results = []
     for row in last.to_dict("records"):
         flat = row["method"] == "no inner loop"
         side, bound, published = ("above", 0.5, 1.0) if flat else ("below", 1e-4, "1e-12 at update 600")
         text = f"{row['method']}: distance {'stays above' if flat else 'falls below'} {bound:g}"
-        found.append(claim("C1", text, pd.Series(row), side=side, bound=bound, unit="sine", published=published))
-    return found
+        results.append(claim("C1", text, pd.Series(row), side=side, bound=bound, unit="sine", published=published))
+    return results

@@ -47,11 +47,11 @@ CLAIMS = (
     *((f"{name}, own loop: every step has more than half of it", {**OWN, "learner": name, "form": "every step"}, HALF)
       for name in ("ANIL", "MAML", "BOIL", "MAML++")),
 )  # fmt: skip
-"""Text, rows, bound; the worst of the rows must keep to it."""
+"""Text, rows, bound; the worst of the rows must meet it."""
 
 
 def table(stage):
-    """Relative error and cosine of every form by loss, inner loop, order, head and steps; and by learner."""
+    """Compute relative error and cosine of every form by loss, inner loop, order, head and steps; and by learner."""
     import torch
 
     from mamlprobe.methods.schedules import resolve
@@ -60,27 +60,29 @@ def table(stage):
 
     episodes = stage.episodes(stage.sized(TASKS), query=5).to(dtype=torch.float64)
 
-    def probe(net, theta, method, **words):
-        return form_table(net, theta.to(dtype=torch.float64), episodes, method, chunk=episodes.tasks).assign(**words)
+    def probe(net, theta, method, **columns):
+        return form_table(net, theta.to(dtype=torch.float64), episodes, method, chunk=episodes.tasks).assign(**columns)
 
     def loops(net, theta, method):
-        found = []
+        parts = []
         for head, (adapts, names), order, steps in product(HEADS, BODIES.items(), (1, 2), stage.sized(STEPS)):
             inner = replace(method.inner, steps=steps, test_steps=steps, adapts=names, order=order)
             chosen = replace(method, head=head, inner=inner)
-            found.append(probe(net, theta, chosen, head=HEADS[head], adapts=adapts))
-        return pd.concat(found)
+            parts.append(probe(net, theta, chosen, head=HEADS[head], adapts=adapts))
+        return pd.concat(parts)
 
     grid = stage.probe(STARTS, loops)
-    own = stage.probe(MODELS, lambda net, theta, m: probe(net, theta, resolve(m, LAST, LAST), head="own", adapts="own"))
-    both = pd.concat([grid.assign(part="loops"), own.assign(part="learners")])
+    learners = stage.probe(
+        MODELS, lambda net, theta, m: probe(net, theta, resolve(m, LAST, LAST), head="own", adapts="own")
+    )
+    both = pd.concat([grid.assign(part="loops"), learners.assign(part="learners")])
     both = both.assign(learner=both["method"].map(LEARNERS), loss=both["loss"].replace("mse", "squared error"))
     by = ["part", "learner", "loss", "adapts", "order", "head", "steps", "form", "quantity"]
     return means(both.dropna(subset="value"), by)
 
 
 def figure(table) -> Figure:
-    """Errors and directions over inner steps, and learners."""
+    """Draw errors and directions over inner steps, and by learner."""
     loops = table[(table["part"] == "loops") & ~((table["head"] == "head zeroed") & (table["form"] == "clean"))]
     loops = loops.assign(arm=loops["head"].str.removeprefix("head ") + ": " + loops["form"])
     figure, axes = canvas(3, 3, ratio=0.8)
@@ -96,9 +98,9 @@ def figure(table) -> Figure:
             ax.set(title=f"{adapts.capitalize()}, order {order}", ylim=(1e-17, 1e2) if error else (0, 1.03))
             ax.set(xticks=sorted(set(here["steps"])), xlabel="inner steps" if k >= 5 else "")
             ax.set_ylabel("" if k % 3 else f"{quantity}, {loss.replace('_', '-')}")
-    own = table[(table["part"] == "learners") & (table["quantity"] == "cosine")]
-    own = own.assign(form=own["form"].str.replace(" ", "\n"))
-    draw_map(axes[2, 2], own, i="learner", j="form", vmin=0, vmax=1, digits=2, aspect="auto")
+    learners = table[(table["part"] == "learners") & (table["quantity"] == "cosine")]
+    learners = learners.assign(form=learners["form"].str.replace(" ", "\n"))
+    draw_map(axes[2, 2], learners, i="learner", j="form", vmin=0, vmax=1, digits=2, aspect="auto")
     with style():
         axes[2, 2].set_title("Own inner loop: cosine")
     legend(figure, axes.flat)
@@ -109,13 +111,15 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Where the forms are exact; what a second step, second order and other learners do to them: the worst case."""
-    from mamlprobe.reproduce.study import claim
+    """Check where the forms are exact, and the worst case under a second step, second order and other learners."""
+    from mamlprobe.reproduce.analysis import claim
 
-    found = []
+    results = []
     for text, where, bound in CLAIMS:
         quantity, side = "error" if bound in (EXACT, BREAKS) else "cosine", "below" if bound == EXACT else "above"
         part = table[(table[[*where]] == pd.Series(where)).all(axis=1) & (table["quantity"] == quantity)]
         worst = part.loc[part["value"].idxmax() if side == "below" else part["value"].idxmin()]
-        found.append(claim("D4", text, worst, side=side, bound=bound, unit=quantity.replace("error", "relative error")))
-    return found
+        results.append(
+            claim("D4", text, worst, side=side, bound=bound, unit=quantity.replace("error", "relative error"))
+        )
+    return results

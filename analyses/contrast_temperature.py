@@ -26,7 +26,7 @@ LOOPS, EXPLICIT = (
 )
 MODELS = (*LOOPS.values(), *EXPLICIT.values())
 AT = tuple(float(rate) for rate in np.logspace(-3, 2, 31))
-"""Rates at test, beside the one in training."""
+"""Rates at test, in addition to the one in training."""
 PAIRS = {
     (LOOPS[0.01], LOOPS[0.1]): ("trained at rate 0.01 it is not 2 points below rate 0.1", "above"),
     (LOOPS[1.0], LOOPS[0.1]): ("trained at rate 1 it is not 2 points below rate 0.1", "above"),
@@ -39,7 +39,7 @@ EXACT, NEAR, GROWS, POINTS = 1e-10, 0.5, 1.0, -2.0
 
 
 def table(stage):
-    """Accuracy, loss and size of logits by rate in training and at test; best rates; differences; the law."""
+    """Compute accuracy, loss and logit size by rate in training and at test; best rates; differences; the law."""
     import torch
 
     from mamlprobe.probe.adaptation.temperature import rate_table
@@ -56,9 +56,9 @@ def table(stage):
     rows = stage.probe(MODELS, probe)
     rows["arm"] = rows["method"].isin(LOOPS.values()).map({True: "inner loop", False: "contrastive loss"})
     parts = [means(rows, ["method", "arm", "eta", "rate", "quantity"])]
-    own = rows[rows["rate"] == rows["eta"]]
+    as_trained = rows[rows["rate"] == rows["eta"]]
     accuracy, sizes, losses = (
-        part[part["quantity"] == q] for part, q in ((own, "accuracy"), (own, "size"), (rows, "loss"))
+        part[part["quantity"] == q] for part, q in ((as_trained, "accuracy"), (as_trained, "size"), (rows, "loss"))
     )
     parts += [means(difference(accuracy, "method", *pair), ["method"]).assign(quantity="difference") for pair in PAIRS]
     grown = difference(sizes, "method", LOOPS[ETAS[-1]], LOOPS[ETAS[0]])
@@ -69,18 +69,18 @@ def table(stage):
     parts.append(means(least, ["method", "arm", "eta"]).assign(quantity="best rate"))
     every = rows[rows["quantity"] == "accuracy"].groupby(["run", "task"])["value"]
     exact = {"accuracy moved": (every.max() - every.min()).max(), "law": rows["error"].max()}
-    words = {"interval": "exact", "seeds": len(stage.seeds), "run": ";".join(sorted(set(rows["run"])))}
-    parts += [pd.DataFrame([{"quantity": name, "value": value, **words}]) for name, value in exact.items()]
+    origin = {"interval": "exact", "seeds": len(stage.seeds), "run": ";".join(sorted(set(rows["run"])))}
+    parts += [pd.DataFrame([{"quantity": name, "value": value, **origin}]) for name, value in exact.items()]
     return pd.concat(parts, ignore_index=True)
 
 
 def figure(table) -> Figure:
-    """Accuracy and size of logits by rate in training; accuracy and loss by rate at test."""
-    own = table[np.isclose(table["rate"], table["eta"])]
+    """Draw accuracy and size of logits by rate in training; accuracy and loss by rate at test."""
+    as_trained = table[np.isclose(table["rate"], table["eta"])]
     loops = table[(table["arm"] == "inner loop") & table["rate"].notna()].sort_values("eta")
     loops = loops.assign(trained=loops["eta"].map("{:g}".format))
 
-    def lines(rows, quantity, x, hue, **words):
+    def lines(rows, quantity, x, hue, **settings):
         rows = rows[rows["quantity"] == quantity]
 
         def draw(ax):
@@ -92,14 +92,14 @@ def figure(table) -> Figure:
             if quantity == "loss":
                 here = rows[np.isclose(rows["rate"], rows["eta"])]
                 ax.plot(here["rate"], here["value"], "o", mfc="none", mec=GREY, ms=7, label="as trained", gid="aside")
-            ax.set(xscale="log", xlabel=f"inner rate {'in training' if x == 'eta' else 'at test'}", **words)
+            ax.set(xscale="log", xlabel=f"inner rate {'in training' if x == 'eta' else 'at test'}", **settings)
 
         return draw
 
     plain = loops.drop(columns=["low", "high"])
     panels = [
-        ("Accuracy", lines(own, "accuracy", "eta", "arm", ylabel="accuracy (%)")),
-        ("Size of logits", lines(own, "size", "eta", "arm", ylabel="log10(rate |f|^2 / N)")),
+        ("Accuracy", lines(as_trained, "accuracy", "eta", "arm", ylabel="accuracy (%)")),
+        ("Size of logits", lines(as_trained, "size", "eta", "arm", ylabel="log10(rate |f|^2 / N)")),
         ("Accuracy at another rate", lines(plain, "accuracy", "rate", "trained", ylabel="accuracy (%)")),
         ("Loss at another rate", lines(loops, "loss", "rate", "trained", ylabel="cross-entropy", ylim=(0.35, 2))),
     ]
@@ -109,8 +109,8 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """The law; what a rate at test can and cannot do; what one in training does; the explicit loss."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check the law, the effect of the rate at test and in training, and the explicit loss."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     best = table[(table["quantity"] == "best rate") & (table["arm"] == "inner loop")]
     law, moved, growth = (only(table, quantity=name) for name in ("law", "accuracy moved", "growth"))

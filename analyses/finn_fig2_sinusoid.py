@@ -44,7 +44,7 @@ SOURCES = {"F1": "fig. 2", "S1": "sinusoid tables", "N1": "fig. 1"}
 
 
 def table(stage):
-    """Errors by method and step, their paired differences, and the fits of one task."""
+    """Compute errors by method and step, their paired differences, and the fits of one task."""
     from mamlprobe.statistics.tables import difference, means
 
     steps = {name: 1 if "sgd" in name else 10 if name in FINN else 32 for name in MODELS}
@@ -59,7 +59,7 @@ def table(stage):
 
 
 def scored(stage, name: str, steps: int, word: str = ""):
-    """Mean squared error of every test task after every step, 100 where a fit diverged; `word`: what else is scored."""
+    """Score each test task's squared error after every step, 100 if a fit diverged; `word`: unseen half, or output."""
     from mamlprobe.data.sources import draw
     from mamlprobe.learn.evaluate import query_table as score
     from mamlprobe.reproduce.study import TEST_SEED, keyed
@@ -71,12 +71,12 @@ def scored(stage, name: str, steps: int, word: str = ""):
         episodes = replace(right, query_x=left.query_x, query_y=left.query_y)
     if word == "output":
         episodes = replace(episodes, query_y=0 * episodes.query_y)
-    short, found = f"{name.removeprefix('sinusoid-')} {word}".strip(), []
+    short, parts = f"{name.removeprefix('sinusoid-')} {word}".strip(), []
     for _, run in stage.runs(name):
         made = score(run.net(), run.theta(), episodes, {short: _stepped(run, steps)}, quantity="loss", steps="every")
         made["value"] = (2 * made["value"]).fillna(100).clip(upper=100)
-        found.append(keyed(made, run, short, run.updates()[-1]))
-    return pd.concat(found)
+        parts.append(keyed(made, run, short, run.updates()[-1]))
+    return pd.concat(parts)
 
 
 def _stepped(run, steps: int):
@@ -84,17 +84,17 @@ def _stepped(run, steps: int):
 
 
 def fitted(stage, name: str, steps: tuple[int, ...]):
-    """The curve, the points and the net's values for one test task, by the first seed's model."""
+    """Collect the curve, the points and the net's values for one test task, by the first seed's model."""
     import torch
 
     import mamlprobe as mp
     from mamlprobe.data.sinusoids import curve
 
     source, run = replace(stage.source(name), x=(0.0, 5.0)), stage.run(name, stage.seeds[0])
-    words = {"split": "test", "tasks": 1, "seed": 5}
-    episodes, grid = source.episodes(shot=10, query=1, **words), torch.linspace(-5, 5, 101)[None, :, None]
+    settings = {"split": "test", "tasks": 1, "seed": 5}
+    episodes, grid = source.episodes(shot=10, query=1, **settings), torch.linspace(-5, 5, 101)[None, :, None]
     path, net = mp.adapt_tasks(run.net(), run.theta(), episodes, _stepped(run, steps[-1])), run.net()
-    drawn = [("truth", 0, grid, curve(grid, *source.curves(**words)))]
+    drawn = [("truth", 0, grid, curve(grid, *source.curves(**settings)))]
     drawn += [("support", 0, episodes.support_x, episodes.support_y)]
     drawn += [("fit", step, grid, net(path[step], grid).logits) for step in steps]
     parts = [pd.DataFrame({"kind": k, "step": s, "x": x.flatten(), "value": y.flatten()}) for k, s, x, y in drawn]
@@ -102,10 +102,10 @@ def fitted(stage, name: str, steps: tuple[int, ...]):
 
 
 def figure(table) -> Figure:
-    """Fits of MAML, the joint net and Reptile, and errors by step."""
+    """Draw fits of MAML, the joint net and Reptile, and errors by step."""
     fits, titles = table[table["part"] == "fit"], ("MAML, one task", "Joint net, same task", "Reptile, all phases")
     groups, high = zip(titles, fits.groupby("method", sort=False), strict=True), 1.1 * fits["value"].abs().max()
-    panels: list[tuple[str, Any]] = [(title, partial(draw_fits, table=mine, high=high)) for title, (_, mine) in groups]
+    panels: list[tuple[str, Any]] = [(title, partial(draw_fits, table=rows, high=high)) for title, (_, rows) in groups]
     shown = [name.removeprefix("sinusoid-") for name in FINN]
     errors = table[(table["part"] == "error") & table["method"].isin(shown)]
     panels.append(("Error by step, 10 points", lambda ax: draw_curves(ax, errors, x="step", hue="method")))
@@ -115,16 +115,16 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """F1 and S1 by paired differences, N1 by levels."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check F1 and S1 by paired differences, N1 by levels."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    results = []
     for (a, b), (name, text) in GAPS.items():
         row = only(table, part="gap", arm=f"{a} - {b}")
-        found.append(claim(name, text, row, side="below", bound=0, unit="mse", published="< 0", source=SOURCES[name]))
+        results.append(claim(name, text, row, side="below", bound=0, unit="mse", published="< 0", source=SOURCES[name]))
     for arm, (share, text) in LEVELS.items():
         row = only(table, part="error", method=arm.rpartition(" ")[0], step=int(arm.split()[-1]))
         text += f" below {100 * share:g} % of the curves' power"
-        words = {"unit": "mse", "published": "0" if "output" in arm else "fits", "source": SOURCES["N1"]}
-        found.append(claim("N1", text, row, side="below", bound=share * POWER, **words))
-    return found
+        facts = {"unit": "mse", "published": "0" if "output" in arm else "fits", "source": SOURCES["N1"]}
+        results.append(claim("N1", text, row, side="below", bound=share * POWER, **facts))
+    return results

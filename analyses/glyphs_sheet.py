@@ -18,7 +18,7 @@ COLUMNS = 14
 
 
 def table(stage):
-    """A row an image: script, split, class, item and its 28 x 28 pixels (zlib, base64)."""
+    """Return one row per image: script, split, class, item and its 28 x 28 pixels (zlib, base64)."""
     from mamlprobe.data.glyphs import class_table, draw
 
     classes = class_table()
@@ -34,7 +34,7 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """A row a script."""
+    """Draw one row per script."""
     order = {"train": 0, "val": 1, "test": 2}
     rows, labels = [], []
     for (split, script), part in sorted(table.groupby(["split", "script"]), key=lambda g: (order[g[0][0]], g[0][1])):

@@ -28,13 +28,13 @@ STEPS = {"smoke": (1, 4, 16, 64, 256), "quick": tuple(2**n for n in range(9)), "
 DEPTHS = {"smoke": (1, 2, 4), "quick": (1, 2, 4, 8, 16), "paper": (1, 2, 4, 8, 16, 32)}
 FILTERS = {"smoke": 4, "quick": 32, "paper": 32}
 SAME = 16
-"""Inner steps at which the rules are held against each other: those of the paper's Omniglot runs."""
+"""Inner steps at which the rules are compared: those of the paper's Omniglot runs."""
 METHOD = {"MAML": "maml", "FOMAML": "fomaml", "MAML, recomputed": "maml", "iMAML": "imaml"}
 METHOD |= {f"iMAML, {n} CG steps": "imaml" for n in CG}
 
 
 def table(stage):
-    """Errors (geometric mean and range over seeds) and peaks in MB by variant and number of inner steps."""
+    """Compute errors (geometric mean and range over seeds) and peaks in MB by variant and number of inner steps."""
     from mamlprobe.probe.theory.implicit_error import gradient_errors, proximal_rules, regression
 
     rules, parts = proximal_rules("mse", proximal=LAMBDA, lr=RATE, cg_steps=CG), []
@@ -54,7 +54,7 @@ def table(stage):
 
 
 def memory(stage):
-    """Peaks of live tensors in MB by variant and number of inner steps."""
+    """Measure peaks of live tensors in MB by variant and number of inner steps."""
     import mamlprobe as mp
     from mamlprobe.probe.theory.implicit_error import peaks, proximal_rules
 
@@ -71,7 +71,7 @@ def memory(stage):
 
 
 def figure(table) -> Figure:
-    """Left the errors, right the peaks."""
+    """Draw the errors on the left, the peaks on the right."""
     errors, peaks = (table[table["quantity"] == name] for name in ("error", "memory"))
 
     def left(ax):
@@ -88,17 +88,17 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """The error vanishes with CG steps and inner steps; memory stays for iMAML and grows for the unrolled rule."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that the error vanishes with CG and inner steps; memory stays for iMAML, grows for the unrolled rule."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found, most = [], table.loc[table["quantity"] == "error", "steps"].max()
+    results, most = [], table.loc[table["quantity"] == "error", "steps"].max()
     for name in (f"iMAML, {CG[-1]} CG steps", "MAML"):
         row = only(table, quantity="error", variant=name, steps=most)
         text = f"{name}: error after {most} inner steps is below 1e-6"
-        found.append(claim("I1", text, row, side="below", bound=1e-6, unit="relative error", published="to 0"))
+        results.append(claim("I1", text, row, side="below", bound=1e-6, unit="relative error", published="to 0"))
     row = only(table, quantity="ratio", steps=SAME)
     text = f"after {SAME} inner steps iMAML with {CG[-1]} CG steps is closer to the exact gradient than MAML"
-    found.append(claim("I1", text, row, side="below", bound=1.0, unit="ratio of errors", published="<1"))
+    results.append(claim("I1", text, row, side="below", bound=1.0, unit="ratio of errors", published="<1"))
     for name, text, bound, side, unit in (
         ("iMAML", "peak memory of iMAML grows by less than 5 %", 5.0, "below", "%"),
         ("MAML", "peak memory of unrolled MAML is linear in the inner steps (R^2)", 0.99, "above", "R^2"),
@@ -119,5 +119,5 @@ def claims(table):
         text = f"{text}, {steps[0]:.0f} to {steps[-1]:.0f} steps"
         row = rows.iloc[-1].copy()
         row["value"] = fit
-        found.append(claim("I1", text, row, side=side, bound=bound, unit=unit))
-    return found
+        results.append(claim("I1", text, row, side=side, bound=bound, unit=unit))
+    return results

@@ -20,7 +20,7 @@ ARMS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroin
 
 
 def table(stage):
-    """Shares, norms and coefficients by arm and update; and the errors of the identities."""
+    """Compute shares, norms and coefficients by arm and update; and the errors of the identities."""
     from mamlprobe.probe.contrast.shares import contrast_table
     from mamlprobe.statistics.tables import means
 
@@ -31,13 +31,13 @@ def table(stage):
         lambda run: run.updates(),
     )
     rows["arm"] = rows["method"].map(ARMS)
-    # at a gradient of zero there is nothing to share
+    # a gradient of zero has no shares
     shown = means(rows.dropna(subset="value"), ["arm", "update", "quantity", "part"])
     return pd.concat([shown, identities(stage)], ignore_index=True)
 
 
 def identities(stage):
-    """Largest relative error of D1 (sum of terms = autograd) and D2 (prototype classifier); sign facts of D3."""
+    """Compute the largest relative errors of D1 (terms sum to autograd) and D2 (prototypes); sign facts of D3."""
     import torch
 
     import mamlprobe as mp
@@ -51,22 +51,22 @@ def identities(stage):
 
 
 def figure(table) -> Figure:
-    """Shares of the terms over updates, a panel an arm."""
+    """Draw shares of the terms over updates, one panel per arm."""
     shown = table[(table["quantity"] == "share") & table["part"].isin(["interference", "noise", "contrastive"])]
     return curves(shown, x="update", hue="part", panel="arm", xlabel="updates", ylabel="share of |gradient|^2")
 
 
 def claims(table):
-    """Identities to machine precision; what zeroing removes."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check the identities to machine precision, and what zeroing removes."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    results = []
     for _, row in table[table["quantity"] == "identity"].iterrows():
         name, _, text = row["part"].partition(": ")
-        found.append(claim(name, text, row, side="below", bound=1e-10, unit="error"))
+        results.append(claim(name, text, row, side="below", bound=1e-10, unit="error"))
     last = table[table["update"] == table["update"].max()]
     for arm, side, bound in (("random init", "above", 0.05), ("zeroing", "below", 1e-6)):
         row = only(last, quantity="share", part="interference", arm=arm)
         text = f"interference at the end of training, {arm}: share {side} {bound:g}"
-        found.append(claim("D1", text, row, side=side, bound=bound, unit="share"))
-    return found
+        results.append(claim("D1", text, row, side=side, bound=bound, unit="share"))
+    return results

@@ -24,31 +24,31 @@ OURS, OTHER = ("zeroing", "zero-init"), "random init"
 PAIRS = [*((arm, OTHER) for arm in OURS), OURS]
 EXPERIMENT, PUBLISHED_SHOT = "5_way_25_shot", 25
 STEPS, LONGEST = (1, 5), 10
-"""Over training, and at its end too."""
+"""Inner steps that are scored over training, and those scored only at its end."""
 SLACK = 1.0
 """Points below which two arms count as equally good."""
 
 
 def missing(stage):
-    """Why there is no figure on these data: a class has too few items."""
+    """Return why these data allow no figure, a class with too few items; empty if they do."""
     asked, least = stage.experiment(MODELS[0]), min(items for items, _ in stage.pool.smallest.values())
     wanted = asked.shot + asked.query
     return "" if least >= wanted else f"classes must have {wanted} items, {stage.pool.name} has one of {least}"
 
 
 def table(stage):
-    """Accuracy in percent by arm, head at test, inner step k and update, ours and published; differences at the end."""
+    """Return accuracy (%) by arm, head at test, inner step k and update, ours and published; differences at the end."""
     import pandas as pd
 
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
     shot = stage.experiment(MODELS[0]).shot
-    words = {"tasks": stage.few, "shot": shot}
+    settings = {"tasks": stage.few, "shot": shot}
     rows = pd.concat(
         [
-            arm_rows(stage, ARMS, steps=STEPS, updates=lambda run: run.updates()[:-1], **words),
-            arm_rows(stage, ARMS, steps=(*STEPS, LONGEST), updates=lambda run: run.updates()[-1:], **words),
+            arm_rows(stage, ARMS, steps=STEPS, updates=lambda run: run.updates()[:-1], **settings),
+            arm_rows(stage, ARMS, steps=(*STEPS, LONGEST), updates=lambda run: run.updates()[-1:], **settings),
         ]
     )
     ours = [arm_table(part, PAIRS).assign(k=step, shot=shot) for step, part in rows.groupby("step")]
@@ -58,18 +58,18 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """After 1 and 5 steps over updates, and the end with both heads; below the first two the published curves."""
+    """Draw 1 and 5 steps over updates, and the end with both heads; below the first two the published curves."""
     ours, curves, ends = split(table)
     shown = ours[ours["quantity"] == "accuracy"]
     last = shown[shown["update"] == shown["last"]]
 
     def over(k):
-        mine = shown[(shown["k"] == k) & (shown["head"] == "zeroed")]
-        return lambda ax: (draw_curves(ax, mine, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
+        part = shown[(shown["k"] == k) & (shown["head"] == "zeroed")]
+        return lambda ax: (draw_curves(ax, part, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
 
     def end(head):
-        mine, marks = last[last["head"] == head], ends if head == "zeroed" else None
-        return lambda ax: (draw_grouped(ax, mine, group="k", hue="arm", reference=marks), ax.set(xlabel="inner steps"))
+        part, marks = last[last["head"] == head], ends if head == "zeroed" else None
+        return lambda ax: (draw_grouped(ax, part, group="k", hue="arm", reference=marks), ax.set(xlabel="inner steps"))
 
     def published(k):
         return lambda ax: draw_published(ax, curves[curves["k"] == k], hue="arm")
@@ -83,24 +83,24 @@ def figure(table) -> Figure:
         ("The end, as trained (%)", end("as trained")),
     ]
     drawn = composite(panels)
-    words = f"Here 5-way {ours['shot'].iloc[0]:g}-shot. Published, and diamonds: miniImageNet, 25 shots, head zeroed"
-    caption(drawn, f"{words}; bands: sd over seeds.")
+    note = f"Here 5-way {ours['shot'].iloc[0]:g}-shot. Published, and diamonds: miniImageNet, 25 shots, head zeroed"
+    caption(drawn, f"{note}; bands: sd over seeds.")
     return drawn
 
 
 def claims(table):
-    """Zeroing is ahead after one step, and neither arm lies behind after more."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that zeroing is ahead after one step, and that neither arm lies behind after more."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
     gaps, end = gaps[gaps["update"] == gaps["last"]], ends.set_index(["k", "arm"])["value"]
 
-    def found(a, b, k, text, bound):
+    def compared(a, b, k, text, bound):
         row, theirs = only(gaps, arm=f"{a} - {b}", k=k), round(end[k, a] - end[k, b], 2)
-        words = {"published": theirs, "unit": "points", "source": ends["source"].iloc[0]}
-        return claim("K10", text, row, side="above", bound=bound, **words)
+        facts = {"published": theirs, "unit": "points", "source": ends["source"].iloc[0]}
+        return claim("K10", text, row, side="above", bound=bound, **facts)
 
-    first = [found(a, b, 1, f"after 1 step: {a} is above {b}", 0.0) for a, b in (PAIRS[0], PAIRS[2])]
+    first = [compared(a, b, 1, f"after 1 step: {a} is above {b}", 0.0) for a, b in (PAIRS[0], PAIRS[2])]
     later = f"is not {SLACK:g} point below {OTHER}"
-    return first + [found(a, OTHER, k, f"after {k} steps: {a} {later}", -SLACK) for k in (5, LONGEST) for a in OURS]
+    return first + [compared(a, OTHER, k, f"after {k} steps: {a} {later}", -SLACK) for k in (5, LONGEST) for a in OURS]

@@ -19,7 +19,7 @@ PAIRS = {"head": "Head after one step", "logit": "Query logits"}
 
 
 def table(stage):
-    """Pairs of numbers that must be equal: head entries and scaled features, logits and scaled inner products."""
+    """Pair numbers that must be equal: head entries and scaled features, logits and scaled inner products."""
     from dataclasses import replace
 
     import torch
@@ -34,26 +34,26 @@ def table(stage):
     start, end = mp.adapt_tasks(net, theta, episodes, method)
     support, query = (net(start, x).features for x in (episodes.support_x, episodes.query_x))
     scale = LR / support.shape[1]
-    found = {
+    pairs = {
         "head": (scale * support, end["head.weight"]),
         "logit": (scale * query @ support.mT, net.head(end, query)),
     }
-    rows = [pd.DataFrame({"part": k, "expected": e.flatten(), "found": f.flatten()}) for k, (e, f) in found.items()]
+    rows = [pd.DataFrame({"part": k, "expected": e.flatten(), "found": f.flatten()}) for k, (e, f) in pairs.items()]
     return pd.concat(rows, ignore_index=True).assign(label=lambda t: t["part"].map(PAIRS), lr=LR, unit="float64")
 
 
 def figure(table) -> Figure:
-    """What is found against what is expected; the line is equality."""
+    """Draw computed against expected values; the line is equality."""
     drawn, axes = canvas(1, 2, ratio=0.8)
     labels = {"head": "rate / n x support feature", "logit": "rate / n x inner product with support feature"}
     with style():
         for ax, (part, title) in zip(axes.flat, PAIRS.items(), strict=True):
-            mine = table[table["part"] == part]
-            span = [mine["expected"].min(), mine["expected"].max()]
+            rows = table[table["part"] == part]
+            span = [rows["expected"].min(), rows["expected"].max()]
             ax.plot(span, span, color="0.6", linewidth=0.8)
             ax.plot(
-                mine["expected"],
-                mine["found"],
+                rows["expected"],
+                rows["found"],
                 look("contrastive").marker,
                 color=look("contrastive").colour,
                 ms=3,
@@ -64,16 +64,16 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """The largest deviation, relative to the largest entry."""
-    from mamlprobe.reproduce.study import claim
+    """Check the largest deviation, relative to the largest entry."""
+    from mamlprobe.reproduce.analysis import claim
 
-    found = []
+    results = []
     for part, title in PAIRS.items():
-        mine = table[table["part"] == part]
-        worst = (mine["found"] - mine["expected"]).abs().max() / mine["expected"].abs().max()
+        rows = table[table["part"] == part]
+        worst = (rows["found"] - rows["expected"]).abs().max() / rows["expected"].abs().max()
         row = pd.Series({"value": worst, "low": worst, "high": worst, "interval": "exact", "tasks": 1})
         text = f"{title.lower()}: equal to the closed form to machine precision"
-        found.append(
+        results.append(
             claim("K1", text, row, side="below", bound=1e-12, unit="relative error", published=0, source="fig. 1")
         )
-    return found
+    return results

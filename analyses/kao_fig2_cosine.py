@@ -24,7 +24,7 @@ PUBLISHED = {"random init": 0.146, "zero-init": 0.095, "zeroing": 0.056}
 
 
 def table(stage):
-    """Mean cosine by arm, update, query class and block; and the means over same and different classes."""
+    """Compute the mean cosine by arm, update, query class and block; and the means over same and different classes."""
     import mamlprobe as mp
     from mamlprobe.statistics.tables import means
     from mamlprobe.training.learner import Learner
@@ -58,14 +58,14 @@ def table(stage):
 
 
 def means_of(rows, a, b):
-    """Paired difference of two arms, seed by seed."""
+    """Return the paired difference of two arms, seed by seed."""
     from mamlprobe.statistics.tables import difference
 
     return difference(rows, "arm", a, b, on=("seed", "task"))
 
 
 def permuted(episodes, seed: int, update: int):
-    """The task under another labelling, the same for support and query."""
+    """Return the task under another labelling, the same for support and query."""
     from mamlprobe.base.streams import random_keys
 
     order = random_keys(seed, "labels", update, shape=(episodes.way,)).argsort()
@@ -73,7 +73,7 @@ def permuted(episodes, seed: int, update: int):
 
 
 def figure(table) -> Figure:
-    """Rows: arms; columns: updates; each map has query classes against support classes, then query classes."""
+    """Draw arms by updates; each map has query classes against support classes, then against query classes."""
     maps = table[table["quantity"] == "map"]
     block = maps["column"].str[0].map({"s": "support", "q": "query"})
     shown = maps.assign(
@@ -86,16 +86,16 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Different classes fall apart, most with zeroing."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that features of different classes become less similar, most with zeroing."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    results = []
     for pair in ("zero-init - random init", "zeroing - zero-init"):
         a, b = pair.split(" - ")
         text = f"cosine of query and support of different classes at the end: {a} below {b}"
         row = only(table, quantity="difference", arm=pair)
         published = round(PUBLISHED[a] - PUBLISHED[b], 3)
-        found.append(
+        results.append(
             claim("K2", text, row, side="below", bound=0.0, unit="cosine", published=published, source="result files")
         )
-    return found
+    return results

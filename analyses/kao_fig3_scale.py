@@ -26,7 +26,7 @@ EXPERIMENT = "initialization_and_zeroing"
 
 
 def table(stage):
-    """Accuracy in percent by arm, head at test and update, ours and published; differences, early and at the end."""
+    """Return accuracy (%) by arm, head at test and update, ours and published; differences, early and at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
@@ -37,14 +37,14 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """Both heads over updates, and the end beside the published; below them the published curves."""
+    """Draw both heads over updates, and the end with the published one; below them the published curves."""
     ours, curves, ends = split(table)
     accuracy = ours[ours["quantity"] == "accuracy"]
     last = accuracy[(accuracy["update"] == accuracy["last"]) & (accuracy["head"] == "zeroed")]
 
     def over(head):
-        mine = accuracy[accuracy["head"] == head]
-        return lambda ax: (draw_curves(ax, mine, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
+        part = accuracy[accuracy["head"] == head]
+        return lambda ax: (draw_curves(ax, part, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
 
     def published(shot):
         return lambda ax: draw_published(ax, curves[curves["shot"] == shot], hue="arm")
@@ -66,20 +66,20 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """The order of the arms, early and at the end."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check the order of the arms, early and at the end."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     ours, *theirs = split(table)
     curves, ends = (each[each["shot"] == 1].set_index("arm") for each in theirs)
     source, end, soon = ends["source"].iloc[0], ends["value"], curves.loc[curves["update"] == 1000, "value"]
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
-    early, found = gaps["update"].min(), []
+    early, results = gaps["update"].min(), []
     for a, b in (("zeroing", "random init"), ("zeroing", "zero-init")):
         row = only(gaps, arm=f"{a} - {b}", update=gaps["last"].max())
         text = f"one-step accuracy at the end, head zeroed at test: {a} above {b}"
-        words = {"side": "above", "bound": 0.0, "unit": "points", "source": source}
-        found.append(claim("K3", text, row, published=round(end[a] - end[b], 2), **words))
+        facts = {"side": "above", "bound": 0.0, "unit": "points", "source": source}
+        results.append(claim("K3", text, row, published=round(end[a] - end[b], 2), **facts))
     row = only(gaps, arm="zeroing - random init", update=early)
     text = f"the gap is large early: zeroing is 2 points above random init after {early} updates"
-    words = {"side": "above", "bound": 2.0, "unit": "points", "source": f"{source}, update 1,000"}
-    return [*found, claim("K3", text, row, published=round(soon["zeroing"] - soon["random init"], 2), **words)]
+    facts = {"side": "above", "bound": 2.0, "unit": "points", "source": f"{source}, update 1,000"}
+    return [*results, claim("K3", text, row, published=round(soon["zeroing"] - soon["random init"], 2), **facts)]

@@ -24,7 +24,7 @@ EXPERIMENT = "testing_stage_zeroing"
 
 
 def table(stage):
-    """Accuracy in percent after one step by arm, head and update, ours and published; lifts and differences."""
+    """Return accuracy (%) after one step by arm, head and update, ours and published; lifts and differences."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
@@ -33,14 +33,14 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """The two heads over training, and the lift at the end beside the published one; below the published curves."""
+    """Draw both heads over training, and the lift at the end with the published one; below the published curves."""
     ours, curves, ends = split(table)
     accuracy, lift = (ours[ours["quantity"] == word] for word in ("accuracy", "lift"))
     marks = lifts(ends).rename("value").reset_index()
 
     def over(head):
-        mine = accuracy[accuracy["head"] == head]
-        return lambda ax: (draw_curves(ax, mine, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
+        part = accuracy[accuracy["head"] == head]
+        return lambda ax: (draw_curves(ax, part, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
 
     def published(head):
         return lambda ax: draw_published(ax, curves[curves["head"] == head], hue="arm")
@@ -58,27 +58,29 @@ def figure(table) -> Figure:
 
 
 def lifts(ends):
-    """What zeroing at test adds to the end of each published curve, in points by arm."""
+    """Return what zeroing at test adds to the end of each published curve, in points by arm."""
     heads = ends.pivot(index="arm", columns="head", values="value")
     return (heads["zeroed"] - heads["as trained"]).round(2)
 
 
 def claims(table):
-    """Gains of the untreated, none of the treated, and their order."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that the untreated arms gain, that the treated arm does not, and their order."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     ours, _, ends = split(table)
-    theirs, kept = lifts(ends), ends[ends["head"] == "as trained"].set_index("arm")["value"]
-    words, found = {"unit": "points", "source": ends["source"].iloc[0]}, []
+    theirs, as_trained = lifts(ends), ends[ends["head"] == "as trained"].set_index("arm")["value"]
+    facts, results = {"unit": "points", "source": ends["source"].iloc[0]}, []
     for arm in ("random init", "zero-init"):
         row = only(ours, quantity="lift", arm=arm)
         text = f"zeroing at test raises the one-step accuracy of {arm}"
-        found.append(claim("K4", text, row, side="above", bound=0.0, published=theirs[arm], **words))
+        results.append(claim("K4", text, row, side="above", bound=0.0, published=theirs[arm], **facts))
     row = only(ours, quantity="lift", arm="zeroing")
     text = "zeroing at test changes nothing for models trained with zeroing"
-    found.append(claim("K4", text, row, side="below", bound=0.5, published=theirs["zeroing"], **words))
+    results.append(claim("K4", text, row, side="below", bound=0.5, published=theirs["zeroing"], **facts))
     for a, b in PAIRS:
         row = only(ours, quantity="difference", arm=f"{a} - {b}", head="as trained")
         text = f"one-step accuracy, head as trained: {a} - {b} is positive"
-        found.append(claim("K4", text, row, side="above", bound=0.0, published=round(kept[a] - kept[b], 2), **words))
-    return found
+        results.append(
+            claim("K4", text, row, side="above", bound=0.0, published=round(as_trained[a] - as_trained[b], 2), **facts)
+        )
+    return results

@@ -27,7 +27,7 @@ SLACK = 1.0
 
 
 def table(stage):
-    """Accuracy in percent by arm, head at test and update, ours and published, and differences at the end."""
+    """Return accuracy (%) by arm, head at test and update, ours and published, and differences at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
@@ -36,21 +36,21 @@ def table(stage):
 
 
 def named(theirs):
-    """Published rows with our names of the arms: training and number of steps."""
-    words = theirs["arm"].replace("random init", "original")
-    return theirs.assign(arm=words + ", " + theirs["steps"].astype(str))
+    """Return published rows with our names of the arms: training and number of steps."""
+    training = theirs["arm"].replace("random init", "original")
+    return theirs.assign(arm=training + ", " + theirs["steps"].astype(str))
 
 
 def figure(table) -> Figure:
-    """Without and with zeroing over updates, and the end over steps with the published; below the published curves."""
+    """Draw both trainings over updates, and the end over steps with the published one; below the published curves."""
     ours, curves, ends = split(table)
     shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
     shown, curves, marks = (parted(rows, "trained", "steps").astype({"steps": int}) for rows in (shown, curves, ends))
     last = shown[shown["update"] == shown["last"]]
 
     def over(arm):
-        mine = shown[shown["trained"] == arm]
-        return lambda ax: (draw_curves(ax, mine, x="update", hue="steps", chance=20), ax.set(xlabel="updates"))
+        part = shown[shown["trained"] == arm]
+        return lambda ax: (draw_curves(ax, part, x="update", hue="steps", chance=20), ax.set(xlabel="updates"))
 
     def end(ax):
         draw_curves(ax, last, x="steps", hue="trained", reference=marks)
@@ -69,19 +69,19 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Steps help without zeroing; with it one is enough, and as good as seven without."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that steps help without zeroing, and that one with it is enough and as good as seven without."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
-    words, end = {"unit": "points", "source": ends["source"].iloc[0]}, ends.set_index("arm")["value"]
+    facts, end = {"unit": "points", "source": ends["source"].iloc[0]}, ends.set_index("arm")["value"]
     theirs = {f"{a} - {b}": round(end[a] - end[b], 2) for a, b in PAIRS}
     row = only(gaps, arm="original, 7 - original, 1")
     text = "without zeroing seven inner steps are above one"
-    found = [claim("K5", text, row, side="above", bound=0.0, published=theirs[row["arm"]], **words)]
+    results = [claim("K5", text, row, side="above", bound=0.0, published=theirs[row["arm"]], **facts)]
     row = only(gaps, arm="zeroing, 7 - zeroing, 1")
     text = f"with zeroing seven inner steps gain less than {SLACK:g} point over one"
-    found.append(claim("K5", text, row, side="below", bound=SLACK, published=theirs[row["arm"]], **words))
+    results.append(claim("K5", text, row, side="below", bound=SLACK, published=theirs[row["arm"]], **facts))
     row = only(gaps, arm="zeroing, 1 - original, 7")
     text = f"one step with zeroing is at most {SLACK:g} point below seven steps without"
-    return [*found, claim("K5", text, row, side="above", bound=-SLACK, published=theirs[row["arm"]], **words)]
+    return [*results, claim("K5", text, row, side="above", bound=-SLACK, published=theirs[row["arm"]], **facts)]

@@ -26,7 +26,7 @@ EXPERIMENT = "FOMAML_SOMAML"
 
 
 def table(stage):
-    """Accuracy in percent by arm, head and update, ours and published; differences early and at the end."""
+    """Return accuracy (%) by arm, head and update, ours and published; differences early and at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
@@ -37,15 +37,15 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """Both orders over updates, and the end with the published; below them the published curves."""
+    """Draw both orders over updates, and the end with the published one; below them the published curves."""
     ours, curves, ends = split(table)
     shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
     shown, curves, marks = (parted(rows, "order", "start") for rows in (shown, curves, ends))
     last = shown[shown["update"] == shown["last"]]
 
     def over(order):
-        mine = shown[shown["order"] == order]
-        return lambda ax: (draw_curves(ax, mine, x="update", hue="start", chance=20), ax.set(xlabel="updates"))
+        part = shown[shown["order"] == order]
+        return lambda ax: (draw_curves(ax, part, x="update", hue="start", chance=20), ax.set(xlabel="updates"))
 
     def end(ax):
         draw_grouped(ax, last, group="start", hue="order", reference=marks)
@@ -63,17 +63,17 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Second order is not below first; zeroing speeds both up early."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that second order is above first, and that zeroing speeds both up early."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
-    early, last, found = gaps["update"].min(), gaps["update"].max(), []
-    words, end = {"unit": "points", "source": ends["source"].iloc[0]}, ends.set_index("arm")["value"]
+    early, last, results = gaps["update"].min(), gaps["update"].max(), []
+    facts, end = {"unit": "points", "source": ends["source"].iloc[0]}, ends.set_index("arm")["value"]
     for head in HEADS:
         row = only(gaps, arm=f"SO, {head} - FO, {head}", update=last)
         text = f"second order above first at the end, {head}"
-        found.append(
+        results.append(
             claim(
                 "K6",
                 text,
@@ -81,11 +81,11 @@ def claims(table):
                 side="above",
                 bound=0.0,
                 published=round(end[f"SO, {head}"] - end[f"FO, {head}"], 2),
-                **words,
+                **facts,
             )
         )
     for order, word in (("FO", "first"), ("SO", "second")):
         row = only(gaps, arm=f"{order}, zeroing - {order}, random init", update=early)
         text = f"zeroing is above random init after {early} updates, {word} order"
-        found.append(claim("K13", text, row, side="above", bound=0.0, unit="points"))
-    return found
+        results.append(claim("K13", text, row, side="above", bound=0.0, unit="points"))
+    return results

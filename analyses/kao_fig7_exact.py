@@ -43,7 +43,7 @@ GAPS = dict(zip(PAIRS, ((("is below", "below", 0.0),), TWINS, TWINS), strict=Tru
 
 
 def table(stage):
-    """Accuracies by pair, way, head at test and update; differences at the end; the worst error of a gradient there."""
+    """Return accuracies by pair, way, head at test and update; differences and the worst gradient error at the end."""
     from mamlprobe.certificates.contrast import rule_error
     from mamlprobe.probe.adaptation.interventions import only as adapting
     from mamlprobe.probe.adaptation.interventions import zero_at_test
@@ -60,9 +60,9 @@ def table(stage):
     first, second = list(PAIRS)[1:]
     gaps = [difference(zeroed[zeroed["pair"] == p], "way", LOSS, LOOP).assign(pair=p, quantity="gap") for p in PAIRS]
     for w in WAYS:
-        mine = zeroed[zeroed["way"] == w], random[random["way"] == w]
-        gaps.append(difference(mine[0], "pair", second, first).assign(way=w, quantity="order"))
-        gaps.append(difference(mine[1], "variant", "zeroed", "as trained").assign(way=w, quantity="lift"))
+        of_way = zeroed[zeroed["way"] == w], random[random["way"] == w]
+        gaps.append(difference(of_way[0], "pair", second, first).assign(way=w, quantity="order"))
+        gaps.append(difference(of_way[1], "variant", "zeroed", "as trained").assign(way=w, quantity="lift"))
     episodes, loops = stage.episodes(3, query=5), [names[0] for names in PAIRS.values()]
     errors = stage.probe(loops, lambda *start: pd.DataFrame({"value": [rule_error(*start, episodes)]}))
     errors = errors.loc[errors.groupby("method")["value"].idxmax()].assign(pair=lambda t: t["method"].map(PAIR))
@@ -78,7 +78,7 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """A panel a pair, above with the head zeroed at test, below as trained."""
+    """Draw one panel per pair, above with the head zeroed at test, below as trained."""
     accuracy, panels = table[table["quantity"] == "accuracy"], []
     for head, word in (("zeroed", ""), ("as trained", ", kept")):
         for pair, title in zip(PAIRS, ("Random, FO", "Zeroed, FO", "Zeroed, SO"), strict=True):
@@ -89,27 +89,27 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """The twins coincide, their gradients are equal, the second order is ahead, and what zeroing at test gives."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that twins coincide, gradients are equal and second order is ahead, and what zeroing at test gives."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     table, _, ends = split(table)
     known = ends.set_index(["pair", "way", "variant"])["value"]
-    found, points = [], {"unit": "points", "source": ends["source"].iloc[0]}
+    results, points = [], {"unit": "points", "source": ends["source"].iloc[0]}
     for pair, bounds in GAPS.items():
         row = only(table, quantity="gap", pair=pair)
         gap = round(known[pair, LOSS, "zeroed"] - known[pair, LOOP, "zeroed"], 2)
         for word, side, bound in bounds:
             text = f"{pair}: the contrastive loss {word} the inner loop"
-            found.append(claim("K7", text, row, side=side, bound=bound, published=gap, **points))
+            results.append(claim("K7", text, row, side=side, bound=bound, published=gap, **points))
         row, text = only(table, quantity="identity", pair=pair), f"{pair}: the contrastive gradient is the inner loop's"
-        found.append(claim("K7", text, row, side="below", bound=1e-10, unit="relative error"))
+        results.append(claim("K7", text, row, side="below", bound=1e-10, unit="relative error"))
     random, first, second = PAIRS
     for quantity, text, upper, lower in (
         ("order", "zeroed head: second order is above first order", (second, "zeroed"), (first, "zeroed")),
         ("lift", "random head: zeroing at test raises accuracy", (random, "zeroed"), (random, "as trained")),
     ):
         for way in WAYS:
-            row, words = only(table, quantity=quantity, way=way), f"{text}, {way}"
+            row, statement = only(table, quantity=quantity, way=way), f"{text}, {way}"
             gap = round(known[upper[0], way, upper[1]] - known[lower[0], way, lower[1]], 2)
-            found.append(claim("K7", words, row, side="above", bound=0.0, published=gap, **points))
-    return found
+            results.append(claim("K7", statement, row, side="above", bound=0.0, published=gap, **points))
+    return results

@@ -46,7 +46,7 @@ ORDERS = {
 
 
 def table(stage):
-    """Accuracy in percent by arm, head at test and update, the published end; differences at the end, head zeroed."""
+    """Return accuracy (%) by arm, head at test and update, the published end; differences at the end, head zeroed."""
     from mamlprobe.probe.adaptation.interventions import only as adapting
     from mamlprobe.probe.adaptation.interventions import zero_at_test
     from mamlprobe.reproduce.published_curves import final, published_beside
@@ -70,32 +70,32 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """Accuracy at the end beside the published one, and its course with the head zeroed at test."""
+    """Draw accuracy at the end with the published one, and its course with the head zeroed at test."""
     ours, _, ends = split(table)
     accuracy = ours[ours["quantity"] == "accuracy"]
     last, zeroed = accuracy[accuracy["update"] == accuracy["update"].max()], accuracy[accuracy["variant"] == "zeroed"]
     zeroed = zeroed.assign(low=zeroed["low"].clip(0, 100), high=zeroed["high"].clip(0, 100))  # intervals of few seeds
-    words: dict = {"group": "arm", "hue": "variant", "reference": ends[["variant", "arm", "value"]], "chance": 20}
+    options: dict = {"group": "arm", "hue": "variant", "reference": ends[["variant", "arm", "value"]], "chance": 20}
     panels = [
-        ("Accuracy at the end (%), by terms kept", lambda ax: draw_grouped(ax, last, **words)),
+        ("Accuracy at the end (%), by terms kept", lambda ax: draw_grouped(ax, last, **options)),
         ("Its course, head zeroed at test (%)", lambda ax: draw_curves(ax, zeroed, x="update", hue="arm", chance=20)),
     ]
     return composite(panels, cols=2, ratio=0.8)
 
 
 def claims(table):
-    """What removing each does, and that the cleaned loss reaches what zeroing does."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check what removing each term does, and that the loss without both reaches what zeroing does."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     table, _, ends = split(table)
     known = ends[ends["variant"] == "zeroed"].set_index("arm")["value"]
-    found, points = [], {"unit": "points", "source": ends["source"].iloc[0]}
+    results, points = [], {"unit": "points", "source": ends["source"].iloc[0]}
     for (a, b), text in ORDERS.items():
         row = only(table, quantity="difference", arm=f"{a} - {b}")
         gap = round(known[a] - known[b], 2)
-        found.append(claim("K8", text, row, side="above", bound=0.0, published=gap, **points))
+        results.append(claim("K8", text, row, side="above", bound=0.0, published=gap, **points))
     row = only(table, quantity="difference", arm="neither - zeroing")
     text = "without either it is not 2 points below the inner loop with zeroing"
     gap = round(known["neither"] - known["zeroing"], 2)
-    found.append(claim("K8", text, row, side="above", bound=-2.0, published=gap, **points))
-    return found
+    results.append(claim("K8", text, row, side="above", bound=-2.0, published=gap, **points))
+    return results

@@ -31,7 +31,7 @@ SLACK = 3.0
 
 
 def table(stage):
-    """Accuracy in percent by arm, head at test and update, ours and published, and differences at the end."""
+    """Return accuracy (%) by arm, head at test and update, ours and published, and differences at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
@@ -43,7 +43,7 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """Tied labels over updates with both heads, and the end beside labels drawn anew; below the published curves."""
+    """Draw tied labels over updates with both heads, and the end against drawn labels; below the published curves."""
     ours, curves, ends = split(table)
     both = [rows[rows["arm"].isin(ARMS.values())] for rows in (ours[ours["quantity"] == "accuracy"], curves, ends)]
     shown, curves, marks = (parted(rows, "start", "labels") for rows in both)
@@ -51,8 +51,8 @@ def figure(table) -> Figure:
     last = shown[(shown["update"] == shown["last"]) & (shown["head"] == "zeroed")]
 
     def over(head):
-        mine = tied[tied["head"] == head]
-        return lambda ax: (draw_curves(ax, mine, x="update", hue="start", chance=20), ax.set(xlabel="updates"))
+        part = tied[tied["head"] == head]
+        return lambda ax: (draw_curves(ax, part, x="update", hue="start", chance=20), ax.set(xlabel="updates"))
 
     def end(ax):
         draw_grouped(ax, last, group="start", hue="labels", reference=marks)
@@ -75,20 +75,20 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Tied labels cost the untreated much, and the zeroed little."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that tied labels cost the untreated arms accuracy, and the zeroed one little."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
-    words, end = {"unit": "points", "source": "; ".join(ends["source"].unique())}, ends.set_index("arm")["value"]
-    theirs, found = {f"{a} - {b}": round(end[a] - end[b], 2) for a, b in PAIRS}, []
+    facts, end = {"unit": "points", "source": "; ".join(ends["source"].unique())}, ends.set_index("arm")["value"]
+    theirs, results = {f"{a} - {b}": round(end[a] - end[b], 2) for a, b in PAIRS}, []
     for start in ("random init", "zero-init"):
         row = only(gaps, arm=f"{start}, tied - {start}, drawn")
         text = f"tied labels cost accuracy: {start}"
-        found.append(claim("K9", text, row, side="below", bound=0.0, published=theirs[row["arm"]], **words))
+        results.append(claim("K9", text, row, side="below", bound=0.0, published=theirs[row["arm"]], **facts))
     row = only(gaps, arm="zeroing, tied - zeroing, drawn")
     text = f"with zeroing tied labels cost at most {SLACK:g} points"
-    found.append(claim("K9", text, row, side="above", bound=-SLACK, published=theirs[row["arm"]], **words))
+    results.append(claim("K9", text, row, side="above", bound=-SLACK, published=theirs[row["arm"]], **facts))
     row = only(gaps, arm="zeroing, tied - random init, tied")
     text = "with tied labels zeroing is above random init"
-    return [*found, claim("K9", text, row, side="above", bound=0.0, published=theirs[row["arm"]], **words)]
+    return [*results, claim("K9", text, row, side="above", bound=0.0, published=theirs[row["arm"]], **facts)]

@@ -24,7 +24,7 @@ NOISE = 0.05
 
 
 def table(stage):
-    """Shares, cosines and norms by update, layer and term; attracted pairs, head norm, alignment by arm and update."""
+    """Return shares, cosines, norms by update, layer, term; attracted pairs, head norm, alignment by arm and update."""
     from mamlprobe.probe.contrast.shares import contrast_table
     from mamlprobe.probe.contrast.tables import head_table, term_table
     from mamlprobe.statistics.tables import means
@@ -42,16 +42,16 @@ def table(stage):
     )
     others = stage.probe(MODELS, pairs, every)
     others["part"] = others["part"].fillna("head")
-    found = [
+    parts = [
         means(terms.assign(arm=ARMS[MODELS[0]]).dropna(subset="value"), ["arm", "update", "layer", "term", "quantity"])
     ]
     others["arm"] = others["method"].map(ARMS)
-    found.append(means(others.dropna(subset="value"), ["arm", "update", "quantity", "part"]))
-    return pd.concat(found, ignore_index=True).assign(last=int(terms["update"].max()))
+    parts.append(means(others.dropna(subset="value"), ["arm", "update", "quantity", "part"]))
+    return pd.concat(parts, ignore_index=True).assign(last=int(terms["update"].max()))
 
 
 def figure(table) -> Figure:
-    """Terms of a random head by share, direction and layer; and the three arms."""
+    """Draw the terms of a random head by share, direction and layer; and the three arms."""
     terms = table[table["term"].isin(SHOWN)]
     body, last = terms[terms["layer"] == "body"], terms[(terms["update"] == terms["last"]) & (terms["layer"] != "body")]
 
@@ -81,18 +81,18 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """The contrastive term leads; noise is there, and goes with zeroing; the head carries over what tasks left."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that the contrastive term leads, that noise is there, and that the head turns to features of past tasks."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    last, found = table[table["update"] == table["last"]], []
+    last, results = table[table["update"] == table["last"]], []
     row = only(last, layer="body", term="contrastive", quantity="share")
     text = "at the end the clean contrastive term is most of the body's gradient, random head"
-    found.append(claim("D1", text, row, side="above", bound=0.5, unit="share"))
+    results.append(claim("D1", text, row, side="above", bound=0.5, unit="share"))
     row = only(last, arm="random init", quantity="attracted")
     text = "pairs of different classes are pulled together by a random head (share of pairs)"
-    found.append(claim("D3", text, row, side="above", bound=NOISE, unit="share"))
+    results.append(claim("D3", text, row, side="above", bound=NOISE, unit="share"))
     first, end = (only(table[table["update"] == u], arm="random init", quantity="alignment, past")
                   for u in (table["update"].min(), table["last"].max()))  # fmt: skip
     text = f"the random head's rows turn to the features of past tasks (at the start {first['value']:.2f} times chance)"
-    found.append(claim("D1", text, end, side="above", bound=float(first["high"]), unit="times chance"))
-    return found
+    results.append(claim("D1", text, end, side="above", bound=float(first["high"]), unit="times chance"))
+    return results

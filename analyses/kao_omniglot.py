@@ -20,62 +20,62 @@ MODELS = ()
 CORE = False
 LAST = True
 SOURCES = {"kao_omniglot_orders": "drawn", "kao_omniglot_scale": "drawn", "kao_omniglot_slots": "tied"}
-"""What labels are in training, by the script whose table is read; that of the heads shares its arms with the first."""
+"""Labels in training, by the script whose table is read; kao_omniglot_heads shares its arms with the first."""
 QUANTITY, PIXELS = "ours - published", "nearest pixels"
 ORDERS = 20
-"""Other orders of the alphabets."""
+"""How many other orders of the alphabets are tried."""
 
 
 def missing(stage) -> str:
-    """Which tables are not there."""
+    """List the tables that are missing."""
     absent = [name for name in SOURCES if not (stage.out / f"{name}.csv").is_file()]
     return f"tables not there: {', '.join(absent)}" if absent else ""
 
 
 def table(stage):
-    """Differences in points by labels, shot, arm, head at test and update; accuracy of pixels, ours - other orders."""
+    """Compute differences in points by labels, shot, arm, head at test, update; and of pixels, ours - other orders."""
     parts = []
     for name, labels in SOURCES.items():
         rows = pd.read_csv(stage.out / f"{name}.csv")
         parts.append(rows[rows["quantity"] == QUANTITY].assign(labels=labels))
     keys = ["labels", "shot", "arm", "head", "update"]
-    kept = [*keys, "value", "low", "high", "interval", "seeds", "tasks", "norm", "dataset", "episodes", "last", "run"]
-    found = pd.concat(parts)[[*kept, "quantity", "source"]].drop_duplicates(keys)
-    found = found.sort_values(["labels", "shot"], kind="stable")
-    return pd.concat([found, pd.DataFrame([pixels(stage)])], ignore_index=True)
+    cols = [*keys, "value", "low", "high", "interval", "seeds", "tasks", "norm", "dataset", "episodes", "last", "run"]
+    differences = pd.concat(parts)[[*cols, "quantity", "source"]].drop_duplicates(keys)
+    differences = differences.sort_values(["labels", "shot"], kind="stable")
+    return pd.concat([differences, pd.DataFrame([pixels(stage)])], ignore_index=True)
 
 
 def pixels(stage):
-    """Accuracy of nearest pixels, 5-way 1-shot, on our test characters - on the last of other orders of alphabets."""
+    """Score nearest pixels, 5-way 1-shot, on our test characters - on the last of other orders of the alphabets."""
     from mamlprobe.data.episodes import manifest, sample
     from mamlprobe.probe.representation.pixel_baseline import nearest_pixels, other_orders
     from mamlprobe.reproduce.omniglot_names import trainings
 
     pool = stage.source(*trainings({"random": ""}, (1,)))
-    own = sample(pool, split="test", way=5, shot=1, query=15, tasks=stage.tasks, seed=0)
-    mine, others = 100 * nearest_pixels(own), 100 * other_orders(pool, orders=ORDERS, tasks=stage.tasks)
-    value = float(mine.mean() - others.mean())
-    half = 1.96 * float((mine.var() / len(mine) + others.var() / ORDERS).sqrt())
-    facts = {"interval": "normal, over tasks and orders", "seeds": 1, "tasks": stage.tasks, "episodes": manifest(own)}
+    test = sample(pool, split="test", way=5, shot=1, query=15, tasks=stage.tasks, seed=0)
+    ours, others = 100 * nearest_pixels(test), 100 * other_orders(pool, orders=ORDERS, tasks=stage.tasks)
+    value = float(ours.mean() - others.mean())
+    half = 1.96 * float((ours.var() / len(ours) + others.var() / ORDERS).sqrt())
+    facts = {"interval": "normal, over tasks and orders", "seeds": 1, "tasks": stage.tasks, "episodes": manifest(test)}
     return {"quantity": PIXELS, "value": value, "low": value - half, "high": value + half, **facts}
 
 
 def figure(table) -> Figure:
-    """A panel for labels drawn and tied, of 1 and 5 shots, at the last update that both have."""
+    """Plot a panel for labels drawn and tied, of 1 and 5 shots, at the last update that both have."""
     table = table[table["quantity"] == QUANTITY]
     end = table[table["update"] == table["update"].max()]
 
     def panel(labels, shot):
         def draw(ax):
-            mine = end[(end["labels"] == labels) & (end["shot"] == shot)]
-            draw_grouped(ax, mine, group="arm", hue="head", orientation="horizontal")
+            rows = end[(end["labels"] == labels) & (end["shot"] == shot)]
+            draw_grouped(ax, rows, group="arm", hue="head", orientation="horizontal")
             ax.axvline(0, color="0.4", linewidth=0.8, zorder=1)
             ax.set(xlabel="points")
 
         return draw
 
-    words = {1: "1 shot", 5: "5 shots"}
-    drawn = composite([(f"Labels {a}, {words[b]}", panel(a, b)) for a in ("drawn", "tied") for b in words], cols=2)
+    shots = {1: "1 shot", 5: "5 shots"}
+    drawn = composite([(f"Labels {a}, {shots[b]}", panel(a, b)) for a in ("drawn", "tied") for b in shots], cols=2)
     caption(
         drawn, f"Ours - published after {int(end['update'].max()):,} updates and one inner step; intervals of 95 %."
     )
@@ -83,8 +83,8 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """How many intervals hold zero: 95 % of them should, were there no difference at all; and how hard our split is."""
-    from mamlprobe.reproduce.study import claim, only
+    """Count the intervals that hold zero (95 % if nothing differs), and test whether our split is as easy as others."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     split, table = only(table, quantity=PIXELS), table[table["quantity"] == QUANTITY]
     end = table[(table["update"] == table["update"].max()) & table["low"].notna()]
@@ -95,7 +95,7 @@ def claims(table):
     text = (
         f"of {len(end)} intervals of ours - published after {int(end['update'].max()):,} updates, those that hold zero"
     )
-    words = {"side": "above", "bound": 80.0, "unit": "%", "source": "; ".join(end["source"].unique())}
-    found = [claim("K11-K14", text, row, published=95, **words)]
+    options = {"side": "above", "bound": 80.0, "unit": "%", "source": "; ".join(end["source"].unique())}
+    rows = [claim("K11-K14", text, row, published=95, **options)]
     text = "nearest pixels: our test characters are as easy as the last of other orders of the alphabets"
-    return [*found, claim("K11-K14", text, split, side="above", bound=0.0, unit="points")]
+    return [*rows, claim("K11-K14", text, split, side="above", bound=0.0, unit="points")]

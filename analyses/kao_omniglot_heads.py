@@ -19,29 +19,29 @@ PAIRS = [("zeroing", "random init"), ("zeroing", "zero-init"), ("zero-init", "ra
 
 
 def table(stage):
-    """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
+    """Compute accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
     from mamlprobe.reproduce.omniglot import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
 
 def figure(table):
-    """The authors' four panels."""
+    """Plot the authors' four panels."""
     panels = [f"{head}, {shot}" for head in ("as trained", "zeroed") for shot in ("1 shot", "5 shots")]
     return published_marks(table, {panel: panel.capitalize() for panel in panels}, lowest=60)
 
 
 def claims(table):
-    """Zeroing at test mends one shot; zeroing in training helps both."""
+    """Check that zeroing at test improves one shot, and that zeroing in training improves both."""
     from mamlprobe.reproduce.omniglot import gap
 
     random = {"quantity": "lift", "arm": "random init"}
-    kept = {"quantity": "difference", "arm": "zeroing - random init", "head": "as trained"}
-    found = [gap(table, "K11", "1 shot, random init: zeroing at test raises accuracy", shot=1, **random)]
-    for shot, words in ((1, "1 shot"), (5, "5 shots")):
-        text = f"{words}, head as trained: zeroing in training is above random init"
-        found.append(gap(table, "K11", text, shot=shot, **kept))
+    difference = {"quantity": "difference", "arm": "zeroing - random init", "head": "as trained"}
+    rows = [gap(table, "K11", "1 shot, random init: zeroing at test raises accuracy", shot=1, **random)]
+    for shot, label in ((1, "1 shot"), (5, "5 shots")):
+        text = f"{label}, head as trained: zeroing in training is above random init"
+        rows.append(gap(table, "K11", text, shot=shot, **difference))
     if table["last"].max() >= LATE:
         text = "5 shots, random init: zeroing at test lowers accuracy after one step"
-        found.append(gap(table, "K11", text, side="below", shot=5, **random))
-    return found
+        rows.append(gap(table, "K11", text, side="below", shot=5, **random))
+    return rows

@@ -25,37 +25,37 @@ PAIRS += [("zeroing", "random init"), ("zeroing, second order", "random init, se
 
 
 def table(stage):
-    """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
+    """Compute accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
     from mamlprobe.reproduce.omniglot import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
 
 def figure(table):
-    """First and second order beside one another, five shots before one."""
+    """Plot first and second order next to one another, five shots before one."""
     parts = []
     for order, second in (("first order", False), ("second order", True)):
-        mine = table[table["arm"].str.endswith(", second order") == second]
-        parts.append(mine.assign(arm=mine["arm"].str.split(",").str[0], panel=mine["panel"] + f", {order}"))
+        rows = table[table["arm"].str.endswith(", second order") == second]
+        parts.append(rows.assign(arm=rows["arm"].str.split(",").str[0], panel=rows["panel"] + f", {order}"))
     panels = [f"{shot}, {order}" for shot in ("5 shots", "1 shot") for order in ("first order", "second order")]
     return published_marks(pd.concat(parts), {f"zeroed, {panel}": panel for panel in panels}, lowest=25)
 
 
 def claims(table):
-    """At one shot second order fails with a random head, and zeroing rescues it."""
+    """Check that at one shot second order fails with a random head, and that zeroing rescues it."""
     from mamlprobe.reproduce.omniglot import gap
 
-    words = {"quantity": "difference", "head": "zeroed"}
+    options = {"quantity": "difference", "head": "zeroed"}
     second = "random init, second order"
     text = "1 shot, random init: second order is 10 points below first"
     bound = {"side": "below", "bound": -10.0, "shot": 1}
-    found = [gap(table, "K13", text, arm=f"{second} - random init", **bound, **words)]
+    rows = [gap(table, "K13", text, arm=f"{second} - random init", **bound, **options)]
     text = "1 shot, second order: zeroing is 10 points above random init"
     zeroing = f"zeroing, second order - {second}"
-    found.append(gap(table, "K13", text, bound=10.0, shot=1, arm=zeroing, **words))
+    rows.append(gap(table, "K13", text, bound=10.0, shot=1, arm=zeroing, **options))
     if table["last"].max() >= LATE:
         text = "5 shots, second order: zeroing is less than 2 points above random init"
-        found.append(gap(table, "K13", text, side="below", bound=2.0, shot=5, arm=zeroing, **words))
+        rows.append(gap(table, "K13", text, side="below", bound=2.0, shot=5, arm=zeroing, **options))
         text = "5 shots, random init: second order is above first"
-        found.append(gap(table, "K13", text, shot=5, arm=f"{second} - random init", **words))
-    return found
+        rows.append(gap(table, "K13", text, shot=5, arm=f"{second} - random init", **options))
+    return rows

@@ -20,27 +20,27 @@ PAIRS = [*zip(NAMES[1:], NAMES, strict=False), ("zeroing", "random init")]
 
 
 def table(stage):
-    """Accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
+    """Compute accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
     from mamlprobe.reproduce.omniglot import omniglot_table
 
     return omniglot_table(stage, ARMS, PAIRS)
 
 
 def figure(table):
-    """The authors' two panels."""
+    """Plot the authors' two panels."""
     return published_marks(table, {"zeroed, 1 shot": "1 shot", "zeroed, 5 shots": "5 shots"}, lowest=60)
 
 
 def claims(table):
-    """The smaller the start the better, at five shots; at one shot the arms meet in the end."""
+    """Check that the smaller the start the better, at five shots; at one shot, that the arms meet in the end."""
     from mamlprobe.reproduce.omniglot import gap
 
-    words = {"quantity": "difference", "head": "zeroed"}
-    found = [
-        gap(table, "K12", f"5 shots, head zeroed at test: {a} above {b}", shot=5, arm=f"{a} - {b}", **words)
+    options = {"quantity": "difference", "head": "zeroed"}
+    rows = [
+        gap(table, "K12", f"5 shots, head zeroed at test: {a} above {b}", shot=5, arm=f"{a} - {b}", **options)
         for a, b in PAIRS
     ]
     if table["last"].max() >= LATE:
         text = "1 shot, head zeroed at test: zeroing is less than 1 point above random init"
-        found.append(gap(table, "K12", text, side="below", bound=1.0, shot=1, arm="zeroing - random init", **words))
-    return found
+        rows.append(gap(table, "K12", text, side="below", bound=1.0, shot=1, arm="zeroing - random init", **options))
+    return rows

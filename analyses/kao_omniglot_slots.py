@@ -23,7 +23,7 @@ SHOTS = {1: "1 shot", 5: "5 shots"}
 
 
 def table(stage):
-    """Accuracy in percent by test tasks, shot, arm, head and update, ours and published, and differences."""
+    """Compute accuracy in percent by test tasks, shot, arm, head and update, ours and published, and differences."""
     from mamlprobe.reproduce.omniglot import omniglot_table
 
     tied = omniglot_table(stage, ARMS, PAIRS, experiment="memorization", slots="groups")
@@ -33,7 +33,7 @@ def table(stage):
 
 
 def figure(table):
-    """Test tasks tied as the authors', then drawn as usual: the head zeroed, as in their two panels, and kept."""
+    """Plot test tasks tied as the authors do, then drawn as usual: head zeroed, as in their two panels, and kept."""
     titles = {}
     for end, tested in (("", "Tied"), (", drawn", "Drawn")):
         for head, called in (("zeroed", "zeroed"), ("as trained", "kept")):
@@ -42,16 +42,16 @@ def figure(table):
 
 
 def claims(table):
-    """Zeroing in training prevents memorisation, at test it recovers much; on tied test tasks, and on usual ones."""
+    """Check that zeroing in training prevents memorisation, at test recovers much; on tied and on usual test tasks."""
     from mamlprobe.reproduce.omniglot import gap
 
-    found = []
+    rows = []
     for tested, shot in ((tested, shot) for tested in ("tied", "drawn") for shot in SHOTS):
-        words, mine = f"{SHOTS[shot]}, test tasks {tested}", table[table["tested"] == tested]
+        setting, tested_rows = f"{SHOTS[shot]}, test tasks {tested}", table[table["tested"] == tested]
         for _, other in PAIRS:
-            text = f"{words}, head as trained: zeroing in training is above {other}"
+            text = f"{setting}, head as trained: zeroing in training is above {other}"
             where = {"quantity": "difference", "head": "as trained", "arm": f"zeroing - {other}", "shot": shot}
-            found.append(gap(mine, "K14", text, **where))
-        text = f"{words}, random init: zeroing at test raises accuracy"
-        found.append(gap(mine, "K14", text, quantity="lift", arm="random init", shot=shot))
-    return found
+            rows.append(gap(tested_rows, "K14", text, **where))
+        text = f"{setting}, random init: zeroing at test raises accuracy"
+        rows.append(gap(tested_rows, "K14", text, quantity="lift", arm="random init", shot=shot))
+    return rows

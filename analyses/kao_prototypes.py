@@ -29,7 +29,7 @@ LEARNED = "MAML++"
 
 
 def table(stage):
-    """Separation, accuracy, agreement and scale by model; differences, and what the identity is off; maps of a task."""
+    """Compute separation, accuracy, agreement, scale by model; differences, errors of the identity; maps of a task."""
     from mamlprobe.probe.contrast.prototypes import prototype_table
     from mamlprobe.probe.representation.product_separation import product_maps, separation_table
     from mamlprobe.statistics.tables import difference, means
@@ -38,8 +38,8 @@ def table(stage):
     by = ["model", "variant", "classifier", "moment", "quantity"]
 
     def probe(net, theta, method):
-        found = [each(net, theta, episodes, method) for each in (separation_table, prototype_table)]
-        return pd.concat(found).fillna(dict.fromkeys(by[1:4], ""))
+        both = [each(net, theta, episodes, method) for each in (separation_table, prototype_table)]
+        return pd.concat(both).fillna(dict.fromkeys(by[1:4], ""))
 
     rows = stage.probe(MODELS, probe).dropna(subset="value")
     rows["model"] = rows["method"].map(NAMES)
@@ -50,26 +50,26 @@ def table(stage):
     off = rows[(rows["variant"] == EXACT) & (rows["classifier"] == DOT)]
     off = off[(off["quantity"] == "agreement") | ((off["quantity"] == "scale") & (off["model"] != LEARNED))]
     off = off.assign(value=(1 - off["value"]).abs(), quantity=off["quantity"] + ", off")
-    found = [means(pd.concat(parts), by), means(off, ["quantity"])]
+    tables = [means(pd.concat(parts), by), means(off, ["quantity"])]
     for name, model in MAPS.items():
         run = stage.run(name, stage.seeds[0])
         maps = product_maps(run.net(), run.theta(), episodes.task(0), run.config.method).round({"z": 3})
-        found.append(maps[["moment", "row", "column", "query_label", "z"]].assign(quantity="map", model=model))
-    return pd.concat(found, ignore_index=True)
+        tables.append(maps[["moment", "row", "column", "query_label", "z"]].assign(quantity="map", model=model))
+    return pd.concat(tables, ignore_index=True)
 
 
 def figure(table) -> Figure:
-    """Above maps of a task; below how far classes stand apart, how accurate are model and prototypes, and how alike."""
+    """Plot maps of a task; below, separation of classes, accuracy of model and prototypes, and their agreement."""
     maps = table[table["quantity"] == "map"].astype({"row": int, "column": int})
     alone = table[~table[["moment", "classifier"]].isin(list(PAIRED)).any(axis=1)]
 
     def products(model, moment):
-        mine = maps[(maps["model"] == model) & (maps["moment"] == moment)]
-        return lambda ax: draw_map(ax, mine, i="row", j="column", value="z", vmin=-1.5, vmax=3)
+        rows = maps[(maps["model"] == model) & (maps["moment"] == moment)]
+        return lambda ax: draw_map(ax, rows, i="row", j="column", value="z", vmin=-1.5, vmax=3)
 
     def dots(hue, xlabel, **where):
-        mine, words = alone[(alone[list(where)] == pd.Series(where)).all(axis=1)], {"orientation": "horizontal"}
-        return lambda ax: (draw_grouped(ax, mine, group="model", hue=hue, **words), ax.set(xlabel=xlabel))
+        rows, options = alone[(alone[list(where)] == pd.Series(where)).all(axis=1)], {"orientation": "horizontal"}
+        return lambda ax: (draw_grouped(ax, rows, group="model", hue=hue, **options), ax.set(xlabel=xlabel))
 
     panels = [(f"{model}, {at}", products(model, at)) for model in MAPS.values() for at in ("before", "after")]
     items, agree = "share of query items", {"quantity": "agreement"}
@@ -96,19 +96,19 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """The identity on trained models; what adapting does to products; which prototypes describe an adapted model."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check the identity on trained models, how adapting changes products, which prototypes fit an adapted model."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     text = "zeroed, one step: items that model and dot-product prototypes put into different classes"
-    found = [claim("D2", text, only(table, quantity="agreement, off"), side="below", bound=0.0, unit="share")]
+    rows = [claim("D2", text, only(table, quantity="agreement, off"), side="below", bound=0.0, unit="share")]
     text = "zeroed, one step: relative error of the temperature N / eta (fixed rates)"
-    found.append(claim("D2", text, only(table, quantity="scale, off"), side="below", bound=1e-10, unit="error"))
+    rows.append(claim("D2", text, only(table, quantity="scale, off"), side="below", bound=1e-10, unit="error"))
     for model in (NAMES[name] for name in MAPS):
         row = only(table, model=model, moment="after - before", quantity="separation")
         text = f"adapting sets products of one class further above those of others, {model}"
-        found.append(claim("P1", text, row, side="above", bound=0.0, unit="sd"))
+        rows.append(claim("P1", text, row, side="above", bound=0.0, unit="sd"))
     for model in ("random init", "MAML", "ANIL"):
         row = only(table, model=model, classifier=f"cosine - {DOT}", quantity="agreement", variant=TRAINED)
         text = f"{TRAINED}: {model} agrees more with prototypes by cosine than by dot product"
-        found.append(claim("P2", text, row, side="above", bound=0.0, unit="share"))
-    return found
+        rows.append(claim("P2", text, row, side="above", bound=0.0, unit="share"))
+    return rows

@@ -38,7 +38,7 @@ TASKS = {"smoke": 2, "quick": 80, "paper": 400}
 
 
 def missing(stage) -> str:
-    """Why this script cannot run here; empty where it can."""
+    """Return why this script cannot run here; empty if it can."""
     from mamlprobe.data.by_name import data_folder
 
     root = data_folder(stage.root)
@@ -48,7 +48,7 @@ def missing(stage) -> str:
 
 
 def table(stage):
-    """Accuracy in percent by checkpoint, head and step; and layer similarity before and after adaptation."""
+    """Compute accuracy in percent by checkpoint, head and step; and layer similarity before and after adaptation."""
     import mamlprobe as mp
     from mamlprobe.data.by_name import data_folder
     from mamlprobe.probe.adaptation.interventions import nil, zero_at_test
@@ -57,9 +57,9 @@ def table(stage):
     from mamlprobe.statistics.tables import difference, means
 
     pool = mp.load_pool(DATASET, root=stage.root, size=84, normalise="imagenet")
-    words = {"split": "test", "way": 5, "shot": 1, "query": 5, "seed": TEST_SEED}
-    episodes = mp.sample(pool, tasks=stage.sized(TASKS), **words)
-    few = mp.sample(pool, tasks=min(4, stage.sized(TASKS)), **words, index=1)
+    options = {"split": "test", "way": 5, "shot": 1, "query": 5, "seed": TEST_SEED}
+    episodes = mp.sample(pool, tasks=stage.sized(TASKS), **options)
+    few = mp.sample(pool, tasks=min(4, stage.sized(TASKS)), **options, index=1)
     scores, layers = [], []
     for label, (name, lr) in FILES.items():
         experiment, theta = import_kao(data_folder(stage.root) / "kao2022" / name, inner_lr=lr)
@@ -69,8 +69,8 @@ def table(stage):
         scores.append(
             mp.evaluate(net, theta, episodes, variants, steps="every", chunk=4).assign(checkpoint=label, run=name)
         )
-        kept = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"], "chunk": few.tasks}
-        layers.append(mp.similarity(net, theta, few, method, **kept).assign(checkpoint=label, run=name))
+        settings = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"], "chunk": few.tasks}
+        layers.append(mp.similarity(net, theta, few, method, **settings).assign(checkpoint=label, run=name))
     rows = pd.concat(scores, ignore_index=True).assign(seed=0, dataset=DATASET)
     rows["value"] *= 100
     one = rows[rows["step"] == 1]
@@ -86,14 +86,14 @@ def table(stage):
 
 
 def experiment_net(experiment):
-    """The net of an imported experiment."""
+    """Build the net of an imported experiment."""
     from mamlprobe.nets.from_spec import build
 
     return build(experiment.net, way=experiment.way, image=experiment.net.image)
 
 
 def figure(table) -> Figure:
-    """Accuracy over steps for the untreated checkpoint, after one step for all, and the layers' similarity."""
+    """Plot accuracy over steps for the untreated checkpoint, after one step for all, and the layers' similarity."""
     accuracy = table[table["quantity"] == "accuracy"]
     first = accuracy[(accuracy["checkpoint"] == next(iter(FILES))) & (accuracy["variant"] != "nil")]
     one = accuracy[(accuracy["step"] == 1) | (accuracy["variant"] == "nil")]
@@ -111,21 +111,18 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Far above chance; the untreated checkpoint gains by zeroing."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that accuracy is far above chance, and that the untreated checkpoint gains by zeroing."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    rows = []
     accuracy = table[(table["quantity"] == "accuracy") & (table["variant"] == "as saved")]
     for label in FILES:
         row = accuracy[(accuracy["checkpoint"] == label) & (accuracy["step"] == 1)].iloc[0]
         text = f"{label}: above 25 % on unseen classes of another data set"
         shown = PUBLISHED.get((label, "as saved"), "")
-        found.append(
+        rows.append(
             claim("weights", text, row, side="above", bound=25.0, unit="%", published=shown, source="result files")
         )
     row = only(table, quantity="gain", checkpoint="FO, no zeroing")
     text = "FO, no zeroing: zeroing the head at test raises one-step accuracy"
-    return [
-        *found,
-        claim("K4", text, row, side="above", bound=0.0, unit="points", published=4.3, source="result files"),
-    ]
+    return [*rows, claim("K4", text, row, side="above", bound=0.0, unit="points", published=4.3, source="result files")]

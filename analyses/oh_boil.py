@@ -22,7 +22,7 @@ KEYS = ["method", "seed", "task", "run", "dataset", "norm", "episodes"]
 
 
 def table(stage):
-    """Cosines, CKA and NIL accuracy by method and layer, and the paired differences that the claims need."""
+    """Compute cosines, CKA and NIL accuracy by method and layer, and the paired differences that the claims need."""
     from mamlprobe.probe.representation.class_separation import NIL, class_blocks
     from mamlprobe.probe.representation.layer_similarity import similarity
     from mamlprobe.statistics.tables import difference, means
@@ -40,16 +40,16 @@ def table(stage):
     blocks = stage.probe(MODELS, lambda net, theta, method: class_blocks(net, theta, many, method))
     blocks = blocks.assign(pair=blocks["quantity"] + ", " + blocks["moment"])
     gain, nil = changes(blocks)
-    found = {"cka": cka, "gap change": gain, "nil gain": nil}
-    found |= {f"{name}, last - earlier": last(rows) for name, rows in (*list(found.items())[1:], ("cka", body))}
+    named = {"cka": cka, "gap change": gain, "nil gain": nil}
+    named |= {f"{name}, last - earlier": last(rows) for name, rows in (*list(named.items())[1:], ("cka", body))}
     by = ["method", "layer", "state"]
-    parts = [means(rows.assign(state=rows.get("state", "trained")), by).assign(quantity=q) for q, rows in found.items()]
+    parts = [means(rows.assign(state=rows.get("state", "trained")), by).assign(quantity=q) for q, rows in named.items()]
     cosines = means(blocks[blocks["quantity"] != NIL], ["method", "layer", "pair"]).assign(quantity="cosine")
     return pd.concat([*parts, cosines, means(orders, ["method"]).assign(quantity="cka")], ignore_index=True)
 
 
 def changes(blocks) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What adapting adds, a task and block: to same-class less different-class cosine, to NIL accuracy in points."""
+    """Compute what adapting adds by task and block: to same- less different-class cosine, to NIL accuracy in points."""
     wide = blocks.pivot_table("value", [*KEYS, "layer"], "pair")
     gaps = {when: wide[f"same class, {when}"] - wide[f"different classes, {when}"] for when in ("before", "after")}
     nil = 100 * (wide["nil accuracy, after"] - wide["nil accuracy, before"])
@@ -57,45 +57,45 @@ def changes(blocks) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def last(rows) -> pd.DataFrame:
-    """The last block less the mean of those ahead of it, a task."""
+    """Subtract the mean of the earlier blocks from the last block, by task."""
     wide = rows.pivot_table("value", KEYS, "layer")
     return (wide.iloc[:, -1] - wide.iloc[:, :-1].mean(axis=1)).reset_index(name="value").assign(layer="last - earlier")
 
 
 def figure(table) -> Figure:
-    """Above the cosines of each method, below CKA and what adapting adds to NIL accuracy."""
+    """Plot the cosines of each method; below, CKA and what adapting adds to NIL accuracy."""
     others = sorted(set(table["method"].dropna()) - set(MODELS))
     table = table.assign(method=pd.Categorical(table["method"], [*MODELS, *others]))
     cosine, cka, nil = (table[table["quantity"] == name] for name in ("cosine", "cka", "nil gain"))
-    words = [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")]
+    pair_order = [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")]
 
     def pairs(name):
-        mine = cosine[cosine["method"] == name]
-        mine = mine.assign(pair=pd.Categorical(mine["pair"], words))
-        return lambda ax: (draw_curves(ax, mine, x="layer", hue="pair"), ax.set(ylabel="cosine", ylim=(-0.02, 1.02)))
+        rows = cosine[cosine["method"] == name]
+        rows = rows.assign(pair=pd.Categorical(rows["pair"], pair_order))
+        return lambda ax: (draw_curves(ax, rows, x="layer", hue="pair"), ax.set(ylabel="cosine", ylim=(-0.02, 1.02)))
 
-    def kept(state):
-        mine = cka[cka["state"] == state]
-        return lambda ax: (draw_curves(ax, mine, x="layer", hue="method"), ax.set(ylabel="CKA", ylim=(-0.05, 1.05)))
+    def cka_lines(state):
+        rows = cka[cka["state"] == state]
+        return lambda ax: (draw_curves(ax, rows, x="layer", hue="method"), ax.set(ylabel="CKA", ylim=(-0.05, 1.05)))
 
     def gained(ax):
         draw_curves(ax, nil, x="layer", hue="method")
         ax.set_ylabel("after - before (points)")
 
     panels = [(f"{name.upper()}: classes", pairs(name)) for name in MODELS]
-    panels += [(f"CKA, {state}", kept(state)) for state in STATES.values()]
+    panels += [(f"CKA, {state}", cka_lines(state)) for state in STATES.values()]
     return composite([*panels, ("NIL accuracy", gained)], cols=3, ratio=0.95)
 
 
 def claims(table):
-    """Bodies of MAML and ANIL stay; BOIL's last block moves, more than those ahead of it and than MAML's."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that bodies of MAML and ANIL stay; that BOIL's last block moves, more than earlier ones and than MAML's."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     cka = table[(table["quantity"] == "cka") & (table["state"] == "trained") & (table["layer"] != "head")]
-    found = []
+    rows = []
 
     def add(name, text, row, side, bound, unit, published):
-        found.append(claim(name, text, row, side=side, bound=bound, unit=unit, published=published, source="recalled"))
+        rows.append(claim(name, text, row, side=side, bound=bound, unit=unit, published=published, source="recalled"))
 
     for method in ("maml", "anil"):
         body = cka[cka["method"] == method]
@@ -126,4 +126,4 @@ def claims(table):
         "points",
         "0",
     )
-    return found
+    return rows

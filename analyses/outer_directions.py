@@ -34,16 +34,16 @@ EXPECTED = (
 
 
 def table(stage):
-    """Cosine of every two rules for body and head, cosine to MAML and relative norm by layer."""
+    """Compute the cosine of every two rules for body and head, cosine to MAML and relative norm by layer."""
     from mamlprobe.data.episodes import sample
     from mamlprobe.probe.theory.gradient_directions import directions, outer_rules
     from mamlprobe.reproduce.study import TEST_SEED
     from mamlprobe.statistics.tables import means
 
     size = stage.experiment("maml").tasks
-    words = {"split": "train", "way": 5, "shot": 1, "query": stage.experiment("maml").query}
+    options = {"split": "train", "way": 5, "shot": 1, "query": stage.experiment("maml").query}
     batches = [
-        sample(stage.pool, **words, tasks=size, seed=TEST_SEED, index=index) for index in range(stage.sized(BATCHES))
+        sample(stage.pool, **options, tasks=size, seed=TEST_SEED, index=index) for index in range(stage.sized(BATCHES))
     ]
 
     def probe(net, theta, method):
@@ -58,7 +58,7 @@ def table(stage):
 
 
 def relative(rows):
-    """The rows with norms divided by those of MAML, same batch and layer."""
+    """Divide the norms by those of MAML, same batch and layer."""
     keys = ["seed", "task", "layer"]
     norms, cosines = rows[rows["quantity"] == "norm"], rows[rows["quantity"] == "cosine"]
     maml = norms[norms["rule"] == "maml"].set_index(keys)["value"].rename("of_maml")
@@ -68,13 +68,13 @@ def relative(rows):
 
 
 def figure(table) -> Figure:
-    """Above the cosines of every two rules, below those to MAML and the norms by layer."""
+    """Plot the cosines of every two rules; below, those to MAML and the norms by layer."""
     figure, axes = canvas(2, 2, ratio=0.8)
     for ax, part in zip(axes[0], ("body", "head"), strict=True):
-        mine = table[(table["quantity"] == "cosine") & (table["layer"] == part)]
-        mine = mine.assign(value=mine["value"].round(2) + 0.0)  # no -0.00
+        rows = table[(table["quantity"] == "cosine") & (table["layer"] == part)]
+        rows = rows.assign(value=rows["value"].round(2) + 0.0)  # no -0.00
         low = min(0.0, table.loc[table["quantity"] == "cosine", "value"].min())
-        image = draw_map(ax, mine, i="rule", j="other", vmin=low, vmax=1, digits=2, aspect="auto")
+        image = draw_map(ax, rows, i="rule", j="other", vmin=low, vmax=1, digits=2, aspect="auto")
         with style():
             ax.set_title(f"Cosine, {part}")
             ax.tick_params(axis="x", rotation=90)
@@ -92,12 +92,12 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Cosines to MAML: those a reader of the papers would expect."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check the cosines to MAML that a reader of the papers would expect."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    rows = []
     for rule, part, bound, why in EXPECTED:
         row = only(table, quantity="cosine", layer=part, rule=rule, other="maml")
         text = f"{rule} to maml, {part}: cosine above {bound:g} ({why})"
-        found.append(claim("G1", text, row, side="above", bound=bound, unit="cosine"))
-    return found
+        rows.append(claim("G1", text, row, side="above", bound=bound, unit="cosine"))
+    return rows

@@ -23,13 +23,13 @@ SOURCES = (
 
 
 def missing(stage) -> str:
-    """Which tables are not there."""
+    """List the tables that are missing."""
     absent = [name for name in SOURCES if not (stage.out / f"{name}.csv").is_file()]
     return f"tables not there: {', '.join(absent)}" if absent else ""
 
 
 def table(stage):
-    """The drawn rows of the six tables, with the panel they belong to."""
+    """Collect the drawn rows of the six tables, with the panel they belong to."""
     tables = {name: pd.read_csv(stage.out / f"{name}.csv") for name in SOURCES}
     layers, freezing, anil, zeroing, terms, linear = tables.values()
     measures = {"cca_top98": "CCA", "cka_debiased": "CKA (debiased)"}
@@ -48,12 +48,12 @@ def table(stage):
         "terms": shares[shares["part"] != "total"].assign(x=lambda t: t["update"], hue=lambda t: t["part"]),
         "linear": linear.assign(x=linear["update"], hue=linear["method"]),
     }
-    kept = ["panel", "x", "hue", "value", "low", "high"]
-    return pd.concat([part.assign(panel=name)[kept] for name, part in parts.items()], ignore_index=True)
+    columns = ["panel", "x", "hue", "value", "low", "high"]
+    return pd.concat([part.assign(panel=name)[columns] for name, part in parts.items()], ignore_index=True)
 
 
 def figure(table) -> Figure:
-    """Two rows of three."""
+    """Plot two rows of three panels."""
     parts = dict(tuple(table.groupby("panel")))
     for name in ("zeroing", "terms", "linear"):
         parts[name] = parts[name].assign(x=parts[name]["x"].astype(float))

@@ -41,25 +41,25 @@ LEVELS = (
 
 
 def table(stage):
-    """Errors, probes and oracles by dial; each seed's probes and their order along the dial; dial 1 less dial 0."""
+    """Compute errors, probes and oracles by dial; probes by seed and their order along the dial; dial 1 less dial 0."""
     from mamlprobe.probe.adaptation.reuse import orders
     from mamlprobe.statistics.tables import difference, means
 
     rows = pd.concat([probed(stage, dial) for dial in stage.sized(DIALS)], ignore_index=True)
     probes = rows[rows["quantity"].isin(PROBES)]
     alone = means(probes, ["quantity", "dial", "seed"])
-    found = [means(rows, ["quantity", "dial"]).assign(part="mean"), alone.assign(part="seed")]
+    tables = [means(rows, ["quantity", "dial"]).assign(part="mean"), alone.assign(part="seed")]
     for seed, part in alone.groupby("seed"):
-        found.append(orders(part, by="dial").assign(part="order", seed=seed, seeds=1, tasks=part["tasks"].max()))
-        found[-1]["interval"] = "exact"
+        tables.append(orders(part, by="dial").assign(part="order", seed=seed, seeds=1, tasks=part["tasks"].max()))
+        tables[-1]["interval"] = "exact"
     ends = probes.assign(dial=probes["dial"].map({0.0: "0", 1.0: "1"}))
     gaps = [difference(part, "dial", "1", "0").assign(quantity=name) for name, part in ends.groupby("quantity")]
-    found.append(means(pd.concat(gaps), ["quantity", "dial"]).assign(part="gap"))
-    return pd.concat(found, ignore_index=True).astype({"run": object}).fillna({"run": ""})
+    tables.append(means(pd.concat(gaps), ["quantity", "dial"]).assign(part="gap"))
+    return pd.concat(tables, ignore_index=True).astype({"run": object}).fillna({"run": ""})
 
 
 def probed(stage, dial: float) -> pd.DataFrame:
-    """What every seed's model and the oracles do with every test task of a dial."""
+    """Evaluate every seed's model and the oracles on every test task of a dial."""
     from mamlprobe.data.planted import PLANTED
     from mamlprobe.probe.adaptation.reuse import reuse
     from mamlprobe.probe.theory.planted_oracles import planted_oracles
@@ -67,26 +67,26 @@ def probed(stage, dial: float) -> pd.DataFrame:
     from mamlprobe.reproduce.study import TEST_SEED, keyed
     from mamlprobe.training.loop import train_together
 
-    source, found = PLANTED[name := f"planted-{dial:g}"], []
+    source, tables = PLANTED[name := f"planted-{dial:g}"], []
     episodes = source.episodes(split="test", shot=100, query=100, tasks=stage.sized(TASKS), seed=TEST_SEED)
     experiments = [planted_experiment(name, stage.preset, seed=seed) for seed in stage.seeds]
     for run in train_together(experiments, stage.folder, device=stage.device, progress=False):
-        told = reuse(run.net(), run.theta(), episodes, run.config.method, quantity="loss")
-        told["value"] *= 1 + told["quantity"].isin([*ERRORS, FREEZING])
-        found.append(keyed(told, run, "maml", run.updates()[-1]))
+        measured = reuse(run.net(), run.theta(), episodes, run.config.method, quantity="loss")
+        measured["value"] *= 1 + measured["quantity"].isin([*ERRORS, FREEZING])
+        tables.append(keyed(measured, run, "maml", run.updates()[-1]))
     oracles = planted_oracles(source, episodes, experiments[0].method, sample=stage.sized(SAMPLE))
-    found.append(oracles.assign(seed=0, run="", dataset=name))
-    return pd.concat(found, ignore_index=True).assign(dial=dial)
+    tables.append(oracles.assign(seed=0, run="", dataset=name))
+    return pd.concat(tables, ignore_index=True).assign(dial=dial)
 
 
 def figure(table) -> Figure:
-    """The learner's errors, the similarities, the way and the oracles, each against the dial."""
+    """Plot the learner's errors, the similarities, the share of the way and the oracles, each against the dial."""
     rows = table[table["part"] == "mean"].astype({"dial": float})
 
     def lines(names, label, top):
-        mine = pd.concat([rows[rows["quantity"] == name] for name in names])
-        words = {"xlabel": "dial (0: the head must change, 1: the body)", "ylabel": label, "ylim": (-0.05, top)}
-        return lambda ax: (draw_curves(ax, mine, x="dial", hue="quantity"), ax.set(**words))
+        selected = pd.concat([rows[rows["quantity"] == name] for name in names])
+        options = {"xlabel": "dial (0: the head must change, 1: the body)", "ylabel": label, "ylim": (-0.05, top)}
+        return lambda ax: (draw_curves(ax, selected, x="dial", hue="quantity"), ax.set(**options))
 
     panels = [
         ("What is planted", lines(ORACLES, "mean squared error", 1.5)),
@@ -96,23 +96,23 @@ def figure(table) -> Figure:
     ]
     drawn = composite(panels, cols=2, ratio=0.62)
     worst = table[table["part"] == "order"].groupby("quantity")["value"].min()
-    told = ", ".join(
+    summary = ", ".join(
         f"{word} {worst[name]:.2f}" for word, name in zip(("freezing", "CCA", "CKA", "way"), PROBES, strict=True)
     )
-    caption(drawn, f"Spearman correlation with the dial, signed as it should be, worst seed: {told}.")
+    caption(drawn, f"Spearman correlation with the dial, signed as it should be, worst seed: {summary}.")
     return drawn
 
 
 def claims(table):
-    """Every probe orders the dials; both ends are told right; and the truth is planted."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that every probe orders the dials, that both ends are judged right, and that the truth is planted."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found, order = [], table[table["part"] == "order"].sort_values("value")
+    rows, order = [], table[table["part"] == "order"].sort_values("value")
     for name in PROBES:
         text = f"{name} orders the dials: Spearman correlation, signed as it should be, worst seed"
         row = order[order["quantity"] == name].iloc[0]
-        found.append(claim("T1", text, row, side="above", bound=0.95, unit="correlation"))
+        rows.append(claim("T1", text, row, side="above", bound=0.95, unit="correlation"))
     for id, dial, name, side, bound, text in LEVELS:
         row = only(table[table["part"].isin(["mean", "gap"])], quantity=name, dial=dial)
-        found.append(claim(id, text, row, side=side, bound=bound, unit="similarity" if dial == "1 - 0" else "share"))
-    return found
+        rows.append(claim(id, text, row, side=side, bound=bound, unit="similarity" if dial == "1 - 0" else "share"))
+    return rows

@@ -21,7 +21,7 @@ STATES = {True: "trained", False: "before training"}
 
 
 def table(stage):
-    """Distance by layer and quantity, trained and untrained, and the body's farthest layer less the head, in logs."""
+    """Compute distance by layer and quantity, trained or not, and the head's over the body's farthest, in logs."""
     import numpy as np
 
     from mamlprobe.probe.adaptation.weight_change import weight_distance
@@ -32,8 +32,8 @@ def table(stage):
     for seed in stage.seeds:
         run = stage.run("maml", seed)
         for update in (run.updates()[0], run.updates()[-1]):
-            found = weight_distance(run.net(), run.theta(update), episodes, run.config.method, chunk=episodes.tasks)
-            tables.append(keyed(found, run, "maml", update).assign(inner_lr=run.config.method.inner.lr))
+            distances = weight_distance(run.net(), run.theta(update), episodes, run.config.method, chunk=episodes.tasks)
+            tables.append(keyed(distances, run, "maml", update).assign(inner_lr=run.config.method.inner.lr))
     rows = pd.concat(tables, ignore_index=True)
     rows["state"] = (rows["update"] > 0).map(STATES)
     by = ["state", "quantity", "layer", "step", "parameters", "inner_lr"]
@@ -47,30 +47,30 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """A panel a quantity, with and without training."""
+    """Plot a panel a quantity, with and without training."""
 
     def lines(quantity):
-        mine = table[table["quantity"] == quantity]
-        return lambda ax: (draw_curves(ax, mine, x="layer", hue="state"), ax.set(ylabel="moved", ylim=(0, None)))
+        rows = table[table["quantity"] == quantity]
+        return lambda ax: (draw_curves(ax, rows, x="layer", hue="state"), ax.set(ylabel="moved", ylim=(0, None)))
 
     drawn = composite([(word, lines(name)) for name, word in QUANTITIES.items()], cols=3)
-    words = f"After {table['step'].iloc[0]} inner steps of rate {table['inner_lr'].iloc[0]:g}"
-    caption(drawn, f"{words}; mean over tasks and seeds. All parameters of a layer together.")
+    setting = f"After {table['step'].iloc[0]} inner steps of rate {table['inner_lr'].iloc[0]:g}"
+    caption(drawn, f"{setting}; mean over tasks and seeds. All parameters of a layer together.")
     return drawn
 
 
 def claims(table):
-    """The head moves farther than any layer of the body."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that the head moves farther than any layer of the body."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    rows = []
     for quantity, word in (
         ("distance", "the head moves farther"),
         ("per parameter", "a weight of the head moves more"),
     ):
         row = only(table, quantity=f"{quantity}, ratio", state=STATES[True])
         text = f"{word} than in any layer of the body, as a ratio (geometric mean)"
-        found.append(
+        rows.append(
             claim("R11", text, row, side="above", bound=1.0, unit="ratio", published=">1", source="appendix B.3")
         )
-    return found
+    return rows

@@ -26,7 +26,7 @@ BOUND = 1e-12
 
 
 def table(stage):
-    """Formula and core by method, quantity and inner rate; of the random examples the largest differences."""
+    """Compute formula and core by method, quantity and inner rate; the largest differences of the random examples."""
     from mamlprobe.probe.theory.worked_example import Example, worked_example
 
     rates = [round(float(rate), 3) for rate in np.linspace(0, 1.2, RATES)]
@@ -45,15 +45,15 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """Prediction and outer gradient over the inner rate: lines by hand, diamonds by the core."""
+    """Plot prediction and outer gradient over the inner rate: lines by hand, diamonds by the core."""
     rows = table[table["draw"] == "shown"].assign(value=lambda t: t["formula"])
 
     def lines(quantity):
-        mine = rows[rows["quantity"] == quantity]
-        marks = mine[mine["lr"].isin(sorted(mine["lr"].unique())[::2])]
+        selected = rows[rows["quantity"] == quantity]
+        marks = selected[selected["lr"].isin(sorted(selected["lr"].unique())[::2])]
 
         def draw(ax):
-            draw_curves(ax, mine, x="lr", hue="method")
+            draw_curves(ax, selected, x="lr", hue="method")
             reference(ax, marks["lr"], marks["core"], "by the core", kind="marks")
             ax.set(xlabel="inner rate", ylabel=quantity)
 
@@ -66,15 +66,15 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """The formulas hold, and ANIL's gradient is not that of its first order."""
-    from mamlprobe.reproduce.study import claim
+    """Check that the formulas hold, and that ANIL's gradient is not that of its first order."""
+    from mamlprobe.reproduce.analysis import claim
 
     worst = table[table["draw"] == "all"].sort_values("value").iloc[-1]
     text = f"prediction and outer gradient equal the formulas (largest error of {worst['examples']:.0f} examples)"
-    found = [claim("R14", text, worst, side="below", bound=BOUND, unit="relative error", source="appendix C.1")]
+    rows = [claim("R14", text, worst, side="below", bound=BOUND, unit="relative error", source="appendix C.1")]
     shown = table[(table["draw"] == "shown") & (table["quantity"] == "gradient w1")]
     wide = shown.pivot_table("core", "lr", "method")
     gap = (wide["anil"] - wide["fo_anil"]).abs().loc[1.2]
     row = pd.Series({"value": gap, "interval": "exact"})
     text = "the gradient of w1 differs between ANIL and its first order (inner rate 1.2)"
-    return [*found, claim("R14", text, row, side="above", bound=0.01, unit="gradient", source="appendix C.1")]
+    return [*rows, claim("R14", text, row, side="above", bound=0.01, unit="gradient", source="appendix C.1")]

@@ -24,7 +24,7 @@ PUBLISHED = {"training": 1.7, "inference": 4.1}
 
 
 def table(stage):
-    """Mean, median, least and most seconds by method, stage and shots, and the median ratio with its interval."""
+    """Measure mean, median, least and most seconds by method, stage and shots; median ratios with their intervals."""
     from dataclasses import replace
 
     import mamlprobe as mp
@@ -41,32 +41,32 @@ def table(stage):
         rows.append(iteration_times(net, theta, episodes, methods, rounds=stage.sized(ROUNDS)).assign(shot=shot))
     rows = pd.concat(rows, ignore_index=True)
     by = ["stage", "shot", "method"]
-    words = {"mean": "mean", "value": "median", "low": "min", "high": "max", "rounds": "count"}
-    seconds = rows.groupby(by, sort=False)["seconds"].agg(**words).reset_index()
+    aggregates = {"mean": "mean", "value": "median", "low": "min", "high": "max", "rounds": "count"}
+    seconds = rows.groupby(by, sort=False)["seconds"].agg(**aggregates).reset_index()
     seconds = seconds.assign(quantity="seconds", interval="least and most")
     return pd.concat([seconds, ratios(rows)], ignore_index=True).assign(tasks=4)
 
 
 def ratios(rows) -> pd.DataFrame:
-    """Medians over rounds of MAML's seconds over ANIL's, by stage, and of inference's ratio over training's."""
+    """Compute medians over rounds of MAML's / ANIL's seconds, by stage, and of inference's / training's ratio."""
     from scipy.stats import binom
 
     wide = rows.pivot_table("seconds", ["shot", "round"], ["stage", "method"], sort=False)
     parts = {part: wide[part]["maml"] / wide[part]["anil"] for part in PUBLISHED}
     parts["inference / training"] = parts["inference"] / parts["training"]
-    found = []
+    results = []
     for part, each in parts.items():
-        for shot, mine in each.groupby("shot", sort=False):
-            values = sorted(mine)
+        for shot, group in each.groupby("shot", sort=False):
+            values = sorted(group)
             cut = max(int(binom.ppf(0.025, len(values), 0.5)) - 1, 0)
-            row = {"stage": part, "shot": shot, "method": "maml / anil", "value": mine.median(), "mean": mine.mean()}
+            row = {"stage": part, "shot": shot, "method": "maml / anil", "value": group.median(), "mean": group.mean()}
             row |= {"low": values[cut], "high": values[-1 - cut], "rounds": len(values)}
-            found.append(row | {"quantity": "ratio", "interval": "order statistics of rounds"})
-    return pd.DataFrame(found)
+            results.append(row | {"quantity": "ratio", "interval": "order statistics of rounds"})
+    return pd.DataFrame(results)
 
 
 def figure(table) -> Figure:
-    """Left the milliseconds, right the ratios with the published ones."""
+    """Plot the milliseconds; on the right, the ratios with the published ones."""
     shown = table.assign(label=table["stage"] + ", " + table["shot"].astype(str) + "-shot")
     times, ratio = (shown[shown["quantity"] == name] for name in ("seconds", "ratio"))
     ratio = ratio[ratio["stage"].isin(PUBLISHED)]
@@ -87,16 +87,16 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """ANIL is faster in both, and gains more at inference."""
-    from mamlprobe.reproduce.study import claim
+    """Check that ANIL is faster in both, and gains more at inference."""
+    from mamlprobe.reproduce.analysis import claim
 
     ratio = table[table["quantity"] == "ratio"]
-    found = []
+    rows = []
     for part, published in PUBLISHED.items():
         worst = ratio[ratio["stage"] == part].sort_values("value").iloc[0]
         text = f"an iteration of {part} takes MAML longer than ANIL (the smaller ratio: {worst['shot']}-shot)"
         marks = {"published": published, "source": "section 4, average"}
-        found.append(claim("R8", text, worst, side="above", bound=1.0, unit="ratio", **marks))
+        rows.append(claim("R8", text, worst, side="above", bound=1.0, unit="ratio", **marks))
     worst = ratio[ratio["stage"] == "inference / training"].sort_values("value").iloc[0]
     text = f"the ratio at inference is larger than in training (the smaller: {worst['shot']}-shot)"
-    return [*found, claim("R8", text, worst, side="above", bound=1.0, unit="ratio", published=2.4, source="4.1 / 1.7")]
+    return [*rows, claim("R8", text, worst, side="above", bound=1.0, unit="ratio", published=2.4, source="4.1 / 1.7")]

@@ -21,18 +21,18 @@ MODELS = ("maml",)
 SHOWN = {"cca_top98": "CCA (top 98 %)", "pwcca": "PWCCA", "cka_debiased": "CKA (debiased)"}
 STATES = {True: "trained", False: "before training"}
 LOOKS = (("test", "query"), ("test", "support"), ("val", "query"), ("train", "query"))
-"""Splits and inputs; every inner step of the first, of the others the last."""
+"""Splits and inputs; every inner step for the first, the last one for the others."""
 COURSE = ("cca_top98", "cka_debiased")
-"""Measures of all that is not the last step of the first look, which has all of them."""
+"""Measures, except at the last step of the first look, which has all of them."""
 MAIN = {"split": "test", "inputs": "query"}
 
 
 def table(stage):
-    """Similarity by measure, layer and inner step, trained and untrained, with interval and floor."""
+    """Compute similarity by measure, layer and inner step, trained and untrained, with interval and floor."""
     from mamlprobe.probe.representation.layer_similarity import DEFAULT, similarity
     from mamlprobe.statistics.tables import means
 
-    found = []
+    tables = []
     for split, inputs in LOOKS:
         episodes, main = stage.episodes(stage.few, split=split), (split, inputs) == LOOKS[0]
 
@@ -44,15 +44,15 @@ def table(stage):
             return pd.concat(rows).assign(inner_lr=method.inner.lr, last=last)
 
         updates = (lambda run: (run.updates()[0], run.updates()[-1])) if main else (lambda run: run.updates()[-1:])
-        found.append(stage.probe(MODELS, probe, updates).assign(split=split))
-    rows = pd.concat(found, ignore_index=True)
+        tables.append(stage.probe(MODELS, probe, updates).assign(split=split))
+    rows = pd.concat(tables, ignore_index=True)
     rows["state"] = (rows["update"] > 0).map(STATES)
     by = ["state", "split", "inputs", "measure", "features", "layer", "step", "rows", "width", "inner_lr", "last"]
     return means(rows, by).merge(rows.groupby(by, sort=False)["floor"].mean().reset_index(), on=by)
 
 
 def figure(table) -> Figure:
-    """Above trained and untrained, a panel a measure; below CKA by inner step, by inputs and by split."""
+    """Plot trained and untrained, a panel a measure; below, CKA by inner step, by inputs and by split."""
     last = picked(table[table["step"] == table["last"]], **MAIN)
     cka = picked(table[table["measure"] == "cka_debiased"], state="trained")
     ends = cka[cka["step"] == cka["last"]]
@@ -71,33 +71,33 @@ def figure(table) -> Figure:
         ("CKA in every split", lines(picked(ends, inputs="query"), hue="split", floor=None, low=0.2)),
     ]
     drawn = composite(panels, ratio=0.85)
-    words = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['last'].iloc[0]} steps; below: trained."
-    caption(drawn, f"{words} Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head.")
+    setting = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['last'].iloc[0]} steps; below: trained."
+    caption(drawn, f"{setting} Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head.")
     return drawn
 
 
 def picked(table, **where) -> pd.DataFrame:
-    """The rows with these values."""
+    """Return the rows with these values."""
     for column, value in where.items():
         table = table[table[column] == value]
     return table
 
 
 def claims(table):
-    """Body high, head low, on test queries after the last step."""
-    from mamlprobe.reproduce.study import claim
+    """Check that on test queries after the last step similarity is high in the body and low in the head."""
+    from mamlprobe.reproduce.analysis import claim
 
     last = picked(table[table["step"] == table["last"]], state="trained", **MAIN)
-    found = []
+    rows = []
     for measure, bound in (("cca_top98", 0.9), ("cka_debiased", 0.9)):
-        mine = last[last["measure"] == measure]
-        body = mine[mine["layer"] != "head"]
+        selected = last[last["measure"] == measure]
+        body = selected[selected["layer"] != "head"]
         worst = body.loc[body["value"].idxmin()]
         text = f"{SHOWN[measure]} of every conv layer is above {bound} (lowest: {worst['layer']})"
-        found.append(
+        rows.append(
             claim("R3", text, worst, side="above", bound=bound, unit=measure, published=f">{bound}", source="fig. 2")
         )
     head = picked(last, measure="cca_top98", layer="head").iloc[0]
     text = "CCA (top 98 %) of the head is below 0.5"
-    found.append(claim("R3", text, head, side="below", bound=0.5, unit="cca_top98", published="<0.5", source="fig. 2"))
-    return found
+    rows.append(claim("R3", text, head, side="below", bound=0.5, unit="cca_top98", published="<0.5", source="fig. 2"))
+    return rows

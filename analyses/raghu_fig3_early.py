@@ -22,14 +22,14 @@ SIMILAR = 0.9
 
 
 def table(stage):
-    """Accuracy in percent with nothing and with the body frozen, their paired difference, and CCA, by update."""
+    """Compute accuracy in percent with nothing and the body frozen, their paired difference, and CCA, by update."""
     from mamlprobe.probe.adaptation.interventions import prefixes
     from mamlprobe.probe.representation.layer_similarity import similarity
     from mamlprobe.statistics.tables import difference, means
 
     def ends(net, method):
-        found = list(prefixes(net, method).values())
-        return {"nothing": found[0], "the body": found[-1]}
+        variants = list(prefixes(net, method).values())
+        return {"nothing": variants[0], "the body": variants[-1]}
 
     def alike(net, theta, method):
         return similarity(net, theta, few, method, measures=("cca_top98",), chunk=few.tasks)
@@ -41,13 +41,13 @@ def table(stage):
     cca = stage.probe(MODELS, alike, lambda run: run.updates())
     parts = {"accuracy": (rows, ["update", "variant"]), "cost": (cost, ["update", "variant"])}
     parts["cca"] = (cca, ["update", "layer", "measure", "rows", "width"])
-    found = pd.concat([means(each, by).assign(quantity=name) for name, (each, by) in parts.items()], ignore_index=True)
+    whole = pd.concat([means(each, by).assign(quantity=name) for name, (each, by) in parts.items()], ignore_index=True)
     inner = stage.experiment(MODELS[0]).method.inner
-    return found.assign(inner_lr=inner.lr, inner_steps=inner.test_steps)
+    return whole.assign(inner_lr=inner.lr, inner_steps=inner.test_steps)
 
 
 def figure(table) -> Figure:
-    """Accuracy by update, what freezing costs, and CCA by layer at every checkpoint."""
+    """Plot accuracy by update, what freezing costs, and CCA by layer at every checkpoint."""
     of = {name: table[table["quantity"] == name] for name in ("accuracy", "cost", "cca")}
     frozen = of["accuracy"].assign(frozen=of["accuracy"]["variant"])
     cca = of["cca"].assign(updates=[f"{update} updates" for update in of["cca"]["update"]])
@@ -66,24 +66,24 @@ def figure(table) -> Figure:
         ax.set(ylabel="CCA (top 98 %)", ylim=(-0.05, 1.05))
 
     drawn = composite([("Frozen in the inner loop", accuracy), ("Cost of freezing", cost), ("Before, after", alike)])
-    words = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
-    caption(drawn, f"{words} Update 0 is the net before training. The same test tasks at every checkpoint.")
+    setting = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
+    caption(drawn, f"{setting} Update 0 is the net before training. The same test tasks at every checkpoint.")
     return drawn
 
 
 def claims(table):
-    """At every checkpoint after the start freezing costs little, and the body is similar before and after."""
-    from mamlprobe.reproduce.study import claim
+    """Check after the start, at every checkpoint, that freezing costs little; the body is similar before and after."""
+    from mamlprobe.reproduce.analysis import claim
 
     later = table[table["update"] > 0]
     cost, cca = (later[later["quantity"] == name] for name in ("cost", "cca"))
     worst = cost.loc[cost["low"].idxmin()]
     text = f"freezing the body costs at most {-LEAST:g} points at every checkpoint (worst: update {worst['update']})"
-    found = [claim("R4", text, worst, side="above", bound=LEAST, unit="points", source="figure 3")]
+    rows = [claim("R4", text, worst, side="above", bound=LEAST, unit="points", source="figure 3")]
     body = cca[cca["layer"] != "head"]
     worst = body.loc[body["low"].idxmin()]
     text = (
         f"CCA of every conv layer is above {SIMILAR} at every checkpoint (lowest: {worst['layer']}, {worst['update']})"
     )
     row = {"side": "above", "bound": SIMILAR, "unit": "cca_top98", "published": f">{SIMILAR}", "source": "figure 3"}
-    return [*found, claim("R4", text, worst, **row)]
+    return [*rows, claim("R4", text, worst, **row)]

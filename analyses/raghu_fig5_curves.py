@@ -18,7 +18,7 @@ PANELS = {("train", "loss"): "Training loss", ("val", "accuracy"): "Validation a
 
 
 def table(stage):
-    """Mean over seeds and range, by method, split, quantity and update; and the gap over the last third."""
+    """Compute mean over seeds and range, by method, split, quantity, update; and the gap over the last third."""
     from mamlprobe.statistics.tables import difference, means
 
     logs = [run.log.assign(method=name, seed=run.config.seed, run=run.path.name) for name, run in stage.runs(*MODELS)]
@@ -39,17 +39,17 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """Left the training loss, right the validation accuracy."""
+    """Plot the training loss; on the right, the validation accuracy."""
     panels = []
     for title in PANELS.values():
-        mine = table[(table["quantity"] == "curve") & (table["panel"] == title)]
-        panels.append((f"{title}, by update", lambda ax, mine=mine: draw_curves(ax, mine, x="update", hue="method")))
+        rows = table[(table["quantity"] == "curve") & (table["panel"] == title)]
+        panels.append((f"{title}, by update", lambda ax, rows=rows: draw_curves(ax, rows, x="update", hue="method")))
     return composite(panels, cols=2, ratio=0.7)
 
 
 def claims(table):
-    """The gap over the last third of training."""
-    from mamlprobe.reproduce.study import claim
+    """Check the gap over the last third of training."""
+    from mamlprobe.reproduce.analysis import claim
 
     row = table[table["quantity"] == "gap"].iloc[0]
     low = "ANIL's validation accuracy over the last third of training is not 3 points below MAML's"

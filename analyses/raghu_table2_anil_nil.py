@@ -18,7 +18,7 @@ PUBLISHED = {"maml": 46.9, "anil": 46.7, "nil": 48.0}
 
 
 def table(stage):
-    """Accuracy in percent and paired differences; step-0 accuracy as the check that labels do not leak."""
+    """Compute accuracy in percent and paired differences; step-0 accuracy as the check that labels do not leak."""
     from mamlprobe.probe.adaptation.interventions import nil
     from mamlprobe.statistics.tables import difference, last_step, means
 
@@ -33,7 +33,7 @@ def table(stage):
 
 
 def figure(table) -> Figure:
-    """Left the accuracies, right the paired differences."""
+    """Plot the accuracies; on the right, the paired differences."""
     names = {"accuracy": "Accuracy (%)", "difference": "Paired difference (points)"}
     shown = table[table["quantity"].isin(names)]
     shown = shown.assign(panel=shown["quantity"].map(names), method=shown["method"].str.upper())
@@ -46,21 +46,21 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """ANIL and NIL are not worse; MAML and ANIL learn; labels do not leak."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that ANIL and NIL are not worse, that MAML and ANIL learn, and that labels do not leak."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    rows = []
     for name, pair, bound, published in (("R5", "anil - maml", -2.0, -0.2), ("R9", "nil - anil", -1.5, 1.3)):
         text = f"{pair.upper()} is above {bound:g} points"
         row = only(table, quantity="difference", method=pair)
-        found.append(
+        rows.append(
             claim(name, text, row, side="above", bound=bound, unit="points", published=published, source="5w1s")
         )
     for method in MODELS:
         row = only(table, quantity="accuracy", method=method)
         text = f"{method.upper()} reaches 70 % on classes of scripts it never saw"
-        found.append(claim("quick", text, row, side="above", bound=70.0, unit="%"))
+        rows.append(claim("quick", text, row, side="above", bound=70.0, unit="%"))
         chance = only(table, quantity="step-0 accuracy", method=method)
         text = f"{method.upper()} before adaptation is not above chance"
-        found.append(claim("chance", text, chance, side="below", bound=21.5, unit="%", published=20, source="5-way"))
-    return found
+        rows.append(claim("chance", text, chance, side="below", bound=21.5, unit="%", published=20, source="5-way"))
+    return rows

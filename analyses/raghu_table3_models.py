@@ -43,7 +43,7 @@ OTHERS = {"MAML-MAML": "another seed", "multiclass-MAML": "a net of all classes"
 
 
 def table(stage):
-    """Similarity by pair, measure, moment and layer; the differences the claims need; each two seeds of MAML."""
+    """Compute similarity by pair, measure, moment, layer; the differences the claims need; each two seeds of MAML."""
     from mamlprobe.probe.representation.model_similarity import Model
     from mamlprobe.probe.representation.seed_similarity import across, gap, moved
     from mamlprobe.statistics.tables import means
@@ -52,8 +52,8 @@ def table(stage):
     for name, run in stage.runs(*MODELS):
         ends = {name: run.updates()[-1]} | ({"random": run.updates()[0]} if name == "maml" else {})
         for label, update in ends.items():
-            words = {"net": run.net(), "method": run.config.method}
-            models[label, run.config.seed] = Model(theta=run.theta(update), **words)
+            fields = {"net": run.net(), "method": run.config.method}
+            models[label, run.config.seed] = Model(theta=run.theta(update), **fields)
         names.add(run.path.name)
     episodes = stage.episodes(stage.few)
     rows = across(models, PAIRS, episodes, measures=tuple(MEASURES), chunk=episodes.tasks)
@@ -70,61 +70,61 @@ def table(stage):
     parts.append(means(shift, by).assign(quantity="|after - before|"))
     each = rows[rows["pair"] == "MAML-MAML"].pivot_table("value", ["measure", "layer", "seeds"], "moment")
     parts.append(each.reset_index().assign(quantity="two seeds").rename(columns={"seeds": "two"}))
-    found = pd.concat(parts, ignore_index=True).rename(columns={"seeds": "pairs"})
+    combined = pd.concat(parts, ignore_index=True).rename(columns={"seeds": "pairs"})
     inner = stage.experiment("maml").method.inner
-    words = {"inner_lr": inner.lr, "inner_steps": inner.test_steps}
-    return found.assign(seeds=len(stage.seeds), run=";".join(sorted(names)), **words)
+    inner_settings = {"inner_lr": inner.lr, "inner_steps": inner.test_steps}
+    return combined.assign(seeds=len(stage.seeds), run=";".join(sorted(names)), **inner_settings)
 
 
 def figure(table) -> Figure:
-    """The body's mean with the published values, the layers before adapting, and two seeds before against after."""
+    """Plot the body's mean with published values, the layers before adapting, and two seeds before against after."""
     shown = table[table["quantity"] == "similarity"]
     shown = shown.assign(pair=pd.Categorical(shown["pair"], list(PAIRS)))
     two = table[(table["quantity"] == "two seeds") & (table["layer"] != "body")]
 
     def bars(measure):
-        mine = shown[(shown["measure"] == measure) & (shown["layer"] == "body")]
+        rows = shown[(shown["measure"] == measure) & (shown["layer"] == "body")]
         marks = pd.DataFrame(PUBLISHED[measure].items(), columns=["pair", "value"]).assign(moment="before")
-        marks, mine = (
+        marks, rows = (
             each.assign(pair=each["pair"].str.replace("multiclass", "multi-class").str.replace("-", "-\n"))
-            for each in (marks, mine)
+            for each in (marks, rows)
         )
-        words = {"group": "pair", "hue": "moment", "reference": marks}
-        return lambda ax: (draw_grouped(ax, mine, **words), ax.set(ylabel="mean over the body", ylim=ENDS))
+        options = {"group": "pair", "hue": "moment", "reference": marks}
+        return lambda ax: (draw_grouped(ax, rows, **options), ax.set(ylabel="mean over the body", ylim=ENDS))
 
     def lines(measure):
-        mine = shown[(shown["measure"] == measure) & (shown["layer"] != "body") & (shown["moment"] == "before")]
-        return lambda ax: (draw_curves(ax, mine, x="layer", hue="pair"), ax.set(ylabel="similarity", ylim=ENDS))
+        rows = shown[(shown["measure"] == measure) & (shown["layer"] != "body") & (shown["moment"] == "before")]
+        return lambda ax: (draw_curves(ax, rows, x="layer", hue="pair"), ax.set(ylabel="similarity", ylim=ENDS))
 
     def agree(measure):
-        mine = two[two["measure"] == measure]
-        words = {"x": "before", "y": "after", "hue": "layer", "ends": ENDS}
-        return lambda ax: (draw_agreement(ax, mine, **words), ax.set(xlabel="before adapting", ylabel="after"))
+        rows = two[two["measure"] == measure]
+        options = {"x": "before", "y": "after", "hue": "layer", "ends": ENDS}
+        return lambda ax: (draw_agreement(ax, rows, **options), ax.set(xlabel="before adapting", ylabel="after"))
 
     panels = [(word, draw(name)) for draw in (bars, lines, agree) for name, word in MEASURES.items()]
     drawn = composite(panels, cols=2, ratio=0.6)
-    words = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
-    caption(drawn, f"{words} Diamonds: published, miniImageNet. e and f: two seeds of MAML. Two seeds set the scale.")
+    setting = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
+    caption(drawn, f"{setting} Diamonds: published, miniImageNet. e and f: two seeds of MAML. Two seeds set the scale.")
     return drawn
 
 
 def claims(table):
-    """Across learners as across seeds; adapting changes nothing; an untrained net is the least alike."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that learners are as alike as seeds, adapting changes nothing, and an untrained net is the least alike."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    rows = []
     for measure, word in MEASURES.items():
         row = only(table, quantity="difference", pair=LEARNERS, measure=measure, moment="before")
         text = f"{word}: MAML to ANIL is at most {SLACK} below seed to seed"
         theirs = PUBLISHED[measure]
         less = theirs["MAML-ANIL"] - (theirs["MAML-MAML"] + theirs["ANIL-ANIL"]) / 2
         marks = {"published": round(less, 3), "source": "table 3, submission"}
-        found.append(claim("R7", text, row, side="above", bound=-SLACK, unit=measure, **marks))
+        rows.append(claim("R7", text, row, side="above", bound=-SLACK, unit=measure, **marks))
         row = only(table, quantity="|after - before|", measure=measure)
         text = f"{word}: adapting moves a layer's similarity between two MAML seeds by less than {SLACK}"
-        found.append(claim("R12", text, row, side="below", bound=SLACK, unit=measure, source="appendix B.4"))
+        rows.append(claim("R12", text, row, side="below", bound=SLACK, unit=measure, source="appendix B.4"))
         for other in OTHERS:
             row = only(table, quantity="difference", pair=f"random-MAML - {other}", measure=measure, moment="before")
             text = f"{word}: an untrained net is less like MAML than {OTHERS[other]}"
-            found.append(claim("R17", text, row, side="below", bound=0.0, unit=measure, source="appendix D.2"))
-    return found
+            rows.append(claim("R17", text, row, side="below", bound=0.0, unit=measure, source="appendix D.2"))
+    return rows

@@ -33,26 +33,26 @@ PAIRS = (
 
 
 def table(stage):
-    """Accuracy in percent by regime and readout, and paired differences between regimes under NIL."""
+    """Compute accuracy in percent by regime and readout, and paired differences between regimes under NIL."""
     from mamlprobe.probe.adaptation.interventions import nil
     from mamlprobe.statistics.tables import difference, last_step, means
 
     nils = last_step(stage.score(MODELS, lambda net, method: {"NIL": nil(method)}))
     heads = last_step(stage.score(tuple(OWN), lambda net, method: {"own head": method}))
     pairs = pd.concat([difference(nils, "method", a, b) for a, b in PAIRS])
-    kept = nils[nils["method"].isin(OWN)].assign(variant="NIL")
-    both = pd.concat([kept, heads])
-    own = pd.concat(
+    nil_rows = nils[nils["method"].isin(OWN)].assign(variant="NIL")
+    both = pd.concat([nil_rows, heads])
+    gains = pd.concat(
         [difference(both[both["method"] == name], "variant", "own head", "NIL").assign(method=name) for name in OWN]
     )
     accuracy = means(pd.concat([nils, heads]), ["method", "variant"]).assign(quantity="accuracy")
     apart = means(pairs.assign(variant="NIL"), ["method", "variant"]).assign(quantity="difference")
-    gain = means(own, ["method", "variant"]).assign(quantity="own head - NIL")
+    gain = means(gains, ["method", "variant"]).assign(quantity="own head - NIL")
     return pd.concat([accuracy, apart, gain], ignore_index=True)
 
 
 def figure(table) -> Figure:
-    """Left the accuracies by regime and readout, right the paired differences under NIL."""
+    """Plot the accuracies by regime and readout; on the right, the paired differences under NIL."""
     names = {"accuracy": "Accuracy (%)", "difference": "Difference under NIL (points)"}
     shown = table[table["quantity"].isin(names)]
     shown = shown.assign(panel=shown["quantity"].map(names), method=[_named(word) for word in shown["method"]])
@@ -73,24 +73,24 @@ def figure(table) -> Figure:
     return drawn
 
 
-def _named(words: str) -> str:
-    return " - ".join(NAMES.get(word, word) for word in words.split(" - "))
+def _named(name: str) -> str:
+    return " - ".join(NAMES.get(word, word) for word in name.split(" - "))
 
 
 def claims(table):
-    """MAML and ANIL alike and above multiclass, multiclass above NIL training and random, multitask below those."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check MAML and ANIL: alike, above multiclass; multiclass above NIL training and random, these above multitask."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    rows = []
     for a, b in PAIRS:
         row, published = only(table, quantity="difference", method=f"{a} - {b}"), round(PUBLISHED[a] - PUBLISHED[b], 1)
         bound, text = (-2.0, "is above -2 points") if (a, b) == ("anil", "maml") else (0.0, "is above 0")
         text = f"under NIL, {_named(f'{a} - {b}')} {text}"
-        words = {"side": "above", "bound": bound, "unit": "points", "published": published, "source": "table 5, 5w1s"}
-        found.append(claim("R10", text, row, **words))
+        options = {"side": "above", "bound": bound, "unit": "points", "published": published, "source": "table 5, 5w1s"}
+        rows.append(claim("R10", text, row, **options))
     for name in OWN:
         row, published = only(table, quantity="own head - NIL", method=name), round(OWN[name] - PUBLISHED[name], 1)
         text = f"after {_named(name)}, the own head is at most 3 points below NIL"
-        words = {"side": "above", "bound": -3.0, "unit": "points", "published": published, "source": "appendix D.1"}
-        found.append(claim("R16", text, row, **words))
-    return found
+        options = {"side": "above", "bound": -3.0, "unit": "points", "published": published, "source": "appendix D.1"}
+        rows.append(claim("R16", text, row, **options))
+    return rows

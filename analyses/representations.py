@@ -24,7 +24,7 @@ SLACK = 0.02
 
 
 def table(stage):
-    """Points of a task, shares of nearest prototypes, maps of layers, and the differences the claims need."""
+    """Compute points of a task, shares of nearest prototypes, maps of layers, and the differences the claims need."""
     from mamlprobe.probe.representation.cka_grid import cka_grid
     from mamlprobe.probe.representation.embedding import class_geometry, embed
     from mamlprobe.statistics.tables import means
@@ -44,12 +44,12 @@ def table(stage):
     run = stage.run("maml", stage.seeds[0])
     points = embed(run.net(), run.theta(), episodes.task(0), run.config.method).assign(run=run.path.name)
     parts = {(): differences(entries, shares), ("moment",): shares, ("moment_b", "layer_a", "layer_b"): entries}
-    found = [means(part, ["model", "quantity", *by]) for by, part in parts.items()]
-    return pd.concat([points.assign(quantity="point", seed=run.config.seed), *found], ignore_index=True)
+    tables = [means(part, ["model", "quantity", *by]) for by, part in parts.items()]
+    return pd.concat([points.assign(quantity="point", seed=run.config.seed), *tables], ignore_index=True)
 
 
 def differences(entries, shares) -> pd.DataFrame:
-    """After less before, task by task: in the body (absolute), of its last layer to the head, of nearest prototypes."""
+    """Subtract before from after, by task: in the body (absolute), its last layer to the head, nearest prototypes."""
     keys = ["model", "seed", "task", "run", "dataset", "norm", "episodes"]
     wide = entries.pivot_table("value", [*keys, "layer_a", "layer_b"], "moment_b", sort=False)
     moved = wide.eval("after - before").reset_index(name="value")
@@ -62,14 +62,14 @@ def differences(entries, shares) -> pd.DataFrame:
 
 
 def figure(table) -> Figure:
-    """Above a task's points before and after, and nearest prototypes; below the maps of three nets."""
+    """Plot a task's points before and after, and nearest prototypes; below, the maps of three nets."""
     points = table[table["quantity"] == "point"].astype({"label": int, "row": int})
     shares = table[table["quantity"] == "nearest prototype"]
     maps = table[(table["quantity"] == "map") & (table["moment_b"] == "after")]
 
     def layers(name):
-        mine = maps[maps["model"] == name]
-        return lambda ax: draw_map(ax, mine, i="layer_a", j="layer_b", vmin=0, vmax=1, digits=2)
+        rows = maps[maps["model"] == name]
+        return lambda ax: draw_map(ax, rows, i="layer_a", j="layer_b", vmin=0, vmax=1, digits=2)
 
     panels = [
         ("MAML, a task before", lambda ax: draw_points(ax, points, moment="before", named=["classes"])),
@@ -88,8 +88,8 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """The body stays, the head takes up what its last layer holds, and items come no nearer to their prototypes."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that the body stays, the head nears the last body layer, and items come no nearer to their prototypes."""
+    from mamlprobe.reproduce.analysis import claim, only
 
     rows = [only(table, model="MAML", quantity=name) for name in ("body moves", "body to head", "nearer")]
     same = f"MAML: before x after is before x before within {SLACK} in the body (mean absolute)"

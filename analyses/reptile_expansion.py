@@ -25,13 +25,13 @@ BATCHES = {"smoke": (2, 3), "quick": (2, 3, 4, 5), "paper": (2, 3, 4, 5, 6)}
 SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2, 3, 4)}
 RATES = [10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5)]
 FITTED = 1.1e-4
-"""The slope of the residual is that of the rates below it: the smallest three."""
+"""The slope of the residual is fitted to the rates below it: the smallest three."""
 TASKS, POINTS = 4, 10
 LABELS = {"maml": "MAML", "fomaml": "FOMAML", "reptile": "Reptile"}
 
 
 def table(stage):
-    """Coefficients, residuals and slopes by rule and number of mini-batches: mean and range over seeds."""
+    """Compute coefficients, residuals and slopes by rule and number of mini-batches: mean and range over seeds."""
     import mamlprobe as mp
     from mamlprobe.probe.theory.small_step_expansion import expansion
 
@@ -39,15 +39,15 @@ def table(stage):
     for seed in stage.sized(SEEDS):
         theta = mp.init(net, seed=seed).to(dtype=waves(seed, 1).support_x.dtype)
         for k in stage.sized(BATCHES):
-            found = expansion(net, theta, waves(seed, k), batches=k, rates=RATES, loss="mse")
-            parts.append(pd.concat([found, slopes(found)]).assign(seed=seed))
+            expanded = expansion(net, theta, waves(seed, k), batches=k, rates=RATES, loss="mse")
+            parts.append(pd.concat([expanded, slopes(expanded)]).assign(seed=seed))
     grouped = pd.concat(parts).groupby(["rule", "batches", "quantity", "rate", "predicted"], sort=False)["value"]
     shown = grouped.agg(value="mean", low="min", high="max", seeds="count").reset_index()
     return shown.assign(interval="range of seeds", tasks=TASKS)
 
 
 def waves(seed: int, batches: int):
-    """Tasks y = A sin(x + phase), x in -5 to 5, A in 0.1 to 5."""
+    """Draw tasks y = A sin(x + phase), x in -5 to 5, A in 0.1 to 5."""
     import torch
 
     import mamlprobe as mp
@@ -62,9 +62,9 @@ def waves(seed: int, batches: int):
     return mp.Episodes(support_x=x, support_y=y, query_x=x, query_y=y)
 
 
-def slopes(found):
-    """The slope of log residual against log rate, by rule and number of mini-batches."""
-    small = found[(found["quantity"] == "residual") & (found["rate"] < FITTED)]
+def slopes(expanded):
+    """Fit the slope of log residual against log rate, by rule and number of mini-batches."""
+    small = expanded[(expanded["quantity"] == "residual") & (expanded["rate"] < FITTED)]
     rows = [
         {"rule": rule, "batches": k, "rate": RATES[0], "quantity": "slope", "predicted": 2.0}
         | {"value": np.polyfit(np.log(part["rate"]), np.log(part["value"]), 1)[0]}
@@ -74,7 +74,7 @@ def slopes(found):
 
 
 def figure(table) -> Figure:
-    """Both coefficients by number of mini-batches, and the residual of the last number by rate."""
+    """Plot both coefficients by number of mini-batches, and the residual of the last number by rate."""
     table = table.assign(name=table["rule"].map(LABELS))
     methods = {label: rule for rule, label in LABELS.items()}
     small = table[table["rate"] == table["rate"].min()]
@@ -82,10 +82,10 @@ def figure(table) -> Figure:
 
     def coefficients(quantity, ylabel):
         def draw(ax):
-            mine = small[small["quantity"] == quantity]
-            draw_variants(ax, mine, x="batches", hue="name", methods=methods)
-            ax.plot(mine["batches"], mine["predicted"], "D", ms=7, mfc="none", mec="#666666", label="predicted")
-            ax.set(xlabel="mini-batches k", ylabel=ylabel, xticks=sorted(mine["batches"].unique()))
+            rows = small[small["quantity"] == quantity]
+            draw_variants(ax, rows, x="batches", hue="name", methods=methods)
+            ax.plot(rows["batches"], rows["predicted"], "D", ms=7, mfc="none", mec="#666666", label="predicted")
+            ax.set(xlabel="mini-batches k", ylabel=ylabel, xticks=sorted(rows["batches"].unique()))
             ax.margins(0.09)
 
         return draw
@@ -109,20 +109,20 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """Coefficients as predicted, residual of second order: the number of mini-batches that is furthest off."""
-    from mamlprobe.reproduce.study import claim
+    """Check that coefficients are as predicted, the residual of second order, at the worst number of mini-batches."""
+    from mamlprobe.reproduce.analysis import claim
 
-    found = []
+    rows = []
     ends, small = ["value", "low", "high"], table[table["rate"] == table["rate"].min()]
     for rule, label in LABELS.items():
         for quantity, bound, unit in (("AvgGrad", 0.01, "share"), ("AvgGradInner", 0.01, "share"), ("slope", 0.1, "")):
-            mine = small[(small["rule"] == rule) & (small["quantity"] == quantity)]
-            scale = mine["predicted"].abs() if unit else 1.0
-            off = mine[ends].sub(mine["predicted"], axis=0).div(scale, axis=0).abs()
-            worst = mine.assign(value=off["value"], low=off.min(axis=1), high=off.max(axis=1))
+            selected = small[(small["rule"] == rule) & (small["quantity"] == quantity)]
+            scale = selected["predicted"].abs() if unit else 1.0
+            off = selected[ends].sub(selected["predicted"], axis=0).div(scale, axis=0).abs()
+            worst = selected.assign(value=off["value"], low=off.min(axis=1), high=off.max(axis=1))
             worst = worst.loc[worst["high"].idxmax()]
             text = f"{label}: coefficient of {quantity} within 1 % of the expansion, every k"
             if not unit:
                 text = f"{label}: residual shrinks as a^2 (slope between 1.9 and 2.1), every k"
-            found.append(claim("N5", text, worst, side="below", bound=bound, unit=unit or "|slope - 2|", published=0))
-    return found
+            rows.append(claim("N5", text, worst, side="below", bound=bound, unit=unit or "|slope - 2|", published=0))
+    return rows

@@ -28,7 +28,7 @@ ZEROED = tuple(ARMS.values())[2:]
 
 
 def table(stage):
-    """Spread, deviation and mean over orders, in points and percent, by arm; accuracy by the rank of the order."""
+    """Compute spread, deviation and mean over orders, in points and percent, by arm; accuracy by rank of the order."""
     from mamlprobe.probe.adaptation.interventions import zero_at_test
     from mamlprobe.probe.adaptation.label_order import orders, permutation_table
     from mamlprobe.statistics.tables import means
@@ -37,8 +37,8 @@ def table(stage):
 
     def probe(net, theta, method):
         heads = {"own head": method, "zeroed": zero_at_test(method)}
-        mine = {head: value for head, value in heads.items() if (names[method.name], head) in ARMS}
-        return permutation_table(net, theta, episodes, mine, orders=chosen)
+        variants = {head: value for head, value in heads.items() if (names[method.name], head) in ARMS}
+        return permutation_table(net, theta, episodes, variants, orders=chosen)
 
     names = {stage.experiment(name).method.name: name for name in MODELS}
     rows = stage.probe(MODELS, probe)
@@ -48,17 +48,17 @@ def table(stage):
     by_task = rows.groupby(keys, sort=False)["value"]
     spread = (by_task.max() - by_task.min()).reset_index()
     parts = {"spread": spread, "sd": by_task.std(ddof=0).reset_index(), "accuracy": by_task.mean().reset_index()}
-    found = [means(part, ["arm"]).assign(quantity=name) for name, part in parts.items()]
+    tables = [means(part, ["arm"]).assign(quantity=name) for name, part in parts.items()]
     largest = means(spread, ["arm"]).assign(quantity="largest spread", interval="exact", low=float("nan"))
     largest["value"] = largest["arm"].map(spread.groupby("arm")["value"].max())
     ranked = rows.assign(rank=by_task.rank(method="first").astype(int))
     return pd.concat(
-        [*found, largest.assign(high=float("nan")), means(ranked, ["arm", "rank"]).assign(quantity="rank")]
+        [*tables, largest.assign(high=float("nan")), means(ranked, ["arm", "rank"]).assign(quantity="rank")]
     )
 
 
 def figure(table) -> Figure:
-    """Left the accuracy by the rank of the order within its task, right the spread."""
+    """Plot the accuracy by the rank of the order within its task; on the right, the spread."""
     ranked = table[table["quantity"] == "rank"]
     names = {"spread": "best - worst", "sd": "standard deviation"}
     spread = table[table["quantity"].isin(names)].assign(over=lambda t: t["quantity"].map(names))
@@ -75,19 +75,19 @@ def figure(table) -> Figure:
 
 
 def claims(table):
-    """None with a zeroed head, some without."""
-    from mamlprobe.reproduce.study import claim, only
+    """Check that the order of labels has no effect with a zeroed head, and some without."""
+    from mamlprobe.reproduce.analysis import claim, only
 
-    found = []
+    rows = []
     for arm in ("MAML", "ANIL"):
         row = only(table, quantity="spread", arm=arm)
         text = f"{arm}: the order of the labels moves a task's accuracy by more than a point"
         published = "up to 15" if arm == "MAML" else ""
-        found.append(
+        rows.append(
             claim("O4", text, row, side="above", bound=1.0, unit="points", published=published, source="5w1s, quoted")
         )
     for arm in ZEROED:
         row = only(table, quantity="largest spread", arm=arm)
         text = f"{arm}: the order of the labels changes no task's accuracy"
-        found.append(claim("O4", text, row, side="below", bound=0.0, unit="points", published=0, source="by symmetry"))
-    return found
+        rows.append(claim("O4", text, row, side="below", bound=0.0, unit="points", published=0, source="by symmetry"))
+    return rows

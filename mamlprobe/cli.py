@@ -53,23 +53,23 @@ EXAMPLES = {
     "data": "mamlprobe data glyphs",
     "doctor": "mamlprobe doctor",
 }
-"""Command -> the example that its help ends with; they follow one another, the first makes the run of the others."""
+"""Command -> the example at the end of its help; the first one trains the run that the others read."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 done, 1 a check failed, 2 the user's mistake, in one line on stderr, 130 interrupted.
+    """Run a command and return its exit code: 0 done, 1 a check failed, 2 the user's mistake, 130 interrupted.
 
-    Other errors are raised.
+    A mistake is one line on stderr. Other errors are raised.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["--version"]:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--version"]:
         print(f"mamlprobe {__version__}")
         return 0
     if argv is None and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # modules beside the user are found, as under `python -m`
+        sys.path.append(os.getcwd())  # modules in the current folder are importable, as under `python -m`
     try:
-        command = parse(words)
-        wanted()  # a word of the environment that is wrong is told before anything is done
+        command = parse(arguments)
+        wanted()  # refuse a wrong environment variable before anything is done
         code = _run(command)
         sys.stdout.flush()
     except UserError as error:
@@ -78,15 +78,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Stopped, KeyboardInterrupt) as error:
         print(str(error) or "interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # who was reading the output has enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except SystemExit as asked:  # for help, or for the completion of a shell
         if asked.code:
             raise
-        if any(word in COMPLETION for word in words):
+        if any(word in COMPLETION for word in arguments):
             return 0
-        named = [word for word in words if not word.startswith("-")]
+        named = [word for word in arguments if not word.startswith("-")]
         key = next(key for key in (" ".join(named[:2]), *named[:1], "") if key in EXAMPLES)
         if key == "train":
             print(f"\n{listed()}")
@@ -108,40 +108,40 @@ def _run(command: Any) -> int:
 
 
 def parse(argv: Sequence[str]) -> Any:
-    """The command that the words name, one of `COMMANDS` with its options.
+    """Parse the arguments into one of `COMMANDS` with its options.
 
     Raises:
-        UserError: words that make no command.
+        UserError: arguments that make no command.
         SystemExit: with code 0, help was asked for and printed.
     """
     looked_over(argv, COMMANDS)
     name, preset, dataset = _train_choice(argv)
-    found = _read(argv, train_words(name, preset, dataset))
-    if isinstance(found, Train):
-        if found.recipe not in RECIPES:
-            raise unknown("recipe", "recipe", found.recipe, RECIPES)
-        if found.recipe != name:  # `name` was the value of an option
-            found = _read(argv, train_words(found.recipe, preset, dataset))
-    return found
+    command = _read(argv, train_words(name, preset, dataset))
+    if isinstance(command, Train):
+        if command.recipe not in RECIPES:
+            raise unknown("recipe", "recipe", command.recipe, RECIPES)
+        if command.recipe != name:  # `name` was the value of an option
+            command = _read(argv, train_words(command.recipe, preset, dataset))
+    return command
 
 
 def _train_choice(argv: Sequence[str]) -> tuple[str, str, str | None]:
-    """Recipe, preset and data set, on which the defaults of the other options hang; the first ones where not given."""
+    """Return recipe, preset and data set, or their defaults; the defaults of the other options depend on them."""
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     reader.add_argument("--preset", nargs="?", default="quick")
     reader.add_argument("--dataset", nargs="?")
-    found, rest = reader.parse_known_args([word for word in argv[1:] if word != "--"])
+    options, rest = reader.parse_known_args([word for word in argv[1:] if word != "--"])
     name = next((word for word in rest if word in RECIPES), "maml")
-    return name, found.preset if found.preset in PRESETS else "quick", found.dataset
+    return name, options.preset if options.preset in PRESETS else "quick", options.dataset
 
 
 def _read(argv: Sequence[str], usual: Train) -> Any:
-    """The command by tyro, `usual` the defaults of training."""
+    """Parse the command with tyro; `usual` are the defaults of training."""
     kinds: dict[str, Any] = {name: Annotated[kind, subcommand(name)] for name, kind in COMMANDS.items()}
     kinds["train"] = Annotated[Train, subcommand("train", default=usual)]
-    told = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(stderr):
             any_of: Any = reduce(or_, kinds.values())
             return tyro.cli(any_of, prog="mamlprobe", description=ABOUT, args=list(argv), config=(DisallowNone,))
     except OSError as error:  # a completion file
@@ -150,14 +150,14 @@ def _read(argv: Sequence[str], usual: Train) -> Any:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise _mistake(stop, told.getvalue(), argv) from None
+        raise _mistake(stop, stderr.getvalue(), argv) from None
 
 
-def _mistake(stop: SystemExit, told: str, argv: Sequence[str]) -> UserError:
-    """What tyro stopped for: our own error where a setting was refused, else what its box says."""
+def _mistake(stop: SystemExit, message: str, argv: Sequence[str]) -> UserError:
+    """Return why tyro stopped: our own error if a setting was refused, else the message in its box."""
     cause = stop.__context__
     while cause is not None:
         if isinstance(cause, UserError):
             return cause
         cause = cause.__context__
-    return mistake(told, argv, COMMANDS)
+    return mistake(message, argv, COMMANDS)

@@ -68,7 +68,7 @@ def figure(visit: Visit) -> Iterator[Row]:
     stage = replace(stage, updates=updates)
     ending = ENDING + evaluations(stage) * costs["evaluation"]
     trained, longest = [], 0.0
-    for name in script.MODELS:
+    for name in script.ANALYSIS.recipes:
         if visit.left < ending + longest and not visit.rehearse:
             yield {"arm": name, "note": "not begun: no time was left"}
             continue
@@ -101,7 +101,7 @@ def stage_of(visit: Visit) -> Study:
 
 def measured(visit: Visit, stage: Study, pool: Pool) -> dict[str, float]:
     """Seconds of an update of all seeds, of a validation of one, and of an evaluation of one checkpoint."""
-    experiments = [stage.experiment(script.MODELS[0], seed) for seed in stage.seeds]
+    experiments = [stage.experiment(script.ANALYSIS.recipes[0], seed) for seed in stage.seeds]
     first = experiments[0]
     method, gpu = first.method, visit.device.type == "cuda"
     net = build(first.net, way=first.way, image=pool.image_shape)
@@ -120,7 +120,7 @@ def measured(visit: Visit, stage: Study, pool: Pool) -> dict[str, float]:
     with precision("float32", visit.device):
         validate(net, thetas[0], pool, first)
         validation = _seconds(visit, lambda: validate(net, thetas[0], pool, first))
-        episodes = stage.episodes(stage.tasks, like=script.MODELS[0]).to(visit.device)
+        episodes = stage.episodes(stage.tasks, like=script.ANALYSIS.recipes[0]).to(visit.device)
         one = replace(method, inner=replace(method.inner, test_steps=1))
         variants = {"as trained": one, "zeroed": one}
         evaluation = _seconds(visit, lambda: evaluate(net, thetas[0], episodes, variants, steps="last"))
@@ -148,16 +148,16 @@ def chosen(stage: Study, costs: dict[str, float], seconds: float) -> int:
 def total(stage: Study, costs: dict[str, float]) -> float:
     """Seconds of all arms, their validations, and the evaluation of every checkpoint."""
     assert stage.updates is not None
-    first = stage.experiment(script.MODELS[0])
+    first = stage.experiment(script.ANALYSIS.recipes[0])
     looks = stage.updates // first.validate_every + 1
     arm = stage.updates * costs["update"] + looks * len(stage.seeds) * costs["validation"]
-    return len(script.MODELS) * arm + evaluations(stage) * costs["evaluation"]
+    return len(script.ANALYSIS.recipes) * arm + evaluations(stage) * costs["evaluation"]
 
 
 def evaluations(stage: Study) -> int:
     """Checkpoints of all arms and seeds."""
-    first = stage.experiment(script.MODELS[0])
-    return len(script.MODELS) * len(stage.seeds) * (-(-first.updates // first.checkpoint_every) + 1)
+    first = stage.experiment(script.ANALYSIS.recipes[0])
+    return len(script.ANALYSIS.recipes) * len(stage.seeds) * (-(-first.updates // first.checkpoint_every) + 1)
 
 
 def command(visit: Visit, stage: Study) -> list[str]:
@@ -172,7 +172,7 @@ def copied(stage: Study, out: Path) -> list[str]:
     """The figure's files, a page for print beside them, and claims, in the folder of results."""
     table = stage.out / f"{NAME}.csv"
     if table.is_file():
-        save(script.figure(pd.read_csv(table)), stage.out / f"{NAME}.pdf")
+        save(script.ANALYSIS.figure(pd.read_csv(table)), stage.out / f"{NAME}.pdf")
     found = [
         table,
         *(stage.out / f"{NAME}{end}" for end in (".png", ".pdf")),

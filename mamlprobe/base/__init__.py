@@ -1,1 +1,1 @@
-"""Floor 0: words everyone uses."""
+"""Floor 0: what every other module uses: errors, settings, files, seeds, shapes."""

@@ -1,4 +1,4 @@
-"""What a measure is given, as a tensor: arrays, tables and nested lists are converted once, at the border."""
+"""The inputs of a measure as tensors: arrays, tables and nested lists are converted once, where they come in."""
 
 import numbers
 import warnings
@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 
 
 def given(where: str, name: str, x: Any) -> Tensor:
-    """Real numbers as a tensor of their shape, not copied where they are a tensor or an array that torch can hold.
+    """Convert real numbers to a tensor of their shape, without a copy if torch can share their memory.
 
     Raises:
         UserError: no numbers, complex ones, rows of unlike length, masked or absent entries.
@@ -40,11 +40,11 @@ def given(where: str, name: str, x: Any) -> Tensor:
         array = array.astype(kind, order="C")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)  # measures read it alone
+        return torch.from_numpy(array)  # measures only read it
 
 
 def _stacked(where: str, name: str, rows: list[Tensor]) -> Tensor:
-    """A list of tensors as one."""
+    """Stack a list of tensors."""
     if len({each.shape for each in rows}) > 1:
         got = f"a list of {', '.join(str(list(each.shape)) for each in rows[:3])}"
         raise UserError(where, f"{name} must be one matrix", got, "stack or concatenate them")
@@ -52,7 +52,7 @@ def _stacked(where: str, name: str, rows: list[Tensor]) -> Tensor:
 
 
 def _numbers(where: str, name: str, x: Any, array: Any) -> Any:
-    """float64 of an array of objects, each of which must be a real number, as those of columns of unlike types are."""
+    """Convert an array of objects, such as table columns of unlike types, to float64; each must be a real number."""
     odd = next((each for each in array.ravel() if not isinstance(each, (numbers.Real, np.bool_))), None)
     if array.ndim == 0 or odd is not None:
         got = type(x).__name__ if array.ndim == 0 else f"{odd!r} in a {type(x).__name__}"
@@ -61,7 +61,7 @@ def _numbers(where: str, name: str, x: Any, array: Any) -> Any:
 
 
 def to_float64(where: str, name: str, x: Any) -> Tensor:
-    """A float64 copy that the caller may write to; on the device of `x` where that knows float64."""
+    """Return a float64 copy that the caller may write to; on the device of `x` if that supports float64."""
     rows = given(where, name, x)
     device = torch.device("cpu") if rows.device.type == "mps" else rows.device
     return rows.detach().to(device, torch.float64, copy=True, memory_format=torch.contiguous_format)

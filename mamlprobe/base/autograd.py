@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
         @classmethod
         def apply(cls, *args: Any, **kwargs: Any) -> Any:
-            """Run forward, and note backward for autograd."""
+            """Run forward, and record backward for autograd."""
 
 else:
     from torch.autograd import Function as Function

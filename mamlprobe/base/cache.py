@@ -1,4 +1,4 @@
-"""Where things that took a while to make are kept for the next time."""
+"""Where things that took a while to make are stored for the next time."""
 
 import os
 from pathlib import Path
@@ -7,5 +7,5 @@ import pooch
 
 
 def cache_folder() -> Path:
-    """The folder of drawn pools and compiled kernels: the environment's MAMLPROBE_CACHE, else the user's cache."""
+    """Return the folder of drawn pools and compiled kernels: MAMLPROBE_CACHE if it is set, else the user's cache."""
     return Path(os.environ.get("MAMLPROBE_CACHE") or pooch.os_cache("mamlprobe"))

@@ -17,16 +17,16 @@ class UserError(ValueError):
         self.where, self.must, self.got, self.advice = where, must, str(got), advice
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, str, str]]:
-        """So that a worker process can hand it to its parent."""
+        """Return what pickle needs, so that a worker process can hand the error to its parent."""
         return UserError, (self.where, self.must, self.got, self.advice)
 
 
 class Stopped(Exception):
-    """The user stopped the work; the message is one line that says what is kept."""
+    """The user stopped the work; the message is one line that says what was saved."""
 
 
 def unknown(where: str, kind: str, name: object, known: Iterable[str]) -> UserError:
-    """The error for a name that is not among `known`; it names the nearest ones."""
+    """Return the error for a name that is not among `known`; it names the nearest ones."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5) or names
     return UserError(where, f"the {kind} must be a known one", repr(name), f"did you mean {', '.join(near[:8])}?")

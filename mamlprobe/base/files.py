@@ -20,10 +20,10 @@ CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a file beside `path` to write to; at the end it is synced to the disk and takes the place of `path`.
+    """Yield a file next to `path` to write to; at the end it is synced to the disk and takes the place of `path`.
 
-    Folders are made. After any exception, an interrupt too, what stood at `path` still stands and nothing lies beside
-    it. The new file has the permissions of the old one, or those of any file that the user makes.
+    Folders are made. After any exception, an interrupt too, the old file at `path` is unchanged and no other file is
+    left next to it. The new file has the permissions of the old one, or those of any file that the user makes.
 
     Raises:
         OSError: the system refuses a step.
@@ -48,7 +48,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def access(path: Path) -> Iterator[None]:
-    """Turn the system's refusals while something is put at `path` into errors of the user.
+    """Turn the system's errors while something is written to `path` into errors for the user.
 
     Raises:
         UserError: the disk is full, or the folder is not one we may write to.
@@ -67,7 +67,7 @@ def access(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder, made if need be, against other processes; the system lets go of it when the holder dies.
+    """Lock the folder, made if need be, against other processes; the system unlocks it when this process dies.
 
     Raises:
         UserError: another process holds it, or it cannot be written to.

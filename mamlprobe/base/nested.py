@@ -15,10 +15,10 @@ def flatten(values: object, prefix: str = "") -> dict[str, Any]:
         pairs = dict(values)
     else:
         pairs = {each.name: getattr(values, each.name) for each in dataclasses.fields(values)}  # type: ignore[arg-type]
-    found: dict[str, Any] = {}
+    table: dict[str, Any] = {}
     for name, value in pairs.items():
-        found |= flatten(value, f"{prefix}{name}.") if _nests(value) else {f"{prefix}{name}": value}
-    return found
+        table |= flatten(value, f"{prefix}{name}.") if _nests(value) else {f"{prefix}{name}": value}
+    return table
 
 
 def unflatten(values: Mapping[str, Any]) -> dict[str, Any]:

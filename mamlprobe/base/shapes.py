@@ -1,4 +1,4 @@
-"""The letters that name the axes of every tensor, and the check that holds a tensor to them.
+"""The letters that name the axes of every tensor, and the check that a tensor has them.
 
 B tasks, N way, K shot, Q query items a class, S inner steps, F features, C H W image, R rows.
 Rows are class-major: support row r belongs to class r // K.
@@ -14,22 +14,22 @@ class Shaped(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sizes of the axes."""
+        """Return the sizes of the axes."""
         ...
 
 
 def check(where: str, name: str, value: Shaped, letters: str, **sizes: int) -> dict[str, int]:
-    """Sizes by letter of `value`, whose axes must be `letters` (``"B R F"``); a trailing ``...`` admits further axes.
+    """Return the sizes of `value` by letter; its axes must be `letters` (``"B R F"``), a final ``...`` admits more.
 
     A letter given in `sizes`, or seen twice, must have that size.
 
     Raises:
         UserError: wrong number of axes, or an axis of another size.
     """
-    words = letters.split()
+    axes = letters.split()
     shape = tuple(value.shape)
-    fixed = [word for word in words if word != "..."]
-    if len(shape) != len(fixed) if len(fixed) == len(words) else len(shape) < len(fixed):
+    fixed = [axis for axis in axes if axis != "..."]
+    if len(shape) != len(fixed) if len(fixed) == len(axes) else len(shape) < len(fixed):
         raise UserError(where, f"{name} must have axes [{letters}]", list(shape), "reshape it")
     known = dict(sizes)
     for letter, size in zip(fixed, shape, strict=False):

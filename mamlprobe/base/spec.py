@@ -12,11 +12,11 @@ from mamlprobe.base.errors import UserError, unknown
 T = TypeVar("T")
 
 LATER = {"later": True}
-"""Metadata of a field that came when there were fingerprints already: at its default it is no part of one."""
+"""Metadata of a field that is younger than the first fingerprints: at its default it is no part of one."""
 
 
 def to_dict(value: object) -> Any:
-    """Nested dicts, lists and plain values of a dataclass."""
+    """Convert a dataclass to nested dicts, lists and plain values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, tuple):
@@ -25,7 +25,7 @@ def to_dict(value: object) -> Any:
 
 
 def from_dict(kind: type[T], values: Any, where: str = "config") -> T:
-    """The dataclass `kind` with these values; absent fields keep their defaults.
+    """Build the dataclass `kind` from these values; absent fields have their defaults.
 
     Raises:
         UserError: an unknown field, a value of another type, a required field that is absent.
@@ -63,20 +63,20 @@ def _value(kind: Any, value: Any, where: str) -> Any:
 
 
 def fingerprint(value: object, digits: int = 8) -> str:
-    """Hex digits of the SHA-256 of the settings' JSON, without the later fields that are at their defaults."""
+    """Return hex digits of the SHA-256 of the settings' JSON, without the later fields that are at their defaults."""
     text = json.dumps(_counted(value), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
 def _counted(value: Any) -> Any:
-    """What counts in a fingerprint."""
+    """Select what counts in a fingerprint."""
     if isinstance(value, tuple):
         return [_counted(item) for item in value]
     if not dataclasses.is_dataclass(value):
         return to_dict(value)
-    there = {each.name: (getattr(value, each.name), each) for each in dataclasses.fields(value)}
+    entries = {each.name: (getattr(value, each.name), each) for each in dataclasses.fields(value)}
     return {
-        name: _counted(own)
-        for name, (own, each) in there.items()
-        if not (each.metadata == LATER and own == each.default)
+        name: _counted(content)
+        for name, (content, each) in entries.items()
+        if not (each.metadata == LATER and content == each.default)
     }

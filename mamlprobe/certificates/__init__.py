@@ -1,1 +1,1 @@
-"""Whether gradients are what a method's settings say: everything computed a second way."""
+"""Whether gradients are what a method's settings say: everything is computed a second way."""

@@ -1,4 +1,4 @@
-"""Rows of a certificate, and the error that they bound."""
+"""Rows of a certificate, each a bound on an error."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ PASSES, FAILS, NOT_AVAILABLE = "passes", "fails", "not available"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One check: what was looked at, what was found, what was allowed."""
+    """One check: what was compared, the value, and the bound on it."""
 
     check: str
     what: str
@@ -17,6 +17,6 @@ class Row:
 
 
 def bounded(check: str, what: str, error: float, bound: float) -> Row:
-    """The check that an error is within its bound; one that is not a number is not."""
+    """Return the check that an error is within its bound; NaN is not."""
     verdict = PASSES if error <= bound else FAILS
     return Row(check=check, what=what, value=f"{error:.1e}", bound=f"{bound:.0e}", verdict=verdict)

@@ -1,4 +1,4 @@
-"""The contrastive certificate: every exact statement of Kao et al. 2022 on one's own net and tasks, as a number."""
+"""The contrastive certificate: every exact statement of Kao et al. 2022 on the user's net and tasks, as a number."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +23,7 @@ BOUND = 1e-10
 """On relative errors in float64."""
 
 STEPS = (1, 2, 5)
-"""Of the inner loop, for the statements in first order."""
+"""Inner steps, for the statements in first order."""
 
 HEADS = {"random head": "keep", "zeroed head": "zero_each_update"}
 BODIES = {"body frozen": ("head.*",), "body adapts": ("*",)}
@@ -31,13 +31,13 @@ CLEAN = ("contrastive",)
 
 
 def certify_contrast(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
-    """Checks of the contrastive form of the outer gradient at theta on these tasks, in float64.
+    """Check the contrastive form of the outer gradient at theta on these tasks, in float64.
 
     Columns ``check what value bound verdict``. Of the method only the inner rate and the norm regime count. Checks:
-    the first-order surrogate is the gradient for any head, number of steps and body; the second-order one of one step
-    is with its third term, and without it where the head is zero and nowhere else; the signs of the pair coefficients;
-    the prototype classifier that a zeroed head amounts to; squared errors; the head's own gradient; and the gradient of
-    the explicit contrastive training is that of the inner loop.
+    the first-order surrogate equals the gradient for any head, number of steps and body; the second-order one, for one
+    step, does with its third term, and without it only if the head is zero; the signs of the pair coefficients; a
+    zeroed head is a prototype classifier; squared errors; the gradient of the head; and the gradient of the explicit
+    contrastive training is that of the inner loop.
 
     Raises:
         UserError: tasks without classes; a head that is not one linear layer.
@@ -53,15 +53,15 @@ def certify_contrast(net: Net, theta: Theta, episodes: Episodes, method: Method)
 
 
 def _surrogates(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Iterator[Row]:
-    """Sums of terms against autograd, for the body."""
+    """Compare sums of terms with autograd, for the body."""
 
     def error(method: Method, without: str = "") -> float:
         terms = {name: term for name, term in decomposed(net, theta, episodes, method).terms.items() if name != without}
-        found = {
+        sums = {
             n: sum((term[n].mean(0) for term in terms.values()), torch.zeros((), dtype=torch.float32, device="cpu"))
             for n in next(iter(terms.values()))
         }
-        return relative_error(found, meta_gradient(net, theta, episodes, method)[0], part=True)
+        return relative_error(sums, meta_gradient(net, theta, episodes, method)[0], part=True)
 
     for (head, word), (body, adapts), steps in product(HEADS.items(), BODIES.items(), STEPS):
         method = replace(plain, head=word, inner=replace(plain.inner, adapts=adapts, steps=steps, order=1))
@@ -84,31 +84,31 @@ def _surrogates(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> It
 
 
 def _facts(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Iterator[Row]:
-    """Signs of coefficients, and the prototype classifier."""
-    told = {
+    """Check the signs of coefficients, and the prototype classifier."""
+    statements = {
         "same": "random head: a pair of the same label attracts",
         "different": "random head: others lie between -1 and 2",
         "same, zeroed": "zeroed head: a pair of the same label attracts, from -1 to 0",
         "different, zeroed": "zeroed head: others repel, from 0 to 1",
     }
     for kind, excess in wrong_signs(net, theta, episodes, plain).items():
-        yield bounded("signs", told[kind], excess, BOUND)
+        yield bounded("signs", statements[kind], excess, BOUND)
     loss, gradient = prototype_errors(net, theta, episodes, plain)
     yield bounded("prototypes", "zeroed head, 1 step: the outer loss is that of class means", loss, BOUND)
     yield bounded("prototypes", "zeroed head, 1 step: so is its gradient", gradient, BOUND)
 
 
 def _heads(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Iterator[Row]:
-    """The head's own gradient in closed form."""
+    """Compare the gradient of the head in closed form with autograd."""
     for order, (head, word) in product((1, 2), HEADS.items()):
         method = replace(plain, head=word, inner=replace(plain.inner, order=order))
-        found = {name: value.mean(0) for name, value in decomposed(net, theta, episodes, method).head.items()}
-        error = relative_error(found, meta_gradient(net, theta, episodes, method)[0], part=True)
+        closed_form = {name: value.mean(0) for name, value in decomposed(net, theta, episodes, method).head.items()}
+        error = relative_error(closed_form, meta_gradient(net, theta, episodes, method)[0], part=True)
         yield bounded("head", f"{head}, order {order}: its gradient is that in closed form", error, BOUND)
 
 
 def _trainer(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Iterator[Row]:
-    """The contrastive rule against the unrolled one, body and head."""
+    """Compare the contrastive rule with the unrolled one, body and head."""
     for order, loss, (head, word) in product((1, 2), ("cross_entropy", "mse"), HEADS.items()):
         method = replace(plain, head=word, loss=loss, inner=replace(plain.inner, order=order))
         parts = {"": TERMS} | ({", clean term alone": CLEAN} if word != "keep" else {})
@@ -119,11 +119,11 @@ def _trainer(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Itera
 
 
 def rule_error(net: Net, theta: Theta, method: Method, episodes: Episodes, *, terms: tuple[str, ...] = TERMS) -> float:
-    """How far the contrastive rule's gradient with these terms is from the method's own, in float64.
+    """Compute how far the contrastive rule's gradient with these terms is from the gradient of `method`, in float64.
 
     The largest difference, relative to the largest entry.
     """
     start = net, theta.to(dtype=torch.float64), episodes.to(dtype=torch.float64)
     wanted, _ = meta_gradient(*start, method)
-    found, _ = meta_gradient(*start, replace(method, outer=Outer(rule="contrastive", terms=terms)))
-    return relative_error(found, wanted)
+    gradients, _ = meta_gradient(*start, replace(method, outer=Outer(rule="contrastive", terms=terms)))
+    return relative_error(gradients, wanted)

@@ -10,29 +10,29 @@ from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, Params, adapting
 
 WIDTH, NARROW = 1e-4, 1e-7
-"""Half the distance of the two points of a difference, along a direction as long as that part of theta; the narrow one
-where a readout has kinks, so that hardly any lies between the points."""
+"""Half the distance of the two points of a difference, along a direction as long as that part of theta. The narrow one
+is for a readout with kinks, so that hardly any kink lies between the points."""
 
 DIRECTIONS = {"net": 2, "rates": 1, "extra": 1}
-"""How many directions are tried in what part of theta."""
+"""The number of directions that are tried in each part of theta."""
 
 
 def difference_errors(
     net: Net, theta: Theta, episodes: Episodes, method: Method, gradients: Params, *, seed: int
 ) -> dict[str, float]:
-    """How far slopes along random directions are from differences of the outer loss, by part of theta: the largest.
+    """Compute the largest error of slopes along random directions against differences of the outer loss, by part.
 
     For the unrolled rule, along what the outer loop trains. Relative to the root of the sum of squares of the products
     of gradient and direction, which is the size that the slope has by chance. Central differences at a width and at
-    half of it are extrapolated (Richardson), so that the error is of fourth order. Where the order is 1, the inner
-    slopes are those at theta itself for all points: that is the function whose gradient the order means.
+    half of it are extrapolated (Richardson), so that the error is of fourth order. If the order is 1, all points use
+    the inner slopes at theta itself: the first-order gradient is the gradient of that function.
     """
     learned = start_of(net, theta, method)
     tasks = tasks_of(net, episodes, method)
     fixed = [walk(task, learned, through=False)[1] if method.inner.order == 1 else None for task in tasks]
 
     def loss(at: Params) -> float:
-        paths = [walk(task, at, through=False, given=own)[0] for task, own in zip(tasks, fixed, strict=True)]
+        paths = [walk(task, at, through=False, given=slopes)[0] for task, slopes in zip(tasks, fixed, strict=True)]
         with torch.no_grad():
             return sum(float(outer_loss(task, path)) for task, path in zip(tasks, paths, strict=True)) / len(tasks)
 
@@ -60,14 +60,14 @@ def difference_errors(
                 )
                 return (up - down) / (2 * width)
 
-            found = (4 * quotient(width / 2) - quotient(width)) / 3
+            difference = (4 * quotient(width / 2) - quotient(width)) / 3
             products = {name: gradients[name] * along[name] for name in names}
             slope = sum(float(value.sum()) for value in products.values())
             size = _length(products)
-            errors[part] = max(errors.get(part, 0.0), abs(found - slope) / size if size else abs(found))
+            errors[part] = max(errors.get(part, 0.0), abs(difference - slope) / size if size else abs(difference))
     return errors
 
 
 def _length(params: Params) -> float:
-    """Root of the sum of squares of all entries."""
+    """Compute the root of the sum of squares of all entries."""
     return float(sum(float(value.square().sum()) for value in params.values()) ** 0.5)

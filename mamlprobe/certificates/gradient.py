@@ -22,10 +22,10 @@ from mamlprobe.methods.schedules import resolve
 from mamlprobe.nets.params import Net
 
 DIFFERENCES = 1e-5
-"""Bound on what finite differences leave."""
+"""Bound on the error of finite differences."""
 
 LOOP, ADAM_LOOP = 1e-8, 1e-6
-"""Bounds against the plain loop; Adam divides slopes that are nothing but rounding by their own size plus 1e-8."""
+"""Bounds against the plain loop; Adam divides slopes that are only rounding errors by their size plus 1e-8."""
 
 NO_TWIN = "a module has no smooth twin; its kinks count"
 
@@ -40,14 +40,14 @@ def certify(
     updates: int = 1000,
     stepper: Stepper | None = None,
 ) -> pd.DataFrame:
-    """Checks of the outer gradient of this method at theta on these tasks, in float64.
+    """Check the outer gradient of this method at theta on these tasks, in float64.
 
     Columns ``check what value bound verdict``; the verdict is passes, fails, or not available. Checks: finite
     differences of the outer loss on a smooth twin of the net; a plain loop over tasks and steps on the net itself; the
-    order that the gradient equals; what moves in the inner loop beside what is to adapt; and, for every field that is
-    not at its default, which numbers change when it is set back. A method with schedules is checked at its first update
-    and behind them, as one of a training of so many `updates`. `stepper` updates what is learned, for the fields that
-    act behind the gradient.
+    order that the gradient equals; whether anything moves in the inner loop apart from what is to adapt; and, for every
+    field that is not at its default, which numbers change when it is set back. A method with schedules is checked at
+    its first update and after their end, in a training of `updates` updates. `stepper` updates what is learned, for the
+    fields that act after the gradient.
 
     Raises:
         UserError: a method that does not go with this net or these tasks.
@@ -71,7 +71,7 @@ def certify(
 
 
 def _differences(net: Net, theta: Theta, episodes: Episodes, method: Method, seed: int) -> Iterator[Row]:
-    """Outer gradient against finite differences."""
+    """Compare the outer gradient with finite differences."""
     check, rule = "differences", method.outer.rule
     if rule == "reptile":
         yield Row(check=check, what="Reptile's direction is the slope of no loss", verdict=NOT_AVAILABLE)
@@ -98,29 +98,32 @@ PARTS = {
     "extra": "slopes along what else is learned",
     "curvature": "implicit gradient, curvature from slopes",
 }
-"""What is told of finite differences, by part."""
+"""The text of a row about finite differences, by part of theta."""
 
 
 def _loop(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Iterator[Row]:
-    """Outer gradient, losses and order against the plain loop."""
-    found, readings = meta_gradient(net, theta, episodes, method)
+    """Compare the outer gradient, losses and order with the plain loop."""
+    gradients, readings = meta_gradient(net, theta, episodes, method)
     alone = slow(net)
     wanted, losses = plain_gradient(alone, theta, episodes, method)
     bound = ADAM_LOOP if method.inner.optimizer == "adam" else LOOP
-    words = {"unrolled": "outer gradient", "reptile": "Reptile's direction", "implicit": "implicit gradient"}
-    words |= {"contrastive": "contrastive gradient"}
+    labels = {"unrolled": "outer gradient", "reptile": "Reptile's direction", "implicit": "implicit gradient"}
+    labels |= {"contrastive": "contrastive gradient"}
     yield bounded(
-        "plain loop", f"{words[method.outer.rule]}, all {len(wanted)} tensors", relative_error(found, wanted), bound
+        "plain loop",
+        f"{labels[method.outer.rule]}, all {len(wanted)} tensors",
+        relative_error(gradients, wanted),
+        bound,
     )
     yield bounded("plain loop", "query losses", _loss_error(readings, losses), bound)
     if method.outer.rule not in ("unrolled", "contrastive"):
         what = f"the {method.outer.rule} rule has no order"
         yield Row(check="order", what=what, verdict=NOT_AVAILABLE)
         return
-    errors = {method.inner.order: relative_error(found, wanted)}
+    errors = {method.inner.order: relative_error(gradients, wanted)}
     other = 3 - method.inner.order
     of_other, _ = plain_gradient(alone, theta, episodes, replace(method, inner=replace(method.inner, order=other)))
-    errors[other] = relative_error(found, of_other)
+    errors[other] = relative_error(gradients, of_other)
     equal = [order for order in (1, 2) if errors[order] <= bound]
     what = f"off order 1 by {errors[1]:.1e}, off order 2 by {errors[2]:.1e}"
     value = {0: "neither", 1: f"order {equal[0] if equal else 0}", 2: "both are the same here"}[len(equal)]
@@ -132,18 +135,18 @@ def _loss_error(readings: Readings, losses: torch.Tensor) -> float:
     return relative_error({"losses": readings.losses}, {"losses": losses})
 
 
-def _field(found: SwitchEffect) -> Row:
-    """What a field changes, in words."""
-    shown = ",".join(map(str, found.value)) if isinstance(found.value, tuple) else found.value
-    what = f"{found.field} {shown if shown != '' else '()'}"
-    if found.changed:
-        beside = f", beside {', '.join(found.beside)} at default" if found.beside else ""
-        return Row(check="field", what=what + beside, value=", ".join(found.changed), bound="changes", verdict=PASSES)
-    what += f": {found.reason}" if found.reason else ""
-    verdict = NOT_AVAILABLE if found.reason else FAILS
+def _field(effect: SwitchEffect) -> Row:
+    """Make the row that says what a field changes."""
+    shown = ",".join(map(str, effect.value)) if isinstance(effect.value, tuple) else effect.value
+    what = f"{effect.field} {shown if shown != '' else '()'}"
+    if effect.changed:
+        context = f", beside {', '.join(effect.at_default)} at default" if effect.at_default else ""
+        return Row(check="field", what=what + context, value=", ".join(effect.changed), bound="changes", verdict=PASSES)
+    what += f": {effect.reason}" if effect.reason else ""
+    verdict = NOT_AVAILABLE if effect.reason else FAILS
     return Row(check="field", what=what, value="nothing", bound="changes", verdict=verdict)
 
 
 def failed(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a certificate that fail."""
+    """Select the rows of a certificate that fail."""
     return table[table["verdict"] == FAILS]

@@ -1,4 +1,4 @@
-"""What moves in the inner loop, beside what the method lets adapt."""
+"""What moves in the inner loop, compared with what the method lets adapt."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, adapting, head_names
 
 STILL = 1e-6
-"""Way of a parameter that counts as none, relative to the longest way of all: rounding makes some."""
+"""Movement below this fraction of the largest is rounding."""
 
 
 def adapting_rows(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Iterator[Row]:
-    """How many of the parameters that are to stay do, how many of those that are to adapt do, and which of them do not.
+    """Count the parameters that move but should not, and those that should and do; name those that do not move.
 
-    In training, on these tasks. Where one stays that need not, the reason is told if it is known.
+    In training, on these tasks. For one that should move and does not, the row gives the reason if it is known.
     """
     names = adapting(net, method.inner.adapts)
     _, path = inner_paths(net, theta, episodes, method, stage="train", track="none")
@@ -26,36 +26,36 @@ def adapting_rows(net: Net, theta: Theta, episodes: Episodes, method: Method) ->
     longest = max(away[name] for name in names) if names else 0.0
     others = [name for name in away if name not in names and not _by_step(net, theta, name)]
     strayed = [name for name in others if away[name] > 0]
-    told = f"of {len(others)} that are to stay" + (f": {shortly(net, strayed)}" if strayed else "")
+    label = f"of {len(others)} that are to stay" + (f": {shortly(net, strayed)}" if strayed else "")
     value = f"{len(strayed)} moved"
-    yield Row(check="adapts", what=told, value=value, bound="0 moved", verdict=FAILS if strayed else PASSES)
-    still = [name for name in names if not away[name] > STILL * longest]
-    moved = f"{len(names) - len(still)} moved"
+    yield Row(check="adapts", what=label, value=value, bound="0 moved", verdict=FAILS if strayed else PASSES)
+    unmoved = [name for name in names if not away[name] > STILL * longest]
+    moved = f"{len(names) - len(unmoved)} moved"
     what = f"of {len(names)} that inner.adapts selects"
     yield Row(check="adapts", what=what, value=moved, bound=f"{len(names)} selected", verdict=PASSES)
     reasons: dict[str, list[str]] = {}
-    for name in still:
+    for name in unmoved:
         reasons.setdefault(_reason(net, theta, method, name), []).append(name)
     for reason, which in reasons.items():
         verdict = PASSES if reason else NOT_AVAILABLE
-        told = "all of them" if len(which) == len(names) else shortly(net, which)
-        what = f"{told}: {reason or 'no reason is known'}"
+        label = "all of them" if len(which) == len(names) else shortly(net, which)
+        what = f"{label}: {reason or 'no reason is known'}"
         yield Row(check="adapts", what=what, value=f"{len(which)} still", bound="told", verdict=verdict)
 
 
 def shortly(net: Net, names: Sequence[str]) -> str:
-    """The names, or shell patterns with a star for the number where these select no others."""
+    """Return the names, or shell patterns with a star for the number if these select no others."""
     patterns = list(dict.fromkeys(re.sub(r"\d+", "*", name) for name in names))
     return ", ".join(patterns if set(adapting(net, patterns)) == set(names) else names)
 
 
 def _by_step(net: Net, theta: Theta, name: str) -> bool:
-    """Whether a norm weight has its own value at every point of the path."""
+    """Tell whether a norm weight has its own value at every point of the path."""
     return f"steps.{name}" in theta.extra
 
 
 def _reason(net: Net, theta: Theta, method: Method, name: str) -> str:
-    """Why a parameter that is to adapt does not move; empty where that is not known."""
+    """Explain why a parameter that is to adapt does not move; empty if that is not known."""
     inner, layer = method.inner, net.parameters[name]
     head = head_names(net)
     if inner.steps == 0:

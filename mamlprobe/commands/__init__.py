@@ -1,1 +1,1 @@
-"""Floor 6: what the command line does, once its words are read."""
+"""Floor 6: what the command line does, once its options are parsed."""

@@ -12,7 +12,7 @@ from mamlprobe.commands.subjects.pairs import PAIRS
 from mamlprobe.commands.subjects.probed_run import ProbedRun, open_case
 from mamlprobe.commands.subjects.probes import PROBES, accuracy_table
 from mamlprobe.commands.subjects.probes import Probe as Question
-from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, kept, ready, show
+from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, read_table, ready, show
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show, Tasks
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
@@ -24,11 +24,11 @@ FIGURES = (".png", ".pdf", ".svg")
 PAGES = (".html", ".htm")
 
 ENOUGH = 300
-"""Tasks to be judged by that are worth compiling the kernels for, once."""
+"""Number of test tasks from which compiling the kernels first pays off."""
 
 
 def case_of(options: Tasks, run: str, episodes: int | None, usual: int) -> ProbedRun:
-    """Open the run in this folder with so many of the tasks that the options name; FOLDER@100 names its update too.
+    """Open the run in this folder with `episodes` tasks as the options say; FOLDER@100 names its update too.
 
     Raises:
         UserError: as `open_case`.
@@ -83,7 +83,7 @@ def probe(options: Probe) -> None:
     ready(options.figure, *FIGURES)
     ready(options.write_manifest, ".json")
     if options.from_table is not None:
-        table = kept(options.from_table, no_runs=options.runs)
+        table = read_table(options.from_table, no_runs=options.runs)
         question = (PAIRS if "run_b" in table else PROBES)[options.probe]
         show_means(table, question)
         return draw(table, question, options.figure)
@@ -92,7 +92,7 @@ def probe(options: Probe) -> None:
         must = f"{options.probe} must be asked of one run{' or two' if most == 2 else ''}"
         raise UserError("probe", must, len(options.runs), "name the folder of a run")
     question = (PAIRS if len(options.runs) == 2 else PROBES)[options.probe]
-    of_tasks = [options, *[replace(options, manifest=None)] * (len(options.runs) - 1)]  # the first run's are everyone's
+    of_tasks = [options, *[replace(options, manifest=None)] * (len(options.runs) - 1)]  # both see the first run's tasks
     cases = [case_of(each, run, options.episodes, usual=20) for each, run in zip(of_tasks, options.runs, strict=True)]
     table = question.table(*(replace(case, every=options.out is not None) for case in cases))
     say_assumed(*cases)
@@ -121,7 +121,7 @@ def data(options: Show) -> None:
     """Print the list of data sets, or what one of them holds.
 
     Raises:
-        UserError: a data set that is not there, or one that cannot be downloaded.
+        UserError: a data set that does not exist, or one that cannot be downloaded.
     """
     if options.fetch:
         download(options.name, options.data_root)
@@ -133,7 +133,7 @@ def data(options: Show) -> None:
 
 
 def say_assumed(*cases: ProbedRun) -> None:
-    """Print a line for each case whose run was imported with words of the inner loop that nobody said."""
+    """Print a line for each case whose run was imported with parts of the inner loop that nobody stated."""
     for case in cases:
         if case.assumed:
             print(f"{case.name}: {case.assumed}" if len(cases) > 1 else case.assumed)
@@ -154,7 +154,7 @@ def draw(table: pd.DataFrame, question: Question, path: str | None) -> None:
 
 
 def show_means(table: pd.DataFrame, question: Question) -> None:
-    """Print what the table is of, and its means."""
+    """Print where the table comes from, and its means."""
     print(headline(table))
     if "run_b" in table:
         print("against {run_b} at update {update_b}".format(**table.iloc[0]))

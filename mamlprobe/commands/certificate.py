@@ -26,10 +26,10 @@ from mamlprobe.training.loop import source_of
 from mamlprobe.training.training_tasks import head_rows, training_tasks
 
 TASKS, QUERY = 3, 2
-"""Tasks, and query items a class at most: gradients are checked, not learned from."""
+"""Number of tasks, and largest number of query items a class: gradients are checked, not learned from."""
 
 NUDGE = 0.1
-"""How far a fresh start is moved, relative to the mean size of a tensor or of all where it is zero."""
+"""How far a fresh start is moved, relative to the mean size of a tensor, or of all tensors if it is zero."""
 
 
 def certificate(options: Certify) -> int:
@@ -50,11 +50,11 @@ def certificate(options: Certify) -> int:
     episodes = training_tasks(source, few, tasks=TASKS)
     if named and image is None:
         logits("certify", net, theta, episodes.support_x[:1], way=few.way)
-    words = {"seed": options.seed, "updates": max(experiment.updates, 1)}
+    settings = {"seed": options.seed, "updates": max(experiment.updates, 1)}
     if options.contrast:
         table = certify_contrast(net, theta, _classes(episodes, few), experiment.method)
     else:
-        table = certify(net, theta, episodes, experiment.method, **words, stepper=lambda *own: stepped(net, *own))
+        table = certify(net, theta, episodes, experiment.method, **settings, stepper=lambda *args: stepped(net, *args))
     rows = episodes.support_y.shape[1]
     name = Path(few.data.dataset).name or few.data.dataset
     print(f"{where}: {TASKS} tasks {few.way}-way, {rows} support rows each, of {name}, float64")
@@ -64,10 +64,10 @@ def certificate(options: Certify) -> int:
 
 
 def _classes(episodes: Episodes, experiment: Experiment) -> Episodes:
-    """The tasks, if their labels are their own.
+    """Return the tasks if their labels are slots of the task.
 
     Raises:
-        UserError: labels are places among the training classes.
+        UserError: labels are indices among the training classes.
     """
     if experiment.labels == "class":
         must, advice = "contrast needs tasks with labels of their own", "choose another run or recipe"
@@ -76,7 +76,7 @@ def _classes(episodes: Episodes, experiment: Experiment) -> Episodes:
 
 
 def _is_run(target: str) -> bool:
-    """Whether a run is named.
+    """Tell whether a run is named; otherwise it is a recipe.
 
     Raises:
         UserError: neither a recipe nor a folder.
@@ -91,7 +91,7 @@ def _is_run(target: str) -> bool:
 
 
 def _of_run(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | None]:
-    """Settings, net and last checkpoint of the run, its name, and the shape of what the net sees."""
+    """Return settings, net and last checkpoint of the run, its name, and the shape of the net's inputs."""
     if options.preset is not None:
         raise UserError("certify", "a preset must be that of a recipe", "a run folder", "leave --preset out")
     run = load_run(options.target)
@@ -107,7 +107,7 @@ def _of_run(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | None
 
 
 def _of_recipe(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | None]:
-    """The same for a recipe, a little off its start."""
+    """Return the same for a recipe, theta moved a little off its start."""
     smallest = next(iter(RECIPES[options.target].sizes))
     known = recipe(options.target, options.preset or smallest)
     experiment = _on(options.dataset, replace(known, method=restated(known.method, options, train=True)), None)
@@ -119,14 +119,14 @@ def _of_recipe(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | N
 
 
 def _on(dataset: str | None, experiment: Experiment, size: int | None) -> Experiment:
-    """The experiment on the data set that was named."""
+    """Return the experiment on the named data set; as it is if none is named."""
     if dataset is None or dataset == experiment.data.dataset:
         return experiment
     return replace(experiment, data=Data(dataset=dataset, size=size))
 
 
 def nudged(theta: Theta, seed: int) -> Theta:
-    """Theta moved a little by chance, so that nothing is zero or equal that need not be; rates stay positive."""
+    """Move theta a little at random, so that nothing is zero or equal that need not be; rates stay positive."""
     random = generator(seed, "certify")
     usual = torch.stack([value.abs().mean() for value in theta.net.values()]).mean()
 
@@ -141,7 +141,7 @@ def nudged(theta: Theta, seed: int) -> Theta:
 
 
 def stepped(net: Net, theta: Theta, method: Method, gradients: Params) -> Params:
-    """What is learned after two updates along these gradients, the second time a tenth of them."""
+    """Return what is learned after two updates, along these gradients and then along a tenth of them."""
     learner = Learner(net, theta, method)
     for factor in (1.0, 0.1):
         learner.step({name: factor * value for name, value in gradients.items()}, {})

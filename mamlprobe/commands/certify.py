@@ -1,4 +1,4 @@
-"""The command `certify` as a dataclass, a field an option; `commands.certificate` does the work."""
+"""The command `certify` as a dataclass, one field per option; `commands.certificate` does the work."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

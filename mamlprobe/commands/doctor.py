@@ -1,4 +1,4 @@
-"""The command `doctor` as a dataclass, a field an option; `commands.machine_facts` finds what it prints."""
+"""The command `doctor` as a dataclass, one field per option; `commands.machine_facts` finds what it prints."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ class Doctor:
     """Compile the kernels first, also where they are there or where that failed less than a day ago."""
 
     def run(self) -> None:
-        """Print a line a fact."""
+        """Print one line per fact."""
         from mamlprobe.commands.machine_facts import facts  # imports torch, which no help waits for
         from mamlprobe.native.library import compile_kernels
 

@@ -1,4 +1,4 @@
-"""The command `import` as dataclasses, a field an option; `run` does what they say."""
+"""The command `import` as dataclasses, one field per option; `run` does what they say."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +30,7 @@ class Foreign(InnerWords):
 
     @property
     def method(self) -> Method:
-        """MAML with the inner loop as it is said."""
+        """Return MAML with the inner loop that the options state."""
         return restated(METHODS["maml"], self, train=True)
 
     def write(self, experiment: Experiment, theta: "Theta") -> None:
@@ -54,7 +54,7 @@ class Kao(Foreign):
     """A file of Kao et al. 2022, and others of that code's lineage, as a run; its net follows from the shapes."""
 
     def run(self) -> None:
-        """Read and write."""
+        """Read the file and write the run."""
         from mamlprobe.runs.import_weights import import_kao  # torch, which no help waits for
 
         self.write(*import_kao(self.file, method=self.method, image=self.image, say=print))
@@ -78,12 +78,12 @@ class StateDict(Foreign):
     """Classes a task; else as many as the head has outputs."""
 
     def run(self) -> None:
-        """Read and write."""
+        """Read the file and write the run."""
         from mamlprobe.runs.import_weights import import_state_dict  # torch, which no help waits for
 
-        words: dict[str, Any] = {"module": self.module, "head": self.head, "layers": self.layers, "image": self.image}
-        words |= {"output": self.output, "features": self.features}
-        experiment, theta = import_state_dict(self.file, method=self.method, say=print, **words)
+        options: dict[str, Any] = {"module": self.module, "head": self.head, "layers": self.layers, "image": self.image}
+        options |= {"output": self.output, "features": self.features}
+        experiment, theta = import_state_dict(self.file, method=self.method, say=print, **options)
         if self.way is not None and self.way > experiment.way:
             got = f"{self.way}"
             raise UserError("import", f"way must be at most the head's {experiment.way} outputs", got, "lower way")
@@ -97,5 +97,5 @@ class Import:
     kind: Annotated[Annotated[Kao, subcommand("kao")] | Annotated[StateDict, subcommand("state_dict")], arg(name="")]
 
     def run(self) -> None:
-        """Imports."""
+        """Import the file."""
         self.kind.run()

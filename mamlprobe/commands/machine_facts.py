@@ -1,4 +1,4 @@
-"""What the command `doctor` prints: a fact a line."""
+"""What the command `doctor` prints: one fact per line."""
 
 import importlib.metadata
 import os
@@ -19,13 +19,13 @@ from mamlprobe.runs.environment import environment
 
 
 def facts() -> Iterator[tuple[str, str]]:
-    """Yield each fact as its name and what is found."""
+    """Yield each fact as its name and its value."""
     yield from _kernels()
     yield from _machine()
 
 
 def _kernels() -> Iterator[tuple[str, str]]:
-    """The compiled kernels: with what, for what, where, and whether they are loaded."""
+    """Yield facts on the compiled kernels: compiler, variant, flags, path, and whether they are loaded."""
     tool, path, variant = compiler(), kernels_path(), wanted()
     version = (compiler_version(tool).splitlines() or ["which does not say its version"])[0] if tool else ""
     yield "compiler", f"{tool}, {version}" if tool else "none: neither CXX nor c++, g++ or clang++"
@@ -40,17 +40,17 @@ def _kernels() -> Iterator[tuple[str, str]]:
 
 
 def _rights(folder: Path) -> str:
-    """The folder with its owner and its mode."""
+    """Return the folder with its owner and its mode as text."""
     try:
-        facts = folder.stat()
+        status = folder.stat()
     except OSError as error:
         return f"{folder}, {error.strerror}"
-    mine = ", this user" if hasattr(os, "geteuid") and facts.st_uid == os.geteuid() else ""
-    return f"{folder}, owner {facts.st_uid}{mine}, mode {stat.S_IMODE(facts.st_mode):04o}"
+    this_user = ", this user" if hasattr(os, "geteuid") and status.st_uid == os.geteuid() else ""
+    return f"{folder}, owner {status.st_uid}{this_user}, mode {stat.S_IMODE(status.st_mode):04o}"
 
 
 def _machine() -> Iterator[tuple[str, str]]:
-    """Processor, allocator, torch and GPU."""
+    """Yield facts on processor, allocator, torch and GPU."""
     facts = environment(torch.device("cpu"))
     yield "processor", f"{facts['device']}, {platform.machine()}, {os.cpu_count()} cores"
     yield "vectors", vector_set()

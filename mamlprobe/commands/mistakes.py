@@ -1,4 +1,4 @@
-"""Words that make no command, told in one line."""
+"""Mistakes on the command line, each reported in one line."""
 
 import re
 from collections import Counter
@@ -11,57 +11,57 @@ SHELLS = ("bash", "zsh")
 """Shells whose completion can be written without another library."""
 
 COMPLETION = {"--tyro-print-completion": 1, "--tyro-write-completion": 2}
-"""Options that make a completion file, each with the number of words behind it: shell, and path where it is written."""
+"""Options that make a completion file, each with the number of arguments after it: shell, and path if it is written."""
 
 _PATHS = ("--out", "--figure", "--from-table", "--manifest", "--data-root", "--log")
-"""Options whose word would be the folder that one is in, were it empty; others say themselves what they must be."""
+"""Options whose value, if empty, would be the current folder; other options refuse an empty value themselves."""
 
 _MUST, _LONGEST = "the words must make a command", 300
 _NOISE = r" \(applied to [^)]*\)| \(required\)| Arguments are applied to .*| Got errors: .*"
 
 
-def looked_over(words: Sequence[str], commands: Collection[str]) -> None:
-    """Refuses what a parser of options would take, though nobody means it.
+def looked_over(argv: Sequence[str], commands: Collection[str]) -> None:
+    """Refuse arguments that the option parser would accept, though nobody means them.
 
     Raises:
-        UserError: an unknown command or kind of file; an empty word; an option given twice; a completion that cannot be
-            made.
+        UserError: an unknown command or kind of file; an empty argument; an option given twice; a completion that
+            cannot be made.
     """
-    if words and not words[0].startswith("-") and words[0] not in commands:
-        raise unknown("mamlprobe", "command", words[0], commands)
-    where = " ".join(["mamlprobe", *words[:1]]) if words and words[0] in commands else "mamlprobe"
-    before = dict.fromkeys(was for was, word in zip(("", *words), words, strict=False) if not word)
+    if argv and not argv[0].startswith("-") and argv[0] not in commands:
+        raise unknown("mamlprobe", "command", argv[0], commands)
+    where = " ".join(["mamlprobe", *argv[:1]]) if argv and argv[0] in commands else "mamlprobe"
+    before = dict.fromkeys(was for was, word in zip(("", *argv), argv, strict=False) if not word)
     if any(not word.startswith("--") or word in _PATHS for word in before):
         raise UserError(where, "no word may be empty", repr(""), f"leave it out, or see {where} --help")
-    if words[:1] == ["import"] and len(words) > 1 and not words[1].startswith("-"):
+    if argv[:1] == ["import"] and len(argv) > 1 and not argv[1].startswith("-"):
         kinds = ("kao", "state_dict")
-        if words[1] not in kinds:
-            raise unknown("import", "kind of file", words[1], kinds)
-    options = [word.partition("=")[0].replace("_", "-") for word in words if re.match(r"--\w", word)]
+        if argv[1] not in kinds:
+            raise unknown("import", "kind of file", argv[1], kinds)
+    options = [word.partition("=")[0].replace("_", "-") for word in argv if re.match(r"--\w", word)]
     twice = [option for option, count in Counter(options).items() if count > 1]
     if twice:
         raise UserError(where, "an option must be given once", f"{twice[0]} twice", "leave one of them out")
     for option in COMPLETION.keys() & set(options):
-        _completion(words, option)
+        _completion(argv, option)
 
 
-def _completion(words: Sequence[str], option: str) -> None:
-    behind = list(words[words.index(option) + 1 :]) if option in words else []
+def _completion(argv: Sequence[str], option: str) -> None:
+    behind = list(argv[argv.index(option) + 1 :]) if option in argv else []
     need = "a shell" if COMPLETION[option] == 1 else "a shell and a file"
-    if len(behind) != COMPLETION[option] or len(words) != len(behind) + 1:
+    if len(behind) != COMPLETION[option] or len(argv) != len(behind) + 1:
         must = f"{option} must stand alone, followed by {need}"
-        raise UserError("mamlprobe", must, repr(" ".join(words)), f"write mamlprobe {option} bash, or zsh")
+        raise UserError("mamlprobe", must, repr(" ".join(argv)), f"write mamlprobe {option} bash, or zsh")
     if behind[0] not in SHELLS:
         raise UserError("mamlprobe", "the shell must be bash or zsh", repr(behind[0]), "choose one of them")
 
 
-def mistake(told: str, words: Sequence[str], commands: Mapping[str, type]) -> UserError:
-    """What is wrong with the words: an option that their command does not have, else the first part of tyro's box."""
-    if (error := unknown_option(words, option_names(commands))) is not None:
+def mistake(message: str, argv: Sequence[str], commands: Mapping[str, type]) -> UserError:
+    """Return what is wrong with the arguments: an option that the command lacks, else the first part of tyro's box."""
+    if (error := unknown_option(argv, option_names(commands))) is not None:
         return error
-    lines = [line.strip(" │") for line in re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines() if line[:1] not in "╭╰"]
+    lines = [line.strip(" │") for line in re.sub(r"\x1b\[[0-9;]*m", "", message).splitlines() if line[:1] not in "╭╰"]
     parts = re.split(r"\n[─-]+\n", "\n".join(lines))
-    if "╭" not in told:  # where boxes cannot be drawn, their titles are parts too
+    if "╭" not in message:  # where boxes cannot be drawn, their titles are parts too
         parts = parts[1:]
     got = re.sub(_NOISE, "", " ".join(parts[0].split())).rstrip(".")
     got = got[:1].lower() + got[1:]
@@ -69,5 +69,5 @@ def mistake(told: str, words: Sequence[str], commands: Mapping[str, type]) -> Us
         got = got.replace("options:", "words:")
     if len(got) > _LONGEST:
         got = got[:_LONGEST].rpartition(" ")[0] + " ..."
-    where = " ".join(["mamlprobe", *(word for word in words[:1] if word in commands)])
+    where = " ".join(["mamlprobe", *(word for word in argv[:1] if word in commands)])
     return UserError(where, _MUST, got, f"see {where} --help")

@@ -1,4 +1,4 @@
-"""Which options each command has, and what to say of one that it does not have."""
+"""The options of each command, and the error for one that it does not have."""
 
 import difflib
 import re
@@ -11,22 +11,22 @@ from tyro.conf import Positional
 from mamlprobe.base.errors import UserError
 
 OptionNames = Mapping[str, Sequence[str]]
-"""Command, with its subcommand where it has some -> its options; under the empty word those of mamlprobe itself."""
+"""Command, with its subcommand if it has any -> its options; the empty string -> those of mamlprobe itself."""
 
 HELP = ("-h", "--help")
 
 
 def option_names(commands: Mapping[str, type]) -> OptionNames:
     """List the options of every command, as tyro names them after the fields of its dataclass."""
-    found: dict[str, Sequence[str]] = {"": (*HELP, "--version")}
+    options: dict[str, Sequence[str]] = {"": (*HELP, "--version")}
     for name, kind in commands.items():
-        found[name] = (*HELP, *_names(kind))
-        found |= {f"{name} {word}": (*HELP, *_names(each)) for word, each in _kinds(kind).items()}
-    return found
+        options[name] = (*HELP, *_names(kind))
+        options |= {f"{name} {word}": (*HELP, *_names(each)) for word, each in _kinds(kind).items()}
+    return options
 
 
 def _names(kind: type, prefix: str = "") -> Iterator[str]:
-    """Options of a dataclass; those of a dataclass in it have its name before theirs, unless that is empty."""
+    """Yield the options of a dataclass; those of a nested one begin with its field's name, unless that is empty."""
     hints = get_type_hints(kind, include_extras=True)
     for each in fields(kind):
         hint, marks = hints[each.name], getattr(hints[each.name], "__metadata__", ())
@@ -42,28 +42,28 @@ def _names(kind: type, prefix: str = "") -> Iterator[str]:
 
 
 def _kinds(kind: type) -> dict[str, type]:
-    """Subcommands of a dataclass by name: what a field of several dataclasses may be."""
+    """Return the subcommands of a dataclass by name: the dataclasses that a field may be one of."""
     hints = get_type_hints(kind, include_extras=True)
-    found = {}
+    kinds = {}
     for each in fields(kind):
         for one in get_args(_plain(hints[each.name])):
             if is_dataclass(_plain(one)) and hasattr(one, "__metadata__"):
-                found[next(mark.name for mark in one.__metadata__ if getattr(mark, "name", None))] = _plain(one)
-    return found
+                kinds[next(mark.name for mark in one.__metadata__ if getattr(mark, "name", None))] = _plain(one)
+    return kinds
 
 
 def _plain(hint: Any) -> Any:
-    """A type without what is annotated."""
+    """Return a type without its annotations."""
     return get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
 
 
-def unknown_option(words: Sequence[str], known: OptionNames) -> UserError | None:
-    """Say of the options in these words that their command does not have, which command has them and what is nearest.
+def unknown_option(argv: Sequence[str], known: OptionNames) -> UserError | None:
+    """Report the options that their command does not have, which commands have them, and which names are nearest.
 
-    None where the command has them all.
+    None if the command has them all.
     """
-    command = next(key for key in (" ".join(words[:2]), *words[:1], "") if key in known)
-    behind = words[: words.index("--")] if "--" in words else words
+    command = next(key for key in (" ".join(argv[:2]), *argv[:1], "") if key in known)
+    behind = argv[: argv.index("--")] if "--" in argv else argv
     typed = [word.partition("=")[0] for word in behind if re.match(r"--?[A-Za-z_]", word)]
     strange = [word for word in dict.fromkeys(typed) if _spelled(word) not in known[command]]
     if not strange:
@@ -72,13 +72,13 @@ def unknown_option(words: Sequence[str], known: OptionNames) -> UserError | None
     near: list[str] = []
     inside: list[str] = []
     for word in strange:
-        homes = [name for name, own in known.items() if _spelled(word) in own]
+        homes = [name for name, options in known.items() if _spelled(word) in options]
         got.append(word + (f" (an option of {', '.join(homes)})" if homes else ""))
         near += _nearest(word, known[command], by_spelling=not homes)
         inside += [name for name in homes if name != command and name.startswith(f"{command} ".lstrip())]
     must, advice = "the options must be those of this command", f"see {_called(command)} --help"
     if inside:
-        named = [name for name in dict.fromkeys(inside) if set(name.split()) <= set(words)]
+        named = [name for name in dict.fromkeys(inside) if set(name.split()) <= set(argv)]
         must = "an option must come behind its command"
         advice = f"write it behind {' or '.join(named)}" if named else "name one of them first"
     elif near:
@@ -91,7 +91,7 @@ def _called(command: str) -> str:
 
 
 def _spelled(word: str) -> str:
-    """An option as its command spells it."""
+    """Spell an option as its command does."""
     return word.replace("_", "-")
 
 
@@ -99,13 +99,13 @@ def _parts(option: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", option.lower().replace("_", "-"))
 
 
-def _nearest(typed: str, own: Sequence[str], *, by_spelling: bool) -> list[str]:
-    """Options like the one that was typed: of the same letters; else with the same words; else spelled nearly so."""
-    parts, own = _parts(typed), [name for name in own if name.startswith("--")]
-    same = [name for name in own if "".join(_parts(name)) == "".join(parts)]
-    more = [name for name in own if set(parts) < set(_parts(name))]
-    fewer = [name for name in own if set(_parts(name)) < set(parts)]
+def _nearest(typed: str, options: Sequence[str], *, by_spelling: bool) -> list[str]:
+    """Return options like the one typed: of the same letters; else with the same words; else spelled similarly."""
+    parts, options = _parts(typed), [name for name in options if name.startswith("--")]
+    same = [name for name in options if "".join(_parts(name)) == "".join(parts)]
+    more = [name for name in options if set(parts) < set(_parts(name))]
+    fewer = [name for name in options if set(_parts(name)) < set(parts)]
     if same or more or fewer or not by_spelling:
         return same or more or fewer
-    names = {name.lstrip("-"): name for name in own}
+    names = {name.lstrip("-"): name for name in options}
     return [names[name] for name in difflib.get_close_matches(typed.lstrip("-"), names, n=3, cutoff=0.8)]

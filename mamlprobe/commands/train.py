@@ -1,4 +1,4 @@
-"""The command `train` as a dataclass, a field an option; `run` does what it says."""
+"""The command `train` as a dataclass, one field per option; `run` does what it says."""
 
 import re
 from dataclasses import dataclass, fields, replace
@@ -67,22 +67,22 @@ class Train:
 
     @property
     def experiment(self) -> Experiment:
-        """The recipe with what was changed in it."""
+        """Return the recipe with the changes that the options make."""
         return replace(recipe(self.recipe, self.preset), **{name: getattr(self, name) for name in _settings()})
 
     @property
     def experiments(self) -> list[Experiment]:
-        """One for each of the seeds.
+        """Return an experiment for each of the seeds.
 
         Raises:
             UserError: seeds that are no whole numbers.
         """
         if self.seeds is None:
             return [self.experiment]
-        words = self.seeds.split(",")
-        if not all(re.fullmatch(r" *-?\d+ *", word) for word in words):
+        numbers = self.seeds.split(",")
+        if not all(re.fullmatch(r" *-?\d+ *", word) for word in numbers):
             raise UserError("train", "seeds must be whole numbers parted by commas", repr(self.seeds), "write 0,1,2")
-        return [replace(self.experiment, seed=int(word)) for word in words]
+        return [replace(self.experiment, seed=int(word)) for word in numbers]
 
     def run(self) -> None:
         """Train and say where the runs are and how good they are."""
@@ -93,7 +93,7 @@ class Train:
         experiments, data = self.experiments, self.experiment.data
         pick_device(self.device)
         pool = source_of(data, root=self.data_root)
-        training_tasks(pool, self.experiment, tasks=1)  # can it be?
+        training_tasks(pool, self.experiment, tasks=1)  # fail before any work if the data cannot supply such tasks
         if "val" in pool.splits and self.validation_tasks:
             draw(pool, split="val", way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)
         how: dict[str, Any] = {"device": self.device, "chunk": self.chunk, "recompute": self.recompute}
@@ -109,7 +109,7 @@ class Train:
 
 
 def listed() -> str:
-    """All recipes as text: a line for each learner, and the published settings by what they have in common."""
+    """List all recipes as text: a line for each learner, and the published settings by what they have in common."""
     lines = []
     for title, part in (("learners, in every preset:", LEARNERS), ("learners on sine curves, likewise:", SINUSOID)):
         lines += [title, *(f"  {name:27} {each.about} ({each.source})" for name, each in part.items()), ""]
@@ -123,17 +123,17 @@ def listed() -> str:
 
 
 def _settings() -> list[str]:
-    """The settings of an experiment that are words of `Train` too."""
+    """Return the settings of an experiment that are options of `Train` too."""
     ours = {each.name for each in fields(Train)} - {"recipe"}
     return [each.name for each in fields(Experiment) if each.name in ours]
 
 
 def train_words(name: str, preset: str, dataset: str | None) -> Train:
-    """The words that stand for the recipe as it is, on its own data set or on another."""
+    """Return the options that stand for the recipe as it is, on its own data set or on another."""
     preset = preset if preset in RECIPES[name].sizes else next(iter(RECIPES[name].sizes))
     known = recipe(name, preset)
     if dataset not in (None, "", known.data.dataset):
         known = replace(known, data=Data(dataset=str(dataset)))
     settings: dict[str, Any] = {each: getattr(known, each) for each in _settings()}
-    words: dict[str, Any] = {"recipe": MISSING, "preset": preset}
-    return Train(**words, **settings)
+    choice: dict[str, Any] = {"recipe": MISSING, "preset": preset}
+    return Train(**choice, **settings)

@@ -1,4 +1,4 @@
-"""The commands that ask a run or a data set, as dataclasses, a field an option; `commands.answers` does the work."""
+"""The commands that ask a run or a data set, as dataclasses, one field per option; `commands.answers` does the work."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Data sets by name or path, parsed once and kept."""
+"""Data sets by name or path, parsed once and cached."""
 
 import hashlib
 import json
@@ -22,10 +22,10 @@ from mamlprobe.data.reading.image_folder import NOTE, read_folder
 from mamlprobe.data.sinusoids import FORMULAS
 
 READING = 1
-"""Number of the way files are read; a change makes pools in the cache folder be parsed anew."""
+"""Version of the parsers; a change makes pools in the cache folder be parsed anew."""
 
 FOLDERS = 2
-"""The same of folders and zips of class folders alone."""
+"""The same for folders and zips of class folders alone."""
 
 LEVELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0,), (1.0,)),
@@ -35,19 +35,19 @@ LEVELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 """Normalisation -> mean and std, one number for all channels or one for each."""
 
 ROTATIONS: dict[str, Callable[[Pool], Pool]] = {"none": lambda pool: pool, "classes": Pool.rotated}
-"""Word -> what becomes of the pool."""
+"""Value of `rotations` -> what is done to the pool."""
 
 
 def _glyphs(root: Path, size: int | None, ink: int, split: str | None) -> Pool:
     only("glyphs", "split", split, None)
     size = size or 28
-    return _kept("glyphs", [glyphs.table_digest(), size, ink], lambda: glyphs.glyphs(size=size, ink=ink))
+    return _cached("glyphs", [glyphs.table_digest(), size, ink], lambda: glyphs.glyphs(size=size, ink=ink))
 
 
 def _omniglot(root: Path, size: int | None, ink: int, split: str | None) -> Pool:
     size, split = size or 28, split or "vinyals"
     files = [stamps(path) for path in omniglot.find(root)]
-    return _kept(
+    return _cached(
         "omniglot", [files, size, ink, split], lambda: omniglot.read_omniglot(root, size=size, ink=ink, split=split)
     )
 
@@ -55,7 +55,7 @@ def _omniglot(root: Path, size: int | None, ink: int, split: str | None) -> Pool
 def _folder(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
     only(path.name, "split", split, None)
     only(path.name, "ink", ink, 1)
-    pool = _kept(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
+    pool = _cached(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
     for note in pool.source.split(NOTE)[1:]:
         _say(f"load_pool: of {path} {note}")
     return pool
@@ -63,7 +63,7 @@ def _folder(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
 
 @cache
 def _say(line: str) -> None:
-    """Writes the line to stderr, once in a process."""
+    """Write the line to stderr, once in a process."""
     tqdm.write(line, file=sys.stderr)
 
 
@@ -72,7 +72,7 @@ READERS: dict[str, Callable[[Path, int | None, int, str | None], Pool]] = {"glyp
 
 
 def data_folder(root: str | Path | None = None) -> Path:
-    """Where raw files lie: root, else the environment's MAMLPROBE_DATA, else the cache folder."""
+    """Return the folder of raw files: root, else the environment's MAMLPROBE_DATA, else the cache folder."""
     return Path(root or os.environ.get("MAMLPROBE_DATA") or cache_folder())
 
 
@@ -86,7 +86,7 @@ def load_pool(
     rotations: str = "none",
     normalise: str | None = None,
 ) -> Pool:
-    """A data set: "glyphs" (built in), "omniglot", or a folder or zip of class folders by path or by name under `root`.
+    """Load a data set: "glyphs" (built in), "omniglot", or a folder or zip of class folders, by path or name in `root`.
 
     root: folder of raw files; else the environment's MAMLPROBE_DATA, else the cache folder.
     size: side of the images in pixels; else 28 for grey and 84 for RGB.
@@ -95,8 +95,8 @@ def load_pool(
     rotations: "none", or "classes" for each class turned by 90, 180, 270 degrees as classes of their own.
     normalise: "none" (grey's default), "imagenet" (RGB's default), "half": how `Pool.floats` shifts and scales.
 
-    What was drawn or parsed is kept in the cache folder and found again by name, file stamps and options. What is left
-    out of a folder, and images that look wrong, are said in a line on stderr and in the pool's `source`.
+    Pools are saved in the cache folder by name, file stamps and options. What is left out of a folder, and images that
+    look wrong, are reported on stderr and in the pool's `source`.
 
     Raises:
         UserError: unknown name or word, missing or damaged files, an option that the data set does not have.
@@ -149,14 +149,14 @@ def _levelled(pool: Pool, normalise: str | None) -> Pool:
 
 
 def only(name: str, option: str, value: object, default: object) -> None:
-    """Refuses an option that this data set does not have."""
+    """Refuse an option that this data set does not have."""
     if value != default:
         raise UserError("load_pool", f"{name} has no choice of {option}", repr(value), f"leave {option} out")
 
 
-def _kept(name: str, words: list[object], make: Callable[[], Pool]) -> Pool:
-    """What `make` returns, or the pool of the same words in the cache folder; a cache that fails is no cache."""
-    digest = hashlib.sha256(json.dumps([READING, *words]).encode()).hexdigest()[:16]
+def _cached(name: str, options: list[object], make: Callable[[], Pool]) -> Pool:
+    """Return the pool cached for these options, or `make` and cache it; errors of the cache folder are ignored."""
+    digest = hashlib.sha256(json.dumps([READING, *options]).encode()).hexdigest()[:16]
     path = cache_folder() / f"{name}-{digest}.safetensors"
     try:
         return load_saved(path)

@@ -13,7 +13,7 @@ _WHOLE = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.
 
 
 def checked(name: str, value: Any) -> Tensor:
-    """The part of a batch of tasks called `name` as an ordinary tensor; inputs float or int64, ids int64.
+    """Return the part of a batch of tasks called `name` as an ordinary tensor; inputs float or int64, ids int64.
 
     Arrays, tables and nested lists are copied once; lists of floats take torch's default type. Labels `<part>_y` are
     int64, or floats: real targets. What was made under ``torch.inference_mode()`` is copied, so that it can be
@@ -43,7 +43,7 @@ def checked(name: str, value: Any) -> Tensor:
 
 
 def agree(name: str, support: Tensor, query: Tensor) -> None:
-    """Holds the support and the query part called `name`, "x" or "y", to be of one type on one device.
+    """Check that the support and the query part called `name`, "x" or "y", are of one type on one device.
 
     Raises:
         UserError: they are not.
@@ -55,7 +55,7 @@ def agree(name: str, support: Tensor, query: Tensor) -> None:
 
 
 def labels_or_targets(name: str, y: Tensor) -> None:
-    """Holds class labels to be numbers [B, R].
+    """Check that class labels are numbers [B, R].
 
     Raises:
         UserError: they have further axes, as one-hot rows have.
@@ -66,7 +66,7 @@ def labels_or_targets(name: str, y: Tensor) -> None:
 
 
 def _tensor(name: str, value: Any) -> Tensor:
-    """A new tensor of an array, a table or a nested list."""
+    """Make a new tensor of an array, a table or a nested list."""
     try:
         if isinstance(value, (list, tuple)) and value and all(isinstance(each, Tensor) for each in value):
             return torch.stack(list(value))
@@ -83,7 +83,7 @@ def _tensor(name: str, value: Any) -> Tensor:
 
 
 def _holds_arrays(value: Any) -> bool:
-    """Whether a nested list ends in arrays, which have a type of their own."""
+    """Tell whether a nested list ends in arrays, which have their own type."""
     while isinstance(value, (list, tuple)) and value:
         value = value[0]
     return isinstance(value, np.ndarray)

@@ -45,7 +45,7 @@ class Episodes:
     query_items: Tensor | None = None
 
     even: ClassVar[bool] = False
-    """True of tasks that are drawn: it is known without a look that rows are class-major, equally many a class."""
+    """True of drawn tasks: without a look at labels, rows are known to be class-major, equally many a class."""
     whole: ClassVar["Episodes | None"] = None
     """The batch that these tasks are a part of; it says how many classes there are."""
 
@@ -64,22 +64,23 @@ class Episodes:
             labels_or_targets(f"{part}_y", y)
             if items is not None and items.shape != y.shape[:2]:
                 _refuse(f"{part}_items must be {list(y.shape[:2])}", list(items.shape))
-        here, there = self.support_x.shape, self.query_x.shape
-        if here[0] != there[0] or here[2:] != there[2:]:
-            _refuse("support_x and query_x must agree in tasks and in the shape of an input", [list(here), list(there)])
+        support_shape, query_shape = self.support_x.shape, self.query_x.shape
+        if support_shape[0] != query_shape[0] or support_shape[2:] != query_shape[2:]:
+            must = "support_x and query_x must agree in tasks and in the shape of an input"
+            _refuse(must, [list(support_shape), list(query_shape)])
         agree("x", self.support_x, self.query_x)
         agree("y", self.support_y, self.query_y)
-        if self.class_ids is not None and (self.class_ids.ndim != 2 or self.class_ids.shape[0] != here[0]):
-            _refuse(f"class_ids must be [{here[0]}, N]", list(self.class_ids.shape))
+        if self.class_ids is not None and (self.class_ids.ndim != 2 or self.class_ids.shape[0] != support_shape[0]):
+            _refuse(f"class_ids must be [{support_shape[0]}, N]", list(self.class_ids.shape))
 
     @property
     def tasks(self) -> int:
-        """B."""
+        """Return B, the number of tasks."""
         return self.support_x.shape[0]
 
     @cached_property
     def way(self) -> int:
-        """N: the number of class ids, else the largest label + 1.
+        """Return N: the number of class ids, else the largest label + 1.
 
         Raises:
             UserError: the targets are floats, or a label is negative.
@@ -98,9 +99,9 @@ class Episodes:
 
     @cached_property
     def lacking(self) -> tuple[int, int] | None:
-        """The first task, counted in the batch that these tasks are a part of, and its class without a support row.
+        """Find the first task, counted in the whole batch, with a class that has no support row, and that class.
 
-        Looked at once; None where every class has a support row, as in all tasks that are drawn.
+        Computed once; None if every class has a support row, as in all tasks that are drawn.
 
         Raises:
             UserError: as `way`; a label that is none of the N.
@@ -121,9 +122,9 @@ class Episodes:
 
     @cached_property
     def turns(self) -> Tensor:
-        """Places of the support rows [B or 1, N*K] in an order with one of each class after the other, in turn.
+        """Order the places of the support rows [B or 1, N*K] so that classes take turns, one row of each at a time.
 
-        As far as classes have rows, in the order in which they lie; rows of real targets as they are.
+        A class without further rows is skipped; the rows of one turn, and rows of real targets, stay in their order.
         """
         y, rows = self.support_y, self.support_y.shape[1]
         places = torch.arange(rows, device=y.device)
@@ -135,14 +136,14 @@ class Episodes:
         return before.argsort(dim=1, stable=True)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Episodes":
-        """The same tasks elsewhere; `dtype` changes floating tensors only."""
+        """Return the same tasks on another device; `dtype` changes floating tensors only."""
 
         parts = self._parts().items()
         moved = {name: x.to(device, dtype if x.is_floating_point() else None) for name, x in parts}
         return self.like(moved, whole=self.whole)
 
     def task(self, index: int) -> "Episodes":
-        """Task `index` alone, its axis kept with size 1.
+        """Return task `index` alone, its axis kept with size 1.
 
         Raises:
             UserError: there is no such task.
@@ -153,19 +154,19 @@ class Episodes:
         return self.like({name: value[start : start + 1] for name, value in self._parts().items()})
 
     def part(self, start: int, stop: int) -> "Episodes":
-        """Tasks start ... stop - 1, which have as many classes as the whole batch."""
+        """Return tasks start ... stop - 1, which have as many classes as the whole batch."""
         parts = {name: value[start:stop] for name, value in self._parts().items()}
         return self.like(parts, whole=self.whole or self)
 
     def like(self, parts: dict[str, Tensor], *, whole: "Episodes | None" = None) -> "Episodes":
-        """Tasks of these tensors, whose rows have the classes of the rows here; `whole` is what they are a part of."""
-        found = Episodes(**parts)
-        object.__setattr__(found, "even", self.even)
-        object.__setattr__(found, "whole", whole)
-        return found
+        """Build tasks of these tensors, whose rows have the classes of the rows here; they are a part of `whole`."""
+        episodes = Episodes(**parts)
+        object.__setattr__(episodes, "even", self.even)
+        object.__setattr__(episodes, "whole", whole)
+        return episodes
 
     def _parts(self) -> dict[str, Tensor]:
-        """The tensors that are there, by name."""
+        """Return the tensors that are not None, by name."""
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in parts.items() if value is not None}
 
@@ -175,7 +176,7 @@ def _refuse(must: str, got: object) -> NoReturn:
 
 
 def manifest(episodes: Episodes) -> str:
-    """16 hex digits that tell one batch of tasks from another, equal on every device.
+    """Return 16 hex digits that tell one batch of tasks from another, equal on every device.
 
     SHA-256 over class ids, support items and query items; where one of them is absent, over labels and inputs.
     """
@@ -191,7 +192,7 @@ def manifest(episodes: Episodes) -> str:
 
 
 def manifest_table(episodes: Episodes) -> pd.DataFrame:
-    """One row a task, set and row: ``task set row label class item``; columns that are not known are absent."""
+    """Return one row a task, set and row: ``task set row label class item``; columns that are not known are absent."""
     tables = []
     for part in ("support", "query"):
         y, items = getattr(episodes, f"{part}_y").cpu(), getattr(episodes, f"{part}_items")
@@ -223,12 +224,12 @@ def sample(
     index: int = 0,
     slots: str = "drawn",
 ) -> Episodes:
-    """Batch number `index` of the stream of tasks that `seed` and `split` name, on the pool's device.
+    """Draw batch number `index` of the stream of tasks that `seed` and `split` name, on the pool's device.
 
     Classes are drawn without replacement and in random order, which is the labelling: the i-th class drawn has label i;
     unless `slots` ties labels to classes (see `SLOTS`), which keep the order they have in the split.
     Of each class shot + query items are drawn without replacement: the first `shot` are support, the others query.
-    Nothing is carried from call to call, and the same words give the same tasks on every device.
+    Nothing is carried from call to call, and the same arguments give the same tasks on every device.
 
     Raises:
         UserError: unknown split or slots; a number below its least; more classes or items asked for than there are.
@@ -249,9 +250,9 @@ def sample(
         raise UserError("sample", must, shot + query, "lower shot or query")
 
     items, each = pool.images.shape[1], shot + query
-    words, device = (seed, "episodes", split, index), pool.device
+    stream, device = (seed, "episodes", split, index), pool.device
     shapes = [(tasks, len(ids)), (tasks, way, items)]
-    class_keys, keys = key_sets([(*words, "classes"), (*words, "items")], shapes, device=device)
+    class_keys, keys = key_sets([(*stream, "classes"), (*stream, "items")], shapes, device=device)
     classes = ids[places(class_keys, way, slots)]
     if fewest < items:
         absent = torch.arange(items, device=device) >= pool.counts[classes][:, :, None]
@@ -262,7 +263,7 @@ def sample(
 
 
 def take(pool: Pool, classes: Tensor, items: Tensor, *, shot: int) -> Episodes:
-    """The tasks made of these items, on the pool's device; entry n of `classes` has label n.
+    """Build the tasks made of these items, on the pool's device; entry n of `classes` has label n.
 
     classes: ``[B, N]`` ids of classes.
     items: ``[B, N, K+Q]`` ids of items within their class, the first `shot` of each class the support set.
@@ -279,11 +280,11 @@ def take(pool: Pool, classes: Tensor, items: Tensor, *, shot: int) -> Episodes:
         parts[f"{name}_x"] = x.view(tasks, way * count, *pool.image_shape)
         parts[f"{name}_y"] = labels.expand(tasks, way, count).flatten(1)
         parts[f"{name}_items"] = items[:, :, part].flatten(1)
-    found = Episodes(**parts)
-    object.__setattr__(found, "even", True)
-    return found
+    episodes = Episodes(**parts)
+    object.__setattr__(episodes, "even", True)
+    return episodes
 
 
 def _smallest(keys: Tensor, count: int) -> Tensor:
-    """Places along the last axis of the `count` smallest keys, in the order of the keys."""
+    """Return the places along the last axis of the `count` smallest keys, in the order of the keys."""
     return keys.topk(count, dim=-1, largest=False).indices

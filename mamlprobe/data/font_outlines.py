@@ -1,4 +1,4 @@
-"""Characters as closed lines from font files, and closed lines as grey images; no hinting, no rasteriser of others."""
+"""Characters as closed outlines from font files, and outlines as grey images; no hinting, no other rasteriser."""
 
 import io
 from pathlib import Path
@@ -25,7 +25,7 @@ class Face:
         self._names: dict[int, str] = font.getBestCmap()
 
     def edges(self, codepoint: int, *, longest: float = 0.04) -> Floats:
-        """The outline as directed edges ``[E, 2, 2]`` (start and end; x right, y up) in em, none longer than `longest`.
+        """Return the outline as directed edges ``[E, 2, 2]`` (start, end; x right, y up) in em, each at most `longest`.
 
         No edges when the face lacks the character or has nothing to draw for it.
         """
@@ -45,7 +45,7 @@ class Face:
 
 
 def _closed(points: Floats, on_curve: NDArray[np.integer], longest: float) -> Floats:
-    """One TrueType contour, lines and quadratic curves, as short edges ``[E, 2, 2]``."""
+    """Return one TrueType contour, lines and quadratic curves, as short edges ``[E, 2, 2]``."""
     full: list[Floats] = []
     kinds: list[int] = []
     for here, kind, before, kind_before in zip(
@@ -73,7 +73,7 @@ def _closed(points: Floats, on_curve: NDArray[np.integer], longest: float) -> Fl
 
 
 def coverage(edges: Floats, owner: NDArray[np.int64], *, count: int, size: int, lines: int = 4) -> Floats:
-    """The share of each pixel inside, ``[count, size, size]`` in 0..1: exact along x, `lines` samples a pixel along y.
+    """Compute each pixel's share inside ``[count, size, size]``, 0..1: exact along x, `lines` samples a pixel along y.
 
     edges: ``[E, 2, 2]`` directed, in pixels, x right and y down; edges that close on each other enclose the inside,
         by the non-zero winding rule, but that a pixel at the rim of an overlap may come out too full.

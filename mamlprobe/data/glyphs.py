@@ -32,7 +32,7 @@ from mamlprobe.data.font_outlines import Face, Floats, coverage
 from mamlprobe.data.pool import Pool
 
 VERSION = 1
-"""Number of the way of drawing; part of every seed and of the cache file's name."""
+"""Version of the drawing; part of every seed and of the cache file's name."""
 
 JITTER = {"turn": 21.0, "shear": 0.34, "least": 0.62, "most": 1.06, "shift": 0.05, "bend": 0.10, "ink": 0.35}
 """Largest turn (degrees), shear, scales along x and y, shift and bending (of the image side), log of stroke area."""
@@ -49,7 +49,7 @@ BLUR = 0.022  # of the image side, before the stroke width is set
 
 
 def class_table() -> pd.DataFrame:
-    """The frozen classes, ``codepoint script split``, in the order of their ids."""
+    """Read the frozen classes, ``codepoint script split``, in the order of their ids."""
     with (resources.files("mamlprobe.data") / "glyphs.csv").open() as file:
         table = pd.read_csv(file, dtype=str)
     return table.assign(codepoint=[int(word, 16) for word in table["codepoint"]])
@@ -63,15 +63,15 @@ def _faces() -> tuple[Face, ...]:
 
 
 def table_digest() -> str:
-    """8 hex digits that change with the classes, the splits or the way of drawing."""
-    words = f"{VERSION} {JITTER} {class_table().to_csv(index=False)}"
-    return hashlib.sha256(words.encode()).hexdigest()[:8]
+    """Return 8 hex digits that change with the classes, the splits or the way of drawing."""
+    text = f"{VERSION} {JITTER} {class_table().to_csv(index=False)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def glyphs(*, classes: int | None = None, size: int = 28, ink: int = 1) -> Pool:
-    """The pool of all characters, 20 drawings each; about 15 seconds, so `load_pool` keeps it in the cache folder.
+    """Draw the pool of all characters, 20 drawings each; about 15 seconds, so `load_pool` keeps it in the cache folder.
 
-    classes: so many of each split, evenly spaced, instead of all. ink 1: strokes bright on dark; 0: dark on bright.
+    classes: this many of each split, evenly spaced, instead of all. ink 1: strokes bright on dark; 0: dark on bright.
 
     Raises:
         UserError: ink is neither 0 nor 1, or a number is not positive.
@@ -101,7 +101,7 @@ def glyphs(*, classes: int | None = None, size: int = 28, ink: int = 1) -> Pool:
 
 
 def draw(codepoint: int, *, instances: int = 20, size: int = 28) -> NDArray[np.uint8]:
-    """Drawings of one character, ``[instances, size, size]``, ink 255 on 0; the same on every machine.
+    """Draw one character, ``[instances, size, size]``, ink 255 on 0; the same on every machine.
 
     Raises:
         UserError: no DejaVu face has the character.
@@ -119,7 +119,7 @@ def draw(codepoint: int, *, instances: int = 20, size: int = 28) -> NDArray[np.u
 
 
 def _jitter(edges: Floats, random: Floats) -> Floats:
-    """The outline, moved at random into the unit square, y down. random: numbers in -1..1."""
+    """Move the outline at random into the unit square, y down. random: numbers in -1..1."""
     low, high = edges.reshape(-1, 2).min(axis=0), edges.reshape(-1, 2).max(axis=0)
     points = (edges - (low + high) / 2) / max((high - low).max(), 0.4) * (FILL, -FILL)
     turn, shear = np.deg2rad(JITTER["turn"]) * random[0], JITTER["shear"] * random[1]
@@ -133,7 +133,7 @@ def _jitter(edges: Floats, random: Floats) -> Floats:
 
 
 def _field(knots: Floats, points: Floats) -> Floats:
-    """Values at the points of a smooth field given on a square grid; cubic B-splines. knots: ``[KNOTS, KNOTS, 2]``."""
+    """Evaluate a smooth field, given on a square grid, at the points; cubic B-splines. knots: ``[KNOTS, KNOTS, 2]``."""
     place = points.clip(0, 1) * (KNOTS - 1)
     near = np.abs(place[..., None] - np.arange(KNOTS))
     weight = np.where(near < 1, 2 / 3 - near**2 + near**3 / 2, (2 - near.clip(0, 2)) ** 3 / 6)
@@ -143,7 +143,7 @@ def _field(knots: Floats, points: Floats) -> Floats:
 
 
 def _stroke(images: Floats, factors: Floats) -> Floats:
-    """Images whose ink area is multiplied by about the factors: blurred, then cut at the level that leaves it."""
+    """Multiply the ink area of images by about the factors: blur them, then cut at the level that leaves it."""
     count, size = images.shape[:2]
     sigma = BLUR * size
     apart = np.arange(size)[:, None] - np.arange(size)

@@ -15,10 +15,10 @@ groups  N classes that follow one another are a task, and class c always has lab
 
 
 def places(keys: Tensor, way: int, slots: str) -> Tensor:
-    """Places [B, N] in the list of classes, those of label 0 first, decided by random keys [B, C].
+    """Choose places [B, N] in the list of classes, those of label 0 first, decided by random keys [B, C].
 
     Raises:
-        UserError: an unknown word.
+        UserError: an unknown value of `slots`.
     """
     if slots not in SLOTS:
         raise unknown("sample", "word for slots", slots, SLOTS)

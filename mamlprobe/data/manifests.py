@@ -17,14 +17,14 @@ from mamlprobe.data.pool import Pool
 FORMAT = 1
 """Number of the layout that `write_manifest` writes."""
 
-_WORDS = {"dataset": str, "digest": str, "split": str, "episodes": str, "way": int, "shot": int, "query": int}
+_FIELDS = {"dataset": str, "digest": str, "split": str, "episodes": str, "way": int, "shot": int, "query": int}
 _MOST = 2**31
 """No id is larger."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Manifest:
-    """What a file says of a batch of tasks.
+    """A batch of tasks as a file names it.
 
     classes: ``[B, N]`` ids of classes; entry n has label n.
     items: ``[B, N, K+Q]`` ids of items within their class, the support set first.
@@ -44,21 +44,21 @@ class Manifest:
 
     @property
     def tasks(self) -> int:
-        """B."""
+        """Return B, the number of tasks."""
         return self.classes.shape[0]
 
     @property
     def way(self) -> int:
-        """N."""
+        """Return N, the classes of a task."""
         return self.classes.shape[1]
 
     @property
     def query(self) -> int:
-        """Q."""
+        """Return Q, the query items of a class."""
         return self.items.shape[2] - self.shot
 
     def check(self, pool: Pool) -> None:
-        """Holds the pool to be the one whose tasks are named, and them to be those that the file was written for.
+        """Check that the pool is the one whose tasks are named, and that they are those the file was written for.
 
         Raises:
             UserError: another data set; ids that it does not have; support and query that overlap; other tasks.
@@ -67,31 +67,32 @@ class Manifest:
             must = f"the data set of {self.path} must be {self.dataset!r} with digest {self.digest}"
             advice = "load that one, with the same options (size, ink, split, rotations)"
             raise UserError("read_manifest", must, f"{pool.name!r} with digest {pool.digest()}", advice)
-        _hold("read_manifest", f"{self.path}: ", self.classes, self.items, pool, self.split, "take an undamaged copy")
-        if (found := manifest(_bare(self.classes, self.items, self.shot))) != self.episodes:
+        advice = "take an undamaged copy"
+        _check_ids("read_manifest", f"{self.path}: ", self.classes, self.items, pool, self.split, advice)
+        if (actual := manifest(_bare(self.classes, self.items, self.shot))) != self.episodes:
             must = f"{self.path} must name tasks with the hash {self.episodes}"
-            raise UserError("read_manifest", must, found, "take an undamaged copy")
+            raise UserError("read_manifest", must, actual, advice)
 
     def build(self, pool: Pool, *, first: int = 0, count: int | None = None) -> Episodes:
-        """The tasks from `first` on, `count` of them or all, made of a pool that has passed `check`."""
+        """Build the tasks from `first` on, `count` of them or all, from a pool that has passed `check`."""
         part = slice(first, None if count is None else first + count)
         return take(pool, self.classes[part].to(pool.device), self.items[part].to(pool.device), shot=self.shot)
 
 
 def write_manifest(episodes: Episodes, path: str | Path, *, pool: Pool, split: str) -> None:
-    """Writes one JSON file, all or nothing, that names the tasks: a line a class, with its support and query items.
+    """Write one JSON file, all or nothing, that names the tasks: a line a class, with its support and query items.
 
-    Beside them stand data set and digest, split, way, shot, query, and the hash that `manifest` gives. Episodes whose
-    inputs are empty are taken at their word; others are held to be of the pool by their first task.
+    It also has data set and digest, split, way, shot, query, and the hash that `manifest` gives. Episodes with empty
+    inputs are not compared with the pool's images; of others the first task is.
 
     Raises:
         UserError: episodes without ids, not class-major or not of this pool and split; a path not open for writing.
     """
     classes, items, shot = _ids(episodes)
     advice = "name the pool and the split that they were drawn from"
-    _hold("write_manifest", "", classes, items, pool, split, advice)
+    _check_ids("write_manifest", "", classes, items, pool, split, advice)
     _same_inputs(episodes, pool, classes, items, shot)
-    words = {
+    header = {
         "format": FORMAT,
         "dataset": pool.name,
         "digest": pool.digest(),
@@ -104,29 +105,29 @@ def write_manifest(episodes: Episodes, path: str | Path, *, pool: Pool, split: s
     tasks = []
     for ids, drawn in zip(classes.tolist(), items.tolist(), strict=True):
         rows = [
-            {"class": each, "name": pool.class_names[each], "support": mine[:shot], "query": mine[shot:]}
-            for each, mine in zip(ids, drawn, strict=True)
+            {"class": each, "name": pool.class_names[each], "support": chosen[:shot], "query": chosen[shot:]}
+            for each, chosen in zip(ids, drawn, strict=True)
         ]
         tasks.append("[" + ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]")
-    head = json.dumps(words, indent=1, ensure_ascii=False).removesuffix("\n}")
+    head = json.dumps(header, indent=1, ensure_ascii=False).removesuffix("\n}")
     body = ",\n ".join(tasks)
     _write(Path(path), f'{head},\n "tasks": [\n {body}\n ]\n}}\n')
 
 
 def read_manifest(path: str | Path, pool: Pool) -> Episodes:
-    """The tasks that the file names, made of this pool and on its device: those that were written, to the bit.
+    """Build the tasks that the file names from this pool, on its device: those that were written, to the bit.
 
     Raises:
         UserError: no such file, or a damaged one; another data set; ids that it does not have; support and query that
             overlap; tasks that are not those the file was written for.
     """
-    found = load_manifest(path)
-    found.check(pool)
-    return found.build(pool)
+    loaded = load_manifest(path)
+    loaded.check(pool)
+    return loaded.build(pool)
 
 
 def load_manifest(path: str | Path) -> Manifest:
-    """What the file says, held to be whole; whether a pool can give it is seen by `Manifest.check`.
+    """Read the file and check that it is whole; `Manifest.check` tells whether a pool has its tasks.
 
     Raises:
         UserError: no such file, or a damaged one.
@@ -135,46 +136,46 @@ def load_manifest(path: str | Path) -> Manifest:
     if not path.is_file():
         raise UserError("read_manifest", "the file must exist", path, "check the path")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         _damaged(path, f"{type(error).__name__}: {error}")
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        _damaged(path, f"format {found.get('format')!r}" if isinstance(found, dict) else type(found).__name__)
-    for name, kind in _WORDS.items():
-        if type(found.get(name)) is not kind:
-            _damaged(path, f"{name} {found.get(name)!r}")
-    rows = _rows(path, found)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        _damaged(path, f"format {content.get('format')!r}" if isinstance(content, dict) else type(content).__name__)
+    for name, kind in _FIELDS.items():
+        if type(content.get(name)) is not kind:
+            _damaged(path, f"{name} {content.get(name)!r}")
+    rows = _rows(path, content)
     return Manifest(
         path=path,
         classes=torch.tensor([[each for each, _ in task] for task in rows], device="cpu"),
         items=torch.tensor([[items for _, items in task] for task in rows], device="cpu"),
-        **{name: found[name] for name in ("dataset", "digest", "split", "shot", "episodes")},
+        **{name: content[name] for name in ("dataset", "digest", "split", "shot", "episodes")},
     )
 
 
-def _rows(path: Path, found: dict[str, Any]) -> list[list[tuple[int, list[int]]]]:
-    """The class ids of every task, each with its items, the support set first."""
-    way, shot, query = (found[name] for name in ("way", "shot", "query"))
+def _rows(path: Path, content: dict[str, Any]) -> list[list[tuple[int, list[int]]]]:
+    """Return the class ids of every task, each with its items, the support set first."""
+    way, shot, query = (content[name] for name in ("way", "shot", "query"))
     if min(way, shot, query) < 1:
         _damaged(path, f"way {way}, shot {shot}, query {query}")
-    tasks = found.get("tasks")
+    tasks = content.get("tasks")
     if not isinstance(tasks, list) or not tasks:
         _damaged(path, "no tasks")
     every = []
     for number, task in enumerate(tasks):
         if not isinstance(task, list) or len(task) != way:
             _damaged(path, f"task {number} without {way} classes")
-        mine = []
+        classes = []
         for row in task:
-            words: dict[str, Any] = row if isinstance(row, dict) else {}
-            each, support, drawn = (words.get(name, ()) for name in ("class", "support", "query"))
+            entry: dict[str, Any] = row if isinstance(row, dict) else {}
+            each, support, drawn = (entry.get(name, ()) for name in ("class", "support", "query"))
             if [isinstance(part, list) and len(part) for part in (support, drawn)] != [shot, query]:
                 _damaged(path, f"task {number} without {shot} support and {query} query items a class")
             ids = [each, *support, *drawn]
             if any(type(value) is not int or not 0 <= value < _MOST for value in ids):
                 _damaged(path, f"ids {ids} in task {number}")
-            mine.append((each, ids[1:]))
-        every.append(mine)
+            classes.append((each, ids[1:]))
+        every.append(classes)
     return every
 
 
@@ -184,7 +185,7 @@ def _damaged(path: Path, got: str) -> NoReturn:
 
 
 def _bare(classes: Tensor, items: Tensor, shot: int) -> Episodes:
-    """The tasks with empty inputs: labels and ids alone."""
+    """Build the tasks with empty inputs: labels and ids alone."""
     tasks, way = classes.shape
     parts: dict[str, Tensor] = {"class_ids": classes}
     for name, part in (("support", items[:, :, :shot]), ("query", items[:, :, shot:])):
@@ -198,7 +199,7 @@ def _bare(classes: Tensor, items: Tensor, shot: int) -> Episodes:
 
 
 def _ids(episodes: Episodes) -> tuple[Tensor, Tensor, int]:
-    """Classes [B, N], items [B, N, K+Q] and K of episodes, on the CPU."""
+    """Return classes [B, N], items [B, N, K+Q] and K of episodes, on the CPU."""
     classes, support, query = episodes.class_ids, episodes.support_items, episodes.query_items
     if classes is None or support is None or query is None:
         advice = "draw them with sample"
@@ -216,8 +217,8 @@ def _ids(episodes: Episodes) -> tuple[Tensor, Tensor, int]:
     return classes.detach().cpu().long(), torch.cat(parts, dim=2), parts[0].shape[2]
 
 
-def _hold(where: str, start: str, classes: Tensor, items: Tensor, pool: Pool, split: str, advice: str) -> None:
-    """Holds ids to be those of different classes of the split and of different items that there are."""
+def _check_ids(where: str, start: str, classes: Tensor, items: Tensor, pool: Pool, split: str, advice: str) -> None:
+    """Check that ids are those of different classes of the split and of different items that exist."""
     if split not in pool.splits:
         raise UserError(where, f"{start}the split must be one of {', '.join(pool.splits)}", repr(split), advice)
     odd = ~torch.isin(classes, pool.splits[split].cpu())
@@ -245,17 +246,17 @@ def _hold(where: str, start: str, classes: Tensor, items: Tensor, pool: Pool, sp
 
 
 def _repeated(ids: Tensor) -> Tensor:
-    """Where, along the sorted last axis, an id equals the next."""
+    """Mark where, along the sorted last axis, an id equals the next."""
     return ids.sort().values.diff(dim=-1) == 0
 
 
 def _same_inputs(episodes: Episodes, pool: Pool, classes: Tensor, items: Tensor, shot: int) -> None:
-    """Holds the first task's inputs, where there are some, to be the pool's."""
+    """Check that the first task's inputs, unless empty, are the pool's."""
     device = pool.device
     wanted = take(pool, classes[:1].to(device), items[:1].to(device), shot=shot)
     for name in ("support_x", "query_x"):
-        here, there = getattr(episodes, name)[0].flatten(1), getattr(wanted, name)[0].flatten(1)
-        if here.numel() and not torch.equal(here, there.to(here)):
+        given, expected = getattr(episodes, name)[0].flatten(1), getattr(wanted, name)[0].flatten(1)
+        if given.numel() and not torch.equal(given, expected.to(given)):
             must = f"inputs of the episodes must be images of {pool.name!r}"
             raise UserError("write_manifest", must, "others", "name the pool that they were drawn from")
 

@@ -35,7 +35,7 @@ MD5 = {
 
 
 def read_omniglot(root: Path, *, size: int = 28, ink: int = 1, split: str = "vinyals") -> Pool:
-    """Omniglot from ``images_background`` and ``images_evaluation``, zips or folders, in root or root/omniglot.
+    """Read Omniglot from ``images_background`` and ``images_evaluation``, zips or folders, in root or root/omniglot.
 
     Images are made grey and resized from 105 to `size` by Pillow's Lanczos filter. ink 1 makes strokes bright on dark;
     ink 0 leaves them dark on bright, as in the files. Zips are accepted whatever their hash.
@@ -66,34 +66,34 @@ def read_omniglot(root: Path, *, size: int = 28, ink: int = 1, split: str = "vin
 
 
 def find(root: Path) -> list[Path]:
-    """Paths of the two parts, background first.
+    """Return the paths of the two parts, background first.
 
     Raises:
         UserError: one is missing.
     """
-    found = []
+    paths = []
     for part in PARTS:
         places = [folder / f"{part}{end}" for folder in (root, root / "omniglot") for end in (".zip", "")]
-        there = [place for place in places if place.exists()]
-        if not there:
+        existing = [place for place in places if place.exists()]
+        if not existing:
             must = f"{root} or {root / 'omniglot'} must hold {part}.zip or the folder {part}"
             advice = "give the right root or download with: mamlprobe data omniglot --fetch"
             raise UserError("load_pool", must, "neither", advice)
-        found.append(there[0])
-    return found
+        paths.append(existing[0])
+    return paths
 
 
 def _characters(tree: Tree, part: str) -> dict[str, list[str]]:
-    """ALPHABET/CHARACTER -> its drawings, all counted."""
-    found: dict[str, list[str]] = {}
+    """Collect the drawings of each ALPHABET/CHARACTER and check their numbers."""
+    drawings: dict[str, list[str]] = {}
     for file in tree.images():
-        found.setdefault("/".join(file.split("/")[-3:-1]), []).append(file)
-    odd = [f"{name} with {len(files)}" for name, files in found.items() if len(files) != DRAWINGS]
-    if len(found) != PARTS[part] or odd:
+        drawings.setdefault("/".join(file.split("/")[-3:-1]), []).append(file)
+    odd = [f"{name} with {len(files)}" for name, files in drawings.items() if len(files) != DRAWINGS]
+    if len(drawings) != PARTS[part] or odd:
         must = f"{tree.path} must hold {PARTS[part]} characters x {DRAWINGS} drawings"
-        got = f"{len(found)} characters" + (f", of them {len(odd)} incomplete (first {odd[0]})" if odd else "")
+        got = f"{len(drawings)} characters" + (f", of them {len(odd)} incomplete (first {odd[0]})" if odd else "")
         raise UserError("load_pool", must, got, "get the original archive")
-    return found
+    return drawings
 
 
 def _splits(names: list[str], split: str) -> dict[str, torch.Tensor]:
@@ -111,16 +111,16 @@ def _splits(names: list[str], split: str) -> dict[str, torch.Tensor]:
 
 
 def fetch(root: Path) -> list[Path]:
-    """Paths of the two official archives, downloaded into root/omniglot unless found under root; hashes are checked.
+    """Return the paths of the two official archives, found under root or downloaded, hashes checked, to root/omniglot.
 
     Raises:
         UserError: a download failed or gave other bytes, of which nothing is kept.
     """
     paths = []
     for name, md5 in MD5.items():
-        there = [place for place in (root / name, root / "omniglot" / name) if place.exists()]
-        if there:
-            paths.append(there[0])
+        existing = [place for place in (root / name, root / "omniglot" / name) if place.exists()]
+        if existing:
+            paths.append(existing[0])
             continue
         try:
             got = pooch.retrieve(

@@ -70,47 +70,47 @@ class Planted(Formula):
 
     @property
     def name(self) -> str:
-        """``planted-`` and the dial."""
+        """Return ``planted-`` and the dial."""
         return f"planted-{self.dial:g}"
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """(D,)."""
+        """Return (D,)."""
         return (self.inputs,)
 
     @property
     def source(self) -> str:
-        """The formula and the dial, in words."""
+        """Describe the formula and the dial."""
         teacher = f"a teacher of {self.units} tanh units on {self.inputs} inputs, made by a formula"
         return f"{teacher}; {100 * self.dial:.4g} % of what varies needs another body"
 
     @property
     def _settings(self) -> dict[str, float]:
-        words = ("dial", "inputs", "units", "gain", "turn")
-        return {word: getattr(self, word) for word in words}
+        names = ("dial", "inputs", "units", "gain", "turn")
+        return {name: getattr(self, name) for name in names}
 
     def digest(self) -> str:
-        """16 hex digits of a SHA-256 over the settings."""
+        """Return 16 hex digits of a SHA-256 over the settings."""
         return hashlib.sha256(json.dumps(self._settings).encode()).hexdigest()[:16]
 
     def describe(self) -> pd.DataFrame:
-        """One row a number of the family: ``quantity value``; the last three are A, s and t."""
+        """Return one row a number of the family: ``quantity value``; the last three are A, s and t."""
         solved = dict(zip(("head", "spread", "angle"), self.sizes, strict=True))
         return pd.DataFrame({**self._settings, **solved}.items(), columns=["quantity", "value"])
 
     @property
     def sizes(self) -> tuple[float, float, float]:
-        """A, s and t in radians."""
+        """Return A, s and t in radians."""
         return _sizes(self.dial, self.inputs, self.units, self.gain, self.turn)
 
     @property
     def mean_teacher(self) -> tuple[Tensor, Tensor]:
-        """First layer [H, D] and last layer [H], float64, that every task would have if the dial gave it no change."""
+        """Return first and last layer, [H, D] and [H] float64, that every task would have if tasks did not differ."""
         seen = torch.eye(self.units, self.inputs, dtype=torch.float64, device=self.device)
         return self.gain * seen, torch.full((self.units,), self.sizes[0], dtype=torch.float64, device=self.device)
 
     def teachers(self, *, split: str, tasks: int, seed: int, index: int = 0) -> tuple[Tensor, Tensor]:
-        """First and last layers, [B, H, D] and [B, H] float64, of the tasks that `episodes` gives for these words."""
+        """Draw first and last layers, [B, H, D] and [B, H] float64, of the tasks of `episodes` with these arguments."""
         head, spread, angle = self.sizes
         hidden = self.inputs - self.units
         u = self._normal(split, seed, index, "body", shape=(tasks, self.units, hidden))
@@ -122,11 +122,11 @@ class Planted(Formula):
     def episodes(
         self, *, split: str, way: int = 1, shot: int, query: int, tasks: int, seed: int, index: int = 0
     ) -> Episodes:
-        """Batch number `index` of the stream of tasks that `seed` and `split` name, on this source's device.
+        """Draw batch number `index` of the stream of tasks that `seed` and `split` name, on this source's device.
 
         support_x, support_y: ``[B, K, D]`` and ``[B, K, 1]`` float32; targets are exact and vary by 1 over tasks.
         query_x, query_y: ``[B, Q, D]`` and ``[B, Q, 1]``.
-        The random numbers of a task do not depend on the dial, which moves each task along a path of its own.
+        The random numbers of a task do not depend on the dial, which moves each task along its own path.
 
         Raises:
             UserError: unknown split; a way that is not 1; a number below its least.
@@ -136,24 +136,24 @@ class Planted(Formula):
         return parted(x, taught(x, *self.teachers(split=split, tasks=tasks, seed=seed, index=index)), shot)
 
     def _normal(self, split: str, seed: int, index: int, word: str, *, shape: tuple[int, ...]) -> Tensor:
-        """Standard normal numbers, float64, each from 53 bits through the inverse of their distribution."""
-        found: Tensor = torch.special.ndtri(self._uniform(split, seed, index, word, shape=shape) + 2.0**-54)
-        return found
+        """Draw standard normal numbers, float64, each from 53 bits through the inverse of their distribution."""
+        normal: Tensor = torch.special.ndtri(self._uniform(split, seed, index, word, shape=shape) + 2.0**-54)
+        return normal
 
 
 def taught(x: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """Targets [B, R, 1] of inputs x [B, R, D] by teachers with these first layers [B, H, D] and last layers [B, H]."""
+    """Compute targets [B, R, 1] of inputs x [B, R, D] by teachers with first layers [B, H, D], last layers [B, H]."""
     return torch.tanh(x @ first.mT) @ last.unsqueeze(2)
 
 
 @lru_cache
 def _sizes(dial: float, inputs: int, units: int, gain: float, turn: float) -> tuple[float, float, float]:
-    """A, s and t of `Planted`."""
+    """Compute A, s and t of `Planted`."""
     powers, (eta, weights) = _powers(gain), _sphere(inputs - units)
     orders, power = np.arange(len(powers))[:, None], float(powers.sum())
 
     def parts(angle: float) -> tuple[float, float]:
-        """m - k(t), from the correlation cos^2 t + sin^2 t <u, u'> of a unit in two tasks, and m - c(t)^2 / m."""
+        """Return m - k(t), by the correlation cos^2 t + sin^2 t <u, u'> of a unit in two tasks, and m - c(t)^2 / m."""
         cosine = math.cos(angle)
         mean = powers @ ((cosine**2 + (1 - cosine**2) * eta) ** orders @ weights)
         return power - float(mean), power - float(powers @ cosine ** orders[:, 0]) ** 2 / power
@@ -161,7 +161,7 @@ def _sizes(dial: float, inputs: int, units: int, gain: float, turn: float) -> tu
     head = 1 / (units * parts(turn)[0])
 
     def left(angle: float) -> tuple[float, float]:
-        """s^2 at which the variance is 1, and what heads on the mean teacher's body then leave."""
+        """Return s^2 at which the variance is 1, and what heads on the mean teacher's body then leave."""
         varying, unseen = parts(angle)
         spread = max(0.0, (1 / units - head * varying) / power)
         return spread, units * (head + spread) * unseen
@@ -176,18 +176,18 @@ def _sizes(dial: float, inputs: int, units: int, gain: float, turn: float) -> tu
 
 @lru_cache
 def _powers(gain: float, most: int = 60) -> np.ndarray:
-    """Squared coefficients of tanh(g z) in the orthonormal Hermite polynomials, orders 0 to `most` - 1."""
+    """Compute the squared coefficients of tanh(g z) in the orthonormal Hermite polynomials, orders 0 to `most` - 1."""
     z, weights = np.polynomial.hermite_e.hermegauss(120)
     weights = weights / weights.sum()
-    before, now, found = np.zeros_like(z), np.ones_like(z), []
+    before, now, squares = np.zeros_like(z), np.ones_like(z), []
     for order in range(most):
-        found.append(float(weights @ (np.tanh(gain * z) * now)) ** 2)
+        squares.append(float(weights @ (np.tanh(gain * z) * now)) ** 2)
         before, now = now, (z * now - math.sqrt(order) * before) / math.sqrt(order + 1)
-    return np.array(found)
+    return np.array(squares)
 
 
 def _sphere(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights for the mean over <u, u'> of two random unit vectors with `size` entries."""
+    """Return nodes and weights for the mean over <u, u'> of two random unit vectors with `size` entries."""
     angle, weights = np.polynomial.legendre.leggauss(80)
     angle = (angle + 1) * math.pi / 2
     weights = weights * np.sin(angle) ** (size - 2)

@@ -1,4 +1,4 @@
-"""A data set as one array of bytes `[class, item, C, H, W]`, and the file it is kept in."""
+"""A data set as one array of bytes `[class, item, C, H, W]`, and the file it is saved in."""
 
 import ctypes
 import hashlib
@@ -55,22 +55,22 @@ class Pool:
 
     @property
     def device(self) -> torch.device:
-        """Where the images lie."""
+        """Return the device of the images."""
         return self.images.device
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """Return (C, H, W)."""
         channels, height, width = self.images.shape[2:]
         return channels, height, width
 
     def to(self, device: torch.device | str) -> "Pool":
-        """The same pool on another device."""
+        """Return the same pool on another device."""
         splits = {name: ids.to(device) for name, ids in self.splits.items()}
         return replace(self, images=self.images.to(device), counts=self.counts.to(device), splits=splits)
 
     def floats(self, images: Tensor) -> Tensor:
-        """What a net sees: (images / 255 - mean) / std, float32.
+        """Return what a net sees: (images / 255 - mean) / std, float32.
 
         images: ``[..., C, H, W]`` uint8.
         """
@@ -81,7 +81,7 @@ class Pool:
         return (scaled - mean) / std
 
     def rows(self, places: Tensor) -> Tensor:
-        """`floats` of the images at these places [R], counted through all items of all classes: [R, C, H, W].
+        """Return `floats` of the images at these places [R], counted through all items of all classes: [R, C, H, W].
 
         Raises:
             IndexError: there is no such place.
@@ -100,27 +100,27 @@ class Pool:
 
     @property
     def _plain(self) -> bool:
-        """Whether mean and std change nothing."""
+        """Tell whether mean and std change nothing."""
         return all(value == 0 for value in self.mean) and all(value == 1 for value in self.std)
 
     @cached_property
     def _white(self) -> Tensor:
-        """255 on the pool's device: a GPU divides by a number of the host's as a product with its rounded inverse."""
+        """Return 255 on the pool's device: a GPU divides by a host number as a product with its rounded inverse."""
         return torch.full((1,), 255.0, dtype=torch.float32, device=self.device)
 
     @cached_property
     def _levels(self) -> tuple[Tensor, Tensor]:
-        """Mean and std, each ``[C, 1, 1]`` float32 on the pool's device."""
+        """Return mean and std, each ``[C, 1, 1]`` float32 on the pool's device."""
         levels = torch.tensor([self.mean, self.std], dtype=torch.float32, device=self.device)[:, :, None, None]
         return levels[0], levels[1]
 
     def digest(self) -> str:
-        """16 hex digits of a SHA-256 over pixels, counts and splits; equal on every device."""
+        """Return 16 hex digits of a SHA-256 over pixels, counts and splits; equal on every device."""
         return self._digest
 
     @cached_property
     def smallest(self) -> dict[str, tuple[int, str]]:
-        """For each split, the item count and the name of its class with the fewest items."""
+        """Find the item count and the name of the class with the fewest items, for each split."""
         places = {name: int(ids[self.counts[ids].argmin()]) for name, ids in self.splits.items()}
         return {name: (int(self.counts[place]), self.class_names[place]) for name, place in places.items()}
 
@@ -133,7 +133,7 @@ class Pool:
         return sha.hexdigest()[:16]
 
     def rotated(self) -> "Pool":
-        """The pool whose classes are each class turned by 0, 90, 180 and 270 degrees counter-clockwise.
+        """Return the pool whose classes are each class turned by 0, 90, 180 and 270 degrees counter-clockwise.
 
         Four times the classes: class c turned by r quarters has id r * classes + c and name ``NAME/rot090``.
         A turned class stays in the split of its class.
@@ -161,7 +161,7 @@ class Pool:
         )
 
     def describe(self) -> pd.DataFrame:
-        """One row a split: ``split classes items images C H W``; items are those of its smallest class."""
+        """Return one row a split: ``split classes items images C H W``; items are those of its smallest class."""
         channels, height, width = self.image_shape
         rows = [
             {"split": name, "classes": len(ids), "items": self.smallest[name][0]}
@@ -172,7 +172,7 @@ class Pool:
 
 
 def _faults(pool: Pool) -> Iterator[tuple[str, object]]:
-    """What must hold and what was got, for each fault of a pool."""
+    """Yield what must hold and what was got, for each fault of a pool."""
     images, counts = pool.images, pool.counts
     if images.ndim != 5 or images.dtype != torch.uint8 or not images.numel():
         yield "images must be [class, item, C, H, W] uint8", f"{list(images.shape)} {images.dtype}"
@@ -203,7 +203,7 @@ def save_pool(pool: Pool, path: str | Path) -> None:
     """Write the pool as one safetensors file, all or nothing; what is not a tensor is JSON in its header."""
     tensors = {"images": pool.images, "counts": pool.counts}
     tensors |= {f"split.{name}": ids for name, ids in pool.splits.items()}
-    words = {
+    header = {
         "format": FORMAT,
         "name": pool.name,
         "class_names": pool.class_names,
@@ -215,11 +215,11 @@ def save_pool(pool: Pool, path: str | Path) -> None:
     }
     tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
     with atomic_write(Path(path)) as aside:
-        save_file(tensors, aside, {"pool": json.dumps(words)})
+        save_file(tensors, aside, {"pool": json.dumps(header)})
 
 
 def load_saved(path: str | Path) -> Pool:
-    """The pool that `save_pool` wrote, on the CPU.
+    """Read the pool that `save_pool` wrote, on the CPU.
 
     Raises:
         UserError: no such file, or it is damaged, which its digest shows.
@@ -229,26 +229,26 @@ def load_saved(path: str | Path) -> Pool:
         raise UserError("load_saved", "the file must exist", path, "save the pool again")
     try:
         with safe_open(path, framework="pt") as file:
-            words = json.loads(file.metadata()["pool"])
-            if words["format"] != FORMAT:
+            header = json.loads(file.metadata()["pool"])
+            if header["format"] != FORMAT:
                 raise UserError(
-                    "load_saved", f"{path} must have format {FORMAT}", words["format"], "save the pool again"
+                    "load_saved", f"{path} must have format {FORMAT}", header["format"], "save the pool again"
                 )
             pool = Pool(
-                name=words["name"],
+                name=header["name"],
                 images=file.get_tensor("images"),
                 counts=file.get_tensor("counts"),
-                class_names=tuple(words["class_names"]),
-                splits={name: file.get_tensor(f"split.{name}") for name in words["splits"]},
-                mean=tuple(words["mean"]),
-                std=tuple(words["std"]),
-                source=words["source"],
+                class_names=tuple(header["class_names"]),
+                splits={name: file.get_tensor(f"split.{name}") for name in header["splits"]},
+                mean=tuple(header["mean"]),
+                std=tuple(header["std"]),
+                source=header["source"],
             )
     except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise UserError(
             "load_saved", f"{path} must be a whole saved pool", repr(error), "delete it and load again"
         ) from None
-    if pool.digest() != words["digest"]:
-        got = f"digest {pool.digest()} instead of {words['digest']}"
+    if pool.digest() != header["digest"]:
+        got = f"digest {pool.digest()} instead of {header['digest']}"
         raise UserError("load_saved", f"{path} must be undamaged", got, "delete it and load again")
     return pool

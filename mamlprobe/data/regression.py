@@ -1,4 +1,4 @@
-"""What sources of regression tasks have in common whose tasks are made by a formula, without a file."""
+"""What sources of regression tasks that are made by a formula have in common; no file is read."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -16,7 +16,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Formula:
-    """Nothing is held: a batch is made from its words; the splits are streams of their own over the same tasks."""
+    """A source without data: batches are computed from arguments, splits are separate streams over the same tasks."""
 
     KIND: ClassVar[str]
     """What the formula is called in errors, and in the names of its random numbers."""
@@ -28,25 +28,25 @@ class Formula:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the streams."""
+        """Return the names of the streams."""
         return SPLITS
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """(0,): inputs are not shifted."""
+        """Return (0,): inputs are not shifted."""
         return (0.0,)
 
     @property
     def std(self) -> tuple[float, ...]:
-        """(1,): inputs are not scaled."""
+        """Return (1,): inputs are not scaled."""
         return (1.0,)
 
     def to(self, device: torch.device | str) -> Self:
-        """The same tasks, made on another device."""
+        """Return the same tasks, made on another device."""
         return replace(self, device=torch.device(device))
 
     def _check(self, *, split: str, way: int, shot: int, query: int, tasks: int, index: int) -> None:
-        """Refuses words that no batch has."""
+        """Refuse arguments that no batch has."""
         if split not in SPLITS:
             raise unknown(self.KIND, "split", split, SPLITS)
         if way != 1:
@@ -57,12 +57,12 @@ class Formula:
                 raise UserError(self.KIND, f"{name} must be at least {least}", value, "give a larger number")
 
     def _uniform(self, split: str, seed: int, index: int, word: str, *, shape: tuple[int, ...]) -> Tensor:
-        """Uniform numbers in [0, 1), float64, from 53 bits each."""
+        """Draw uniform numbers in [0, 1), float64, from 53 bits each."""
         keys = random_keys(seed, self.KIND, split, index, word, shape=shape, device=self.device)
         return (keys >> 10).to(torch.float64) * 2.0**-53
 
 
 def parted(x: Tensor, y: Tensor, shot: int) -> Episodes:
-    """Tasks in float32 of points x, y [B, R, ...], float64: the first `shot` rows are the support."""
+    """Make tasks in float32 of points x, y [B, R, ...], float64: the first `shot` rows are the support."""
     x, y = x.float(), y.float()
     return Episodes(support_x=x[:, :shot], support_y=y[:, :shot], query_x=x[:, shot:], query_y=y[:, shot:])

@@ -41,37 +41,37 @@ class Sinusoids(Formula):
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """(1,): an input is one number."""
+        """Return (1,): an input is one number."""
         return (1,)
 
     @property
     def source(self) -> str:
-        """The formula and its ranges, in words."""
+        """Describe the formula and its ranges."""
         return "y = A sin(x - phase), made by a formula; uniform " + ", ".join(
             f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in self._ranges.items()
         )
 
     def digest(self) -> str:
-        """16 hex digits of a SHA-256 over the ranges."""
+        """Return 16 hex digits of a SHA-256 over the ranges."""
         return hashlib.sha256(json.dumps(self._ranges).encode()).hexdigest()[:16]
 
     def describe(self) -> pd.DataFrame:
-        """One row a random number of a task: ``quantity low high``."""
+        """Return one row a random number of a task: ``quantity low high``."""
         return pd.DataFrame([(name, *ends) for name, ends in self._ranges.items()], columns=["quantity", "low", "high"])
 
     def curves(self, *, split: str, tasks: int, seed: int, index: int = 0) -> tuple[Tensor, Tensor]:
-        """Amplitudes and phases, each [B] float64, of the tasks that `episodes` gives for the same words."""
+        """Draw amplitudes and phases, each [B] float64, of the tasks that `episodes` gives for the same arguments."""
         drawn = self._uniform(split, seed, index, "curves", shape=(2, tasks))
         return _between(drawn[0], self.amplitude), _between(drawn[1], self.phase)
 
     def episodes(
         self, *, split: str, way: int = 1, shot: int, query: int, tasks: int, seed: int, index: int = 0
     ) -> Episodes:
-        """Batch number `index` of the stream of tasks that `seed` and `split` name, on this source's device.
+        """Draw batch number `index` of the stream of tasks that `seed` and `split` name, on this source's device.
 
         support_x, support_y: ``[B, K, 1]`` float32, the points that a learner sees; targets are real and exact.
         query_x, query_y: ``[B, Q, 1]``.
-        The same words give the same tasks on every device; numbers are drawn in float64 and then rounded.
+        The same arguments give the same tasks on every device; numbers are drawn in float64 and then rounded.
 
         Raises:
             UserError: unknown split; a way that is not 1; a number below its least.
@@ -83,7 +83,7 @@ class Sinusoids(Formula):
 
 
 def curve(x: Tensor, amplitude: Tensor, phase: Tensor) -> Tensor:
-    """A sin(x - phi) [B, R, 1] at the places x [B, R, 1] of the tasks with these amplitudes and phases [B]."""
+    """Compute A sin(x - phi) [B, R, 1] at the places x [B, R, 1] of the tasks with these amplitudes and phases [B]."""
     return amplitude[:, None, None] * torch.sin(x - phase[:, None, None])
 
 

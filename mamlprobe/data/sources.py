@@ -23,7 +23,7 @@ def load_source(
     rotations: str = "none",
     normalise: str | None = None,
 ) -> Source:
-    """The formula of that name ("sinusoids", "planted-0.3"), or the images that `load_pool` gives for these words.
+    """Return the formula of that name ("sinusoids", "planted-0.3"), or what `load_pool` loads with these arguments.
 
     Raises:
         UserError: as `load_pool`; options of images together with a formula.
@@ -31,8 +31,8 @@ def load_source(
     name = str(name_or_path)
     formulas: dict[str, Source] = {**FORMULAS, **PLANTED}
     if name not in formulas:
-        words = {"ink": ink, "split": split, "rotations": rotations, "normalise": normalise}
-        return load_pool(name_or_path, root=root, size=size, **words)  # type: ignore[arg-type]
+        options = {"ink": ink, "split": split, "rotations": rotations, "normalise": normalise}
+        return load_pool(name_or_path, root=root, size=size, **options)  # type: ignore[arg-type]
     for option, value, default in (
         ("size", size, None),
         ("ink", ink, 1),
@@ -56,14 +56,14 @@ def draw(
     index: int = 0,
     slots: str = "drawn",
 ) -> Episodes:
-    """Batch number `index` of the stream of tasks that `seed` and `split` name; see `sample` and `Sinusoids.episodes`.
+    """Draw batch `index` of the stream of tasks that `seed` and `split` name; see `sample` and `Sinusoids.episodes`.
 
     Raises:
-        UserError: as they do; slots of what has no classes.
+        UserError: as they do; slots for a source without classes.
     """
-    words = {"way": way, "shot": shot, "query": query, "tasks": tasks, "seed": seed, "index": index}
+    numbers = {"way": way, "shot": shot, "query": query, "tasks": tasks, "seed": seed, "index": index}
     if isinstance(source, Pool):
-        return sample(source, split=split, slots=slots, **words)
+        return sample(source, split=split, slots=slots, **numbers)
     if slots != "drawn":
         raise UserError("train", f"labels by {slots} need images in classes", source.name, "set labels to episode")
-    return source.episodes(split=split, **words)
+    return source.episodes(split=split, **numbers)

@@ -1,7 +1,7 @@
 """Floor 1: from tidy tables to figures, text and pages. Nothing here imports torch, or computes more than means.
 
-`style` is how things look, `charts` are the figures, `layout` is what stands around them, `table_text` and `page` the
-words; `tables` chooses the figure of a table. The module is the function ``mamlprobe.draw`` too.
+`style` sets how things look, `charts` are the figures, `layout` adds panels, legends and captions, `table_text` and
+`page` write text; `tables` chooses the figure of a table. The module is also the function ``mamlprobe.draw``.
 """
 
 import sys
@@ -17,7 +17,7 @@ class _Draw(ModuleType):
     """A module that can be called: the function and the folder of its parts share the name ``mamlprobe.draw``."""
 
     def __call__(self, table: "pd.DataFrame") -> "Figure":
-        """Draws the table by its columns, as `mamlprobe.draw.tables.draw` does.
+        """Draw the table by its columns, as `mamlprobe.draw.tables.draw` does.
 
         Raises:
             UserError: as there.

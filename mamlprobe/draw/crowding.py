@@ -1,4 +1,4 @@
-"""Whether the texts of a figure can be read: none lies upon another, none is cut off."""
+"""Whether the texts of a figure can be read: none overlaps another, none is cut off."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,8 +13,7 @@ from mamlprobe.draw.style import style
 
 
 def crowded(figure: Figure, *, gap: float = 0.0) -> bool:
-    """Whether two texts are nearer to one another than `gap` dots, one leaves the sheet or lies on a bar of
-    colours; the figure is laid out."""
+    """Tell whether texts are closer than `gap` dots, leave the sheet or lie on a colour bar; lays the figure out."""
     with style(), warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:
@@ -38,12 +37,12 @@ def crowded(figure: Figure, *, gap: float = 0.0) -> bool:
 
 
 def readable(builds: Sequence[Callable[[], Figure]]) -> Figure:
-    """The first of these figures that is not crowded, or else the first of all; made afresh, and not laid out."""
+    """Return the first of these figures that is not crowded, else the first of all; built anew, not laid out."""
     return next((build for build in builds if not crowded(build())), builds[0])()
 
 
 def shown_texts(figure: Figure) -> list[Text]:
-    """The texts that are seen on a figure that is laid out."""
+    """Return the visible texts of a figure that is laid out."""
     ticks: set[int] = set()
     seen: set[int] = set()
     for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
@@ -59,7 +58,7 @@ def _labels(ticks: list[Tick]) -> set[int]:
 
 
 def _within(axis: Axis) -> list[Tick]:
-    """The ticks that lie within the limits of their axis."""
+    """Return the ticks that lie within the limits of their axis."""
     low, high = sorted(axis.get_view_interval())
     ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
     return [tick for tick in ticks if low - 1e-9 <= tick.get_loc() <= high + 1e-9]

@@ -18,11 +18,11 @@ _METADATA: dict[str, dict[str, str | None]] = {
 }
 
 HEAVY = 200_000
-"""Bytes of a picture that are too many for a page of them."""
+"""A larger picture, in bytes, is reduced to 256 colours, so that a page of many stays small."""
 
 
 def encode(figure: Figure, suffix: str = ".png") -> bytes:
-    """The bytes of a ``.png`` (150 dpi), ``.pdf`` or ``.svg`` file, without dates: from the same table the same bytes.
+    """Encode as ``.png`` (150 dpi), ``.pdf`` or ``.svg``, without dates: from the same table the same bytes.
 
     Raises:
         UserError: the suffix is not one of the three.
@@ -36,9 +36,9 @@ def encode(figure: Figure, suffix: str = ".png") -> bytes:
 
 
 def _packed(png: BytesIO) -> bytes:
-    """The same picture without the channels it does not use: transparency never, colours only where there are some.
+    """Drop the channels the picture does not use: transparency always, colours if it is grey.
 
-    One of more than `HEAVY` bytes is given the 256 colours nearest to its own.
+    A picture of more than `HEAVY` bytes is reduced to 256 colours.
     """
     picture = Image.open(png).convert("RGB")
     dots = np.asarray(picture)
@@ -52,7 +52,7 @@ def _packed(png: BytesIO) -> bytes:
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Writes the figure in the format of the path's suffix, making folders; readers see the old file or the new one.
+    """Write the figure in the format of the path's suffix, making folders; readers see the old file or the new one.
 
     Raises:
         UserError: the suffix is not known, the folder cannot be written, or the disk is full.

@@ -1,4 +1,4 @@
-"""What is laid out on a sheet beside the data: panels, legends, captions, pictures of a data set."""
+"""What surrounds the data on a sheet: panels, legends and captions; and pictures of a data set."""
 
 import math
 import re
@@ -36,7 +36,7 @@ def panels(
     sharey: Literal["none", "all"] = "all",
     most: int = 4,
 ) -> tuple[Figure, list[tuple[Hashable, Axes]]]:
-    """A figure with a titled axes for each value of `panel`, `most` in a row, and those values with their axes.
+    """Return a figure with a titled axes for each value of `panel`, `most` in a row, and those values with their axes.
 
     Raises:
         UserError: the number of titles is not that of the panels.
@@ -58,12 +58,12 @@ def panels(
 
 
 def fold(text: str, inches: float, *, size: float = 7) -> str:
-    """The text broken at blanks into lines of about that many inches."""
+    """Break the text at blanks into lines of about `inches` inches."""
     return textwrap.fill(text, max(1, int(inches * 72 / (0.62 * size))), break_long_words=False)
 
 
 def broken(text: str, inches: float, *, size: float = 7) -> str:
-    """The text as `fold` breaks it, words wider than half as much again at their signs too, or anywhere."""
+    """Break the text as `fold` does, and lines wider than 1.5 times `inches` also after punctuation, or anywhere."""
     lines: list[str] = []
     for line in fold(text, inches, size=size).split("\n"):
         if width_of(line, size) <= 1.5 * inches:
@@ -78,12 +78,12 @@ def broken(text: str, inches: float, *, size: float = 7) -> str:
 
 
 def width_of(text: str, size: float) -> float:
-    """How wide the text is at so many points."""
+    """Return the width of the text in inches at `size` points."""
     return float(TextPath((0, 0), text or " ", size=size).get_extents().width) / 72 if text.strip() else 0.0
 
 
 def _columns(texts: Sequence[str], inches: float, *, size: float, lead: float) -> int:
-    """How many legend columns fit into the width; each entry takes its text and `lead` em for its sign and the gaps."""
+    """Count the legend columns that fit; an entry takes its text and `lead` em for its sign and the gaps."""
     widths = [width_of(text, size) + lead * size / 72 for text in texts]
     count = len(texts)
     while count > 1 and sum(max(part) for part in np.array_split(widths, count)) > inches:
@@ -92,39 +92,39 @@ def _columns(texts: Sequence[str], inches: float, *, size: float, lead: float) -
 
 
 def _handles(axes: Iterable[Axes]) -> dict[str, Any]:
-    """What the axes hold by label, each once and names first; published values in grey: they stand for any name."""
-    found: dict[str, Any] = {}
+    """Collect the handles of the axes by label, each once, names first; published values in grey, whatever the name."""
+    handles: dict[str, Any] = {}
     for ax in axes:
         for handle, text in zip(*ax.get_legend_handles_labels(), strict=True):
             if isinstance(handle, Line2D) and text == PUBLISHED:
                 handle = copy(handle)
                 handle.set(color=GREY, markeredgecolor=GREY)
-            found.setdefault(text, handle)
-    marks = [text for text, handle in found.items() if getattr(handle, "get_gid", str)() in ("reference", "aside")]
-    return {text: found[text] for text in [*(text for text in found if text not in marks), *marks]}
+            handles.setdefault(text, handle)
+    marks = [text for text, handle in handles.items() if getattr(handle, "get_gid", str)() in ("reference", "aside")]
+    return {text: handles[text] for text in [*(text for text in handles if text not in marks), *marks]}
 
 
 def legend(figure: Figure, axes: Iterable[Axes]) -> None:
-    """Puts one legend for all `axes` above them, each label once, and makes the figure higher; none for no label."""
+    """Put one legend for all `axes` above them, each label once, and make the figure higher; none for no label."""
     with style():
-        found = _handles(axes)
-        if not found:
+        handles = _handles(axes)
+        if not handles:
             return
         width, height = figure.get_size_inches()
-        cols = _columns(list(found), width - 0.1, size=RC["legend.fontsize"], lead=4.8)
-        figure.set_size_inches(width, height + 0.16 * math.ceil(len(found) / cols) + 0.06)
-        figure.legend(list(found.values()), list(found), loc="outside upper left", ncols=cols)
+        cols = _columns(list(handles), width - 0.1, size=RC["legend.fontsize"], lead=4.8)
+        figure.set_size_inches(width, height + 0.16 * math.ceil(len(handles) / cols) + 0.06)
+        figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=cols)
 
 
 def legend_over(axes: Sequence[Axes], *, inches: float, size: float = 6.5) -> None:
-    """Gives each axes, `inches` wide, a small legend of its own between title and data; the titles stay in line."""
+    """Give each axes, `inches` wide, its own small legend between title and data; the titles stay in line."""
     spacing = {"handlelength": 2.0, "handletextpad": 0.4, "columnspacing": 1.0, "labelspacing": 0.25}
     with style():
-        found = [_handles([ax]) for ax in axes]
-        cols = [_columns(list(names), inches, size=size, lead=3.8) if names else 1 for names in found]
-        lines = max((math.ceil(len(names) / count) for names, count in zip(found, cols, strict=True)), default=0)
+        handles = [_handles([ax]) for ax in axes]
+        cols = [_columns(list(names), inches, size=size, lead=3.8) if names else 1 for names in handles]
+        lines = max((math.ceil(len(names) / count) for names, count in zip(handles, cols, strict=True)), default=0)
         height = (1.3 * lines + 0.6) * size if lines else 0.0
-        for ax, names, count in zip(axes, found, cols, strict=True):
+        for ax, names, count in zip(axes, handles, cols, strict=True):
             ax.set_title(ax.get_title(loc="left"), pad=RC["axes.titlepad"] + height)
             if names:
                 raised = ax.transAxes + ScaledTranslation(0, height / 72, ax.figure.dpi_scale_trans)
@@ -133,7 +133,7 @@ def legend_over(axes: Sequence[Axes], *, inches: float, size: float = 6.5) -> No
 
 
 def resize(figure: Figure, height: float, *, below: float = 0.0) -> None:
-    """Makes the figure that high; below what is laid out so many inches more stay free than there are now."""
+    """Set the figure's height, and leave `below` inches more free under what is laid out than now."""
     old = figure.get_size_inches()[1]
     figure.set_size_inches(figure.get_size_inches()[0], height)
     engine = figure.get_layout_engine()
@@ -144,7 +144,7 @@ def resize(figure: Figure, height: float, *, below: float = 0.0) -> None:
 
 
 def caption(figure: Figure, text: str) -> None:
-    """Writes one line of small grey text under the figure, which grows by that line.
+    """Write one line of small grey text under the figure, which grows by that line.
 
     Raises:
         UserError: the line is wider than the figure.
@@ -160,14 +160,36 @@ def caption(figure: Figure, text: str) -> None:
         figure.text(0.05 / width, 0.05 / (height + 0.16), text, fontsize=7, color=GREY, ha="left", va="bottom")
 
 
+Panel = tuple[str, Callable[[Axes], object]]
+"""The title of a panel, and the function that draws it into an axes."""
+
+
+def panel(
+    title: str,
+    draw: Callable[..., object],
+    rows: pd.DataFrame,
+    *,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    **options: Any,
+) -> Panel:
+    """Return a panel that draws `rows` by ``draw(axes, rows, **options)``, and then sets the labels that are given."""
+
+    def paint(ax: Axes) -> None:
+        draw(ax, rows, **options)
+        ax.set(**{name: text for name, text in (("xlabel", xlabel), ("ylabel", ylabel)) if text is not None})
+
+    return title, paint
+
+
 def composite(
-    drawings: Sequence[tuple[str, Callable[[Axes], object]]],
+    drawings: Sequence[Panel],
     *,
     cols: int = 3,
     width: Literal["full", "column"] = "full",
     ratio: float = 1.0,
 ) -> Figure:
-    """One figure of several: titles and functions that draw into an axes; lettered a, b, c, each with its own legend.
+    """Compose one figure of titles and functions that draw into an axes; lettered a, b, c, each with its own legend.
 
     Raises:
         UserError: there is no drawing.
@@ -195,7 +217,7 @@ def contact_sheet(
     width: Literal["full", "column"] = "full",
     cmap: str = "gray_r",
 ) -> Figure:
-    """The pictures of a data set in rows, each with its label.
+    """Plot the pictures of a data set in rows, each with its label.
 
     images: ``[rows, cols, H, W]`` grey, or with a last axis of 3 for red, green, blue in 0..1 or 0..255.
 

@@ -7,7 +7,7 @@ from mamlprobe.draw.style import style
 
 
 def mark_bar(figure: Figure, value: float, text: str) -> None:
-    """Marks a value on the figure's flat bar of colours, with a tick above it that `text` names.
+    """Mark a value on the figure's flat colour bar, with a tick above it that `text` names.
 
     Raises:
         UserError: the figure has no bar of colours, or the bar does not reach the value.

@@ -13,19 +13,19 @@ from mamlprobe.draw.layout import resize, width_of
 from mamlprobe.draw.style import GREY, style
 
 SIZE = 7.0
-"""Points of a name."""
+"""Font size of a name, in points."""
 LINE = 0.118
-"""Inches that a line of them takes."""
+"""Height of a line of names, in inches."""
 LONGEST = 2.7
-"""Inches of the longest name that is written along an axis."""
+"""A longer name, in inches, is not written along an axis."""
 _GAP = 0.05
 _MARGIN = 0.5
-"""Inches of a panel that its other axis takes."""
+"""Width that a panel's y axis takes, in inches."""
 _KEY_LINE = 0.125
 
 
 def fitted(build: Callable[[int], Figure], cols: Sequence[int]) -> Figure:
-    """The figure that `build` makes of so many columns, its names below the axes such that they can be read.
+    """Build the figure with a number of columns, out of `cols`, at which the names below its axes can be read.
 
     They are left as they are in the first number of columns, if no two texts overlap there; else they are turned, in
     the first number that has room for it; else numbered, in the last, with a key below.
@@ -46,7 +46,7 @@ def fitted(build: Callable[[int], Figure], cols: Sequence[int]) -> Figure:
 
 
 def names_of(axis: Axis) -> list[str]:
-    """The words along an axis; none for numbers."""
+    """Return the names along an axis; none if it shows numbers."""
     locator = axis.get_major_locator()
     if not isinstance(locator, FixedLocator):
         return []
@@ -54,17 +54,17 @@ def names_of(axis: Axis) -> list[str]:
 
 
 def widest(names: Iterable[Hashable]) -> float:
-    """Inches of the longest name."""
+    """Return the width of the longest name in inches."""
     return max(width_of(str(name), SIZE) for name in names)
 
 
 def hopeless(names: Iterable[Hashable], room: float) -> bool:
-    """Whether the names are wider together than so many inches by far: there is no need to try."""
+    """Tell whether the names together are so much wider than `room` inches that a trial layout is needless."""
     return sum(width_of(str(name), SIZE) for name in names) > 1.3 * room
 
 
 def _turned(figure: Figure) -> Figure:
-    """The figure with its names turned, below the lowest of the panels that have the same ones."""
+    """Turn the figure's names, and show them below the lowest of the panels that have the same ones."""
     named = {_place(ax): ax for ax in figure.axes if names_of(ax.xaxis)}
     shown: dict[int, float] = {}
     with style():
@@ -86,29 +86,29 @@ def _place(ax: Axes) -> tuple[int, int]:
 
 
 def number(figure: Figure, names: Sequence[str], *, room: float) -> None:
-    """Puts numbers in place of these names along all axes, as many as the `room` of each allows, and a key below."""
+    """Put numbers in place of these names along all axes, as many as the `room` of each allows, and a key below."""
     numbers = {name: at for at, name in enumerate(names, start=1)}
     step = stride(room, width_of(str(len(names)), SIZE) + _GAP)
     for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
-        if held := names_of(axis):
-            texts = [str(numbers[name]) if _kept(numbers[name], step) else "" for name in held]
+        if axis_names := names_of(axis):
+            texts = [str(numbers[name]) if _is_shown(numbers[name], step) else "" for name in axis_names]
             with style():
                 axis.set_ticks(axis.get_majorticklocs(), texts)
     _add_key(figure, [f"{at}" for at in numbers.values()], list(numbers))
 
 
 def stride(room: float, needed: float) -> int:
-    """How many places apart labels must stand that need so many inches, where a place has that room."""
+    """Return how many places apart labels of `needed` inches must stand, if a place is `room` inches wide."""
     rounds: Iterator[int] = (base * 10**power for power in range(6) for base in (1, 2, 5))
     return next(step for step in rounds if step * room >= needed or step >= 200_000)
 
 
-def _kept(at: int, step: int) -> bool:
+def _is_shown(at: int, step: int) -> bool:
     return at % step == 0 or (at == 1 and step > 2)
 
 
 def _add_key(figure: Figure, numbers: Sequence[str], names: Sequence[str]) -> None:
-    """Writes what the numbers stand for under the figure, in columns; the figure grows by them."""
+    """Write the key of the numbers under the figure, in columns; the figure grows by them."""
     width, height = figure.get_size_inches()
     lead = width_of(max(numbers, key=len), SIZE) + 0.08
     names = [shortened(name, width - lead - 0.2) for name in names]
@@ -127,10 +127,10 @@ def _add_key(figure: Figure, numbers: Sequence[str], names: Sequence[str]) -> No
 
 
 def shortened(name: str, room: float) -> str:
-    """The name, its middle left out where it is longer than so many inches."""
+    """Return the name, with its middle left out if it is wider than `room` inches."""
     if width_of(name, SIZE) <= room:
         return name
-    kept = len(name)
-    while kept > 2 and width_of(short := f"{name[: kept // 2]}…{name[-(kept - kept // 2) :]}", SIZE) > room:
-        kept -= 1
+    length = len(name)
+    while length > 2 and width_of(short := f"{name[: length // 2]}…{name[-(length - length // 2) :]}", SIZE) > room:
+        length -= 1
     return short

@@ -18,83 +18,83 @@ from mamlprobe.draw.table_text import VERDICTS, levels
 from mamlprobe.statistics.tables import task_means
 
 SIGNS = {"passes": (VERDICTS["holds"], "#009E73"), "fails": (VERDICTS["fails"], "#D55E00")}
-"""Verdicts of a certificate, and the sign and the colour of each."""
+"""Sign and colour of each verdict of a certificate."""
 
 DISTANCES = {"distance": "|w - w start|", "relative": "share of |w start|", "per parameter": "root mean square move"}
-"""Quantities of a distance, and what an axis calls them."""
+"""Axis labels of the quantities of a distance."""
 
 _NAMES = 0.5
 """Share of the width that the checks of a certificate may take."""
 
 
 def distance_figure(table: pd.DataFrame) -> Figure:
-    """Distance of each layer's weights from the start, a panel a quantity, a line for each step of several."""
+    """Plot each layer's distance from its start, a panel a quantity, a line for each step if there are several."""
     table = some_steps(table).dropna(subset="value")
-    found = task_means(table, ["quantity", "layer", "step"])
-    hue = "step" if len(set(found["step"])) > 1 else None
+    means = task_means(table, ["quantity", "layer", "step"])
+    hue = "step" if len(set(means["step"])) > 1 else None
 
     def lines(quantity: str) -> Callable[[Axes], object]:
-        mine = found[found["quantity"] == quantity]
+        rows = means[means["quantity"] == quantity]
 
         def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="layer", hue=hue)
+            draw_curves(ax, rows, x="layer", hue=hue)
             ax.set(xlabel="layer", ylabel=DISTANCES.get(quantity, quantity))
             ax.set_ylim(bottom=0)
 
         return draw
 
-    panels = [(name.capitalize(), lines(name)) for name in found["quantity"].unique()]
+    panels = [(name.capitalize(), lines(name)) for name in means["quantity"].unique()]
     usual = min(3, len(panels))
     return fitted(lambda cols: composite(panels, cols=cols, ratio=cols / 3), list(range(usual, 0, -1)))
 
 
 def geometry_figure(table: pd.DataFrame) -> Figure:
-    """A panel for each quantity, its mean at each moment."""
+    """Plot a panel for each quantity, its mean at each moment."""
     return _dots(task_means(table.dropna(subset="value"), ["quantity", "moment"]), group="moment")
 
 
 def quantity_figure(table: pd.DataFrame) -> Figure:
-    """The mean of each quantity."""
-    found = task_means(table.dropna(subset="value"), ["quantity"])
-    label = "cosine similarity" if found["quantity"].str.startswith("query-").all() else "value"
-    return grouped(found, group="quantity", hue=None, label=label)
+    """Plot the mean of each quantity."""
+    means = task_means(table.dropna(subset="value"), ["quantity"])
+    label = "cosine similarity" if means["quantity"].str.startswith("query-").all() else "value"
+    return grouped(means, group="quantity", hue=None, label=label)
 
 
 def pool_figure(table: pd.DataFrame) -> Figure:
-    """How many classes and images each split has, and items its smallest class."""
+    """Plot how many classes and images each split has, and items its smallest class."""
     names = {"classes": "classes", "items": "items of the smallest class", "images": "images"}
     parts = [table.assign(quantity=text, value=table[name].astype(float)) for name, text in names.items()]
     return _dots(pd.concat(parts, ignore_index=True), group="split")
 
 
 def range_figure(table: pd.DataFrame) -> Figure:
-    """From where to where each quantity goes."""
+    """Plot the range of each quantity."""
     low, high = (table[name].astype(float) for name in ("low", "high"))
     return _dots(table.assign(low=low, high=high, value=(low + high) / 2, group="range"), group="group")
 
 
-def _dots(found: pd.DataFrame, *, group: str) -> Figure:
-    """A panel for each quantity, on its own axis."""
+def _dots(table: pd.DataFrame, *, group: str) -> Figure:
+    """Plot a panel for each quantity, on its own axis."""
 
     def dots(quantity: str, orientation: str) -> Callable[[Axes], object]:
-        mine = found[found["quantity"] == quantity]
-        words = {"ylabel" if orientation == "vertical" else "xlabel": quantity}
+        rows = table[table["quantity"] == quantity]
+        labels = {"ylabel" if orientation == "vertical" else "xlabel": quantity}
 
         def draw(ax: Axes) -> None:
-            draw_grouped(ax, mine, group=group, hue=None, orientation=orientation)  # type: ignore[arg-type]
-            ax.set(**words)
+            draw_grouped(ax, rows, group=group, hue=None, orientation=orientation)  # type: ignore[arg-type]
+            ax.set(**labels)
 
         return draw
 
     def build(orientation: str, cols: int) -> Callable[[], Figure]:
-        panels = [("", dots(name, orientation)) for name in found["quantity"].unique()]
+        panels = [("", dots(name, orientation)) for name in table["quantity"].unique()]
         return lambda: composite(panels, cols=min(cols, len(panels)), ratio=min(cols, len(panels)) / 3)
 
     return readable([build("vertical", 3), build("horizontal", 2), build("horizontal", 1)])
 
 
 def log_figure(table: pd.DataFrame) -> Figure:
-    """The course of a training: a panel a quantity, a line a split, with the interval that the log tells."""
+    """Plot the course of a training: a panel a quantity, a line a split, with the interval in the log."""
     halves = table[table["quantity"] == "accuracy_half_width"].set_index(["update", "split"])["value"]
     table = table[table["quantity"] != "accuracy_half_width"]
     keys = list(zip(table["update"], table["split"], strict=True))
@@ -105,10 +105,10 @@ def log_figure(table: pd.DataFrame) -> Figure:
     table = table.assign(low=table["value"] - half, high=table["value"] + half)
 
     def lines(quantity: str) -> Callable[[Axes], object]:
-        mine = table[table["quantity"] == quantity]
+        rows = table[table["quantity"] == quantity]
 
         def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="update", hue="split")
+            draw_curves(ax, rows, x="update", hue="split")
             ax.set(xlabel="update", ylabel=quantity.replace("_", " "))
 
         return draw
@@ -119,32 +119,32 @@ def log_figure(table: pd.DataFrame) -> Figure:
 
 
 def tasks_figure(table: pd.DataFrame) -> Figure:
-    """How many rows of each set a class has over all tasks; labels or tasks where classes are not known."""
+    """Plot how many rows of each set a class has over all tasks; labels or tasks if classes are not known."""
     over = next(name for name in ("class", "label", "task") if name in table)
-    found = table.groupby(["set", over], sort=False).size().rename("value").reset_index()
-    top = 1.05 * float(found["value"].max())
+    counts = table.groupby(["set", over], sort=False).size().rename("value").reset_index()
+    top = 1.05 * float(counts["value"].max())
     label = f"rows over {table['task'].nunique()} tasks"
-    return curves(found, x=over, hue="set", ylabel=label, ylim=(0.0, top), ratio=0.45)
+    return curves(counts, x=over, hue="set", ylabel=label, ylim=(0.0, top), ratio=0.45)
 
 
 def certificate_figure(table: pd.DataFrame) -> Figure:
-    """The checks below one another with their verdicts, and errors beside their bounds where a check has one."""
+    """Plot the checks below one another with their verdicts, and errors next to their bounds if a check has one."""
     table = table.reset_index(drop=True).fillna("")
-    found, bound = (pd.to_numeric(table[name], errors="coerce").to_numpy(float) for name in ("value", "bound"))
+    errors, bound = (pd.to_numeric(table[name], errors="coerce").to_numpy(float) for name in ("value", "bound"))
     names = [broken(f"{c}: {w}", _NAMES * WIDTHS["full"]) for c, w in zip(table["check"], table["what"], strict=True)]
     lines = sum(name.count("\n") + 1 for name in names)
     figure, axes = canvas(1, 1, ratio=(0.7 + 0.13 * lines + 0.07 * len(names)) / WIDTHS["full"])
     tops = np.cumsum([0, *(0.13 * (name.count("\n") + 1) + 0.07 for name in names)])
     places = (tops[:-1] + tops[1:]) / 2
-    smallest = np.nanmin([1e-16, *found[found > 0]])
+    smallest = np.nanmin([1e-16, *errors[errors > 0]])
     with style():
         ax = axes[0, 0]
         ax.set_xscale("log")
         for word in levels(table["verdict"]):
             sign, colour = SIGNS.get(str(word), ("–", GREY))
-            mine = (table["verdict"] == word).to_numpy()
-            ax.plot(np.maximum(found[mine], smallest), places[mine], "o", color=colour, mec="white", gid="error")
-            for at in places[mine]:
+            chosen = (table["verdict"] == word).to_numpy()
+            ax.plot(np.maximum(errors[chosen], smallest), places[chosen], "o", color=colour, mec="white", gid="error")
+            for at in places[chosen]:
                 ax.annotate(f"{sign} {word}", (1.01, at), xycoords=("axes fraction", "data"), va="center", color=colour)
         known = np.isfinite(bound)
         ax.plot(bound[known], places[known], "|", color=GREY, ms=8, mew=1.2, label="bound", gid="reference")
@@ -153,6 +153,6 @@ def certificate_figure(table: pd.DataFrame) -> Figure:
         ax.grid(False, axis="y")
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel("error, and the bound (|) on it")
-        if not (np.isfinite(found).any() or known.any()):
+        if not (np.isfinite(errors).any() or known.any()):
             ax.set(xticks=[], xlabel="")
     return figure

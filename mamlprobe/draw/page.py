@@ -17,8 +17,8 @@ from mamlprobe.draw.table_text import claims as readable
 class Section:
     """One figure of a page.
 
-    `name` is its anchor and file stem; `source` the paper and figure it answers; `picture` the bytes of a PNG, `about`
-    says in words what it shows; `provenance` holds versions, device, preset, seconds.
+    `name` is its anchor and file stem; `source` the paper and figure it reproduces; `picture` the bytes of a PNG,
+    `about` says in words what it shows; `provenance` holds versions, device, preset, seconds.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Section:
 
 
 LATEX_ROWS = 60
-"""A longer table has no LaTeX beside it."""
+"""A longer table has no LaTeX next to it."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #5d6470; --paper: #ffffff; --card: #f6f7f8;
@@ -128,18 +128,18 @@ _FACTS = """{% if facts %}<dl>
 
 
 def _counts(tables: Iterable[pd.DataFrame | None]) -> dict[str, int]:
-    """How many claims have each verdict, in the order of `VERDICTS`; a verdict that is none of these is undecided."""
-    words = [
+    """Count the claims of each verdict, in the order of `VERDICTS`; a verdict that is none of these is undecided."""
+    verdicts = [
         str(word) if word in VERDICTS else "undecided"
         for table in tables
         if table is not None
         for word in table["verdict"]
     ]
-    return {word: words.count(word) for word in VERDICTS if word in words}
+    return {word: verdicts.count(word) for word in VERDICTS if word in verdicts}
 
 
 def _claims(table: pd.DataFrame) -> pd.DataFrame:
-    """The claims as a section shows them: its source has named the paper, and an interval is not broken over lines."""
+    """Format the claims for a section: without the paper, which its source names, and no line break in an interval."""
     shown = readable(table).drop(columns="paper", errors="ignore")
     return shown.assign(ours=[text.replace(", ", ",\N{NO-BREAK SPACE}") for text in shown["ours"]])
 
@@ -152,11 +152,11 @@ def page(
     provenance: Mapping[str, object] | None = None,
     rows: int = 200,
 ) -> str:
-    """An HTML page that needs nothing but itself: no scripts, no fetches, pictures inside; tables end after `rows`.
+    """Write an HTML page that needs no other file: no scripts, no fetches, pictures inside; tables end after `rows`.
 
-    Behind each table lie its rows as CSV, to be saved, and if it is short its LaTeX (booktabs).
+    Each table has its rows as CSV, to be saved, and if it is short its LaTeX (booktabs).
 
-    Blank lines in `intro` part paragraphs. All texts are escaped.
+    Blank lines in `intro` separate paragraphs. All texts are escaped.
 
     Raises:
         UserError: two sections have one name, or a claims table lacks a column.

@@ -24,17 +24,17 @@ POINT = "point"
 """The quantity of the rows that are points, with an x and a y."""
 
 BODY = "body"
-"""The layer that stands for all of the body."""
+"""The name of the whole body in the column of layers."""
 
 LINES = 5
-"""Lines a panel has at most."""
+"""The most lines in a panel."""
 
 DRAWN = 3
-"""Tasks whose points are drawn; the numbers are those of all."""
+"""Tasks whose points are drawn; numbers are over all tasks."""
 
 
 TERM_LABELS = {"share": "share of |gradient|^2", "cosine": "cosine to the gradient", "norm": "norm of the gradient"}
-"""Quantities of a term, and what an axis calls them."""
+"""Axis labels of the quantities of a term."""
 
 HEAD_LABELS = {
     "head norm": "Frobenius norm",
@@ -42,28 +42,28 @@ HEAD_LABELS = {
     "alignment, past": "times chance",
     "alignment, own": "times chance",
 }
-"""Quantities of a head, and what an axis calls them."""
+"""Axis labels of the quantities of a head."""
 
 
 def layer_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean similarity and mean null floor of every measure and layer."""
+    """Compute mean similarity and mean null floor of every measure and layer."""
     floors = table.groupby(["measure", "layer"])["floor"].mean()
-    found = task_means(table, ["measure", "layer"])
-    return found.assign(floor=[floors[pair] for pair in zip(found["measure"], found["layer"], strict=True)])
+    means = task_means(table, ["measure", "layer"])
+    return means.assign(floor=[floors[pair] for pair in zip(means["measure"], means["layer"], strict=True)])
 
 
 def layer_figure(table: pd.DataFrame) -> Figure:
-    """Similarity by layer, a panel for each measure, a line for each step of several, with the null floor."""
+    """Plot similarity by layer, a panel for each measure, a line for each step of several, with the null floor."""
     steps = some_steps(table)
     parts = [layer_means(part).assign(step=step) for step, part in steps.groupby("step")]
-    found = pd.concat(parts, ignore_index=True)
-    found = found[found["value"].notna()]
+    means = pd.concat(parts, ignore_index=True)
+    means = means[means["value"].notna()]
     hue = "step" if len(parts) > 1 else None
-    return curves(found, x="layer", hue=hue, panel="measure", floor="floor", ylabel="similarity")
+    return curves(means, x="layer", hue=hue, panel="measure", floor="floor", ylabel="similarity")
 
 
 def some_steps(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of at most `LINES` inner steps, the first and the last among them; step 0 where there is no column."""
+    """Return the rows of at most `LINES` inner steps, with the first and the last; step 0 if there is no column."""
     if "step" not in table:
         return table.assign(step=0)
     steps = np.sort(table["step"].unique())
@@ -72,16 +72,16 @@ def some_steps(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy_figure(table: pd.DataFrame) -> Figure:
-    """Accuracy, or another quantity, after the last step by variant; chance where the table says the way."""
-    found = task_means(last_step(table), ["variant"])
-    found = found.assign(variant=spans(found["variant"].tolist()))
+    """Plot accuracy, or another quantity, after the last step by variant; chance if the table has the way."""
+    means = task_means(last_step(table), ["variant"])
+    means = means.assign(variant=spans(means["variant"].tolist()))
     label = str(table["quantity"].iloc[0]) if "quantity" in table else "accuracy"
     chance = 1 / int(table["way"].iloc[0]) if "way" in table and label == "accuracy" else None
-    return grouped(found, group="variant", hue=None, chance=chance, label=label)
+    return grouped(means, group="variant", hue=None, chance=chance, label=label)
 
 
 def spans(names: list[str]) -> list[str]:
-    """The names with runs of layers as spans, such as ``freeze:1-9``, where there is one of five or more."""
+    """Write runs of layers in the names as spans, such as ``freeze:1-9``, if there is one of five or more."""
 
     def span(run: re.Match[str]) -> str:
         numbers = [int(number) for number in run[0].split(",")]
@@ -94,82 +94,82 @@ def spans(names: list[str]) -> list[str]:
 
 
 def pair_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean similarity and mean null floor of every measure, layer and moment."""
+    """Compute mean similarity and mean null floor of every measure, layer and moment."""
     by = ["measure", "layer", "moment"]
     floors = table.groupby(by, sort=False)["floor"].mean()
-    found = task_means(table, by)
-    return found.assign(floor=[floors[key] for key in zip(*(found[name] for name in by), strict=True)])
+    means = task_means(table, by)
+    return means.assign(floor=[floors[key] for key in zip(*(means[name] for name in by), strict=True)])
 
 
 def pair_figure(table: pd.DataFrame) -> Figure:
-    """Similarity by layer, before and after, a panel for each measure, with the null floor."""
-    found = pair_means(table)
-    found = found[found["value"].notna()]
-    return curves(found, x="layer", hue="moment", panel="measure", floor="floor", ylabel="similarity")
+    """Plot similarity by layer, before and after, a panel for each measure, with the null floor."""
+    means = pair_means(table)
+    means = means[means["value"].notna()]
+    return curves(means, x="layer", hue="moment", panel="measure", floor="floor", ylabel="similarity")
 
 
 def cosine_figure(table: pd.DataFrame) -> Figure:
-    """The mean map."""
+    """Plot the mean map."""
     maps = table[table["quantity"] == MAP] if "quantity" in table else table
-    found = maps.groupby(["row", "column"], sort=False)["value"].mean().reset_index()
-    return grid(found, i="row", j="column", label="cosine similarity", digits=2)
+    mean_map = maps.groupby(["row", "column"], sort=False)["value"].mean().reset_index()
+    return grid(mean_map, i="row", j="column", label="cosine similarity", digits=2)
 
 
 def share_figure(table: pd.DataFrame) -> Figure:
-    """Share of each term."""
+    """Plot the share of each term."""
     shares = task_means(table[table["quantity"] == "share"], ["part"])
     return grouped(shares, group="part", hue=None, label="share of the body's outer gradient")
 
 
 def layer_term_figure(table: pd.DataFrame) -> Figure:
-    """Above all terms by layer, a panel a quantity; below those of pairs, split by whether these are of one class."""
-    found = task_means(table, ["layer", "term", "quantity"])
-    found = found[(found["layer"] != BODY) & found["value"].notna()]
-    split = found["term"].str.contains(", ")
+    """Plot all terms by layer, a panel a quantity; below, terms of pairs, split by whether they are of one class."""
+    means = task_means(table, ["layer", "term", "quantity"])
+    means = means[(means["layer"] != BODY) & means["value"].notna()]
+    split = means["term"].str.contains(", ")
 
     def lines(rows: pd.DataFrame, quantity: str) -> Callable[[Axes], object]:
-        mine = rows[rows["quantity"] == quantity]
+        selected = rows[rows["quantity"] == quantity]
 
         def draw(ax: Axes) -> None:
-            draw_curves(ax, mine, x="layer", hue="term")
+            draw_curves(ax, selected, x="layer", hue="term")
             ax.axhline(0, color=PALE, linewidth=0.8, zorder=1)
             ax.set(ylabel=TERM_LABELS[quantity])
 
         return draw
 
-    parts = {"": found[~split], ", by pairs": found[split]}
+    parts = {"": means[~split], ", by pairs": means[split]}
     panels = [(f"{q.capitalize()}{end}", lines(rows, q)) for end, rows in parts.items() for q in TERM_LABELS]
     return fitted(lambda cols: composite(panels, cols=cols, ratio=1.0 if cols == 3 else cols / 3), [3, 2])
 
 
 def carried_figure(table: pd.DataFrame) -> Figure:
-    """A panel each for the head's norm, for what it says, and for how it lies to features of past tasks and its own."""
-    found = task_means(table.dropna(subset="value"), ["quantity"])
-    found = found.assign(kind=found["quantity"].str.split(",").str[0])
+    """Plot a panel each for the head's norm, initial logits, and alignment to features of past tasks and its own."""
+    means = task_means(table.dropna(subset="value"), ["quantity"])
+    means = means.assign(kind=means["quantity"].str.split(",").str[0])
 
     def dots(kind: str) -> Callable[[Axes], object]:
-        mine = found[found["kind"] == kind]
-        name = HEAD_LABELS.get(mine["quantity"].iloc[0], kind)
+        rows = means[means["kind"] == kind]
+        name = HEAD_LABELS.get(rows["quantity"].iloc[0], kind)
         chance = 1 if kind == "alignment" else None
 
         def draw(ax: Axes) -> None:
-            draw_grouped(ax, mine, group="quantity", hue=None, chance=chance)
+            draw_grouped(ax, rows, group="quantity", hue=None, chance=chance)
             ax.set(ylabel=name)
 
         return draw
 
-    return composite([(kind.capitalize(), dots(kind)) for kind in found["kind"].unique()])
+    return composite([(kind.capitalize(), dots(kind)) for kind in means["kind"].unique()])
 
 
 def classifier_figure(table: pd.DataFrame) -> Figure:
-    """By variant: how accurate each classifier is, and how often it gives the model's answer."""
-    found = task_means(table.dropna(subset="value"), ["variant", "classifier", "quantity"])
+    """Plot by variant how accurate each classifier is, and how often it gives the model's answer."""
+    means = task_means(table.dropna(subset="value"), ["variant", "classifier", "quantity"])
 
     def dots(quantity: str, name: str) -> Callable[[Axes], object]:
-        mine = found[found["quantity"] == quantity]
+        rows = means[means["quantity"] == quantity]
 
         def draw(ax: Axes) -> None:
-            draw_grouped(ax, mine, group="variant", hue="classifier", orientation="horizontal")
+            draw_grouped(ax, rows, group="variant", hue="classifier", orientation="horizontal")
             ax.set(xlabel=name)
 
         return draw
@@ -184,30 +184,30 @@ def classifier_figure(table: pd.DataFrame) -> Figure:
 
 
 def embed_figure(table: pd.DataFrame) -> Figure:
-    """The points of the first tasks."""
+    """Plot the points of the first tasks."""
     points = table[table["quantity"] == POINT] if "quantity" in table else table
     points = points[points["task"] < DRAWN].astype({"label": int, "row": int})
     drawn = scatter(points)
-    found = int(table["tasks"].iloc[0]) if "tasks" in table else table["task"].nunique()
+    total = int(table["tasks"].iloc[0]) if "tasks" in table else table["task"].nunique()
     shown = points["task"].nunique()
-    which = f"The first {shown} of {found} tasks. " if shown < found else ""
+    which = f"The first {shown} of {total} tasks. " if shown < total else ""
     caption(drawn, f"{which}A task's panels share their axes; thin lines lead from where a point was before.")
     return drawn
 
 
 def grid_figure(table: pd.DataFrame) -> Figure:
-    """A map for each pair of moments, over one scale of colours."""
+    """Plot a map for each pair of moments, over one scale of colours."""
     by = ["moment_a", "moment_b", "layer_a", "layer_b"]
-    found = table.groupby(by, sort=False)["value"].agg(lambda each: each.mean()).reset_index()
-    found = found.assign(moments=found["moment_a"] + " x " + found["moment_b"])
-    drawn = grid(found, i="layer_a", j="layer_b", col="moments", titles=list(found["moments"].unique()), digits=2,
-                 vmin=min(0.0, float(found["value"].min())), vmax=1, label="CKA (debiased)")  # fmt: skip
+    means = table.groupby(by, sort=False)["value"].agg(lambda each: each.mean()).reset_index()
+    means = means.assign(moments=means["moment_a"] + " x " + means["moment_b"])
+    drawn = grid(means, i="layer_a", j="layer_b", col="moments", titles=list(means["moments"].unique()), digits=2,
+                 vmin=min(0.0, float(means["value"].min())), vmax=1, label="CKA (debiased)")  # fmt: skip
     caption(drawn, f"Downwards the first {_side(table)}, across the second.")
     return drawn
 
 
 def _side(table: pd.DataFrame) -> str:
-    """What stands downwards and across: runs, moments, or models where a layer is not like itself."""
+    """Name what the axes compare: runs, moments, or models if a layer is not like itself."""
     if "run" in table:
         return "run" if "run_b" in table else "moment"
     alone = (table["moment_a"] == table["moment_b"]) & (table["layer_a"] == table["layer_b"])

@@ -1,4 +1,4 @@
-"""The authors' own rows of a table: told apart from ours, and drawn in panels of their own."""
+"""The authors' own rows of a table: separated from ours, and drawn in panels of their own."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ DASHES = (0, (4, 1.5))
 
 
 def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Our rows, the authors' curves and the ends of these, by the columns ``whose`` and ``quantity``.
+    """Return our rows, the authors' curves and the ends of these, by the columns ``whose`` and ``quantity``.
 
     Raises:
         UserError: one of these columns is missing.
@@ -28,15 +28,15 @@ def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame
 
 
 def parted(table: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """The rows with what their arm is called, parted at its commas, in columns of these names."""
+    """Add columns of these names: the parts of ``arm``, split at its commas."""
     parts = table["arm"].str.split(", ", n=len(names) - 1, expand=True)
     return table.assign(**{name: parts[number] for number, name in enumerate(names)})
 
 
 def draw_published(ax: Axes, table: pd.DataFrame, *, hue: str, x: str = "update", chance: float | None = None) -> None:
-    """Draws published curves into an `ax` of their own: thin dashed lines, each pale colour that of ours.
+    """Draw published curves into an `ax` of their own: thin dashed lines, each in the colour of ours, but pale.
 
-    Their updates are many times ours, so that one x axis for both would mislead.
+    They have many times our updates, so that one x axis for both would mislead.
 
     Raises:
         UserError: a column is missing or holds no numbers, the table is empty, or a point has several rows.
@@ -58,7 +58,7 @@ def draw_published(ax: Axes, table: pd.DataFrame, *, hue: str, x: str = "update"
 
 
 def published_marks(table: pd.DataFrame, titles: Mapping[str, str], *, lowest: float) -> Figure:
-    """Our curves over updates with the authors' as marks at the same, in percent from `lowest` on.
+    """Plot our curves over updates, in percent from `lowest` up, with the authors' as marks at the same updates.
 
     A panel for each of the `titles`, named by the column ``panel``, a line for each ``arm``.
 

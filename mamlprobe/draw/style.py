@@ -1,4 +1,4 @@
-"""How every figure looks: one look a name, one set of fonts and lines."""
+"""How every figure looks: one look for each name, one set of fonts and lines."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from mamlprobe.base.errors import UserError, unknown
 
 
 class Look(NamedTuple):
-    """What a name is drawn with: told apart by colour, and by marker or line without it."""
+    """How a name is drawn: looks differ in colour, and in marker or line for readers without colour."""
 
     colour: str
     marker: str
@@ -121,7 +121,7 @@ RC: dict[str, Any] = {
     "pdf.fonttype": 42,
     "svg.hashsalt": "mamlprobe",
 } | {f"{axis}tick.{key}": size for axis in "xy" for key, size in _TICKS.items()}
-"""The house's settings, on top of matplotlib's own defaults; a matplotlibrc at hand has no say."""
+"""Settings of all figures, on top of matplotlib's own defaults; a user's matplotlibrc has no effect."""
 
 SIZES = {"P": 5.5, "X": 5.2, "p": 4.8, "h": 4.6, "^": 4.6, "v": 4.6, "<": 4.6, ">": 4.6}
 """Marker sizes in points that look alike; 4 for the others."""
@@ -143,21 +143,21 @@ def _number(name: Hashable) -> float | None:
 
 
 def label(name: Hashable) -> str:
-    """The name as papers spell it: ``fo_anil`` gives ``FO-ANIL``; names unknown here stay as they are."""
+    """Spell the name as papers do: ``fo_anil`` gives ``FO-ANIL``; names unknown here stay as they are."""
     return LABELS.get(_KNOWN.get(_plain(name), ""), str(name))
 
 
 def look(name: Hashable) -> Look:
-    """The look of any name, whatever its case, blanks, hyphens or underscores.
+    """Return the look of any name, whatever its case, blanks, hyphens or underscores.
 
-    Names that are not in `PALETTE` get one by a hash of theirs: the same in every figure and process.
+    A name that is not in `PALETTE` gets one by its hash: the same in every figure and process.
     """
     known = _KNOWN.get(_plain(name))
     return PALETTE[known] if known else _SPARE[zlib.crc32(_plain(name).encode()) % len(_SPARE)]
 
 
 def looks(names: Iterable[Hashable]) -> dict[Hashable, Look]:
-    """The looks of names drawn together, in the order given.
+    """Return the looks of names drawn together, in the order given.
 
     Numbers get a ramp from dark to light in their own order. An unknown name whose hashed look resembles one in use
     moves on to the next free look, whatever the order of `names`.
@@ -179,7 +179,7 @@ def looks(names: Iterable[Hashable]) -> dict[Hashable, Look]:
 
 
 def naming(column: str, value: Hashable) -> str:
-    """How a legend calls a value of a column: words as `label` spells them, numbers and truth with the column named."""
+    """Label a value of a column for a legend: names as `label` spells them, numbers and booleans after the column."""
     if isinstance(value, int | float | np.number | np.bool_):
         return f"{column.replace('_', ' ')} = {value if isinstance(value, bool | np.bool_) else f'{value:g}'}"
     return label(value)
@@ -187,7 +187,7 @@ def naming(column: str, value: Hashable) -> str:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Within it matplotlib's settings are `RC` over matplotlib's own defaults; afterwards they are what they were."""
+    """Set matplotlib's settings to `RC` over its own defaults, and restore them afterwards."""
     with sheets.context(["default", RC]):
         yield
 
@@ -201,7 +201,7 @@ def canvas(
     sharex: Literal["none", "all", "row", "col"] = "none",
     sharey: Literal["none", "all", "row", "col"] = "none",
 ) -> tuple[Figure, np.ndarray]:
-    """An empty figure, ``WIDTHS[width]`` inches wide, and its axes ``[rows, cols]``, `ratio` times as high as wide.
+    """Make an empty figure, ``WIDTHS[width]`` inches wide, and its axes ``[rows, cols]``, `ratio` = height / width.
 
     Raises:
         UserError: `width` is not a known one, or there is no cell.
@@ -228,7 +228,7 @@ def reference(
     colour: str = GREY,
     kind: Literal["auto", "marks", "line"] = "auto",
 ) -> None:
-    """Draws published values as hollow diamonds; as a dashed line through more than 12, or across if `x` is None."""
+    """Draw published values as hollow diamonds; as a dashed line through more than 12, or across if `x` is None."""
     with style():
         line: dict[str, Any] = {"linestyle": (0, (5, 2)), "linewidth": 0.9, "color": colour, "zorder": 2.5}
         mark: dict[str, Any] = {"linestyle": "", "marker": "D", "mfc": "none", "mec": colour, "mew": 0.9, "ms": 5}

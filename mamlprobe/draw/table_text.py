@@ -1,4 +1,4 @@
-"""Tables: what a figure asks of one before it draws, and how one is written out as text."""
+"""Tables: checks that a figure makes before it draws, and tables as text."""
 
 import html
 from collections.abc import Hashable, Mapping, Sequence
@@ -18,16 +18,16 @@ Digits = int | Mapping[str, int]
 
 
 def need(where: str, table: pd.DataFrame, columns: Sequence[str | None], *, numbers: Sequence[str] = ()) -> None:
-    """Holds a table to what a figure needs: some rows, these columns (None is passed over), and numbers in `numbers`.
+    """Require of a table what a figure needs: some rows, these columns (None is skipped), and numbers in `numbers`.
 
     Raises:
-        UserError: naming the column that is missing and those there, or the column that holds no numbers.
+        UserError: naming the column that is missing and those present, or the column that holds no numbers.
     """
     for column in columns:
         if column is not None and column not in table.columns:
-            there = ", ".join(map(str, table.columns)) or "none"
+            existing = ", ".join(map(str, table.columns)) or "none"
             raise UserError(
-                where, f"the table must have the column '{column}'", there, "rename one, or name the column to use"
+                where, f"the table must have the column '{column}'", existing, "rename one, or name the column to use"
             )
     if len(table) == 0:
         raise UserError(where, "the table must have a row", "none", "look at the filter or the run that made it")
@@ -37,7 +37,7 @@ def need(where: str, table: pd.DataFrame, columns: Sequence[str | None], *, numb
 
 
 def single(where: str, table: pd.DataFrame, keys: Sequence[str | None]) -> None:
-    """Holds a table to one row for each combination of `keys`: a figure takes no means.
+    """Require one row for each combination of `keys`: a figure takes no means.
 
     Raises:
         UserError: naming the first combination that has several rows.
@@ -52,12 +52,12 @@ def single(where: str, table: pd.DataFrame, keys: Sequence[str | None]) -> None:
 
 
 def is_numeric(column: pd.Series) -> bool:
-    """Whether the column holds numbers (truth values and categories are none)."""
+    """Tell whether the column holds numbers (booleans and categories are none)."""
     return is_numeric_dtype(column) and not is_bool_dtype(column)
 
 
 def levels(column: pd.Series) -> list[Hashable]:
-    """The distinct values of a column: numbers ascending, categories in their order, others as they first appear."""
+    """List a column's distinct values: numbers ascending, categories in their order, others by first appearance."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return list(column.cat.categories)
     distinct = list(pd.unique(column.dropna()))
@@ -65,25 +65,25 @@ def levels(column: pd.Series) -> list[Hashable]:
 
 
 def pinned(table: pd.DataFrame, columns: Sequence[str | None]) -> pd.DataFrame:
-    """The table with these columns as categories, so that each part of it still knows the order of the whole."""
+    """Make these columns categories, so that each part of the table keeps the order of the whole."""
     kinds = {name: pd.CategoricalDtype(levels(table[name])) for name in columns if name is not None}
     return table.astype(kinds)
 
 
 def rows_of(table: pd.DataFrame, column: str | None, key: Hashable) -> pd.DataFrame:
-    """The rows whose `column` is `key`; all of them where there is no column."""
+    """Return the rows whose `column` is `key`; all rows if `column` is None."""
     return table if column is None else table[table[column] == key]
 
 
 def present(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The table without the categories of `column` that no row has."""
+    """Drop the categories of `column` that no row has."""
     if isinstance(table[column].dtype, pd.CategoricalDtype):
         return table.assign(**{column: table[column].cat.remove_unused_categories()})
     return table
 
 
 def cell(value: Any, digits: int = 3) -> str:
-    """One entry as text: `digits` decimals for a fraction, a dash for what is missing."""
+    """Format one entry as text: `digits` decimals for a fraction, a dash if it is missing."""
     if (
         value is None
         or value is pd.NA
@@ -97,7 +97,7 @@ def cell(value: Any, digits: int = 3) -> str:
 
 
 def interval(value: float, low: float, high: float, digits: int = 1) -> str:
-    """A value with its interval, ``93.7 [92.9, 94.4]``; without brackets where the interval is missing."""
+    """Format a value with its interval, ``93.7 [92.9, 94.4]``; without brackets if the interval is missing."""
     if np.isnan(value) or np.isnan(low) or np.isnan(high):
         return cell(float(value), digits)
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
@@ -106,7 +106,7 @@ def interval(value: float, low: float, high: float, digits: int = 1) -> str:
 def folded(
     table: pd.DataFrame, *, value: str = "value", low: str = "low", high: str = "high", digits: int = 1
 ) -> pd.DataFrame:
-    """The table with value, low and high folded into one column of text, where the value stood.
+    """Fold value, low and high into one column of text, in the place of the value.
 
     Raises:
         UserError: one of the three is missing, or the table is empty.
@@ -126,7 +126,7 @@ def _cells(table: pd.DataFrame, digits: Digits) -> list[list[str]]:
 
 
 def markdown(table: pd.DataFrame, *, digits: Digits = 3) -> str:
-    """The table as GitHub markdown, numbers to the right; `digits` for all fractions or by column."""
+    """Write the table as GitHub markdown, numbers to the right; `digits` for all fractions or by column."""
     heads = [str(name) for name in table.columns]
     rule = ["---:" if is_numeric(table[name]) else ":---" for name in table.columns]
     rows = [heads, rule, *_cells(table, digits)]
@@ -135,7 +135,7 @@ def markdown(table: pd.DataFrame, *, digits: Digits = 3) -> str:
 
 
 def html_table(table: pd.DataFrame, *, digits: Digits = 3, rows: int | None = None) -> str:
-    """The table as an HTML table, every text escaped; only its first `rows`, if given. A verdict becomes a badge."""
+    """Write the table in HTML, every text escaped; only its first `rows`, if given. A verdict becomes a badge."""
     kinds = ["n" if is_numeric(table[name]) else "t" for name in table.columns]
     heads = "".join(f'<th class="{k}">{html.escape(str(n))}</th>' for k, n in zip(kinds, table.columns, strict=True))
     lines = []
@@ -148,21 +148,21 @@ def html_table(table: pd.DataFrame, *, digits: Digits = 3, rows: int | None = No
 
 
 def latex(table: pd.DataFrame, *, digits: Digits = 3) -> str:
-    """The table as a LaTeX tabular with the rules of booktabs, every text escaped, numbers to the right."""
+    """Write the table as a LaTeX tabular with the rules of booktabs, every text escaped, numbers to the right."""
     kinds = "".join("r" if is_numeric(table[name]) else "l" for name in table.columns)
     texts = pd.DataFrame(_cells(table, digits), columns=[str(name) for name in table.columns])
     return str(texts.to_latex(index=False, escape=True, column_format=kinds))
 
 
 def badge(verdict: str) -> str:
-    """A verdict as an HTML badge: a sign and the word, so that colour is not needed."""
+    """Write a verdict as an HTML badge: a sign and the word, so that colour is not needed."""
     word = verdict.split()[-1] if verdict.split() else "undecided"
     known = word if word in VERDICTS else "undecided"
     return f'<span class="badge {known}">{VERDICTS[known]} {html.escape(word)}</span>'
 
 
 def claims(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
-    """The claims table as text to be read: claim, published, ours with its interval, verdict with its sign.
+    """Format the claims table for readers: claim, published, ours with its interval, verdict with its sign.
 
     Raises:
         UserError: a column of these is missing.

@@ -29,19 +29,19 @@ FORMS: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "split classes items images": others.pool_figure,
     "quantity low high": others.range_figure,
 }
-"""The columns that tell a table, and its figure; the first form counts whose columns are all there."""
+"""Figures by the columns of their table; the first form whose columns are all present is used."""
 
 _WORDS = ("layer", "layer_a", "layer_b", "variant", "term", "part", "measure", "moment", "quantity", "split", "set")
 """Columns of names, which a CSV file may hold as numbers."""
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draws any table that this package returns or writes, by its columns.
+    """Draw any table that this package returns or writes, by its columns.
 
     Rows of several tasks are shown by their mean and its 95 % bootstrap interval. What may be drawn: the tables of
     `evaluate`, `similarity`, `pair_similarity`, `cka_grid`, `pair_grid`, `weight_distance`, `contrast_table`,
-    `cosine_maps`, `cosine_classes`, `class_geometry`, `embed`, `certify`, `manifest_table`, a run's log, what a pool
-    says of itself, and the CSV files of the command line, read by pandas.
+    `cosine_maps`, `cosine_classes`, `class_geometry`, `embed`, `certify`, `manifest_table`, a run's log, the
+    summary of a pool, and the CSV files of the command line, read by pandas.
 
     Raises:
         UserError: no table, or none with such columns; no row; rows of several runs or updates; no number in `value`.
@@ -64,12 +64,12 @@ def draw(table: pd.DataFrame) -> Figure:
     if "value" in names and not checked and table["value"].isna().all():
         advice = "look at its column 'note'" if "note" in columns else "look at the run that made it"
         raise UserError("draw", "the table must have a value", "NaN in every row", advice)
-    words = [name for name in _WORDS if name in columns and (is_numeric(table[name]) or name in names)]
-    return FORMS[form](table.assign(**{name: table[name].astype(str) for name in words}))
+    as_text = [name for name in _WORDS if name in columns and (is_numeric(table[name]) or name in names)]
+    return FORMS[form](table.assign(**{name: table[name].astype(str) for name in as_text}))
 
 
 def _unknown(columns: list[str]) -> UserError:
-    """The error for a table of these columns; it tells what those must have that are nearest to it."""
+    """Return the error for a table of these columns; it lists the columns of the nearest forms."""
     near = sorted(FORMS, key=lambda form: -len(set(form.split()) & set(columns)) / len(form.split()))[:3]
     forms = ", or ".join(", ".join(form.split()) for form in near)
     got = f"columns {', '.join(columns) or 'none'}"

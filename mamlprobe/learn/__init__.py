@@ -1,1 +1,1 @@
-"""Floor 2: the mathematics of learning to learn."""
+"""Floor 2: the inner loop, the outer gradient and evaluation."""

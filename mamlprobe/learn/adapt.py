@@ -24,11 +24,11 @@ def adapt(
     rule: Rule,
     track: Track,
 ) -> list[Params]:
-    """The path of gradient descent: S+1 dicts of parameters, element 0 the start (Finn et al. 2017, algorithm 1).
+    """Run gradient descent: S+1 dicts of parameters, element 0 the start (Finn et al. 2017, algorithm 1).
 
     ``loss_at(params, step)`` gives one loss a task [B]; the `names` adapt, moved as the `rule` says. `track`: "second"
     keeps the graph through the inner gradients, "first" takes them as constants, "none" cuts the path loose from its
-    start. A loss that depends on nothing that adapts is refused (`losses.slopes`).
+    start. A loss that depends on nothing that adapts is refused (`losses.gradients_of`).
     """
     path = [params]
     for step in range(steps if names else 0):

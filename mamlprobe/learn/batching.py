@@ -1,4 +1,4 @@
-"""Work on many tasks, some at a time, under a bar; and what it gives put together."""
+"""Work on many tasks, some at a time, under a progress bar; and its results put together."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -21,56 +21,57 @@ def map_tasks(
     name: str,
     once: bool = False,
 ) -> Iterator[Found]:
-    """What the work makes of so many tasks after the others, told the number of the first; a bar of that name tells.
+    """Apply `work` to `chunk` tasks at a time, with the number of the first; yield the results in order, under a bar.
 
-    `chunk` and `net` as in `in_chunks`; `once` says that none of its passes is differentiated twice (`derived_once`).
+    `name` is the text of the progress bar. `chunk` and `net` as in `evaluate.numbered`; `once` says that none of its
+    passes is differentiated twice (`derived_once`).
 
     Raises:
         UserError: a chunk below 1.
     """
 
-    def told(part: Episodes, first: int) -> tuple[int, Found]:
+    def run_part(part: Episodes, first: int) -> tuple[int, Found]:
         with derived_once(once or not derived_twice()):
             return part.tasks, work(part, first)
 
     with bar(episodes.tasks, name) as advance:
-        for tasks, found in numbered(told, episodes, chunk, net=net):
-            yield found
+        for tasks, result in numbered(run_part, episodes, chunk, net=net):
+            yield result
             advance(tasks)
 
 
 def concatenate_tasks(parts: Iterator[Sequence[Mapping[str, Tensor]]], tasks: int) -> list[Params]:
-    """The dicts of tensors [B, ...] of all `tasks` from those of some after the others [b, ...], each dict by itself.
+    """Concatenate parts of tensors [b, ...] to dicts of tensors [B, ...] of all `tasks`, each dict by itself.
 
-    What one tensor is for all of them, such as a parameter that did not move, stays one: a view.
+    A tensor that all tasks share, such as a parameter that did not move, stays one: a view.
     """
-    found: list[Params] = []
+    results: list[Params] = []
     at = 0
     for part in parts:
         many = len(next(iter(part[0].values())))
         if many == tasks:
             return [dict(each) for each in part]
-        found = found or [{name: _room(value, tasks) for name, value in each.items()} for each in part]
-        for place, (whole, each) in enumerate(zip(found, part, strict=True)):
+        results = results or [{name: _room(value, tasks) for name, value in each.items()} for each in part]
+        for place, (whole, each) in enumerate(zip(results, part, strict=True)):
             for name, value in each.items():
                 if not _shared(value, whole[name]):
-                    whole[name] = found[place][name] = _own(whole[name])
+                    whole[name] = results[place][name] = _materialised(whole[name])
                     whole[name][at : at + many] = value
         at += many
-    return found
+    return results
 
 
 def _room(value: Tensor, tasks: int) -> Tensor:
-    """The tensor of the first task for all of them, as a view."""
+    """Expand the tensor of the first task to all of them, as a view."""
     return value[:1].expand(tasks, *value.shape[1:])
 
 
 def _shared(value: Tensor, whole: Tensor) -> bool:
-    """Whether all tasks of the part have the one tensor that those before them had."""
+    """Tell whether all tasks of the part share one tensor with those before them."""
     alike = value.stride(0) == 0 or len(value) == 1
     return alike and whole.stride(0) == 0 and value.data_ptr() == whole.data_ptr()
 
 
-def _own(whole: Tensor) -> Tensor:
-    """Memory for every task, where there was a view of one."""
+def _materialised(whole: Tensor) -> Tensor:
+    """Return `whole` with memory for every task; a view of one task is copied."""
     return whole.contiguous() if whole.stride(0) == 0 else whole

@@ -22,10 +22,10 @@ from mamlprobe.nets.differentiated import derived_once
 from mamlprobe.nets.params import Net, adapting, unchanged_entries
 
 NUMBERS = 2**18
-"""Input numbers of the tasks held at a time; more of them do not make a CPU faster."""
+"""Input numbers of the tasks in memory at a time; more of them do not make a CPU faster."""
 
 LEAST = 25
-"""Tasks held at a time, at least, on any other device."""
+"""At least so many tasks are in memory at a time on any other device."""
 
 QUANTITIES = ("accuracy", "loss")
 
@@ -34,9 +34,9 @@ Steps = Literal["every", "last"]
 
 
 def tasks_at_a_time(episodes: Episodes, net: Net | None = None) -> int:
-    """How many of the tasks to hold at a time on their device, by how much they would fill.
+    """Choose how many of the tasks to hold in memory at a time on their device, by their size.
 
-    One, where the net does one after the other.
+    One, if the net computes tasks one after the other.
     """
     x = episodes.support_x
     if net is not None and not net.together(x):
@@ -46,7 +46,7 @@ def tasks_at_a_time(episodes: Episodes, net: Net | None = None) -> int:
 
 
 def split_tasks(episodes: Episodes, size: int) -> list[Episodes]:
-    """The same tasks in batches of at most `size`."""
+    """Split the tasks into batches of at most `size`."""
     if size < 1:
         raise UserError("evaluate", "chunk must be at least 1 task", size, "leave it out")
     return [episodes.part(at, at + size) for at in range(0, episodes.tasks, size)]
@@ -55,11 +55,11 @@ def split_tasks(episodes: Episodes, size: int) -> list[Episodes]:
 def map_chunks(
     work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None, *, net: Net
 ) -> Iterator[Found]:
-    """What the work makes of some tasks after the others: of as many at a time as suits the device, or `chunk`.
+    """Apply `work` to `chunk` tasks at a time, or as many as suits the device, and yield the results in order.
 
-    Without `chunk` as many threads as torch has do one of these batches each (`map_threads`). A net that does tasks one
-    after the other has batches of one, at most `chunk` at the same time. Nothing depends on the number of threads;
-    `chunk` can change the last digits of nets that do tasks together.
+    Without `chunk`, each of torch's threads computes one of these batches (`map_threads`). A net that computes tasks
+    one after the other has batches of one, at most `chunk` at the same time. Nothing depends on the number of threads;
+    `chunk` can change the last digits of nets that compute tasks together.
 
     Raises:
         UserError: a chunk below 1.
@@ -70,9 +70,9 @@ def map_chunks(
 def numbered(
     work: Callable[[Episodes, int], Found], episodes: Episodes, chunk: int | None, *, net: Net
 ) -> Iterator[Found]:
-    """As `map_chunks`, the work also told the number of the first of its tasks.
+    """Do as `map_chunks`, but call `work` also with the number of the first of its tasks.
 
-    Each batch knows the number of classes of all tasks, also where its own labels do not show it.
+    Each batch has the number of classes of all tasks, even if its own labels do not show it.
     """
     size = tasks_at_a_time(episodes, net) if chunk is None else chunk
     apart = not net.together(episodes.support_x)
@@ -80,14 +80,14 @@ def numbered(
     parts = [(part, number * size) for number, part in enumerate(split_tasks(episodes, size))]
     if not episodes.support_y.is_floating_point():
         for part, _ in parts:
-            vars(part)["way"] = episodes.way  # where the cached property keeps it
+            vars(part)["way"] = episodes.way  # sets the cached property
 
-    def told(part: tuple[Episodes, int]) -> Found:
+    def run_part(part: tuple[Episodes, int]) -> Found:
         with one_thread(device) if part[0].tasks == 1 else nullcontext():
             return work(*part)
 
     most, device = chunk if chunk is None or apart else 1, episodes.support_x.device
-    return map_threads(told, parts, device, most=most, alone=apart or parts[0][0].tasks == 1)
+    return map_threads(run_part, parts, device, most=most, alone=apart or parts[0][0].tasks == 1)
 
 
 def evaluate(
@@ -100,13 +100,13 @@ def evaluate(
     chunk: int | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
-    """Query accuracy (a fraction) of every task after the last test step of every variant: one row each.
+    """Score every task after the last test step of every variant by query accuracy (a fraction): one row each.
 
     Columns ``variant task step quantity value norm episodes``; `norm` is the regime, `episodes` the manifest. Variants
     see the same episodes, so their rows pair by task. With `steps` "every" each test step is scored, the start too: to
     score a step often costs more than to take it. `chunk` tasks are held in memory at a time, None for what suits the
     device; what variants share is computed once for them. `advance` is called with the number of tasks done since its
-    last call, for every variant; without it a bar is shown where it takes long.
+    last call, for every variant; without it a progress bar is shown if it takes long.
 
     Raises:
         UserError: no variants, a chunk below 1, other steps.
@@ -125,7 +125,7 @@ def query_table(
     chunk: int | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
-    """As `evaluate`, for the quantity "accuracy" or "loss".
+    """Do as `evaluate`, for the quantity "accuracy" or "loss".
 
     Raises:
         UserError: another quantity, no variants, a chunk below 1, other steps.
@@ -141,18 +141,18 @@ def query_table(
     turn = sorted(variants, key=lambda label: len(unchanged_entries(net, adapting(net, variants[label].inner.adapts))))
 
     def values(batch: Episodes) -> list[Tensor]:
-        prefix_cache: PrefixCache = {}  # those that hold fewer layers come first: others go on from there
-        found = {
+        prefix_cache: PrefixCache = {}  # variants with fewer fixed layers come first: others go on from there
+        by_label = {
             label: _values(
                 net, theta, batch, variants[label], quantity=quantity, last=last, prefix_cache=prefix_cache
             ).cpu()
             for label in turn
         }
-        return [found[label] for label in variants]
+        return [by_label[label] for label in variants]
 
     with nullcontext(advance) if advance else bar(episodes.tasks * len(variants), "evaluating") as done:
-        for found in map_chunks(values, episodes, chunk, net=net):
-            for label, value in zip(variants, found, strict=True):
+        for grids in map_chunks(values, episodes, chunk, net=net):
+            for label, value in zip(variants, grids, strict=True):
                 parts[label].append(value)
                 done(len(value))
     tables, digest = [], manifest(episodes)
@@ -174,14 +174,14 @@ def query_table(
 def _values(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, quantity: str, last: bool, prefix_cache: PrefixCache
 ) -> Tensor:
-    """The quantity of every task after every test step [B, S+1], or after the last one [B, 1]."""
+    """Compute the quantity of every task after every test step [B, S+1], or after the last one [B, 1]."""
     tasks, path = adaptation_path(net, theta, episodes, method, prefix_cache=prefix_cache)
     values = []
     for step, params in enumerate(path):
         if last and step < method.inner.test_steps:
             continue
         at = tasks
-        if step == 0:  # nothing has moved: tasks share every layer, and variants what they give
+        if step == 0:  # nothing has moved: tasks share every layer, and variants the outputs of layers
             frozen = replace(method, inner=replace(method.inner, adapts=()))
             at, _, _ = start_tasks(net, theta, episodes, frozen, stage="test", prefix_cache=prefix_cache)
         logits = at.query_logits(params, step=step)

@@ -16,14 +16,15 @@ def unmoved(
     extra: Params,
     prefix_cache: Container[tuple[str, str]],
 ) -> tuple[str, ...]:
-    """The entries, one after the other, up to the first layer that moves along the inner path; none where all do.
+    """List the entries, in order, up to the first layer that moves along the inner path; none if all layers move.
 
-    A layer moves that owns one of the `names` that adapt, or norm weights by step. A module, whose passes cost more the
-    more parts they are made of, goes from what is `prefix_cache`, by norm regime and layer, straight to the last entry.
+    A layer moves if it owns one of the `names` that adapt, or norm weights by step. The passes of a wrapped module cost
+    more the more parts they have: it goes from the entries in `prefix_cache`, which are by norm regime and layer,
+    straight to the last one.
     """
     regime = method.norm.statistics
     if method.inner.batch is not None or (regime == "per_step" and stage == "test"):
-        return ()  # no pass is like another
+        return ()  # no two passes are alike
     entries = unchanged_entries(net, [*names, *by_step(extra)])
     if isinstance(net, Built):
         return entries

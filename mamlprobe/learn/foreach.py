@@ -1,4 +1,4 @@
-"""Arithmetic on lists of tensors, each in one launch on a GPU, with derivatives; the bits are those of one by one."""
+"""Arithmetic on lists of tensors, one launch each on a GPU, with derivatives; bit-equal to one tensor at a time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,14 +18,14 @@ def scaled(factor: float, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def differences(these: Sequence[Tensor], those: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Subtract those from these, one by one; shapes as in these."""
+    """Subtract `those` from `these`, one by one; the shapes are those of `these`."""
     return tuple(_Differences.apply(*these, *those)) if these else ()
 
 
 def less(params: Params, moves: Params) -> Params:
-    """Subtract each move from the parameter of its name; the others as they are."""
-    found = differences([params[name] for name in moves], list(moves.values()))
-    return {**params, **dict(zip(moves, found, strict=True))}
+    """Subtract each move from the parameter of its name; other parameters stay."""
+    moved = differences([params[name] for name in moves], list(moves.values()))
+    return {**params, **dict(zip(moves, moved, strict=True))}
 
 
 class _Scaled(Function):
@@ -37,8 +37,8 @@ class _Scaled(Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor | None) -> tuple[Any, ...]:
-        there = [slope for slope in slopes if slope is not None]
-        return None, *_spread(slopes, scaled(ctx.factor, there))
+        defined = [slope for slope in slopes if slope is not None]
+        return None, *_spread(slopes, scaled(ctx.factor, defined))
 
 
 class _Differences(Function):
@@ -52,11 +52,11 @@ class _Differences(Function):
     def backward(ctx: Any, *slopes: Tensor | None) -> Slopes:
         need = ctx.needs_input_grad[len(slopes) :]
         asked = [slope if wanted else None for slope, wanted in zip(slopes, need, strict=True)]
-        there = [slope for slope in asked if slope is not None]
-        return *slopes, *_spread(asked, scaled(-1.0, there))
+        defined = [slope for slope in asked if slope is not None]
+        return *slopes, *_spread(asked, scaled(-1.0, defined))
 
 
-def _spread(places: Sequence[Tensor | None], found: Sequence[Tensor]) -> list[Tensor | None]:
-    """What was found, where there was something."""
-    left = iter(found)
-    return [None if place is None else next(left) for place in places]
+def _spread(places: Sequence[Tensor | None], values: Sequence[Tensor]) -> list[Tensor | None]:
+    """Put the values at the places that are not None."""
+    remaining = iter(values)
+    return [None if place is None else next(remaining) for place in places]

@@ -20,20 +20,20 @@ BETA, EPS = 0.999, 1e-8
 
 
 def sgd(rates: Rates) -> Rule:
-    """Gradient descent with these rates."""
+    """Return the rule of gradient descent with these rates."""
 
     def rule(gradients: Params, step: int) -> Params:
-        found = {name: rates(name, step) for name in gradients}
-        numbers = {rate for rate in found.values() if not isinstance(rate, Tensor)}
-        if len(numbers) == 1 and not any(isinstance(rate, Tensor) for rate in found.values()):
+        factors = {name: rates(name, step) for name in gradients}
+        numbers = {rate for rate in factors.values() if not isinstance(rate, Tensor)}
+        if len(numbers) == 1 and not any(isinstance(rate, Tensor) for rate in factors.values()):
             return dict(zip(gradients, scaled(numbers.pop(), list(gradients.values())), strict=True))
-        return {name: found[name] * slope for name, slope in gradients.items()}
+        return {name: factors[name] * slope for name, slope in gradients.items()}
 
     return rule
 
 
 def adam(lr: float) -> Rule:
-    """Adam with beta1 = 0 (Nichol et al. 2018, section 6.1; Kingma and Ba 2015, algorithm 1), its state fresh.
+    """Return Adam with beta1 = 0 and a fresh state (Nichol et al. 2018, section 6.1; Kingma and Ba 2015, algorithm 1).
 
     At step t, from 1, with v = (1 - 0.999) sum of 0.999^(t - i) g_i^2: lr g_t / (sqrt(v / (1 - 0.999^t)) + 1e-8).
     """
@@ -51,7 +51,7 @@ def adam(lr: float) -> Rule:
 
 
 def initial_rates(net: Net, params: Params, inner: Inner) -> Params:
-    """The learned rates before training, all equal to ``inner.lr``; empty where rates are fixed."""
+    """Make the learned rates before training, all equal to ``inner.lr``; empty if rates are fixed."""
     if inner.rates == "fixed":
         return {}
     names = adapting(net, inner.adapts)
@@ -61,7 +61,7 @@ def initial_rates(net: Net, params: Params, inner: Inner) -> Params:
 
 
 def rate_of(inner: Inner, learned: Params) -> Rates:
-    """The rule that gives each parameter and step its rate.
+    """Return the function that gives each parameter and step its rate.
 
     Raises:
         UserError: when a rate is asked for that was never learned.

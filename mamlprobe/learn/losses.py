@@ -12,12 +12,12 @@ from mamlprobe.native.gpu.available import ready
 from mamlprobe.nets.params import Params, by_task
 
 NONE_LEFT_OUT = -(2**62)
-"""No label: torch leaves rows out whose label is -100, unless told another number."""
+"""No label: torch ignores rows whose label is -100, unless it is given another number."""
 
 
 @contextmanager
 def _in_range(logits: Tensor, labels: Tensor) -> Iterator[None]:
-    """Says which labels no logit stands for, where torch does not; nothing is looked at before it fails."""
+    """Say which labels have no logit, if torch does not; labels are read only after a failure."""
     try:
         yield
     except (IndexError, RuntimeError) as error:
@@ -30,7 +30,7 @@ def _in_range(logits: Tensor, labels: Tensor) -> Iterator[None]:
 
 
 def classes(name: str, labels: Tensor) -> None:
-    """Holds labels to be class numbers, by their type and shape alone.
+    """Refuse labels that are no class numbers, by their type and shape alone.
 
     Raises:
         UserError: floats, which are real targets.
@@ -44,7 +44,7 @@ def classes(name: str, labels: Tensor) -> None:
 
 
 def targets(logits: Tensor, labels: Tensor) -> Tensor:
-    """Real targets as they are; class labels [B, R] as one-hot rows [B, R, N] in the logits' precision.
+    """Return real targets as they are, class labels [B, R] as one-hot rows [B, R, N] in the logits' precision.
 
     Raises:
         UserError: a label without a logit; targets of another width.
@@ -62,7 +62,7 @@ def targets(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
-    """Mean loss over the rows of each task [B]; logits [B, R, N], labels [B, R] or real targets.
+    """Compute the mean loss over the rows of each task [B]; logits [B, R, N], labels [B, R] or real targets.
 
     ``cross_entropy``; ``mse`` is half the squared distance to the target.
 
@@ -73,7 +73,7 @@ def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
         return 0.5 * (logits - targets(logits, labels)).square().sum(-1).mean(-1)
     classes("labels", labels)
     if ready(logits) and logits.shape[:2] == labels.shape:
-        from mamlprobe.native.gpu.cross_entropy import task_cross_entropy  # Triton is there only beside a GPU
+        from mamlprobe.native.gpu.cross_entropy import task_cross_entropy  # Triton is only installed with a GPU
 
         return task_cross_entropy(logits, labels)
     with _in_range(logits, labels):
@@ -82,10 +82,10 @@ def task_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
 
 
 def check_differentiable(loss: Tensor) -> Tensor:
-    """The loss itself.
+    """Return the loss itself.
 
     Raises:
-        UserError: it hangs on nothing that could move.
+        UserError: it does not depend on anything that could move.
     """
     if loss.requires_grad:
         return loss
@@ -93,7 +93,7 @@ def check_differentiable(loss: Tensor) -> Tensor:
 
 
 def no_slope() -> UserError:
-    """The error for a loss that stays as it is whatever moves."""
+    """Return the error for a loss that is the same whatever moves."""
     must, got = "the loss must depend on the parameters that adapt or are learned", "one without a slope"
     advice = "look for no_grad, detach or argmax between them and the logits"
     return UserError("loss", must, got, advice)
@@ -105,14 +105,14 @@ def gradients_of(loss: Tensor, inputs: Sequence[Tensor], *, create_graph: bool) 
     Raises:
         UserError: it depends on none of them.
     """
-    found = torch.autograd.grad(check_differentiable(loss), inputs, create_graph=create_graph, allow_unused=True)
-    if all(slope is None for slope in found):
+    gradients = torch.autograd.grad(check_differentiable(loss), inputs, create_graph=create_graph, allow_unused=True)
+    if all(slope is None for slope in gradients):
         raise no_slope()
-    return found
+    return gradients
 
 
 def proximal(params: Params, anchor: Params, weight: float) -> Tensor:
-    """(weight / 2) |phi - theta|^2 of each task [B], over what the anchor names (iMAML, equation 3)."""
+    """Compute (weight / 2) |phi - theta|^2 of each task [B], over what the anchor names (iMAML, equation 3)."""
     return (
         0.5
         * weight
@@ -124,7 +124,7 @@ def proximal(params: Params, anchor: Params, weight: float) -> Tensor:
 
 
 def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of rows whose largest logit is the label's, a task [B]; NaN for real targets.
+    """Compute the share of rows whose largest logit is the label's, for each task [B]; NaN for real targets.
 
     Logits that tie for the largest (a zeroed head before its first step) share the credit: chance, not the first class.
 

@@ -1,4 +1,4 @@
-"""What methods learn beside the net's parameters and their rates.
+"""What methods learn in addition to the net's parameters and their rates.
 
 ``steps.<parameter>`` [S+1, C]: a batch norm's weights or biases for every point of the inner path (MAML++).
 ``siamese.weight`` [F]: the weights of the siamese readout.
@@ -15,7 +15,7 @@ SIAMESE = "siamese.weight"
 
 
 def initial_extra(net: Net, params: Params, moments: Moments, method: Method) -> Params:
-    """The tensors before training; the norms' are equal for all steps, the siamese weights 1 / sqrt(F).
+    """Make the tensors before training; norm weights are equal for all steps, siamese weights are 1 / sqrt(F).
 
     Raises:
         UserError: norms by step in a net that has none, or whose weights adapt.
@@ -39,18 +39,18 @@ def initial_extra(net: Net, params: Params, moments: Moments, method: Method) ->
 
 
 def initial_moments(moments: Moments, method: Method) -> Moments:
-    """Running moments before training, one for every point of the inner path where the method has them."""
+    """Return running moments before training, one for every point of the inner path if the method has them by step."""
     if not method.norm.statistics.startswith("per_step"):
         return moments
     return map_tensors(lambda value: value.expand(method.inner.steps + 1, *value.shape).clone(), moments)
 
 
 def by_step(extra: Params) -> list[str]:
-    """Names of the net's parameters that have a value of their own at every point of the inner path."""
+    """List the net's parameters that have a value of their own at every point of the inner path."""
     return [name.removeprefix(STEPS) for name in extra if name.startswith(STEPS)]
 
 
 def at_step(params: Params, extra: Params, step: int) -> Params:
-    """The parameters with the norm weights of that point of the inner path; tensors [.., C] and [.., S+1, C]."""
-    own = {name.removeprefix(STEPS): value[..., step, :] for name, value in extra.items() if name.startswith(STEPS)}
-    return {**params, **own} if own else params
+    """Insert the norm weights of that point of the inner path; `params` are [.., C], `extra` [.., S+1, C]."""
+    by_name = {name.removeprefix(STEPS): value[..., step, :] for name, value in extra.items() if name.startswith(STEPS)}
+    return {**params, **by_name} if by_name else params

@@ -1,4 +1,4 @@
-"""A bar of the tasks that are done, for whatever takes more than two seconds."""
+"""A progress bar of the tasks that are done, for whatever takes more than two seconds."""
 
 import sys
 import threading
@@ -17,10 +17,10 @@ _drawn: ContextVar[bool] = ContextVar("drawn", default=False)
 
 @contextmanager
 def bar(total: int, name: str, *, unit: str = "task") -> Iterator[Callable[[int], object]]:
-    """Shows on stderr how many of `total` are done, as the function it gives is told, and clears the line at the end.
+    """Show on stderr how many of `total` are done; the function it yields takes the number done since its last call.
 
-    Nothing is drawn where nobody looks (neither a terminal nor a notebook), inside another such bar, or in a thread or
-    process that is not the program's first.
+    The line is cleared at the end. Nothing is drawn outside of terminals and notebooks, inside another such bar, or in
+    a thread or process that is not the program's first.
     """
     if _drawn.get() or not seen():
         yield lambda done: None
@@ -34,7 +34,7 @@ def bar(total: int, name: str, *, unit: str = "task") -> Iterator[Callable[[int]
 
 
 def seen() -> bool:
-    """Whether somebody looks at what is drawn here."""
+    """Tell whether a bar would be seen: in a terminal or notebook, in the main thread of the first process."""
     first = parent_process() is None and threading.current_thread() is threading.main_thread()
     notebook = tqdm.__module__ == "tqdm.auto"  # else it is the one for terminals
     return first and (notebook or sys.stderr.isatty())

@@ -1,4 +1,4 @@
-"""How query features become logits without a head, or with one from the support set."""
+"""How query features become logits without a head, or with a head from the support set."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from mamlprobe.nets.params import Params
 
 
 def cosine_attention(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
-    """Log class probabilities [B, R, N] of query features by attention to the support features.
+    """Compute log class probabilities [B, R, N] of query features by attention to the support features.
 
     support [B, N*K, F], labels [B, N*K], query [B, R, F]. Attention is the softmax over support items of the cosine, a
     class's score the sum over its items (NIL, Raghu et al. 2020, section 5.1, after Matching Networks).
@@ -24,10 +24,11 @@ def cosine_attention(support: Tensor, labels: Tensor, query: Tensor, way: int) -
 
 
 def prototype_logits(support: Tensor, labels: Tensor, query: Tensor, *, way: int, lr: float) -> Tensor:
-    """Logits [B, n_q, N] of the dot-product prototype classifier, lr/N <c_j, f(q)>, c_j the mean support feature of j.
+    """Compute logits [B, n_q, N] of the dot-product prototype classifier: lr/N <c_j, f(q)>, c_j the mean of class j.
 
-    support [B, n_s, F], query [B, n_q, F]. With a balanced support set its cross-entropy equals the outer loss of one
-    inner step from a zeroed head with the body frozen, and so does its gradient; the temperature is N / lr.
+    support [B, n_s, F], query [B, n_q, F]; c_j is a mean of support features. With a balanced support set its
+    cross-entropy equals the outer loss of one inner step from a zeroed head with the body frozen, and so does its
+    gradient; the temperature is N / lr.
     """
     return lr / way * query @ class_means(support, labels, way).mT
 
@@ -39,12 +40,12 @@ def class_means(rows: Tensor, labels: Tensor, way: int) -> Tensor:
 
 
 def squared_distances(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
-    """Logits [B, n_q, N]: minus the squared distance to the class means (Snell et al. 2017, equation 2)."""
+    """Compute logits [B, n_q, N]: minus the squared distance to the class means (Snell et al. 2017, equation 2)."""
     return -(query.unsqueeze(2) - class_means(support, labels, way).unsqueeze(1)).square().sum(-1)
 
 
 def siamese_logits(support: Tensor, labels: Tensor, query: Tensor, way: int, weight: Tensor) -> Tensor:
-    """Logits [B, n_q, N]: minus the weighted L1 distance, averaged over the support items of the class.
+    """Compute logits [B, n_q, N]: minus the weighted L1 distance, averaged over the support items of the class.
 
     weight [B or 1, F]. Koch et al. 2015 (section 3.1) put the same distance, with a bias, into a logistic unit and
     train it on pairs; over the classes of an episode the bias cancels.
@@ -55,9 +56,10 @@ def siamese_logits(support: Tensor, labels: Tensor, query: Tensor, way: int, wei
 
 
 def prototype_head(support: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
-    """Weight [B, N, F] and bias [B, N] of the linear layer that gives, up to what classes share, `squared_distances`.
+    """Return weight [B, N, F] and bias [B, N] of the linear layer that gives `squared_distances`, up to a shared term.
 
-    w_j = 2 c_j, b_j = -|c_j|^2 (Snell et al. 2017, equation 8; ProtoMAML, Triantafillou et al. 2020).
+    All classes share that term. w_j = 2 c_j, b_j = -|c_j|^2 (Snell et al. 2017, equation 8; ProtoMAML, Triantafillou et
+    al. 2020).
     """
     means = class_means(support, labels, way)
     return 2 * means, -means.square().sum(-1)

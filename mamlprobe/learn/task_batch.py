@@ -11,12 +11,12 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track, adapt
 from mamlprobe.learn.fixed_layers import unmoved
-from mamlprobe.learn.inner_optimizers import Rates, Rule, adam, rate_of, sgd
+from mamlprobe.learn.inner_optimizers import Rule
 from mamlprobe.learn.losses import proximal, task_losses
 from mamlprobe.learn.method_params import at_step
 from mamlprobe.learn.readout import READOUTS, prototype_head
-from mamlprobe.learn.run_index import RunIndex
-from mamlprobe.learn.task_checks import suited
+from mamlprobe.learn.run_index import RunIndex, rule_at
+from mamlprobe.learn.task_checks import chosen_steps, suited
 from mamlprobe.learn.theta import Theta, start
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import (
@@ -34,12 +34,12 @@ from mamlprobe.nets.params import (
 
 @dataclass(frozen=True, kw_only=True)
 class Prefix:
-    """What passes begin with: the inputs of the layer [B, R, ...], or of the net where none is named."""
+    """Inputs of a forward pass: those of the layer [B, R, ...], or of the net if none is named."""
 
     layer: str | None = None
     support: Tensor
     query: Tensor | None
-    """None where nobody asks for it."""
+    """None if it is not needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +53,16 @@ class TaskBatch:
     running: Moments
     """Running moments [1, C], or [1, S+1, C] by step, used where the norm regime and the stage say so."""
     extra: Params = field(default_factory=dict)
-    """Theta's, as they are there."""
+    """Those of theta, unchanged."""
     run_index: RunIndex | None = None
-    """Each task's run, where theta's tensors have a leading axis of runs."""
+    """Each task's run, if theta's tensors have a leading axis of runs."""
     anchor: Params = field(default_factory=dict)
-    """Where the proximal term pulls to: what adapts, at the start."""
+    """The centre of the proximal term: what adapts, at the start."""
     prefix: Prefix | None = None
-    """What the first layers make of the episodes, where their parameters stay; None: every layer runs in every pass."""
+    """Outputs of the first layers, if their parameters do not adapt; None: every layer runs in every pass."""
 
     def fixed_moments(self, step: int) -> Moments | None:
-        """Moments that every pass at this point of the path uses: the running ones, or none."""
+        """Return the moments that every pass at this point of the path uses: the running ones, or none."""
         regime = self.method.norm.statistics
         if regime not in ("running", "per_step") or self.stage != "test":
             return None
@@ -71,21 +71,21 @@ class TaskBatch:
         return self.running if regime == "running" else map_tensors(lambda value: value[:, step], self.running)
 
     def at(self, params: Params, step: int) -> Params:
-        """The parameters with the norm weights of that point of the path, where the method has some by step."""
+        """Insert the norm weights of that point of the path into the parameters, if the method has some by step."""
         return at_step(params, _seated(self.extra, self.run_index), step) if self.extra else params
 
     @property
     def inputs(self) -> Prefix:
-        """What passes begin with."""
+        """Return the inputs of the first layer that runs in every pass."""
         return self.prefix or Prefix(support=self.episodes.support_x, query=self.episodes.query_x)
 
     def support(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> ForwardPass:
-        """Forward pass of the support set after `step` steps, up to the layer `end` where one is named."""
+        """Pass the support set forward after `step` steps, up to the layer `end` if one is named."""
         inputs, moments = self.inputs, self.fixed_moments(step)
         return self.net.brief(params, inputs.support, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
     def query(self, params: Params, *, step: int = 0, collect: bool = False, end: str | None = None) -> ForwardPass:
-        """Forward pass of the query set, normalised as the norm regime says; to `collect`, every layer runs."""
+        """Pass the query set forward, normalised as the norm regime says; to `collect`, every layer runs."""
         if collect and self.prefix is not None:
             return replace(self, prefix=None).query(params, step=step, collect=True, end=end)
         inputs, moments = self.inputs, self.fixed_moments(step)
@@ -96,7 +96,7 @@ class TaskBatch:
         return self.net.brief(params, inputs.query, moments=moments, collect=collect, begin=inputs.layer, end=end)
 
     def inputs_of(self, layer: str, params: Params, *, scored: bool = True) -> Prefix:
-        """The inputs of the layer at these parameters; those of the query set where it is to be `scored`."""
+        """Compute the inputs of the layer at these parameters; those of the query set if it is to be `scored`."""
         given, rows = self.inputs, self.episodes.support_x.shape[1]
         alike = scored and given.query is not None and given.query.shape[2:] == given.support.shape[2:]
         if given.query is not None and alike and given.layer is None and self.net.rowwise:
@@ -106,7 +106,7 @@ class TaskBatch:
         return Prefix(layer=layer, support=support.features, query=query.features if query else None)
 
     def query_logits(self, params: Params, *, step: int = 0) -> Tensor:
-        """Logits of the query rows [B, N*Q, N] by the method's readout, after `step` steps."""
+        """Compute logits of the query rows [B, N*Q, N] by the method's readout, after `step` steps."""
         passed = self.query(params, step=step)
         if self.method.readout == "head":
             return passed.logits
@@ -115,23 +115,23 @@ class TaskBatch:
         return read(support, self.episodes.support_y, passed.features, self.episodes.way, extra)
 
     def support_losses(self, params: Params, step: int) -> Tensor:
-        """The loss of each task [B] that the inner loop's step from here goes down."""
+        """Compute the inner loss of each task [B] at this step, with the proximal term."""
         weight = self.method.inner.proximal
         loss = self.fit_losses(params, step)
         return loss + proximal(params, self.anchor, weight) if weight else loss
 
     def fit_losses(self, params: Params, step: int) -> Tensor:
-        """The same without the proximal term."""
+        """Compute the inner loss of each task [B] without the proximal term."""
         tasks = self if self.method.inner.batch is None else replace(self, episodes=self._part(step))
         logits = tasks.support(self.at(params, step), step=step).logits
         return task_losses(logits, tasks.episodes.support_y, self.method.loss)
 
     def query_losses(self, params: Params, *, step: int = 0) -> Tensor:
-        """The outer loss of each task after `step` steps [B]."""
+        """Compute the outer loss of each task after `step` steps [B]."""
         return task_losses(self.query_logits(params, step=step), self.episodes.query_y, self.method.loss)
 
     def _part(self, step: int) -> Episodes:
-        """The tasks with the support rows of this step alone: one of each class after the other, in turn."""
+        """Select the support rows of this step: class by class, in turn."""
         here, rows = self.episodes, self.episodes.support_x.shape[1]
         size = min(self.method.inner.batch or rows, rows)
         turns = here.turns
@@ -141,7 +141,7 @@ class TaskBatch:
 
 
 Found = tuple[TaskBatch, list[Params], Tensor, Params]
-"""What an outer rule finds: tasks, path, query logits at its end [B, N*Q, N], gradients by name."""
+"""What an outer rule returns: tasks, path, query logits at its end [B, N*Q, N], gradients by name."""
 
 PrefixCache = dict[tuple[str, str], Prefix]
 """(norm regime, layer) -> inputs of the layer at the start of some tasks, as far as computed."""
@@ -158,12 +158,12 @@ def start_tasks(
     prefix_cache: PrefixCache | None = None,
     scored: bool = True,
 ) -> tuple[TaskBatch, Params, tuple[str, ...]]:
-    """The tasks, the parameters they start from (task axis B where they adapt, else 1) and the names that adapt.
+    """Return the tasks, the parameters they start from (task axis B if they adapt, else 1), the names that adapt.
 
-    Passes of the tasks begin with the first layer that adapts: those before it run once, here. Methods under which the
-    same episodes start from the same theta in the same stage can share what these layers give: `prefix_cache` is read,
-    and filled with what it lacks. With `run_index`, theta's tensors have a leading axis of runs, and each task starts from
-    those of its own run. Tasks that are not to be `scored` have no query set.
+    Layers before the first that adapts run once, here. Methods under which the same episodes start from the same theta
+    in the same stage can share the outputs of these layers: `prefix_cache` is read, and filled with what it lacks. With
+    `run_index`, theta's tensors have a leading axis of runs, and each task starts from those of its own run. Tasks that
+    are not to be `scored` have no query set.
     """
     names = adapting(net, method.inner.adapts)
     episodes = suited(episodes, theta, method)
@@ -174,9 +174,8 @@ def start_tasks(
     )
     if method.head == "prototype":
         head = _prototypes(tasks, params)
-        params = (
-            map_tensors(lambda value: value.view_as(value), params) | head
-        )  # the body's inner slopes leave the head out
+        # views, so that the body's inner gradients do not include the path through the head
+        params = map_tensors(lambda value: value.view_as(value), params) | head
     if method.inner.proximal:
         tasks = replace(tasks, anchor={name: params[name] for name in names})
     prefix_cache = {} if prefix_cache is None else prefix_cache
@@ -188,33 +187,18 @@ def start_tasks(
 
 
 def _seated(params: Params, run_index: RunIndex | None) -> Params:
-    """The same with a task axis: one for all, or each task's own run's."""
+    """Add a task axis: size 1 for all tasks, or each task's entry by its run."""
     return add_task_axis(params) if run_index is None else map_tensors(run_index.of, params)
 
 
 def _prototypes(tasks: TaskBatch, params: Params) -> Params:
-    """The head of each task from its class means (Triantafillou et al. 2020, equation 3)."""
+    """Compute the head of each task from its class means (Triantafillou et al. 2020, equation 3)."""
     names, episodes = head_names(tasks.net), tasks.episodes
     if len(names) != 2 or not tasks.net.linear:
         advice = "give the head a bias, or use head keep"
         raise UserError("method", "a head from prototypes must be one linear layer with bias", list(names), advice)
     features = tasks.support(tasks.at(params, 0)).features
     return dict(zip(names, prototype_head(features, episodes.support_y, episodes.way), strict=True))
-
-
-def rule_at(theta: Theta, method: Method, *, run_index: RunIndex | None = None) -> Rule:
-    """How the inner loop steps."""
-    return (
-        adam(method.inner.lr) if method.inner.optimizer == "adam" else sgd(rates_at(theta, method, run_index=run_index))
-    )
-
-
-def rates_at(theta: Theta, method: Method, *, run_index: RunIndex | None = None) -> Rates:
-    """The rule that gives each parameter and step its rate; with `run_index`, each task that of its own run."""
-    rate = rate_of(method.inner, theta.rates)
-    if run_index is None or method.inner.rates == "fixed":
-        return rate
-    return lambda name, step: run_index.of(torch.as_tensor(rate(name, step), device=run_index.index.device))
 
 
 def inner_paths(
@@ -240,7 +224,7 @@ def inner_paths(
 def walk(
     tasks: TaskBatch, params: Params, names: Sequence[str], *, steps: int, rule: Rule, track: Track
 ) -> list[Params]:
-    """The inner path from these parameters, each point with its own norm weights."""
+    """Compute the inner path from these parameters, each point with its own norm weights."""
     path = adapt(tasks.support_losses, params, names, steps=steps, rule=rule, track=track)
     return [tasks.at(each, step) for step, each in enumerate(path)]
 
@@ -254,7 +238,7 @@ def adaptation_path(
     prefix_cache: PrefixCache | None = None,
     scored: bool = True,
 ) -> tuple[TaskBatch, Iterator[Params]]:
-    """The tasks and their test-time path without graph, a point after the other: what lies behind is not kept."""
+    """Return the tasks and their test-time path without graph, an iterator that forgets the points behind it."""
     tasks, params, names = start_tasks(
         net, theta, episodes, method, stage="test", prefix_cache=prefix_cache, scored=scored
     )
@@ -269,7 +253,7 @@ def _points(tasks: TaskBatch, params: Params, names: Sequence[str], rule: Rule) 
 
 
 def _moved(tasks: TaskBatch, params: Params, names: Sequence[str], rule: Rule, step: int) -> Params:
-    """The parameters after this step of the inner loop, cut loose."""
+    """Take this step of the inner loop, and detach the parameters."""
 
     def loss_at(at: Params, _: int) -> Tensor:
         return tasks.support_losses(at, step)
@@ -281,10 +265,10 @@ def _moved(tasks: TaskBatch, params: Params, names: Sequence[str], rule: Rule, s
 
 
 def path_points(net: Net, theta: Theta, episodes: Episodes, method: Method, steps: Sequence[int]) -> list[Params]:
-    """The points of the test-time path after these numbers of steps, each [B, ...], without graph."""
+    """Compute the points of the test-time path after these numbers of steps, each [B, ...], without graph."""
     _, path = adaptation_path(net, theta, episodes, method, scored=False)
-    found = {step: params for step, params in enumerate(islice(path, max(steps) + 1)) if step in steps}
-    return [expand_tasks(map_tensors(Tensor.detach, found[step]), episodes.tasks, found[step]) for step in steps]
+    points = {step: params for step, params in enumerate(islice(path, max(steps) + 1)) if step in steps}
+    return [expand_tasks(map_tensors(Tensor.detach, points[step]), episodes.tasks, points[step]) for step in steps]
 
 
 def adapt_tasks(
@@ -296,15 +280,15 @@ def adapt_tasks(
     steps: Sequence[int] | None = None,
     chunk: int | None = None,
 ) -> list[Params]:
-    """The test-time path: S+1 dicts of parameters, each [B, ...], without graph; element 0 is the start.
+    """Compute the test-time path: S+1 dicts of parameters, each [B, ...], without graph; element 0 is the start.
 
-    With `steps`, the points after these numbers of steps alone: the others are not kept. `chunk` tasks adapt at a time,
-    None for what suits the device.
+    With `steps`, only the points after these numbers of steps. `chunk` tasks adapt at a time, None for what suits the
+    device.
 
     Raises:
         UserError: a step that the method does not take, or none at all; a chunk below 1.
     """
-    from mamlprobe.learn.batching import concatenate_tasks, map_tasks  # which know this module
+    from mamlprobe.learn.batching import concatenate_tasks, map_tasks  # they import this module
 
     steps = chosen_steps("adapt_tasks", method, range(method.inner.test_steps + 1) if steps is None else steps)
 
@@ -312,15 +296,3 @@ def adapt_tasks(
         return path_points(net, theta, part, method, steps)
 
     return concatenate_tasks(map_tasks(work, episodes, chunk, net=net, name="adapting", once=True), episodes.tasks)
-
-
-def chosen_steps(where: str, method: Method, steps: Sequence[int]) -> tuple[int, ...]:
-    """The numbers of test steps.
-
-    Raises:
-        UserError: one that the method does not take, or none at all.
-    """
-    last = method.inner.test_steps
-    if not len(steps) or any(not 0 <= step <= last for step in steps):
-        raise UserError(where, f"steps must lie in 0-{last}", list(steps), "raise inner.test_steps")
-    return tuple(steps)

@@ -1,4 +1,6 @@
-"""Whether tasks are such that a method can read them; asked once for each batch, before anything is computed."""
+"""Whether a method can use the tasks; checked once for each batch, before anything is computed."""
+
+from collections.abc import Sequence
 
 import torch
 
@@ -10,11 +12,11 @@ from mamlprobe.methods.method import Method
 
 
 def suited(episodes: Episodes, theta: Theta, method: Method) -> Episodes:
-    """The tasks in theta's precision, held to have what the method reads.
+    """Return the tasks in theta's precision, after a check that they have what the method reads.
 
     Raises:
-        UserError: real targets where the method reads classes; a class without a support row where it takes the mean of
-            each class; inner steps under ``torch.inference_mode()``.
+        UserError: real targets if the method reads classes; a class without a support row if it takes the mean of each
+            class; inner steps under ``torch.inference_mode()``.
     """
     for part in ("support_y", "query_y"):
         if method.loss == "cross_entropy" or method.readout != "head" or method.head == "prototype":
@@ -36,7 +38,7 @@ def suited(episodes: Episodes, theta: Theta, method: Method) -> Episodes:
 
 
 def every_class(what: str, episodes: Episodes) -> None:
-    """Holds every task to have a support row of every class, which `what` needs.
+    """Refuse tasks without a support row of every class, which `what` needs.
 
     Raises:
         UserError: a class without one; a label that is none of the N.
@@ -46,3 +48,15 @@ def every_class(what: str, episodes: Episodes) -> None:
         got = f"none of label {label} in task {task}"
         advice = "give one, or number the classes of each task from 0 without a gap"
         raise UserError("episodes", f"{what} needs a support row of every class", got, advice)
+
+
+def chosen_steps(where: str, method: Method, steps: Sequence[int]) -> tuple[int, ...]:
+    """Check the numbers of test steps.
+
+    Raises:
+        UserError: one that the method does not take, or none at all.
+    """
+    last = method.inner.test_steps
+    if not len(steps) or any(not 0 <= step <= last for step in steps):
+        raise UserError(where, f"steps must lie in 0-{last}", list(steps), "raise inner.test_steps")
+    return tuple(steps)

@@ -27,10 +27,10 @@ class Theta:
     moments: Moments = field(default_factory=dict)
     """Running mean and biased variance of the batch norms [C], or [S+1, C] for every point of the inner path."""
     extra: Params = field(default_factory=dict)
-    """What a method learns beside the net and its rates: see `learn.method_params`."""
+    """What a method learns in addition to the net and its rates: see `learn.method_params`."""
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Theta":
-        """The same on another device, its real numbers in another precision."""
+        """Copy theta to another device, its real numbers to another precision."""
 
         def move(value: Tensor) -> Tensor:
             return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
@@ -38,25 +38,25 @@ class Theta:
         return self.map_tensors(move)
 
     def map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Theta":
-        """The same with `function` applied to every tensor."""
+        """Apply `function` to every tensor."""
         return Theta(**{each.name: map_tensors(function, getattr(self, each.name)) for each in fields(self)})
 
     @property
     def learned(self) -> Params:
-        """All that has an outer gradient, by the name of that: the net's by their own, others as ``rates.<name>``."""
-        beside = {"rates": self.rates, "extra": self.extra}
-        return {**self.net, **{f"{part}.{n}": v for part, values in beside.items() for n, v in values.items()}}
+        """Return all that has an outer gradient: the net's by name, others as ``rates.<name>``, ``extra.<name>``."""
+        parts = {"rates": self.rates, "extra": self.extra}
+        return {**self.net, **{f"{part}.{n}": v for part, values in parts.items() for n, v in values.items()}}
 
 
 @torch.inference_mode(False)
 def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
-    """A fresh start: the net's initial parameters, the head scaled or zeroed as the method says, initial rates.
+    """Initialise theta: the net's initial parameters, the head scaled or zeroed as the method says, initial rates.
 
-    A wrapped module starts from the weights it holds.
+    A wrapped module starts from the weights it has.
 
     Raises:
         UserError: a zeroed head that does not adapt; norms by step in a net without norms, or that adapt; the
-            contrastive rule where the body adapts.
+            contrastive rule if the body adapts.
     """
     method = method or Method()
     params, moments = net.init(generator(seed, "init"))
@@ -71,12 +71,12 @@ def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
 
 
 def check_method(net: Net, method: Method) -> None:
-    """Refuses what can be known of a method only with its net.
+    """Refuse a method that does not go with its net.
 
     Raises:
-        UserError: a head that is zeroed at each update and does not adapt: its slope for the body is zero, so nothing
-            would ever move; one that stands still once it is zero; the contrastive rule where the body adapts, or the
-            head is no linear layer; a readout that needs a linear head.
+        UserError: a head that is zeroed at each update and does not adapt: the body's gradient through it is zero, so
+            nothing would ever move; one that cannot move once it is zero; the contrastive rule if the body adapts; a
+            readout or head that must be linear.
     """
     if method.head in ZEROED:
         able_to_move(net)
@@ -96,11 +96,11 @@ def check_method(net: Net, method: Method) -> None:
 
 
 ZEROED = ("zero_once", "zero_each_update", "zero_at_test")
-"""Words for a head that is set to zero."""
+"""Settings of `head` that set it to zero."""
 
 
 def able_to_move(net: Net) -> None:
-    """Refuses to zero a head all of whose slopes are zero then: nothing would move, and every answer be chance.
+    """Refuse to zero a head that then has no gradient: nothing would move, and accuracy would be chance.
 
     Raises:
         UserError: such a head, or one that shares its weight with the body.
@@ -117,7 +117,7 @@ def able_to_move(net: Net) -> None:
 
 
 def zero_head(net: Net, params: Params) -> Params:
-    """The parameters with head weight and bias at zero (the zeroing trick, Kao et al. 2022, section 4).
+    """Set head weight and bias to zero (the zeroing trick, Kao et al. 2022, section 4).
 
     The value is zero, the derivative the identity: gradients are those at the zeroed head.
     """
@@ -125,18 +125,18 @@ def zero_head(net: Net, params: Params) -> Params:
 
 
 def start(net: Net, params: Params, method: Method, *, stage: str) -> Params:
-    """Where the inner loop starts in this stage, "train" or "test": theta, its head zeroed where the method says so."""
-    words = ("zero_each_update",) if stage == "train" else ("zero_each_update", "zero_at_test")
-    if method.head in words:
+    """Return the inner loop's start in this stage, "train" or "test": theta, its head zeroed if the method says so."""
+    zeroed = ("zero_each_update",) if stage == "train" else ("zero_each_update", "zero_at_test")
+    if method.head in zeroed:
         able_to_move(net)
-    return zero_head(net, params) if method.head in words else params
+    return zero_head(net, params) if method.head in zeroed else params
 
 
 def fits(net: Net, theta: Theta, method: Method) -> None:
-    """Refuses an inner loop that this net and what it learned cannot have.
+    """Refuse an inner loop that this net and theta cannot have.
 
     Raises:
-        UserError: patterns that select nothing, running averages that are not there.
+        UserError: patterns that select nothing, missing running averages.
     """
     adapting(net, method.inner.adapts)
     if method.norm.statistics == "running" and not theta.moments:

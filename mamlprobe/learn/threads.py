@@ -1,4 +1,4 @@
-"""Parts of a work on a CPU, done beside one another: one thread each, in place of all threads in every operation."""
+"""Parts of a work on a CPU, done in parallel: one thread each, instead of all threads in every operation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +14,9 @@ Found = TypeVar("Found")
 
 
 def threads_for(parts: int, device: torch.device) -> int:
-    """How many of so many parts are done at the same time: as many as torch has threads, one on a GPU.
+    """Choose how many of `parts` parts are done at the same time: as many as torch has threads, one on a GPU.
 
-    One also where the calling thread has a state that others would not see: autocast, or tensors that are counted.
+    One also if the calling thread has a state that others would not see: autocast, or tensors that are counted.
     """
     if device.type != "cpu" or torch.is_autocast_enabled("cpu") or _get_current_dispatch_mode() is not None:
         return 1
@@ -31,11 +31,12 @@ def map_threads(
     most: int | None = None,
     alone: bool = True,
 ) -> Iterator[Found]:
-    """What the function makes of each part, in their order, at most so many at the same time; see `threads_for`.
+    """Apply the function to each part, at most `most` at the same time, and yield the results in order.
 
-    Small operations gain little from several threads and wait for the slowest of them, which on a busy machine takes
-    many times as long as their work. Which thread does what has no part in the result: each part has but one. Only
-    where one after the other is done, and they are not `alone`, does every operation have all threads.
+    The number of threads is that of `threads_for`. Small operations gain little from several threads and wait for the
+    slowest of them, which on a busy machine takes many times as long as their work. The result does not depend on which
+    thread computes a part, as each part has one thread. Operations have all threads only if the parts are done one
+    after the other, and not `alone`.
     """
     threads, everywhere = threads_for(len(parts), device), torch.get_num_threads()
     threads = threads if most is None else max(1, min(threads, most))
@@ -48,12 +49,12 @@ def map_threads(
         with ThreadPoolExecutor(threads, "beside", torch.set_num_threads, (1,)) as pool:
             yield from pool.map(work, parts)
     finally:
-        torch.set_num_threads(everywhere)  # the number is also that of threads which are yet to come
+        torch.set_num_threads(everywhere)  # the number also holds for threads that start later
 
 
 @contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
-    """Inside, every operation on a CPU has one thread: sums are added up in the same order whatever their number."""
+    """Give every operation on a CPU one thread: sums are added up in the same order whatever the number of threads."""
     everywhere = torch.get_num_threads()
     if device.type != "cpu" or everywhere == 1:
         yield

@@ -18,11 +18,11 @@ from mamlprobe.measure.once import once
 from mamlprobe.measure.spectrum import Rows, Spectrum, inner, same_rows, sides, spectrum_of
 
 ENOUGH_ROWS = 10.0
-"""Below this `row_ratio` the shape alone inflates the correlations: flag the value, show the null floor beside it."""
+"""Below this `row_ratio` the shape alone inflates the correlations: flag the value, show the null floor with it."""
 
 
 def _top98(rho: Tensor) -> Tensor:
-    """Mean over the smallest leading set that holds 98 % of the sum (the released code of Raghu et al. 2017)."""
+    """Average the smallest leading set that holds 98 % of the sum (the released code of Raghu et al. 2017)."""
     running = rho.cumsum(0)
     return rho[: int((running < 0.98 * running[-1]).sum()) + 1].mean()
 
@@ -36,7 +36,7 @@ SUMMARIES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def cca(x: Rows | Spectrum, y: Rows | Spectrum, *, summary: str = "mean") -> float:
-    """Summary of all min(rank x, rank y) canonical correlations; NaN where an input does not vary at all.
+    """Summarise all min(rank x, rank y) canonical correlations; NaN where an input does not vary at all.
 
     x [R, F], y [R, G]: rows are the same samples. `summary` is a key of SUMMARIES. Where x and y are unrelated the mean
     of the squares is max(F, G) / (R - 1) on average, not 0.
@@ -51,7 +51,7 @@ def cca(x: Rows | Spectrum, y: Rows | Spectrum, *, summary: str = "mean") -> flo
 
 
 def svcca(x: Rows | Spectrum, y: Rows | Spectrum, *, variance: float = 0.99, summary: str = "mean") -> float:
-    """CCA of the leading principal directions that hold `variance` of each input (Raghu et al. 2017, section 2).
+    """Compute CCA of the leading principal directions with `variance` of each input (Raghu et al. 2017, section 2).
 
     x [R, F], y [R, G]: rows are the same samples. The share is of the squared singular values, the fewest directions
     that reach it are kept, and the summary is over these. NaN where an input does not vary at all.
@@ -75,7 +75,7 @@ def svcca(x: Rows | Spectrum, y: Rows | Spectrum, *, variance: float = 0.99, sum
 
 
 def pwcca(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
-    """Mean canonical correlation, each weighted by how much of x lies along its variate (Morcos et al. 2018).
+    """Average the canonical correlations, weighted by how much of x lies along each variate (Morcos et al. 2018).
 
     x [R, F], y [R, G]: rows are the same samples. The weight of variate h_i, orthonormal in sample space, is the sum
     over the centred neurons of x of |<h_i, neuron>|. The weights are of x only: pwcca(x, y) differs from pwcca(y, x).
@@ -93,10 +93,10 @@ def pwcca(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
 
 
 def truncate(x: Spectrum, variance: float) -> Spectrum:
-    """The fewest leading directions that hold at least `variance` of the sum of squares.
+    """Keep the fewest leading directions that hold at least `variance` of the sum of squares.
 
     Raises:
-        UserError: no spectrum; `variance` not in (0, 1].
+        UserError: x is not a spectrum; `variance` not in (0, 1].
     """
     _decomposed("truncate", "x", x)
     if not 0 < variance <= 1:
@@ -107,10 +107,10 @@ def truncate(x: Spectrum, variance: float) -> Spectrum:
 
 
 def coefficients(x: Spectrum, y: Spectrum) -> Tensor:
-    """Canonical correlations [min(rank x, rank y)] of two spectra, falling, in [0, 1].
+    """Compute the canonical correlations [min(rank x, rank y)] of two spectra, in falling order, in [0, 1].
 
     Raises:
-        UserError: no spectra, unequal rows.
+        UserError: x or y is not a spectrum; unequal rows.
         ArithmeticError: a correlation above 1 + 1e-6, so that one spectrum is not orthonormal.
     """
     for name, side in (("x", x), ("y", y)):
@@ -120,21 +120,21 @@ def coefficients(x: Spectrum, y: Spectrum) -> Tensor:
 
 
 def summarise(rho: Tensor, summary: str = "mean") -> float:
-    """One number of the canonical correlations `rho` [r], falling; NaN when there are none."""
+    """Summarise the canonical correlations `rho` [r], in falling order, by one number; NaN when there are none."""
     _known(summary)
     rho = given("summarise", "rho", rho)
     return float(SUMMARIES[summary](rho)) if len(rho) else math.nan
 
 
 def row_ratio(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
-    """Rows per direction, R / max(F, G), to be held against ENOUGH_ROWS; of a `Spectrum` the kept directions count."""
+    """Compute rows per direction, R / max(F, G), to compare with ENOUGH_ROWS; a `Spectrum` counts kept directions."""
     rows, f, g = same_rows("row_ratio", x, y)
     f, g = (side.rank if isinstance(side, Spectrum) else width for side, width in ((x, f), (y, g)))
     return rows / max(f, g, 1)
 
 
 def cross(x: Spectrum, y: Spectrum) -> Tensor:
-    """U_x^T U_y [rank x, rank y], without forming either U."""
+    """Compute U_x^T U_y [rank x, rank y], without forming either U."""
     return x.mix.T @ once("products", _products, x.base, y.base) @ y.mix.to(x.mix.device)
 
 
@@ -165,7 +165,7 @@ def _pair(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> tuple[Spectrum,
 
 
 def _refuse_wide(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> None:
-    """Centred rows span R - 1 directions at most; as many features span them all, and every correlation is 1."""
+    """Refuse R - 1 <= max(F, G): centred rows span at most R - 1 directions, so every correlation would be 1."""
     rows, f, g = same_rows(where, x, y)
     if rows - 1 <= max(f, g):
         raise UserError(

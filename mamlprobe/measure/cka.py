@@ -1,4 +1,4 @@
-"""Linear centred kernel alignment (Kornblith et al. 2019), debiased unless told otherwise (Song et al. 2012)."""
+"""Linear centred kernel alignment (Kornblith et al. 2019), debiased by default (Song et al. 2012)."""
 
 import math
 from collections.abc import Iterable
@@ -17,20 +17,20 @@ Terms = tuple[float, float, float, float, float]
 """HSIC of (x, y), (x, x), (y, y), and what the last two must exceed to count as positive."""
 
 _COLUMNS = 1024
-"""Features of a Gram matrix that are taken at a time."""
+"""Features that are processed at a time for a Gram matrix."""
 
 _ROUNDING = 1e-12
 """A debiased self term below this part of its leading term is zero up to rounding (rows all equally far apart)."""
 
 
 def cka(x: Rows, y: Rows, *, debiased: bool = True) -> float:
-    """HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)) of the linear kernels, with its sign.
+    """Compute HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)) of the linear kernels, with its sign.
 
     x [R, F], y [R, G]: rows are the same samples. Debiased: all three terms are the U-statistic, so unrelated inputs
     give 0 on average and single values may be negative. Biased: unrelated Gaussians give sqrt(FG / ((F+R)(G+R))).
     NaN only where a self term is not above 0: an input that does not vary, or (debiased) one whose rows are all
     equally far apart. Unchanged by rotation, one common scale and translation of the features, not by other maps.
-    With max(F, G) < R it takes O(R F G) and a float64 copy of both; else O(R^2 (F + G)) and two matrices [R, R] beside
+    With max(F, G) < R it takes O(R F G) and a float64 copy of both; else O(R^2 (F + G)) and two matrices [R, R] plus
     some columns of one input: flattened maps are not copied. `stream` takes rows in batches, for many rows.
 
     Raises:
@@ -40,7 +40,7 @@ def cka(x: Rows, y: Rows, *, debiased: bool = True) -> float:
 
 
 def hsic(x: Rows, y: Rows, *, debiased: bool = True) -> float:
-    """Hilbert-Schmidt independence criterion of the linear kernels.
+    """Compute the Hilbert-Schmidt independence criterion of the linear kernels.
 
     x [R, F], y [R, G]: rows are the same samples. Debiased: the U-statistic (Song et al. 2012), whose mean over all
     subsets of one size is its value on all rows. Biased: ||X^T Y||_F^2 / (R - 1)^2 of the centred rows.
@@ -52,7 +52,7 @@ def hsic(x: Rows, y: Rows, *, debiased: bool = True) -> float:
 
 
 def cka_batches(batches: Iterable[tuple[Rows, Rows]]) -> float:
-    """Debiased CKA of rows that come in batches: its three terms are averaged apart, weighted by rows.
+    """Compute debiased CKA of rows that come in batches: each of its three terms is averaged, weighted by rows.
 
     Each batch is (x [R, F], y [R, G]) with at least 4 rows (Nguyen et al. 2021). Only the debiased terms have a mean
     that does not depend on the size of the batches. NaN as `cka`, and for no batch at all.
@@ -84,7 +84,7 @@ def _terms(where: str, x: Rows, y: Rows, debiased: bool) -> Terms:
 
 
 def alignment(rows: int, products: tuple[Tensor, Tensor, Tensor], norms: Norms | None) -> float:
-    """`cka` from sums over the centred rows: X^T Y [F, G], X^T X, Y^T Y, and `norms` if debiased.
+    """Compute `cka` from sums over the centred rows: X^T Y [F, G], X^T X, Y^T Y, and `norms` if debiased.
 
     Raises:
         UserError: fewer than 4 rows when debiased.
@@ -100,12 +100,12 @@ def _enough(where: str, rows: int, debiased: bool) -> None:
 
 
 def _norms(kx: Tensor, ky: Tensor) -> Norms:
-    """The sums from the squared norms [R] of the centred rows."""
+    """Compute the sums `Norms` from the squared norms [R] of the centred rows."""
     return float(kx @ ky), float(kx @ kx), float(ky @ ky), float(kx.sum()), float(ky.sum())
 
 
 def _scaled(rows: int, products: tuple[float, float, float], norms: Norms | None) -> Terms:
-    """The terms from the squared norms of X^T Y, X^T X, Y^T Y; debiased where there are `norms`."""
+    """Compute the terms from the squared norms of X^T Y, X^T X, Y^T Y; debiased if `norms` are given."""
     xy, xx, yy = products
     if norms is None:
         scale = 1 / max(rows - 1, 1) ** 2
@@ -117,26 +117,26 @@ def _scaled(rows: int, products: tuple[float, float, float], norms: Norms | None
 
 
 def _u(n: int, product: float, shared: float, totals: float) -> float:
-    """The U-statistic of n centred rows from ||X^T Y||_F^2, the sum of k_x k_y and (sum of k_x) (sum of k_y).
+    """Compute the U-statistic of n centred rows from ||X^T Y||_F^2, sum of k_x k_y and (sum of k_x) (sum of k_y).
 
     Song's estimator needs the Gram matrices with their diagonals k set to zero. The full Gram matrix of centred rows
-    has row sums 0, hence the emptied one has row sums -k and total -sum(k): nothing of size R x R is left.
+    has row sums 0, hence the one with zero diagonal has row sums -k and total -sum(k): no R x R matrix is needed.
     """
     return (product - shared + totals / ((n - 1) * (n - 2)) - 2 * shared / (n - 2)) / (n * (n - 3))
 
 
 def by_features(x: Tensor, y: Tensor) -> tuple[float, float, float]:
-    """||X^T Y||_F^2, ||X^T X||_F^2, ||Y^T Y||_F^2 of centred x [R, F], y [R, G] in O(R F G), for few features."""
+    """Compute ||X^T Y||_F^2, ||X^T X||_F^2, ||Y^T Y||_F^2 of centred x [R, F], y [R, G] in O(R F G): few features."""
     return _energy(inner(x, y)), _energy(inner(x, x)), _energy(inner(y, y))
 
 
 def by_grams(x: Tensor, y: Tensor) -> tuple[float, float, float]:
-    """The three from the Gram matrices [R, R] of the centred rows, for many features."""
+    """Compute the three of `by_features` from the Gram matrices [R, R] of the centred rows: many features."""
     return float((x * y).sum()), _energy(x), _energy(y)
 
 
 def gram(where: str, name: str, x: Rows) -> Tensor:
-    """X X^T [R, R] of the centred x [R, F], in float64; some columns at a time, so that x is never copied as a whole.
+    """Compute X X^T [R, R] of the centred x [R, F], in float64; some columns at a time, so x is never copied whole.
 
     Raises:
         UserError: as `centred`.
@@ -144,10 +144,10 @@ def gram(where: str, name: str, x: Rows) -> Tensor:
     x = given(where, name, x)
     parts = (centred(where, name, x[:, i : i + _COLUMNS]) for i in range(0, x.shape[1], _COLUMNS))
     first = next(parts)
-    found = first @ first.T
+    total = first @ first.T
     for part in parts:
-        found.addmm_(part, part.T)
-    return found
+        total.addmm_(part, part.T)
+    return total
 
 
 def _energy(matrix: Tensor) -> float:

@@ -13,7 +13,7 @@ PAIRS = ("all", "distinct")
 
 
 def cosine_map(support: Rows, query: Rows, *, way: int, pairs: str = "all") -> Tensor:
-    """Mean cosine between the features of every two classes [..., 2N, 2N]: support classes 0..N-1, then query classes.
+    """Average cosines between the features of every two classes [..., 2N, 2N]: support classes 0..N-1, then query.
 
     support [..., N*K, F], query [..., N*Q, F]: class-major features, not centred. float64. A zero row has cosine 0.
     With `pairs="distinct"` the diagonal leaves out the self pairs, each of which is 1 (NaN where a class has one item).
@@ -32,7 +32,7 @@ def cosine_map(support: Rows, query: Rows, *, way: int, pairs: str = "all") -> T
 
 
 def block_cosine(features: Rows, blocks: int, *, pairs: str = "all") -> Tensor:
-    """Mean cosine between the rows of every two blocks [..., M, M].
+    """Average the cosines between the rows of every two blocks [..., M, M].
 
     features [..., M*P, F]: M blocks of P rows, one after the other, not centred. float64; otherwise as `cosine_map`.
 
@@ -43,7 +43,7 @@ def block_cosine(features: Rows, blocks: int, *, pairs: str = "all") -> Tensor:
 
 
 def class_similarity(cosines: Tensor, way: int) -> dict[str, Tensor]:
-    """Same-class and different-class means [...] of a `cosine_map`, by the names of the two sides.
+    """Compute the same-class and different-class means [...] of a `cosine_map`, by the names of the two sides.
 
     cosines [..., 2N, 2N]. Keys: "query-support same", "query-support different", "query-query same",
     "query-query different". With one class the different-class mean is NaN.
@@ -66,7 +66,7 @@ def class_similarity(cosines: Tensor, way: int) -> dict[str, Tensor]:
 
 
 def _units(where: str, name: str, x: Rows, blocks: int) -> Tensor:
-    """Rows of length one (or zero), cut into blocks [..., M, P, F]."""
+    """Scale rows to length one (zero rows stay) and cut them into blocks [..., M, P, F]."""
     rows = to_float64(where, name, x)
     if rows.ndim < 2 or blocks < 1 or rows.shape[-2] == 0 or rows.shape[-2] % blocks:
         must = f"{name} must be [..., {blocks} * P, F]"
@@ -81,22 +81,22 @@ def _units(where: str, name: str, x: Rows, blocks: int) -> Tensor:
 
 
 def _means(sides: list[Tensor], pairs: str) -> Tensor:
-    """Mean over pairs of inner products of unit rows: the inner product of the blocks' means.
+    """Average the inner products of unit rows over pairs, as the inner product of the blocks' means.
 
-    Of a block with itself, the sum over distinct pairs is |sum of the units|^2 less the sum of their squares.
+    For a block with itself, the sum over distinct pairs is |sum of the units|^2 minus the sum of their squares.
     """
     if pairs not in PAIRS:
         raise unknown("cosine_map", "pairs", pairs, PAIRS)
     centres = torch.cat([side.mean(-2) for side in sides], -2)
     cosines = centres @ centres.mT
     if pairs == "distinct":
-        own_pairs = torch.cat([_distinct(side) for side in sides], -1)
-        cosines.diagonal(dim1=-2, dim2=-1).copy_(own_pairs)
+        self_means = torch.cat([_distinct(side) for side in sides], -1)
+        cosines.diagonal(dim1=-2, dim2=-1).copy_(self_means)
     return cosines
 
 
 def _distinct(units: Tensor) -> Tensor:
-    """Mean inner product over the distinct pairs of each block [..., M]; NaN for one row."""
+    """Average inner products over the distinct pairs of each block [..., M]; NaN for one row."""
     count = units.shape[-2]
     total = units.sum(-2).square().sum(-1) - units.square().sum((-2, -1))
     return total / (count * (count - 1)) if count > 1 else torch.full_like(total, torch.nan)

@@ -28,7 +28,7 @@ def null_floor(
     groups: int = 1,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """What `measure(x, y)` gives when the samples of y are shuffled: (mean, the `level` quantile) over `draws`.
+    """Compute `measure(x, y)` with the samples of y shuffled: (mean, the `level` quantile) over `draws`.
 
     x [R, F], y [R, G], or their spectra, which are then not computed again. `groups` is the number of rows of one
     image, which stay together and in order: with positions as rows it is H * W, or the floor comes out too low.
@@ -37,7 +37,7 @@ def null_floor(
         UserError: R not a multiple of `groups`, or fewer than two images; `level` not in (0, 1); `draws` < 1.
     """
     sides("null_floor", x, y)
-    arrays = np.ndarray | Spectrum | Tensor  # which a measure of the user's may know what to do with
+    arrays = np.ndarray | Spectrum | Tensor  # passed as they are: the user's measure may take these types
     x, y = (
         side if isinstance(side, arrays) and not getattr(side, "is_sparse", False) else given("null_floor", "x", side)
         for side in (x, y)
@@ -54,7 +54,7 @@ def null_floor(
 
 
 def shuffled(y: Side, draws: int, *, seed: int, groups: int = 1) -> Iterator[Side]:
-    """Yield y [R, G], or its spectrum, in `draws` other orders of its images; `groups` rows are those of one."""
+    """Yield y [R, G], or its spectrum, with its images shuffled, `draws` times; one image is `groups` rows."""
     rng = _rng(seed, "null_floor")
     order = np.arange(y.shape[0]).reshape(-1, groups)
     for _ in range(draws):
@@ -64,7 +64,7 @@ def shuffled(y: Side, draws: int, *, seed: int, groups: int = 1) -> Iterator[Sid
 def gaussian_floor(
     measure: Measure, rows: int, f: int, g: int, *, draws: int = 20, seed: int, level: float = 0.95
 ) -> tuple[float, float]:
-    """What `measure` gives on independent Gaussians: (mean, the `level` quantile) over `draws`.
+    """Compute `measure` on independent Gaussians: (mean, the `level` quantile) over `draws`.
 
     The inputs drawn are x [rows, f] and y [rows, g], of variance 1.
 
@@ -84,8 +84,8 @@ def _take(y: Side, index: npt.NDArray[np.intp]) -> Side:
     return y[torch.from_numpy(index).to(y.device)] if isinstance(y, Tensor) else y[index]
 
 
-def _mean_and_high(found: list[float], level: float) -> tuple[float, float]:
-    return float(np.mean(found)), float(np.quantile(found, level))
+def _mean_and_high(values: list[float], level: float) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.quantile(values, level))
 
 
 def _rng(seed: int, purpose: str) -> np.random.Generator:

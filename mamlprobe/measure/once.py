@@ -1,4 +1,4 @@
-"""What several measures ask of the same inputs, computed once."""
+"""Computing once what several measures need of the same inputs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,30 +7,30 @@ from contextvars import ContextVar
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-_KEPT: ContextVar[WeakIdKeyDictionary | None] = ContextVar("kept", default=None)
+_CACHE: ContextVar[WeakIdKeyDictionary | None] = ContextVar("cache", default=None)
 
 
 @contextmanager
 def computed_once() -> Iterator[None]:
-    """Keep, inside, the Gram matrices and products that measures compute, for as long as their inputs live.
+    """Cache, inside this context, the Gram matrices and products that measures compute, while their inputs live.
 
-    The same tensors must not be written to meanwhile. Other threads have what they keep to themselves.
+    The same tensors must not be written to meanwhile. Every thread has its own cache.
     """
-    token = _KEPT.set(WeakIdKeyDictionary())
+    token = _CACHE.set(WeakIdKeyDictionary())
     try:
         yield
     finally:
-        _KEPT.reset(token)
+        _CACHE.reset(token)
 
 
 def once(what: str, compute: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
     """Return ``compute(x, y)``; inside `computed_once` it is computed once for these two tensors and this name."""
-    kept = _KEPT.get()
-    if kept is None:
+    cache = _CACHE.get()
+    if cache is None:
         return compute(x, y)
-    if x not in kept:
-        kept[x] = WeakIdKeyDictionary()
-    found: dict[str, Tensor] = kept[x].setdefault(y, {})
-    if what not in found:
-        found[what] = compute(x, y)
-    return found[what]
+    if x not in cache:
+        cache[x] = WeakIdKeyDictionary()
+    results: dict[str, Tensor] = cache[x].setdefault(y, {})
+    if what not in results:
+        results[what] = compute(x, y)
+    return results[what]

@@ -10,7 +10,7 @@ from mamlprobe.measure.spectrum import Rows, Spectrum, centred, inner, sides
 
 
 def procrustes(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
-    """1 - d^2 / 2 of the `procrustes_distance` d: the nuclear norm of X^T Y over |X| |Y|, in [0, 1].
+    """Compute 1 - d^2 / 2 of the `procrustes_distance` d: the nuclear norm of X^T Y over |X| |Y|, in [0, 1].
 
     x [R, F], y [R, G]: rows are the same samples; they are centred. Unchanged by rotation, one scale and translation
     of the features, not by other maps. Unrelated inputs are not at 0, and with F and G well above R they are near 1:
@@ -29,10 +29,10 @@ def procrustes(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
 
 
 def procrustes_distance(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
-    """min over orthogonal Q of |X - Y Q|_F, of centred inputs of norm 1, in [0, sqrt(2)].
+    """Compute the minimum over orthogonal Q of |X - Y Q|_F, of centred inputs of norm 1, in [0, sqrt(2)].
 
-    x [R, F], y [R, G]: as `procrustes`, which loses the digits of distances below 1e-7; the narrower one is thought
-    to have features of zeros beside its own.
+    x [R, F], y [R, G]: as `procrustes`, which loses the digits of distances below 1e-7; the narrower one is padded with
+    features of zeros.
 
     Raises:
         UserError: as `procrustes`.
@@ -41,7 +41,7 @@ def procrustes_distance(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
 
 
 def _ratio(shared: Tensor, x: float, y: float) -> float:
-    """The sum of singular values of `shared` over the norms whose squares are x and y."""
+    """Divide the sum of singular values of `shared` by the norms whose squares are x and y."""
     sizes = math.sqrt(x) * math.sqrt(y)
     return min(float(torch.linalg.svdvals(shared).sum()) / sizes, 1.0) if sizes > 0 else math.nan
 
@@ -51,5 +51,5 @@ def _centred(name: str, x: Rows | Spectrum) -> Tensor:
 
 
 def _narrow(x: Tensor) -> Tensor:
-    """x [R, F] itself, or of more features than rows the [R, R] of the same inner products between rows."""
+    """Return x [R, F], or if F > R a matrix [R, R] whose rows have the same inner products."""
     return x if x.shape[1] <= x.shape[0] else torch.linalg.qr(x.T, mode="r")[1].T

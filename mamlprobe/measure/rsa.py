@@ -1,4 +1,4 @@
-"""Do two representations hold the same pairs of samples apart? (Kriegeskorte et al. 2008)."""
+"""Representational similarity analysis: are the same pairs of samples far apart? (Kriegeskorte et al. 2008)."""
 
 import math
 from collections.abc import Callable
@@ -18,13 +18,13 @@ METRICS = ("correlation", "euclidean", "cosine")
 
 FEWEST = 3
 _ROUNDING = 12
-"""Distances that agree to so many digits of the largest are ties: rounding must not rank them."""
+"""Distances that agree to this many digits of the largest are ties: rounding must not rank them."""
 
 CORRELATIONS: dict[str, Callable[[Floats], Floats]] = {"spearman": stats.rankdata, "pearson": lambda values: values}
 
 
 def rsa(x: Rows, y: Rows, *, metric: str = "correlation", correlation: str = "spearman") -> float:
-    """Correlation, over all pairs of rows, of their distance in x and their distance in y.
+    """Correlate, over all pairs of rows, their distance in x and their distance in y.
 
     x [R, F], y [R, G]: rows are the same samples, not centred. `metric` is one of METRICS, `correlation` a key of
     CORRELATIONS. Unrelated inputs give 0 on average. NaN where a metric is not defined for some row (correlation: one
@@ -51,12 +51,12 @@ def rsa(x: Rows, y: Rows, *, metric: str = "correlation", correlation: str = "sp
 
 
 def _distances(name: str, x: Rows, metric: str) -> Floats:
-    """Distances [R (R - 1) / 2] of all pairs of rows in units of the largest; NaN where the metric is not defined."""
+    """Compute distances [R (R - 1) / 2] of all pairs of rows, over the largest; NaN where the metric is undefined."""
     rows = to_float64("rsa", name, x)
     if not bool(torch.isfinite(rows).all()):
         raise UserError(
             "rsa", f"{name} must be finite", "NaN or infinity", "look for the update where the net diverged"
         )
-    found: Floats = pdist(rows.cpu().numpy(), metric)
-    largest = float(found.max())
-    return np.round(found / largest, _ROUNDING) if largest > 0 else found
+    distances: Floats = pdist(rows.cpu().numpy(), metric)
+    largest = float(distances.max())
+    return np.round(distances / largest, _ROUNDING) if largest > 0 else distances

@@ -13,13 +13,13 @@ from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 
 Rows = Tensor | npt.NDArray[Any]
-"""A matrix of rows; tables of numbers and nested lists are taken for the arrays that they are."""
+"""A matrix of rows; tables of numbers and nested lists are converted to arrays."""
 
 TOLERANCE = 1e-6
 """Singular values below this part of the largest are rounding of a float32 net (exactly dependent or dead channels)."""
 
 _SOUND = 1e-5
-"""Smallest eigenvalue ratio that the covariance route may keep: its correlations are off by rounding over this."""
+"""Smallest eigenvalue ratio kept when decomposing the covariance: correlations are off by rounding over this."""
 
 _PIECE = 512
 
@@ -45,29 +45,29 @@ class Spectrum:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(R, F) of the input."""
+        """Return (R, F) of the input."""
         return self.base.shape[0], self.V.shape[0]
 
     @property
     def rank(self) -> int:
-        """Number of directions kept."""
+        """Return the number of directions kept."""
         return self.s.shape[0]
 
     @property
     def U(self) -> Tensor:
-        """Orthonormal directions in sample space [R, r]."""
+        """Compute the orthonormal directions in sample space [R, r]."""
         return self.base @ self.mix
 
     def take(self, index: Tensor) -> "Spectrum":
-        """The same directions with the samples in another order; `index` [R] is a permutation."""
+        """Return the same directions with the samples in another order; `index` [R] is a permutation."""
         return replace(self, base=self.base[index])
 
 
 def spectrum(x: Rows, *, tolerance: float = TOLERANCE) -> Spectrum:
-    """Thin SVD of the centred `x`, to be computed once and compared with many others.
+    """Compute the thin SVD of the centred `x`, once for comparison with many others.
 
     x [R, F]: rows are samples. Directions whose singular value is not above `tolerance` times the largest are
-    dropped, so dead and exactly dependent channels have no part in anything; a constant x has rank 0.
+    dropped, so dead and exactly dependent channels have no effect; a constant x has rank 0.
 
     With F < R it comes from the eigenvectors of the covariance if these are sound in float64 (every kept eigenvalue
     above 1e-5 of the largest, every other below rounding), else from the SVD itself: same numbers, several times the
@@ -80,25 +80,25 @@ def spectrum(x: Rows, *, tolerance: float = TOLERANCE) -> Spectrum:
 
 
 def spectrum_of(where: str, name: str, x: Rows, tolerance: float = TOLERANCE) -> Spectrum:
-    """`spectrum` for a door called `where`, whose errors call the input `name`."""
+    """Compute `spectrum` for the public function `where`; error messages call the input `name`."""
     rows = centred(where, name, x)
-    found = by_covariance(rows, tolerance) if rows.shape[1] < rows.shape[0] else None
-    return found if found is not None else by_svd(rows, tolerance)
+    result = by_covariance(rows, tolerance) if rows.shape[1] < rows.shape[0] else None
+    return result if result is not None else by_svd(rows, tolerance)
 
 
 def by_covariance(rows: Tensor, tolerance: float) -> Spectrum | None:
-    """The spectrum of centred `rows` [R, F] from X^T X, or None where squaring the condition number would show."""
-    found = eigen(inner(rows, rows), tolerance, _SOUND)
-    if found is None:
+    """Compute the spectrum of centred `rows` [R, F] from X^T X; None if squaring the condition number is harmful."""
+    parts = eigen(inner(rows, rows), tolerance, _SOUND)
+    if parts is None:
         return None
-    s, V, energy = found
+    s, V, energy = parts
     return Spectrum(base=rows, mix=V / s, s=s, V=V, energy=energy)
 
 
 def eigen(products: Tensor, tolerance: float, sound: float) -> tuple[Tensor, Tensor, float] | None:
-    """s, V and energy of a `Spectrum` from X^T X [F, F].
+    """Compute s, V and energy of a `Spectrum` from X^T X [F, F].
 
-    None where an eigenvalue is neither `sound`, at least this part of the largest, nor below what `tolerance` drops.
+    None if an eigenvalue is neither at least `sound` times the largest nor below what `tolerance` drops.
     """
     values, vectors = torch.linalg.eigh(products)
     values, vectors = values.flip(0), vectors.flip(1)
@@ -110,7 +110,7 @@ def eigen(products: Tensor, tolerance: float, sound: float) -> tuple[Tensor, Ten
 
 
 def by_svd(rows: Tensor, tolerance: float) -> Spectrum:
-    """The spectrum of centred `rows` [R, F] from their SVD, good at any condition number."""
+    """Compute the spectrum of centred `rows` [R, F] from their SVD, accurate at any condition number."""
     U, s, Vt = torch.linalg.svd(rows, full_matrices=False)
     keep = (s > tolerance * s[0]) & (s > 0)
     rank = int(keep.sum())
@@ -119,16 +119,16 @@ def by_svd(rows: Tensor, tolerance: float) -> Spectrum:
 
 
 def inner(x: Tensor, y: Tensor) -> Tensor:
-    """X^T Y [F, G] of x [R, F], y [R, G], summed in pieces of rows: one long sum loses two digits at R = 100,000."""
+    """Compute X^T Y [F, G] of x [R, F], y [R, G] in pieces of rows: one long sum loses two digits at R = 100,000."""
     if len(x) <= _PIECE:
         return x.T @ y
     return torch.stack([x[i : i + _PIECE].T @ y[i : i + _PIECE] for i in range(0, len(x), _PIECE)]).sum(0)
 
 
 def centred(where: str, name: str, x: Rows) -> Tensor:
-    """A float64 copy of `x` [R, F] whose columns have mean zero.
+    """Copy `x` [R, F] to float64 and centre its columns.
 
-    The first row is taken off before the mean: a constant column becomes exactly zero, and large means cost no digits.
+    The first row is subtracted before the mean: a constant column becomes exactly zero, and large means cost no digits.
     """
     x = given(where, name, x)
     rows_and_width(where, name, x)
@@ -144,7 +144,7 @@ def centred(where: str, name: str, x: Rows) -> Tensor:
 
 
 def rows_and_width(where: str, name: str, x: Rows | Spectrum) -> tuple[int, int]:
-    """(R, F) of an input that must be a matrix with at least one row and one feature."""
+    """Return (R, F) of an input that must be a matrix with at least one row and one feature."""
     shape = tuple(x.shape if isinstance(x, Tensor | Spectrum | np.ndarray) else given(where, name, x).shape)
     if len(shape) != 2 or 0 in shape:
         raise UserError(
@@ -157,18 +157,18 @@ def rows_and_width(where: str, name: str, x: Rows | Spectrum) -> tuple[int, int]
 
 
 def sides(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> tuple[Tensor | Spectrum, Tensor | Spectrum]:
-    """Both inputs of a door as it takes them, of the same samples: a spectrum as it is, all else as a tensor.
+    """Return both inputs of the public function `where`, of the same samples: a spectrum as is, all else as a tensor.
 
     Raises:
         UserError: as `given` and `same_rows`.
     """
-    found = [side if isinstance(side, Spectrum) else given(where, name, side) for name, side in (("x", x), ("y", y))]
-    same_rows(where, *found)
-    return found[0], found[1]
+    pair = [side if isinstance(side, Spectrum) else given(where, name, side) for name, side in (("x", x), ("y", y))]
+    same_rows(where, *pair)
+    return pair[0], pair[1]
 
 
 def same_rows(where: str, x: Rows | Spectrum, y: Rows | Spectrum) -> tuple[int, int, int]:
-    """(R, F, G) of two inputs that must have the same samples as rows."""
+    """Return (R, F, G) of two inputs that must have the same samples as rows."""
     (rows, f), (others, g) = rows_and_width(where, "x", x), rows_and_width(where, "y", y)
     if rows != others:
         raise UserError(

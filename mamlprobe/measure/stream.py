@@ -1,15 +1,15 @@
-"""CCA, SVCCA, PWCCA and CKA of rows that come in batches: one pass over them, and only their covariances are held.
+"""CCA, SVCCA, PWCCA and CKA of rows that come in batches: one pass, and only their covariances stay in memory.
 
 Every row becomes [x, y, |x|^2, |y|^2, 1] of the shifted x and y, and the inner products of these columns are summed.
-They hold all that is needed, since to move the origin from the shift to the mean is a linear map of them.
+These suffice, since moving the origin from the shift to the mean is a linear map of them.
 
 Products are taken in float32 over 512 rows, at most 8 such sums summed, and these added in float64. As every step of a
-sum rounds by u / 3 or so of what it has (u = 2^-24), this is off by u / 3 sqrt((512 + 8^2) 512 / R) where the steps err
-independently, and by some u / 2 more where rows come again and again (blank inputs). Squares of few digits would all
-round one way: they are summed apart, in short sums or in float64. An error of channel i is magnified by its variance
-inflation v_i = S_ii (C^+)_ii, S taken about the shift and C about the mean: the scales of channels have no part in it,
-collinear channels and a shift far from the mean do. Independent errors move the mean of r correlations by |v|_2 / r of
-theirs, others by |v|_1 / r. Where the sum passes `_ERROR`, the products are taken again in float64.
+sum rounds by about u / 3 of its value (u = 2^-24), this is off by u / 3 sqrt((512 + 8^2) 512 / R) where the steps err
+independently, and by some u / 2 more where rows repeat (blank inputs). Squares of few digits would all round one way:
+they are summed separately, in short sums or in float64. An error of channel i is magnified by its variance inflation
+v_i = S_ii (C^+)_ii, S taken about the shift and C about the mean: the scales of channels do not enter it, collinear
+channels and a shift far from the mean do. Independent errors move the mean of r correlations by |v|_2 / r of theirs,
+others by |v|_1 / r. Where the sum exceeds `_ERROR`, the products are computed again in float64.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,20 +30,20 @@ Pair = tuple[Rows, Rows]
 Batches = Callable[[], Iterable[Pair]]
 
 _ERROR, _SMALLEST, _RANGE = 1e-6, 1e-9, 2.0**40
-"""Largest error of a mean correlation to be expected of rounding; smallest eigenvalue ratio whose direction is sound in
+"""Largest error of a mean correlation expected from rounding; smallest eigenvalue ratio whose direction is sound in
 float64; largest mean squared norm of a row for float32, and one over the smallest: it is squared once more."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Covariances:
-    """What a pass over x [R, F] and y [R, G] leaves, in float64; made by `stream`.
+    """The sums over x [R, F] and y [R, G] after one pass, in float64; made by `stream`.
 
     rows             count R
     mean_x, mean_y   [F], [G]
     xx, xy, yy       covariances [F, F], [F, G], [G, G], over R - 1
     norms            sums over rows of k_x k_y, k_x^2, k_y^2, k_x, k_y, where k is the squared norm of a centred row
     products         the type in which rows were multiplied
-    spectra          directions of x and of y, for the CCA family of these two; None where covariances do not tell them
+    spectra          directions of x and of y, for the CCA family of these two; None where covariances do not give them
     """
 
     __repr__ = described
@@ -59,19 +59,22 @@ class Covariances:
     spectra: tuple[Spectrum, Spectrum] | None = field(repr=False)
 
     def cca(self, *, summary: str = "mean") -> float:
-        """`mamlprobe.measure.cca` of the rows."""
+        """Compute `mamlprobe.measure.cca` of the rows."""
         return cca(*self._directions("cca"), summary=summary)
 
     def svcca(self, *, variance: float = 0.99, summary: str = "mean") -> float:
-        """`mamlprobe.measure.svcca` of the rows."""
+        """Compute `mamlprobe.measure.svcca` of the rows."""
         return svcca(*self._directions("svcca"), variance=variance, summary=summary)
 
     def pwcca(self) -> float:
-        """`mamlprobe.measure.pwcca` of the rows; weights of nearly equal correlations are uncertain by their gap."""
+        """Compute `mamlprobe.measure.pwcca` of the rows.
+
+        Weights of nearly equal correlations are uncertain by their gap.
+        """
         return pwcca(*self._directions("pwcca"))
 
     def cka(self, *, debiased: bool = True) -> float:
-        """`mamlprobe.measure.cka` of the rows; collinear channels do it no harm."""
+        """Compute `mamlprobe.measure.cka` of the rows; collinear channels do it no harm."""
         n = max(self.rows - 1, 1)
         return alignment(self.rows, (self.xy * n, self.xx * n, self.yy * n), self.norms if debiased else None)
 
@@ -87,13 +90,13 @@ class Covariances:
 
 
 def stream(source: Pair | Batches) -> Covariances:
-    """Covariances of x and y in one pass over the rows, for every similarity of the two.
+    """Compute covariances of x and y in one pass over the rows, for every similarity of the two.
 
-    `source` is (x [R, F], y [R, G]), or a function that gives such pairs, batches of any numbers of rows, from the
-    beginning whenever it is called: it is called again where float32 products will not do. Float64 and integer inputs
-    are multiplied in float64, and so is everything on a GPU. Channels that do not vary are dropped as in `spectrum`.
-    Where float64 covariances do not tell the directions either, rows in memory are decomposed by SVD; batches then
-    have a CKA but no CCA. Cost and memory grow with (F + G)^2: for R well above F + G.
+    `source` is (x [R, F], y [R, G]), or a function that returns such pairs, batches of any size, from the beginning
+    whenever it is called: it is called again where float32 products are too coarse. Float64 and integer inputs are
+    multiplied in float64, and so is everything on a GPU. Channels that do not vary are dropped as in `spectrum`. Where
+    float64 covariances do not give the directions either, rows in memory are decomposed by SVD; batches then have a CKA
+    but no CCA. Cost and memory grow with (F + G)^2: for R well above F + G.
 
     Raises:
         UserError: neither pair nor function; no batch, or batches of unlike widths; unequal or non-finite rows.
@@ -103,22 +106,22 @@ def stream(source: Pair | Batches) -> Covariances:
         raise UserError("stream", must, type(source).__name__, "write stream(lambda: batches)")
     function = source if callable(source) else lambda: [source]
     batches = function()
-    found = _one_pass(batches, torch.float32)
-    if found is None:
+    covariances = _one_pass(batches, torch.float32)
+    if covariances is None:
         again = function()
         if again is batches and isinstance(again, Iterator):
             must = "the function must start from the beginning whenever it is called"
             raise UserError("stream", must, "the same iterator twice", "make the iterator inside the function")
-        found = _one_pass(again, torch.float64)
-    assert found is not None
-    if found.spectra is None and isinstance(source, tuple):
+        covariances = _one_pass(again, torch.float64)
+    assert covariances is not None
+    if covariances.spectra is None and isinstance(source, tuple):
         by_svd = spectrum_of("stream", "x", source[0]), spectrum_of("stream", "y", source[1])
-        return replace(found, spectra=by_svd)
-    return found
+        return replace(covariances, spectra=by_svd)
+    return covariances
 
 
 def _one_pass(batches: Iterable[Pair], products: torch.dtype) -> Covariances | None:
-    """The covariances by products of this type; None where float32 products are, or turn out to be, too coarse."""
+    """Compute the covariances by products of this type; None where float32 products are, or prove, too coarse."""
     sums: Products | None = None
     for pair in batches:
         x, y = _tensor("x", pair[0]), _tensor("y", pair[1])
@@ -136,7 +139,7 @@ def _one_pass(batches: Iterable[Pair], products: torch.dtype) -> Covariances | N
 
 
 def _tensor(name: str, x: Rows) -> Tensor:
-    """The batch itself where it is of a floating type that its device can multiply in float64, else a float64 copy."""
+    """Return the batch itself if it is floating and its device can multiply in float64, else a float64 copy."""
     x = given("stream", name, x)
     if x.is_floating_point() and x.device.type != "mps":
         return x.detach()
@@ -144,7 +147,7 @@ def _tensor(name: str, x: Rows) -> Tensor:
 
 
 def _fits(x: Tensor) -> bool:
-    """Whether float32 products are for `x`, and would be taken in full: GPUs, and CPUs so told, keep fewer digits."""
+    """Tell whether `x` can use full float32 products: GPUs, and CPUs set to lower precision, keep fewer digits."""
     if x.dtype not in (torch.float32, torch.float16, torch.bfloat16) or x.device.type != "cpu":
         return False
     setting = getattr(torch.backends.mkldnn, "matmul", None)
@@ -152,7 +155,7 @@ def _fits(x: Tensor) -> bool:
 
 
 def _covariances(sums: Products) -> Covariances | None:
-    """The result, or None where float32 products were too coarse for it."""
+    """Return the result, or None where float32 products were too coarse for it."""
     about, centred, mean = sums.finish()
     coarse = sums.kind is torch.float32
     if not bool(centred.isfinite().all()):
@@ -182,9 +185,9 @@ def _covariances(sums: Products) -> Covariances | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class _Streamed(Spectrum):
-    """Directions of `rows` that are gone: `base` is anything with the inner products of theirs, here I and X^T Y.
+    """Directions of `rows` no longer in memory: `base` is any matrix with the same inner products, here I and X^T Y.
 
-    `error` is how far rounding of the products is expected to move a mean correlation.
+    `error` is the change of a mean correlation expected from rounding of the products.
     """
 
     rows: int
@@ -196,7 +199,7 @@ class _Streamed(Spectrum):
 
 
 def _spectra(about: Tensor, centred: Tensor, rows: int, sums: Products) -> tuple[Spectrum, Spectrum] | None:
-    """Directions of x and y where products about the shift and about the mean are good enough for them."""
+    """Compute the directions of x and y if products about the shift and the mean are accurate enough, else None."""
     squares, cross = about.diagonal(), centred[sums.x, sums.y]
     x = _streamed(
         centred[sums.x, sums.x],
@@ -213,11 +216,11 @@ def _spectra(about: Tensor, centred: Tensor, rows: int, sums: Products) -> tuple
 
 
 def _streamed(inner: Tensor, squares: Tensor, rows: int, base: Tensor, products: torch.dtype) -> _Streamed | None:
-    """Directions of one side from X^T X [F, F], and how much of an error is to be expected of them."""
-    found = eigen(inner, TOLERANCE, _SMALLEST)
-    if found is None:
+    """Compute the directions of one side from X^T X [F, F], and their expected error."""
+    parts = eigen(inner, TOLERANCE, _SMALLEST)
+    if parts is None:
         return None
-    s, V, energy = found
+    s, V, energy = parts
     v, u = squares * (V / s).square().sum(1), torch.finfo(products).eps / 2
     independent = u / 3 * ((PIECE + PIECES**2) * PIECE / rows) ** 0.5
     error = float(independent * v.norm() + u / 2 * v.sum()) / max(len(s), 1)

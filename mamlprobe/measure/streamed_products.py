@@ -8,7 +8,7 @@ from torch import Tensor
 from mamlprobe.native.library import call, supported
 
 PIECE, PIECES = 512, 8
-"""Rows whose products are summed in the type of the rows; pieces at a time (4,096 rows stay in a cache)."""
+"""Rows whose products are summed in the type of the rows; pieces at a time (4,096 rows fit a cache)."""
 
 _STRIP, _SHORT = 64, 32
 """Columns of a block of products; rows of a short sum."""
@@ -17,7 +17,7 @@ _STRIP, _SHORT = 64, 32
 class Products:
     """The inner products of the columns [x, y, |x|^2, |y|^2, 1] of shifted rows.
 
-    Rows are gathered until a group is full, so how they were cut into batches has no part in the result.
+    Rows are gathered until a group is full, so the result does not depend on how they were cut into batches.
     """
 
     def __init__(self, f: int, g: int, kind: torch.dtype, device: torch.device) -> None:
@@ -31,7 +31,7 @@ class Products:
         self.blocks = None if supported(self.waiting[0]) else _Blocks(self)
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        """Takes rows in, and multiplies every full group."""
+        """Gather rows, and multiply every full group."""
         group, start = PIECES * PIECE, 0
         while start < len(x):
             stop = min(len(x), start + group - self.filled)
@@ -47,12 +47,12 @@ class Products:
             start = stop
 
     def empty(self) -> None:
-        """Multiplies the rows that wait."""
+        """Multiply the rows that wait."""
         count, self.filled = self.filled, 0
         self.multiply(*(side[:count] for side in self.waiting))
 
     def multiply(self, x: Tensor, y: Tensor) -> None:
-        """Adds the products of at most one group of rows to the lower triangle of the total."""
+        """Add the products of at most one group of rows to the lower triangle of the total."""
         if not len(self.shift):
             self.shift = _shift(torch.cat([x[::PIECES], y[::PIECES]], dim=1))
         if self.blocks is not None:
@@ -62,7 +62,7 @@ class Products:
         call("inner_products", [x.contiguous(), y.contiguous(), self.shift, self.total, self.squares], numbers)
 
     def finish(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Products about the shift and about the mean, and the mean: |x - d|^2 = |x|^2 - 2 d.x + |d|^2 is linear."""
+        """Return products about the shift and the mean, and the mean: |x - d|^2 = |x|^2 - 2 d.x + |d|^2 is linear."""
         if self.filled:
             self.empty()
         about = self.total.tril() + self.total.tril(-1).T
@@ -76,7 +76,7 @@ class Products:
 
 
 class _Blocks:
-    """The products by torch's own operations, eight pieces in one."""
+    """The products by torch operations, eight pieces in one."""
 
     def __init__(self, sums: Products) -> None:
         self.sums, width, device = sums, len(sums.total), sums.total.device
@@ -90,7 +90,7 @@ class _Blocks:
             self.blocks.append((left, right, torch.empty(PIECES, *into.shape, dtype=sums.kind, device=device), into))
 
     def multiply(self, x: Tensor, y: Tensor) -> None:
-        """`Products.multiply` of shifted rows."""
+        """Add the products of rows as `Products.multiply` does, after shifting them."""
         sums = self.sums
         for columns, rows in ((sums.x, x), (sums.y, y)):
             torch.sub(rows, sums.shift[columns], out=self.chunk[: len(x), columns])
@@ -105,10 +105,10 @@ class _Blocks:
 
 
 def _shift(rows: Tensor) -> Tensor:
-    """About the mean of `rows` [r, K], and exactly the value of a constant column.
+    """Return a rounded mean [K] of `rows` [r, K], exactly the value for a constant column.
 
     Rounded to a power of two near a sixteenth of the spread: the zeros of a ReLU become short numbers, whose products
-    add up exactly, while a long number that comes again and again rounds the same way in each step.
+    add up exactly, while a long number that is added repeatedly rounds the same way in each step.
     """
     std, mean = torch.std_mean(rows - rows[0], 0, correction=0)
     unit = std.log2().floor().exp2() / 16

@@ -8,7 +8,7 @@ from mamlprobe.measure.spectrum import Rows
 
 
 def subspace_distance(x: Rows, y: Rows) -> float:
-    """Sine of the largest principal angle from the columns of x to the span of y's, in [0, 1]; float64.
+    """Compute the sine of the largest principal angle from the columns of x to the span of y's, in [0, 1]; float64.
 
     x [F, k], y [F, m] of full column rank: the spectral norm of (I - P_y) U_x, U_x an orthonormal basis of x's columns
     (Collins et al. 2022, definition 1).

@@ -12,7 +12,7 @@ Fault = tuple[str, object, str]
 
 
 def conflicts(method: "Method") -> list[Fault]:
-    """The reasons why these fields do not go together."""
+    """List the reasons why these fields do not go together."""
     inner, outer, norm = method.inner, method.outer, method.norm
     rule, multi = outer.rule, bool(method.step_weights or method.multi_step_updates)
     faults: list[tuple[bool, str, object, str]] = [

@@ -99,7 +99,7 @@ networks: Koch et al. 2015 (read out by class, trained by the cross-entropy of e
 
 
 def method(name: str) -> Method:
-    """The method of that name.
+    """Return the method of that name.
 
     Raises:
         UserError: an unknown name.

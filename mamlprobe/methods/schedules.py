@@ -1,4 +1,4 @@
-"""What of a method changes in the course of a training, as numbers for one update."""
+"""The parts of a method that change in the course of a training, as numbers for one update."""
 
 import math
 from dataclasses import replace
@@ -11,7 +11,7 @@ LEAST = 0.03
 
 
 def resolve(method: Method, update: int, updates: int) -> Method:
-    """The method of update number `update` (from 0) of a training of so many, its schedules turned into numbers."""
+    """Return the method at update number `update` (from 0) of `updates`, its schedules turned into numbers."""
     order = 1 if update < method.inner.first_order_updates else method.inner.order
     inner = replace(method.inner, order=order, first_order_updates=0)
     outer = replace(method.outer, lr=outer_rate(method.outer, update, updates), schedule="constant", final_lr=0.0)
@@ -22,20 +22,20 @@ def resolve(method: Method, update: int, updates: int) -> Method:
 
 
 def scheduled(method: Method) -> bool:
-    """Whether something of the method changes in the course of a training."""
+    """Tell whether something of the method changes in the course of a training."""
     inner, outer = method.inner, method.outer
     return outer.schedule != "constant" or inner.first_order_updates > 0 or method.multi_step_updates > 0
 
 
 def outer_rate(outer: Outer, update: int, updates: int) -> float:
-    """The outer rate: constant, or from lr at the first update towards final_lr behind the last."""
+    """Compute the outer rate: constant, or from lr at the first update towards final_lr after the last."""
     done = min(update / max(updates, 1), 1.0)
     left = {"constant": 1.0, "cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done}[outer.schedule]
     return outer.lr if outer.schedule == "constant" else outer.final_lr + (outer.lr - outer.final_lr) * left
 
 
 def multi_step_weights(steps: int, done: float) -> tuple[float, ...]:
-    """Weights of the query losses after 1 ... S steps when the share `done` of the annealing lies behind.
+    """Compute the weights of the query losses after 1 ... S steps when the share `done` of the annealing is over.
 
     With K steps: max((1 - done) / K, 0.03 / K) for all but the last, which has what is left to 1 (Antoniou et al. 2019,
     section 4, numbers of the authors' program).

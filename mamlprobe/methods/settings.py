@@ -1,4 +1,4 @@
-"""The axes of a method: words and numbers of the inner loop, the norms and the outer loop."""
+"""The axes of a method: settings of the inner loop, the norms and the outer loop."""
 
 from dataclasses import dataclass, field
 
@@ -98,7 +98,7 @@ class Norm:
 
     @property
     def by_step(self) -> bool:
-        """Whether something of the norm belongs to a point of the inner path."""
+        """Tell whether something of the norm belongs to a point of the inner path."""
         return self.statistics.startswith("per_step") or self.affine == "per_step"
 
 

@@ -1,1 +1,1 @@
-"""Between floors 0 and 1: kernels in C++, compiled once a machine and called with tensors, and the allocator."""
+"""Between floors 0 and 1: kernels in C++, compiled once on each machine and called with tensors, and the allocator."""

@@ -1,4 +1,4 @@
-"""The build of the kernels: compiler, flags, the place of the library, and the compiler's words where it fails."""
+"""The build of the kernels: compiler, flags, the library's path, and the compiler's message when it fails."""
 
 import datetime
 import hashlib
@@ -32,30 +32,30 @@ LIMIT = 600.0
 AGAIN = datetime.timedelta(days=1)
 """Time after which a build that failed is tried again."""
 LONGEST = 20_000
-"""Characters that are kept of the compiler's words."""
+"""At most this many characters of the compiler's message are stored."""
 ASIDE = "making-"
-"""What the names of folders begin with in which a library is made."""
+"""Prefix of the temporary folders in which a library is built."""
 
 
 class Failure(NamedTuple):
-    """A build that failed: when, with what command, and the compiler's words."""
+    """A build that failed: when, with what command, and the compiler's message."""
 
     time: datetime.datetime
     command: str
-    words: str
+    message: str
 
 
 def compiler() -> str | None:
-    """Return the C++ compiler: the environment's CXX, else c++, g++ or clang++; None where there is none."""
+    """Return the C++ compiler: the environment's CXX, else c++, g++ or clang++; None if none is installed."""
     return next(
-        (found for word in (os.environ.get("CXX"), "c++", "g++", "clang++") if word and (found := shutil.which(word))),
+        (path for word in (os.environ.get("CXX"), "c++", "g++", "clang++") if word and (path := shutil.which(word))),
         None,
     )
 
 
 @lru_cache
 def compiler_version(tool: str) -> str:
-    """Return what the compiler says of its version, empty where it says nothing."""
+    """Return what the compiler prints as its version, empty if it prints nothing."""
     try:
         return subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=60, check=False).stdout
     except (OSError, subprocess.SubprocessError):
@@ -63,7 +63,7 @@ def compiler_version(tool: str) -> str:
 
 
 def flags() -> tuple[str, ...]:
-    """Return the compiler's flags for the variant that is asked for; none where the kernels are turned off.
+    """Return the compiler's flags for the variant that is asked for; none if the kernels are turned off.
 
     Raises:
         UserError: ``MAMLPROBE_KERNELS`` is an unknown word or a variant that this processor cannot run.
@@ -78,7 +78,7 @@ def kernels_path() -> Path | None:
 
     They have a folder of their own in the cache, which is the user's alone. ``MAMLPROBE_KERNELS=off`` in the
     environment turns them off, and so does ``gpu``, which leaves those of GPUs; ``avx512``, ``avx2`` and ``none`` ask
-    for a variant. Where a file's owner cannot be told there are none.
+    for a variant. On a system where a file's owner cannot be determined there are none.
 
     Raises:
         UserError: as `flags`.
@@ -87,8 +87,8 @@ def kernels_path() -> Path | None:
     if not options or tool is None or os.name != "posix":
         return None
     sources = (source.read_text() for source in SOURCES)
-    words = (*sources, compiler_version(tool), " ".join(options), platform.machine(), processor_flags())
-    name = f"kernels-{hashlib.sha256(repr(words).encode()).hexdigest()[:16]}.so"
+    identity = (*sources, compiler_version(tool), " ".join(options), platform.machine(), processor_flags())
+    name = f"kernels-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}.so"
     return cache_folder() / f"kernels-{os.geteuid()}" / name
 
 
@@ -112,8 +112,8 @@ def build(path: Path, *, force: bool = False) -> None:
                 return
             failure = None if force else recent_failure(path)
             if failure is not None and failure.command == " ".join(command):
-                raise Refused(failure.words)
-            for left in path.parent.glob(f"{ASIDE}*"):  # by a process that was killed
+                raise Refused(failure.message)
+            for left in path.parent.glob(f"{ASIDE}*"):  # left by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=ASIDE) as aside:
                 _make(path, command, Path(aside))
@@ -124,8 +124,8 @@ def build(path: Path, *, force: bool = False) -> None:
 def _make(path: Path, command: list[str], aside: Path) -> None:
     """Compile in the folder `aside`, try to load what was made, and put it in its place."""
     made, note, line = aside / path.name, failure_path(path), aside / "digest"
-    words = _compile([*command, str(SOURCES[0].with_name("kernels.cpp")), "-o", str(made)], aside / "words")
-    if not words:
+    message = _compile([*command, str(SOURCES[0].with_name("kernels.cpp")), "-o", str(made)], aside / "words")
+    if not message:
         made.chmod(0o700)
         line.write_text(digest_line(made.read_bytes(), path.name))
         line.chmod(0o600)
@@ -133,57 +133,57 @@ def _make(path: Path, command: list[str], aside: Path) -> None:
         try:
             load_library(made)
         except Refused as reason:  # from a file system that nothing may be run from, for example
-            words = str(reason)
-    if words:
+            message = str(reason)
+    if message:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        line.write_text(f"{now}\n{' '.join(command)}\n{words[:LONGEST]}\n")
+        line.write_text(f"{now}\n{' '.join(command)}\n{message[:LONGEST]}\n")
         line.replace(note)
-        raise Refused(words)
+        raise Refused(message)
     path.unlink(missing_ok=True)  # so that library and digest never differ
     digest_path(made).replace(digest_path(path))
     made.replace(path)
     note.unlink(missing_ok=True)
 
 
-def _compile(command: list[str], told: Path) -> str:
-    """Run the compiler within the time limit; return its words where it fails, else nothing."""
+def _compile(command: list[str], output: Path) -> str:
+    """Run the compiler within the time limit; return its message if it fails, else an empty string."""
     with (
-        told.open("wb") as file,
+        output.open("wb") as file,
         subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True) as process,
     ):
         try:
             code = process.wait(LIMIT)
         except BaseException as error:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # those that the compiler started too
+                os.killpg(process.pid, signal.SIGKILL)  # with the processes that the compiler started
             if isinstance(error, subprocess.TimeoutExpired):
                 return f"the compiler took longer than {LIMIT:g} seconds"
             raise
     if code == 0:
         return ""
-    return told.read_text(errors="replace").strip() or f"the compiler ended with code {code} and said nothing"
+    return output.read_text(errors="replace").strip() or f"the compiler ended with code {code} and said nothing"
 
 
 def failure_path(path: Path) -> Path:
-    """Return the path of the file that keeps the compiler's words where it failed."""
+    """Return the path of the file that stores the compiler's message of a failed build."""
     return path.with_suffix(".failed")
 
 
 def last_failure(path: Path) -> Failure | None:
-    """Return how the build of the library at `path` failed; None where it did not."""
+    """Return how the build of the library at `path` failed; None if it did not."""
     try:
         with private_folder(path.parent):
-            time, command, words = failure_path(path).read_text(errors="replace").split("\n", 2)
-        return Failure(datetime.datetime.fromisoformat(time).astimezone(), command, words.strip())
+            time, command, message = failure_path(path).read_text(errors="replace").split("\n", 2)
+        return Failure(datetime.datetime.fromisoformat(time).astimezone(), command, message.strip())
     except (OSError, ValueError, Refused):
         return None
 
 
 def recent_failure(path: Path) -> Failure | None:
-    """Return the same, where it is less than a day ago."""
-    found = last_failure(path)
+    """Return how the build failed, if that was less than a day ago."""
+    failure = last_failure(path)
     now = datetime.datetime.now(datetime.UTC)
-    return found if found is not None and found.time <= now < found.time + AGAIN else None
+    return failure if failure is not None and failure.time <= now < failure.time + AGAIN else None
 
 
 def _is_good(path: Path) -> bool:
@@ -195,7 +195,7 @@ def _is_good(path: Path) -> bool:
 
 
 def _make_private(folder: Path) -> None:
-    """Make the folder, the user's alone; one that others could write is emptied.
+    """Make the folder accessible to the user alone; empty one that others could write to.
 
     Raises:
         Refused: it belongs to somebody else.
@@ -220,7 +220,7 @@ def _make_private(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process builds in the folder, and hold it; the system lets go of it when the holder dies."""
+    """Wait until no other process builds in the folder, then lock it; the system unlocks it if this process dies."""
     opened = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         if fcntl is not None:

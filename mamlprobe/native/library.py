@@ -13,12 +13,12 @@ from mamlprobe.native.trust import Refused, load_library
 from mamlprobe.native.variants import wanted
 
 ENDS = {torch.float32: "f32", torch.float64: "f64"}
-"""Types that there are kernels for, and the ends of their names."""
+"""Types that there are kernels for, and the suffixes of their names."""
 
 
 @lru_cache
 def kernels() -> ctypes.CDLL | None:
-    """Return the compiled kernels, if they were compiled before and can be trusted; None where they are not loaded.
+    """Return the compiled kernels, if they were compiled before and can be trusted; None if they are not loaded.
 
     Raises:
         UserError: ``MAMLPROBE_KERNELS`` is an unknown word or a variant that this processor cannot run.
@@ -31,10 +31,10 @@ def kernels() -> ctypes.CDLL | None:
 
 
 def compile_kernels(*, force: bool = False) -> bool:
-    """Compile the kernels unless that was done before (some twenty seconds); return whether they are there now.
+    """Compile the kernels unless that was done before (some twenty seconds); return whether they are available now.
 
     Until then, and where there is no compiler, nets compute with torch's own operations. A library that is damaged, or
-    that somebody else could have written, is built anew. A build that failed is tried again after a day, or with
+    that somebody else could have written, is built again. A build that failed is tried again after a day, or with
     `force`, which always builds; ``mamlprobe doctor`` tells what the compiler said.
 
     Raises:
@@ -54,7 +54,7 @@ def compile_kernels(*, force: bool = False) -> bool:
 
 
 def why_not() -> str:
-    """Return why the kernels are not loaded, in the compiler's words where it failed; empty where they are.
+    """Return why the kernels are not loaded, with the compiler's message if it failed; empty if they are loaded.
 
     Raises:
         UserError: as `kernels`.
@@ -70,7 +70,7 @@ def why_not() -> str:
         return "the owner of a file cannot be told on this system"
     failure = last_failure(path)
     if failure is not None:
-        return f"the build failed on {failure.time:%Y-%m-%d %H:%M}: {failure.words}"
+        return f"the build failed on {failure.time:%Y-%m-%d %H:%M}: {failure.message}"
     try:
         load_library(path)
     except Refused as reason:
@@ -79,12 +79,12 @@ def why_not() -> str:
 
 
 def supported(x: Tensor) -> bool:
-    """Return whether the compiled kernels can take tensors like `x`."""
+    """Tell whether the compiled kernels can take tensors like `x`."""
     return x.device.type == "cpu" and x.dtype in ENDS and kernels() is not None
 
 
 def call(name: str, tensors: Sequence[Tensor | None], numbers: Sequence[object]) -> int:
-    """Call the kernel of that name for the type of the first tensor, all contiguous; return its answer, if any."""
+    """Call the kernel of that name for the type of the first tensor, all contiguous; return its integer, if any."""
     like = next(x for x in tensors if x is not None)
     pointers = [ctypes.c_void_p(None if x is None else x.data_ptr()) for x in tensors]
     return int(getattr(kernels(), f"{name}_{ENDS[like.dtype]}")(*pointers, *numbers))

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 
 def allocator() -> str:
-    """Return what `tune_malloc` does here, in words."""
+    """Return a description of what `tune_malloc` does on this system."""
     if os.environ.get("MAMLPROBE_MALLOC") == "default":
         return "left as it is (MAMLPROBE_MALLOC=default)"
     if platform.libc_ver()[0] != "glibc":
@@ -19,10 +19,10 @@ def allocator() -> str:
 def tune_malloc() -> None:
     """Let glibc keep freed blocks for the next use: a fresh one costs a page fault every 4 KB, often more than its use.
 
-    Trainings and the command line do this, no import and no forward pass does; in a loop of your own it is yours to
-    call, before the first thread is made. Threads take blocks from the same stock: one of their own would hand large
-    blocks back. Blocks above 1 GiB still go back at once. ``MAMLPROBE_MALLOC=default`` in the environment leaves the
-    allocator be.
+    Trainings and the command line do this, no import and no forward pass does; in a loop of your own call it
+    yourself, before the first thread is made. Threads share one arena: separate ones would return large blocks to the
+    system. Blocks above 1 GiB still go back at once. ``MAMLPROBE_MALLOC=default`` in the environment leaves the
+    allocator unchanged.
     """
     if os.environ.get("MAMLPROBE_MALLOC") == "default" or platform.libc_ver()[0] != "glibc":
         return

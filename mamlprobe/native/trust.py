@@ -19,7 +19,7 @@ def digest_path(library: Path) -> Path:
 
 
 def digest_line(content: bytes, name: str) -> str:
-    """Return the line that stands in that file, as ``sha256sum`` writes it."""
+    """Return the content of that file, as ``sha256sum`` writes it."""
     return f"{hashlib.sha256(content).hexdigest()}  {name}\n"
 
 
@@ -27,7 +27,7 @@ def check_private(opened: int, what: Path) -> None:
     """Check that the opened file or folder belongs to the user and that nobody else can write it.
 
     Raises:
-        Refused: so it is not.
+        Refused: it does not, or somebody else can.
     """
     facts = os.fstat(opened)
     if facts.st_uid != os.geteuid():
@@ -41,8 +41,8 @@ def private_folder(path: Path) -> Iterator[int]:
     """Open the folder, which must be no link and the user's own.
 
     Raises:
-        Refused: it is not so.
-        OSError: it is not there, a link, or no folder.
+        Refused: it is not the user's own, or others can write to it.
+        OSError: it does not exist, is a link, or is no folder.
     """
     opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
@@ -53,19 +53,19 @@ def private_folder(path: Path) -> Iterator[int]:
 
 
 def open_library(path: Path) -> int:
-    """Open the library for reading, once folder, file and digest are what they must be; the caller closes it.
+    """Open the library for reading, after checking folder, file and digest; the caller closes it.
 
-    What is checked is what was opened: a file that is put in its place in the meantime is not looked at.
+    The opened file itself is checked: one that replaces it in the meantime is not used.
 
     Raises:
-        Refused: it is not there, a link, of another owner, open for writing by others, or not what was built.
+        Refused: it does not exist, is a link, has another owner, can be written by others, or is not what was built.
     """
     try:
         with private_folder(path.parent) as folder:
             opened = _open_file(path, folder)
             try:
-                told = _open_file(digest_path(path), folder)
-                with os.fdopen(told, "rb") as file:
+                digest = _open_file(digest_path(path), folder)
+                with os.fdopen(digest, "rb") as file:
                     line = file.read(1024)
                 with os.fdopen(os.dup(opened), "rb") as file:
                     content = file.read()
@@ -99,10 +99,10 @@ def _open_file(path: Path, folder: int) -> int:
 
 
 def load_library(path: Path) -> ctypes.CDLL:
-    """Load the library that `open_library` lets pass.
+    """Load the library after the checks of `open_library`.
 
     Raises:
-        Refused: it does not, or the system cannot load it.
+        Refused: a check fails, or the system cannot load it.
     """
     opened = open_library(path)
     through = Path(f"/proc/self/fd/{opened}")  # the very file that was checked; the system finds libraries by name, so

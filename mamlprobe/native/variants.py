@@ -11,7 +11,7 @@ from mamlprobe.base.errors import UserError, unknown
 
 
 class Variant(NamedTuple):
-    """One way to compile the kernels: its word, the compiler's flag, and the processor's flags that it needs."""
+    """One way to compile the kernels: its name, the compiler's flag, and the processor's flags that it needs."""
 
     word: str
     flag: str
@@ -22,7 +22,7 @@ AVX2 = ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe")
 AVX512 = ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 
 NATIVE = Variant("native", "-march=native")
-"""What is compiled unless another is asked for: all that this processor has."""
+"""The default: all instructions that this processor has."""
 
 VARIANTS = {
     each.word: each
@@ -35,14 +35,14 @@ VARIANTS = {
 """Those that ``MAMLPROBE_KERNELS`` can ask for on x86-64 processors, the widest first."""
 
 OFF = ("off", "gpu")
-"""Words of ``MAMLPROBE_KERNELS`` that leave the compiled kernels out."""
+"""Values of ``MAMLPROBE_KERNELS`` that turn the compiled kernels off."""
 
 MACHINES = ("x86_64", "amd64")
 
 
 @lru_cache
 def processor_flags() -> str:
-    """Return the line of the processor's flags, or what else the system tells of it."""
+    """Return the line of the processor's flags, or else the name that the system gives it."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.is_file() else []
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
@@ -55,12 +55,12 @@ def missing(variant: Variant) -> list[str]:
 
 
 def vector_set() -> str:
-    """Return the word of the widest variant that this processor can run."""
+    """Return the name of the widest variant that this processor can run."""
     return next(word for word, each in VARIANTS.items() if not missing(each))
 
 
 def wanted(environment: Mapping[str, str] = os.environ) -> Variant | None:
-    """Return the variant that ``MAMLPROBE_KERNELS`` asks for: `NATIVE` where it is not set, None where it is off.
+    """Return the variant that ``MAMLPROBE_KERNELS`` asks for: `NATIVE` if it is not set, None if it is off.
 
     Raises:
         UserError: an unknown word, or a variant that this processor cannot run.

@@ -61,7 +61,7 @@ class Conv4(Built):
 
     @cached_property
     def map(self) -> tuple[int, int]:
-        """H, W of the last feature map."""
+        """Return H, W of the last feature map."""
         height, width = self.image[1:]
         for window in self.windows:
             height, width = (window.places(size) // self.pool for size in (height, width))
@@ -69,44 +69,44 @@ class Conv4(Built):
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:
-        """That of every block's conv."""
+        """Return the window of every block's conv."""
         if self.down == "unpadded":
             return (*[Window(step=2, pad=0)] * (self.blocks - 1), Window(side=2, pad=0))
         return (Window(step=2 if self.down == "stride" else 1),) * self.blocks
 
     @cached_property
     def pool(self) -> int:
-        """Side of the max-pool, which is also its stride; 1: none."""
+        """Return the side of the max-pool, which is also its stride; 1 for none."""
         return 2 if self.down == "pool" else 1
 
     @cached_property
     def features(self) -> int:
-        """F, the width of the head's input."""
+        """Return F, the width of the head's input."""
         return self.filters * self.map[0] * self.map[1]
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
-        """``conv1`` ... and ``head``."""
+        """Return ``conv1`` ... and ``head``."""
         return (*(f"conv{block + 1}" for block in range(self.blocks)), "head")
 
     @cached_property
     def entries(self) -> tuple[str, ...]:
-        """Every layer but the first."""
+        """Return every layer but the first."""
         return self.layers[1:]
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """Parameter name -> layer name."""
+        """Map parameter name -> layer name."""
         parts = ("conv.weight", "conv.bias", "norm.weight", "norm.bias")
         body = {f"body.{block + 1}.{part}": f"conv{block + 1}" for block in range(self.blocks) for part in parts}
         return body | {"head.weight": "head"} | ({"head.bias": "head"} if self.head_bias else {})
 
     def roles(self, name: str) -> str:
-        """The name itself: it says the role."""
+        """Return the name itself: it says the role."""
         return name
 
     def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
-        """Weights normal with variance 2 / fan-in (He et al. 2015), biases 0, norms 1 and 0; moments 0 and 1."""
+        """Draw weights, normal with variance 2 / fan-in (He et al. 2015); biases 0, norms 1 and 0; moments 0 and 1."""
         params: Params = {}
         channels, moments = self.image[0], {}
         for number, window in enumerate(self.windows, 1):
@@ -135,7 +135,7 @@ class Conv4(Built):
         begin: str | None = None,
         end: str | None = None,
     ) -> ForwardPass:
-        """Named activations of images x [B, R, C, H, W]: ``conv1`` ... [B, R, C, h, w] and the logits.
+        """Compute named activations of images x [B, R, C, H, W]: ``conv1`` ... [B, R, C, h, w] and the logits.
 
         The input of ``conv2`` is the map of ``conv1``, and so on.
         """
@@ -157,8 +157,8 @@ class Conv4(Built):
     def _general(
         self, params: Params, x: Tensor, numbers: range, moments: Moments | None, collect: bool
     ) -> tuple[dict[str, Tensor], Moments]:
-        """Maps and moments of the blocks with these numbers."""
-        z = x.transpose(0, 1)  # rows lead: tasks side by side in the channels cost no copy, be they grouped or shared
+        """Compute maps and moments of the blocks with these numbers, by torch's operations."""
+        z = x.transpose(0, 1)  # rows lead: tasks side by side in the channels need no copy, with own or shared weights
         layers: dict[str, Tensor] = {}
         collected: Moments | None = {} if collect else None
         for number in numbers:
@@ -183,23 +183,23 @@ class Conv4(Built):
         return layers, collected or {}
 
     def _fast(self, params: Params, x: Tensor, numbers: range) -> tuple[dict[str, Tensor], Moments]:
-        """The same by the blocks that have their own derivatives."""
+        """Compute the same by the fast blocks, which have hand-written derivatives."""
         kind = Kind(self.pool, self.order == "conv-relu-bn")
         z = x if 1 in numbers else x.movedim(2, -1)
         layers: dict[str, Tensor] = {}
         moments: Moments = {}
         for number in numbers:
             name = f"body.{number}."
-            own = [params[name + part] for part in ("conv.weight", "conv.bias", "norm.weight", "norm.bias")]
+            tensors = [params[name + part] for part in ("conv.weight", "conv.bias", "norm.weight", "norm.bias")]
             z, mean, var = block(
-                z, *own, window=self.windows[number - 1], kind=kind, images=number == 1, name=name + "norm"
+                z, *tensors, window=self.windows[number - 1], kind=kind, images=number == 1, name=name + "norm"
             )
             moments |= {f"{name}norm.mean": mean, f"{name}norm.var": var}
             layers[f"conv{number}"] = z.movedim(-1, 2)
         return layers, moments
 
     def _convolve(self, z: Tensor, weight: Tensor, bias: Tensor, window: Window) -> Tensor:
-        """Convolution of z [R, B, C, H, W] by weights [B or 1, C', C, side, side]: one group a task, or one for all."""
+        """Convolve z [R, B, C, H, W] by weights [B or 1, C', C, side, side]: one group a task, or one for all."""
         rows, tasks = z.shape[:2]
         groups = max(weight.shape[0], bias.shape[0])
         flat = z.reshape(rows * tasks // groups, -1, *z.shape[3:])
@@ -208,12 +208,12 @@ class Conv4(Built):
         return out.reshape(rows, tasks, -1, *out.shape[2:])
 
     def head(self, params: Params, features: Tensor) -> Tensor:
-        """Logits [B, R, N] of features [B, R, F]."""
+        """Compute logits [B, R, N] of features [B, R, F]."""
         return linear(features, params["head.weight"], params.get("head.bias"))
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x [B, R, F] times weights [B or 1, G, F], plus bias [B or 1, G]."""
+    """Multiply x [B, R, F] by weights [B or 1, G, F] and add the bias [B or 1, G]."""
     out = x @ weight.mT
     return out if bias is None else out + bias.unsqueeze(1)
 
@@ -228,5 +228,5 @@ def conv4(
     down: str = "pool",
     head_bias: bool = True,
 ) -> Conv4:
-    """The convolutional net for images of shape `image` (C, H, W); see `Conv4`."""
+    """Return the convolutional net for images of shape `image` (C, H, W); see `Conv4`."""
     return Conv4(image=image, way=way, filters=filters, blocks=blocks, order=order, down=down, head_bias=head_bias)

@@ -1,4 +1,4 @@
-"""Whether passes are differentiated twice: where they are not, nets may take more operations."""
+"""Whether passes are differentiated twice: if they are not, nets may use more operations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ _ONCE: ContextVar[bool] = ContextVar("once", default=False)
 
 @contextmanager
 def derived_once(surely: bool = True) -> Iterator[None]:
-    """Inside, where it is `surely` so, no pass of this thread is differentiated more than once.
+    """Declare that inside no pass of this thread is differentiated more than once, if that is `surely` so.
 
-    Nets may then take operations without a second derivative. To be said of a whole work, not of passes within it:
-    torch keeps some choices for all threads together, and what runs beside must have made the same ones.
+    Nets may then use operations without a second derivative. Declare it for a whole computation, not for passes in it:
+    some of torch's choices hold for all threads, and those that run at the same time must have made the same ones.
     """
     token = _ONCE.set(surely)
     try:
@@ -22,5 +22,5 @@ def derived_once(surely: bool = True) -> Iterator[None]:
 
 
 def derived_twice() -> bool:
-    """Whether passes may be differentiated twice: true where nothing else was said."""
+    """Tell whether passes may be differentiated twice: true unless `derived_once` says otherwise."""
     return not _ONCE.get()

@@ -1,4 +1,4 @@
-"""The net that a spec names."""
+"""Building the net that a spec names."""
 
 import importlib
 import inspect
@@ -26,10 +26,10 @@ def build(
     seed: int = 0,
     buffers: Mapping[str, Tensor] | None = None,
 ) -> Net:
-    """The net for N-way tasks on inputs of shape `image` (C, H, W; any for an mlp), by default the spec's own.
+    """Build the net for N-way tasks on inputs of shape `image` (C, H, W; any for an mlp), by default the spec's own.
 
-    A module is made anew, its initial weights drawn from `seed`, and given these `buffers` by name; the other kinds
-    draw their weights in `init`.
+    A module is created with initial weights drawn from `seed`, and these `buffers` are copied in by name; the other
+    kinds draw their weights in `init`.
 
     Raises:
         UserError: an input shape that is absent or not the spec's, a module that cannot be imported or made, or that
@@ -54,40 +54,40 @@ def build(
 
 
 def wrapped(module: nn.Module, spec: NetSpec, image: tuple[int, ...] | None) -> Wrapped:
-    """The module as a net, as the spec says.
+    """Wrap the module as a net by the spec's settings.
 
     Raises:
         UserError: as `wrap`.
     """
     output = int(spec.output) if spec.output.isdecimal() else spec.output or None
     shape = image if image is not None and len(image) == 3 else None
-    words: dict[str, Any] = {"output": output, "inputs": shape, "features": spec.features or None}
-    return wrap(module, spec.head, layers=spec.layers or None, **words)
+    options: dict[str, Any] = {"output": output, "inputs": shape, "features": spec.features or None}
+    return wrap(module, spec.head, layers=spec.layers or None, **options)
 
 
 def _fill(module: nn.Module, buffers: Mapping[str, Tensor]) -> None:
-    """Writes these buffers into the module.
+    """Copy these buffers into the module.
 
     Raises:
         UserError: it has none of that name and shape.
     """
-    own = dict(module.named_buffers(remove_duplicate=False))
+    existing = dict(module.named_buffers(remove_duplicate=False))
     for name, value in buffers.items():
-        if name not in own or own[name].shape != value.shape:
-            got = "none" if name not in own else f"shape {list(own[name].shape)}"
+        if name not in existing or existing[name].shape != value.shape:
+            got = "none" if name not in existing else f"shape {list(existing[name].shape)}"
             advice = "name the net that the weights were made with"
             raise UserError("net", f"the module must have a buffer {name} {list(value.shape)}", got, advice)
-        own[name].copy_(value)
+        existing[name].copy_(value)
 
 
 def made(spec: NetSpec, seed: int = 0) -> nn.Module:
-    """The module that the spec names, its initial weights drawn from `seed`; torch's global generator stays as it was.
+    """Create the spec's module with initial weights drawn from `seed`; torch's global generator is not changed.
 
     Raises:
         UserError: a module that cannot be imported or made.
     """
     path = spec.module
-    maker = _found(path)
+    maker = _maker(path)
     try:
         inspect.signature(maker).bind()
     except TypeError as error:
@@ -103,8 +103,8 @@ def made(spec: NetSpec, seed: int = 0) -> nn.Module:
     return module
 
 
-def _found(path: str) -> Callable[..., Any]:
-    """The class or function that ``package.file:Class`` names."""
+def _maker(path: str) -> Callable[..., Any]:
+    """Import the class or function that ``package.file:Class`` names."""
     file, colon, name = path.partition(":")
     if not (file and colon and name):
         raise UserError(
@@ -118,8 +118,8 @@ def _found(path: str) -> Callable[..., Any]:
     except ImportError as error:
         advice = "install it or put its folder on PYTHONPATH"
         raise UserError("net", f"module {file!r} must be importable", str(error), advice) from None
-    found: Callable[..., Any] | None = getattr(module, name, None)
-    if not callable(found):
+    maker: Callable[..., Any] | None = getattr(module, name, None)
+    if not callable(maker):
         names = [word for word, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
         raise unknown("net", f"class of {file!r}", name, names or ["(it has none)"])
-    return found
+    return maker

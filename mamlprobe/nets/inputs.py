@@ -1,4 +1,4 @@
-"""What the built nets take."""
+"""The check of a built net's inputs."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from mamlprobe.base.errors import UserError
 
 
 def floats(where: str, x: Tensor) -> None:
-    """Holds the inputs of a built net to be floats.
+    """Check that the inputs of a built net are floats.
 
     Raises:
         UserError: whole numbers, such as bytes of images.

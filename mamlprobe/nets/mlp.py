@@ -29,7 +29,7 @@ NORMS = ("none", "batch")
 class Mlp(Built):
     """Linear layers ``fc1`` ... of the `hidden` widths with an activation each, then a linear head.
 
-    Inputs [B, R, ...] are flattened to `inputs` numbers a row. ``norm="batch"`` puts a batch norm before every
+    Inputs [B, R, ...] are flattened to rows of `inputs` numbers. ``norm="batch"`` puts a batch norm before every
     activation.
     """
 
@@ -50,28 +50,28 @@ class Mlp(Built):
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
-        """``fc1`` ... and ``head``."""
+        """Return ``fc1`` ... and ``head``."""
         return (*(f"fc{i + 1}" for i in range(len(self.hidden))), "head")
 
     @cached_property
     def entries(self) -> tuple[str, ...]:
-        """Every layer but the first."""
+        """Return every layer but the first."""
         return self.layers[1:]
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """Parameter name -> layer name."""
+        """Map parameter name -> layer name."""
         parts = ["linear.weight"] + ["linear.bias"] * self.bias
         parts += ["norm.weight", "norm.bias"] if self.norm == "batch" else []
         body = {f"body.{i + 1}.{part}": f"fc{i + 1}" for i in range(len(self.hidden)) for part in parts}
         return body | {"head.weight": "head"} | ({"head.bias": "head"} if self.bias else {})
 
     def roles(self, name: str) -> str:
-        """The name itself: it says the role."""
+        """Return the name itself: it says the role."""
         return name
 
     def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
-        """Weights normal with variance 2 / fan-in, biases 0, norms 1 and 0; moments 0 and 1."""
+        """Draw weights, normal with variance 2 / fan-in; biases 0, norms 1 and 0; moments 0 and 1."""
         widths = (self.inputs, *self.hidden)
         params: Params = {}
         moments: Moments = {}
@@ -101,7 +101,7 @@ class Mlp(Built):
         begin: str | None = None,
         end: str | None = None,
     ) -> ForwardPass:
-        """Named activations [B, R, width] of x [B, R, ...]."""
+        """Compute named activations [B, R, width] of x [B, R, ...]."""
         floats("mlp", x)
         z = x.flatten(2)
         if begin is None and z.shape[2] != self.inputs:
@@ -128,7 +128,7 @@ class Mlp(Built):
         return ForwardPass(layers=layers, features=z, moments=collected or {})
 
     def head(self, params: Params, features: Tensor) -> Tensor:
-        """Logits [B, R, N] of features [B, R, F]."""
+        """Compute logits [B, R, N] of features [B, R, F]."""
         return linear(features, params["head.weight"], params.get("head.bias"))
 
 
@@ -141,5 +141,5 @@ def mlp(
     norm: str = "none",
     bias: bool = True,
 ) -> Mlp:
-    """The fully connected net; see `Mlp`."""
+    """Return the fully connected net; see `Mlp`."""
     return Mlp(inputs=inputs, way=way, hidden=tuple(hidden), activation=activation, norm=norm, bias=bias)

@@ -13,10 +13,10 @@ EPS = 1e-5
 def batch_norm(
     z: Tensor, weight: Tensor, bias: Tensor, *, name: str, moments: Moments | None, collected: Moments | None
 ) -> Tensor:
-    """Normalised z [R, B, C, ...], each task and channel by its own mean and biased variance over R and space.
+    """Normalise z [R, B, C, ...], each task and channel by its own mean and biased variance over R and space.
 
-    weight, bias [B or 1, C]. Where `moments` is given, its mean and variance [B or 1, C] are used instead. The
-    statistics of z are written into `collected` where that is given.
+    weight, bias [B or 1, C]. If `moments` is given, its mean and variance [B or 1, C] are used instead. The
+    statistics of z are written into `collected` if that is given.
 
     Raises:
         UserError: batch statistics of a single value.

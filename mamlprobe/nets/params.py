@@ -12,7 +12,7 @@ from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError, unknown
 
 FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
-"""What the initial tensors of a net are, whatever torch's defaults."""
+"""Type and device of a net's initial tensors, whatever torch's defaults."""
 
 Params = dict[str, Tensor]
 """Tensors by parameter name. Inside a net each has a leading task axis, of size B, or 1 where all tasks share it."""
@@ -35,7 +35,7 @@ class ForwardPass:
 
     @property
     def logits(self) -> Tensor:
-        """Output of the last layer [B, R, N], where the pass did not end before it."""
+        """Return the output of the last layer [B, R, N], if the pass did not end before it."""
         return next(reversed(self.layers.values()))
 
 
@@ -44,75 +44,75 @@ class Net(Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers in order; the last is the head."""
+        """Return the names of the layers in order; the last is the head."""
         ...
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """Those layers before which a pass can end and with whose input another can begin, in order.
+        """Return the layers before which a pass can end and with whose input another can begin, in order.
 
-        No layer before an entry gives anything to those from there on but that input.
+        Layers from an entry on use nothing of those before it except that input.
         """
         ...
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Parameter name -> layer name, in order."""
+        """Map parameter name -> layer name, in order."""
         ...
 
     @property
     def fixed(self) -> frozenset[str]:
-        """Parameters that neither adapt nor are meta-learned."""
+        """Return the parameters that neither adapt nor are meta-learned."""
         ...
 
     @property
     def lent(self) -> tuple[str, ...]:
-        """Parameters of the body that the head uses too."""
+        """Return the parameters of the body that the head uses too."""
         ...
 
     @property
     def by_row(self) -> tuple[str, ...]:
-        """Norms among those with running moments whose own statistics are those of each row, not of a set."""
+        """Return the norms with running moments whose own statistics are those of each row, not of a set."""
         ...
 
     @property
     def linear(self) -> bool:
-        """Whether the logits are W f + b of the head's weight [N, F] and, if it has one, bias [N]."""
+        """Tell whether the logits are W f + b of the head's weight [N, F] and, if it has one, bias [N]."""
         ...
 
     @property
     def slope_at_zero(self) -> bool:
-        """Whether the logits move with some weight of the head where all of them are zero."""
+        """Tell whether the logits have a gradient for some weight of the head when all of them are zero."""
         ...
 
     @property
     def full(self) -> "Net":
-        """The same net for those who ask for layers: its `brief` passes are calls."""
+        """Return the same net with all layers recorded: its `brief` passes are calls."""
         ...
 
     @property
     def rowwise(self) -> bool:
-        """Whether what a row gives hangs on that row alone, so that sets can share a pass; False where not known."""
+        """Tell whether a row's outputs depend on that row alone, so that sets can share a pass; False if not known."""
         ...
 
     def together(self, x: Tensor) -> bool:
-        """Whether a `brief` pass of inputs like x [B, R, ...] computes the tasks together, or one after the other."""
+        """Tell whether a `brief` pass of inputs like x [B, R, ...] computes tasks together, or one after the other."""
         ...
 
     def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
-        """Axis of the features in activations [B, R, ...] of the layer, which have this shape.
+        """Return the axis of the features in activations [B, R, ...] of the layer, which have this shape.
 
         Raises:
-            UserError: it cannot be known.
+            UserError: it is not known.
         """
         ...
 
     def roles(self, name: str) -> str:
-        """The parameter's name by role: ``body.*`` or ``head.*``."""
+        """Return the parameter's name by role: ``body.*`` or ``head.*``."""
         ...
 
     def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
-        """Fresh parameters and moments, without task axis."""
+        """Draw initial parameters and moments, without task axis."""
         ...
 
     def __call__(
@@ -125,11 +125,11 @@ class Net(Protocol):
         begin: str | None = None,
         end: str | None = None,
     ) -> ForwardPass:
-        """Named activations of inputs x [B, R, ...].
+        """Compute named activations of inputs x [B, R, ...].
 
-        Batch norms use the statistics of x per task, or `moments` where given; `collect` fills ``Pass.moments``. With
-        the entry `begin`, x is the input of that layer; with the entry `end`, that layer and those behind it do not
-        run, and its input is ``Pass.features``.
+        Batch norms use the statistics of x per task, or `moments` if given; `collect` fills `ForwardPass.moments`. With
+        the entry `begin`, x is the input of that layer; with the entry `end`, that layer and those after it do not run,
+        and its input is `ForwardPass.features`.
 
         Raises:
             UserError: a layer that is no entry.
@@ -146,7 +146,7 @@ class Net(Protocol):
         begin: str | None = None,
         end: str | None = None,
     ) -> ForwardPass:
-        """As a call, for those who ask for logits, features and moments alone: layers before the head may be missing.
+        """Compute a call of which only logits, features and moments are used: layers before the head may be missing.
 
         Raises:
             UserError: as a call.
@@ -154,12 +154,12 @@ class Net(Protocol):
         ...
 
     def head(self, params: Params, features: Tensor) -> Tensor:
-        """Logits [B, R, N] of features [B, R, F]: the last layer alone."""
+        """Compute logits [B, R, N] of features [B, R, F]: the last layer alone."""
         ...
 
 
 class Built:
-    """What all nets of this package have in common: tasks together, a linear head of its own, channels first."""
+    """Common parts of this package's nets: tasks together, a linear head of their own, channels first."""
 
     fixed: frozenset[str] = frozenset()
     lent: tuple[str, ...] = ()
@@ -170,20 +170,20 @@ class Built:
 
     @property
     def full(self) -> Self:
-        """The net itself: it leaves out no layer."""
+        """Return the net itself: it records all layers."""
         return self
 
     def together(self, x: Tensor) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def brief(self: Any, params: Params, x: Tensor, **how: Any) -> ForwardPass:
-        """A call."""
-        found: ForwardPass = self(params, x, **how)
-        return found
+        """Compute a call."""
+        result: ForwardPass = self(params, x, **how)
+        return result
 
     def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
-        """Axis of the features in activations [B, R, ...] of the layer: that of the channels."""
+        """Return the axis of the features in activations [B, R, ...] of the layer: that of the channels."""
         return 2
 
 
@@ -192,7 +192,7 @@ ROLES = ("head.*", "body.*")
 
 
 def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
-    """Names of the parameters that the patterns select, in the net's order, without those that are fixed.
+    """Select parameters by patterns; return their names in the net's order, without those that are fixed.
 
     A pattern is a shell pattern on the parameter's name, on its role (``head.*``, ``body.*``) or on its layer's name,
     or the name of a part that it lies in; that of a layer stands for all that belongs to the layer. One with a leading
@@ -215,22 +215,22 @@ def adapting(net: Net, patterns: Iterable[str]) -> tuple[str, ...]:
             )
         chosen = chosen - hit if pattern.startswith("!") else chosen | hit
     chosen -= net.fixed
-    own, shared = (any(name in chosen for name in names) for names in (head_names(net), net.lent))
-    if own != shared and net.lent and head_names(net):
+    head, shared = (any(name in chosen for name in names) for names in (head_names(net), net.lent))
+    if head != shared and net.lent and head_names(net):
         must = f"a head that shares {net.lent[0]} with the body must adapt with it, or not at all"
         raise UserError("adapts", must, "one of the two", "untie the weight, or let both adapt")
     return tuple(name for name in net.parameters if name in chosen)
 
 
 def _lies(net: Net, name: str, layer: str, word: str) -> bool:
-    """Whether the parameter belongs to the layer or lies in the part of that name, or the pattern finds it."""
+    """Tell whether the parameter belongs to the layer or part of that name, or matches the pattern."""
     if word in net.layers:
         return word == layer
     return name.startswith(word + ".") or any(fnmatchcase(each, word) for each in _labels(net, name, layer, word))
 
 
 def _labels(net: Net, name: str, layer: str, word: str) -> tuple[str, ...]:
-    """What a pattern is held against; a wildcard finds no parameter that lies outside the layer of that name."""
+    """Return the names that a pattern is matched with; not the layer's for a wrapped parameter outside its layer."""
     if word in ROLES:
         return (net.roles(name),)
     owned = isinstance(net, Built) or name.startswith(layer + ".")
@@ -238,20 +238,20 @@ def _labels(net: Net, name: str, layer: str, word: str) -> tuple[str, ...]:
 
 
 def head_names(net: Net) -> tuple[str, ...]:
-    """Names of the head's parameters; of two the weight first, whichever was registered before the other."""
-    found = tuple(name for name in net.parameters if net.roles(name).startswith("head."))
-    return found[::-1] if [name.rpartition(".")[2] for name in found] == ["bias", "weight"] else found
+    """Return the names of the head's parameters, the weight before the bias, whatever the order of registration."""
+    names = tuple(name for name in net.parameters if net.roles(name).startswith("head."))
+    return names[::-1] if [name.rpartition(".")[2] for name in names] == ["bias", "weight"] else names
 
 
 def unchanged_entries(net: Net, names: Iterable[str]) -> tuple[str, ...]:
-    """The entries whose input no change of the named parameters moves: those up to the first layer that owns one."""
+    """Return the entries whose input does not depend on the named parameters: up to the first layer that owns one."""
     place = {layer: number for number, layer in enumerate(net.layers)}
     first = min((place.get(net.parameters[name], -1) for name in names), default=len(place))
     return tuple(entry for entry in net.entries if place[entry] <= first) if first > 0 else ()
 
 
 def layer_range(net: Net, begin: str | None, end: str | None) -> tuple[int, int]:
-    """Numbers, counted from 0, of the first layer of a pass and of the first one behind it.
+    """Return the numbers, from 0, of the first layer of a pass and of the first one after it.
 
     Raises:
         UserError: a layer that is no entry.
@@ -263,38 +263,38 @@ def layer_range(net: Net, begin: str | None, end: str | None) -> tuple[int, int]
 
 
 def add_task_axis(params: Mapping[str, Tensor]) -> Params:
-    """The same parameters with a leading task axis of size 1 (shared by all tasks)."""
+    """Add a leading task axis of size 1 to all parameters (shared by all tasks)."""
     return {name: value.unsqueeze(0) for name, value in params.items()}
 
 
 def expand_tasks(params: Mapping[str, Tensor], tasks: int, names: Iterable[str]) -> Params:
-    """`params` (with task axis) where the named ones have their own copy for each of B tasks (a view)."""
+    """Return `params` (with task axis), the named ones expanded to each of B tasks (a view)."""
     chosen = set(names)
     return {name: value.expand(tasks, *value.shape[1:]) if name in chosen else value for name, value in params.items()}
 
 
 def by_task(value: Tensor) -> Tensor:
-    """The numbers of each task side by side [B, P], of a tensor [B, ...]; a scalar of each task is one."""
+    """Flatten a tensor [B, ...] to the numbers of each task [B, P]; a scalar for each task gives P = 1."""
     return value.reshape(value.shape[0], -1)
 
 
 def flatten(params: Mapping[str, Tensor], names: Iterable[str] | None = None) -> Tensor:
-    """Put the numbers of the named tensors [B, ...], or of all of them, side by side [B, P]."""
+    """Put the numbers of the named tensors [B, ...], or of all of them, next to each other [B, P]."""
     return torch.cat([by_task(params[name]) for name in (params if names is None else names)], dim=1)
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], params: Mapping[str, Tensor]) -> Params:
-    """The dict with `function` applied to every tensor."""
+    """Apply `function` to every tensor of the dict."""
     return {name: function(value) for name, value in params.items()}
 
 
 def as_params(x: Tensor, params: Mapping[str, Tensor]) -> Tensor:
-    """Floating x in the precision of the parameters, if they have but one."""
+    """Convert floating x to the precision of the parameters, if they have a single one."""
     kind = precision(params)
     return x.to(kind) if x.is_floating_point() and kind is not None else x
 
 
 def precision(params: Mapping[str, Tensor]) -> torch.dtype | None:
-    """That of the parameters, if they have but one."""
+    """Return the precision of the parameters, if they have a single one."""
     kinds = {value.dtype for value in params.values() if value.is_floating_point()}
     return next(iter(kinds)) if len(kinds) == 1 else None

@@ -31,9 +31,9 @@ class NetSpec:
     layers: tuple[str, ...] = ()
     """Modules to record and to freeze by, in order; empty for the module's blocks (see `wrap`)."""
     output: str = field(default="", metadata=LATER)
-    """Key, attribute or number of the logits in what a module returns; empty looks for them."""
+    """Key, attribute or number of the logits in the module's output; empty looks for them."""
     features: str = field(default="", metadata=LATER)
-    """first or last: the axis of features of a module's layers; empty where their kinds tell."""
+    """first or last: the axis of features of a module's layers; empty decides by the kinds of the layers."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))

@@ -1,4 +1,4 @@
-"""The door for modules: any ``nn.Module`` becomes a net."""
+"""`wrap`, which makes a net of any ``nn.Module``."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -9,7 +9,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.modules.copies import innermost, lazy_parameters, private
 from mamlprobe.nets.modules.feature_axis import WORDS
 from mamlprobe.nets.modules.output import Output
-from mamlprobe.nets.modules.runner import told
+from mamlprobe.nets.modules.runner import explaining_failures
 from mamlprobe.nets.modules.structure import default_layers
 from mamlprobe.nets.modules.trial import Trial, look, refuse_odd
 from mamlprobe.nets.modules.trial_inputs import tried
@@ -34,7 +34,7 @@ def wrap(
     `head` is the prefix of the head's parameters (its last layer), `layers` the modules to record and to freeze by; by
     default its blocks: a conv or linear layer with the norm, activation and pool behind it, or the parts of the
     containers that hold them. Layers are put in the order in which they run, and every parameter belongs to one: to the
-    first that ends after its first use, nearly always the one it lies in; the last of the body where none does.
+    first that ends after its first use, nearly always the one it lies in; else to the last of the body.
 
     `output` says where the logits are in what the module returns: a key, an attribute or a place; by default they are
     looked for. `inputs` is an example [R, ...], or the shape of a row, to find the order of the layers and the shapes
@@ -45,58 +45,58 @@ def wrap(
     are ``head.*`` and ``body.*``. Those with ``requires_grad=False`` neither adapt nor are meta-learned. Norms follow
     the method's norm regime; one that is called twice has one pair of running moments, those of its first call.
 
-    A module that computes what `Conv4` does, found by numbers, runs on its blocks, all tasks together; those who ask
-    for its layers see its own. In others the convolutions of float32 on a CPU have their channels innermost in memory,
-    those of three by three pixels and many channels run on the same kernels, and second derivatives of convolutions and
-    batch norms are written out. Neither is done where `kernels` is false; in float64 only the first.
+    A module that computes what `Conv4` does, as its numbers show, runs on its blocks, all tasks together; passes that
+    return its layers run the module itself. In others the convolutions of float32 on a CPU have channels innermost
+    in memory, those of three by three pixels and many channels run on the same kernels, and second derivatives of
+    convolutions and batch norms are written out. Neither is done if `kernels` is false; in float64 only the first.
 
     Raises:
-        UserError: a head or a layer that is not there, a head without parameters, lazy layers without an example, a
+        UserError: a head or a layer that does not exist, a head without parameters, lazy layers without an example, a
             module that cannot be copied or whose passes are random.
     """
     if not isinstance(module, nn.Module):
         raise UserError("wrap", "the module must be an nn.Module", type(module).__name__, "call wrap(module, head)")
-    own, fixed = private(module)
-    example = None if inputs is None else _example(inputs, own)
-    _whole(own, example)
-    known = [name for name, _ in own.named_modules() if name]
-    inside = _inside(module, own)
+    copied, fixed = private(module)
+    example = None if inputs is None else _example(inputs, copied)
+    _whole(copied, example)
+    known = [name for name, _ in copied.named_modules() if name]
+    inside = _inside(module, copied)
     head, *chosen = (inside.get(name, name) for name in (head, *(layers or ())))
     for name in (head, *chosen):
         if name not in known:
             raise unknown("wrap", "module", name, known)
-    if next(own.get_submodule(head).parameters(), None) is None:
+    if next(copied.get_submodule(head).parameters(), None) is None:
         raise UserError("wrap", "the head must have parameters", repr(head), "name the last linear layer")
     theirs = {id(value) for value in module.parameters()}
-    trial = tried(own, strangers=theirs) if example is None else _looked(own, example, theirs)
+    trial = tried(copied, strangers=theirs) if example is None else _looked(copied, example, theirs)
     if trial is not None:
         refuse_odd(trial)
-    names = chosen or default_layers(own, head, trial)
+    names = chosen or default_layers(copied, head, trial)
     names = [name for name in dict.fromkeys(names) if name != head and not name.startswith(head + ".")]
-    words, given = _axes(features, names), module.parameters()
+    axes, given = _axes(features, names), module.parameters()
     return Wrapped(
-        own,
+        copied,
         head,
         names,
         trial=trial,
         fixed=fixed,
         output=output,
-        features=words,
+        features=axes,
         theirs=given,
         kernels=kernels,
     )
 
 
-def _inside(module: nn.Module, own: nn.Module) -> dict[str, str]:
-    """Name of a part -> its name in the copy, where it has one: without shells, and the first of several."""
-    first = {id(part): name for name, part in own.named_modules()}
-    places = {name: first[id(part)] for name, part in own.named_modules(remove_duplicate=False)}
+def _inside(module: nn.Module, copied: nn.Module) -> dict[str, str]:
+    """Map the name of a part to its name in the copy, if it has one: without wrappers, and the first of several."""
+    first = {id(part): name for name, part in copied.named_modules()}
+    places = {name: first[id(part)] for name, part in copied.named_modules(remove_duplicate=False)}
     named = {own_name: own_name for own_name in places} | dict(_bare(module))
     return {name: places[bare] for name, bare in named.items() if bare in places}
 
 
 def _bare(part: nn.Module, name: str = "", bare: str = "") -> Iterator[tuple[str, str]]:
-    """The names of all parts, and the same without those of shells."""
+    """Yield the names of all parts, each with the name it has without wrappers such as `DataParallel`."""
     yield name, bare
     shell = innermost(part) is not part
     for short, child in part.named_children():
@@ -104,7 +104,7 @@ def _bare(part: nn.Module, name: str = "", bare: str = "") -> Iterator[tuple[str
 
 
 def _example(inputs: Tensor | Sequence[int], module: nn.Module) -> Tensor:
-    """Two rows or more of inputs, from an example [R, ...] or from the shape of a row."""
+    """Return up to two rows of an example [R, ...], or make two from the shape of a row."""
     if isinstance(inputs, Tensor):
         return inputs[:2].detach()
     if not all(isinstance(size, int) for size in inputs):
@@ -119,14 +119,14 @@ def _example(inputs: Tensor | Sequence[int], module: nn.Module) -> Tensor:
 
 
 def _whole(module: nn.Module, example: Tensor | None) -> None:
-    """Gives lazy layers their shapes, from a pass on the example.
+    """Give lazy layers their shapes by a pass on the example.
 
     Raises:
-        UserError: there are some and no example, or they did not run on it.
+        UserError: lazy layers without an example, or that did not run on it.
     """
     lazy = lazy_parameters(module)
     if lazy and example is not None:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), told(module, example):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), explaining_failures(module, example):
             module(example)
         lazy = lazy_parameters(module)
     if lazy:
@@ -137,26 +137,26 @@ def _whole(module: nn.Module, example: Tensor | None) -> None:
 
 
 def _looked(module: nn.Module, example: Tensor, strangers: Collection[int]) -> Trial:
-    """What a pass on the example shows.
+    """Record a pass on the example.
 
     Raises:
         UserError: the module does not run on it.
     """
-    with told(module, example):
+    with explaining_failures(module, example):
         params = dict(module.named_parameters())
         return look(module, params, as_params(example, params), strangers=strangers)
 
 
 def _axes(features: str | Mapping[str, str] | None, layers: Sequence[str]) -> dict[str, str]:
-    """The word for the axis of features by layer, ``*`` for all.
+    """Return the axis of features by layer, "first" or "last", ``*`` for all.
 
     Raises:
-        UserError: another word, or a layer that is not there.
+        UserError: another word, or a layer that does not exist.
     """
-    words = {} if features is None else {"*": features} if isinstance(features, str) else dict(features)
-    for layer, word in words.items():
+    axes = {} if features is None else {"*": features} if isinstance(features, str) else dict(features)
+    for layer, word in axes.items():
         if word not in WORDS:
             raise unknown("wrap", "axis of features", word, WORDS)
         if layer != "*" and layer not in layers:
             raise unknown("wrap", "layer", layer, layers)
-    return words
+    return axes

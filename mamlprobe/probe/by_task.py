@@ -1,4 +1,4 @@
-"""A table of many tasks, made of some at a time."""
+"""Building a table of many tasks from a few tasks at a time."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,19 +19,19 @@ def tabled(
     name: str,
     by: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """The rows of all tasks, from a look at some of them that is told the number of the first; a bar of that name.
+    """Build the table of all tasks by calling `look` on `chunk` tasks at a time, with a progress bar called `name`.
 
-    The look counts its own tasks from 0. Rows come in the order of a look at all tasks at once: sorted by the columns
-    `by`, in which the values stand as they come first, then by task; beyond that as they come. The column ``episodes``
-    is the manifest of all tasks.
+    `look` gets the tasks and the number of the first one, and counts its tasks from 0. The order of rows does not
+    depend on `chunk`: by the columns `by`, values in order of first appearance, then by task, else as they come. The
+    column ``episodes`` is the manifest of all tasks.
 
     Raises:
         UserError: a chunk below 1.
     """
 
     def counted(part: Episodes, first: int) -> pd.DataFrame:
-        found = look(part, first)
-        return found.assign(task=found["task"] + first)
+        rows = look(part, first)
+        return rows.assign(task=rows["task"] + first)
 
     table = pd.concat(list(map_tasks(counted, episodes, chunk, net=net, name=name)), ignore_index=True)
     group = table.groupby(list(by), sort=False).ngroup() if by else np.zeros(len(table))

@@ -17,7 +17,7 @@ REGIMES = "Raghu et al. 2020, table 5"
 
 
 def _reptile() -> Recipe:
-    """Tested on fewer items than it learns from, as its authors did."""
+    """Test on fewer items than it learns from, as its authors did."""
     small = METHODS["reptile"]
     small = replace(small, inner=replace(small.inner, steps=5, test_steps=10, lr=0.01))
     quick, paper = replace(at_quick(small), train_shot=10), replace(at_paper(METHODS["reptile"]), train_shot=15)
@@ -25,7 +25,7 @@ def _reptile() -> Recipe:
 
 
 def _mamlpp() -> Recipe:
-    """With the batch's own statistics acting, as its authors released it: with running ones it learns glyphs badly."""
+    """Normalise by the batch's statistics, as its authors released it: with running ones it learns glyphs badly."""
     quick, paper = (
         replace(each, method=replace(each.method, norm=replace(each.method.norm, statistics="per_step_unused")))
         for each in (at_quick(few("mamlpp", test_steps=3)), at_paper(METHODS["mamlpp"]))
@@ -34,7 +34,7 @@ def _mamlpp() -> Recipe:
 
 
 def _imaml() -> Recipe:
-    """At quick with clipped gradients: without, where curvature is negative, it lost after some hundred updates."""
+    """Clip gradients at quick: unclipped, it got worse after some hundred updates where the curvature is negative."""
     small = few("imaml", steps=5, outer_lr=0.002)
     outer = replace(small.outer, cg_steps=2, clip=0.03)
     small = replace(small, inner=replace(small.inner, proximal=1.0), outer=outer)
@@ -42,7 +42,7 @@ def _imaml() -> Recipe:
 
 
 def _multiclass() -> Recipe:
-    """All training classes told apart at once: few-shot tasks are read out without the head."""
+    """Classify all training classes at once; few-shot tasks are read out without the head."""
     plain = few("multitask", steps=0, test_steps=0)
     quick, paper = (
         replace(each, labels="class", method=replace(each.method, name="multiclass"))
@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = LEARNERS | SINUSOID | {name: _published(name) for n
 
 
 def recipe(name: str, preset: str | None = None) -> Experiment:
-    """The experiment of that name at that size; None is quick, or the largest where there is none.
+    """Return the experiment of that name at that size; None means quick, or the largest size the recipe has.
 
     Raises:
         UserError: unknown name or preset; a preset that the recipe does not come in.

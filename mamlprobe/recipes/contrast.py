@@ -8,16 +8,16 @@ from mamlprobe.recipes.presets import at_paper, at_quick, few, sized
 from mamlprobe.runs.experiment import Recipe
 
 ETAS = (0.01, 0.03, 0.3, 1.0, 3.0, 10.0)
-"""Inner rates beside the 0.1 of Kao et al.: temperatures N / eta from 500 down to 0.5 at five classes."""
+"""Inner rates in addition to the 0.1 of Kao et al.: temperatures N / eta from 500 down to 0.5 at five classes."""
 
 TWINS = (0.01, 1.0)
-"""Those at which the explicit contrastive loss is trained too."""
+"""Inner rates at which the explicit contrastive loss is trained too."""
 
 SOURCE = "ours, after Kao et al. 2022"
 
 
 def at_rate(name: str, eta: float) -> Recipe:
-    """The recipe of that name with this inner rate, in all sizes."""
+    """Return the recipe of that name with inner rate `eta`, in all sizes."""
     sizes = {}
     for size, each in KAO[name].sizes.items():
         method = replace(each.method, inner=replace(each.method.inner, lr=eta))
@@ -26,7 +26,7 @@ def at_rate(name: str, eta: float) -> Recipe:
 
 
 def _mse() -> Recipe:
-    """At quick with a smaller inner rate: of 0.01, 0.03 and 0.1 it learned best in a short trial."""
+    """Use inner rate 0.03 at quick: of 0.01, 0.03 and 0.1 it learned best in a short trial."""
     small, large = few("maml", lr=0.03), METHODS["maml"]
     quick, paper = (replace(each, loss="mse") for each in (small, large))
     return sized("MAML on squared errors", SOURCE, at_quick(quick), at_paper(paper))
@@ -40,4 +40,4 @@ CONTRAST: dict[str, Recipe] = {
         for eta in etas
     },
 }
-"""By name, in all sizes."""
+"""Recipes by name, in all sizes."""

@@ -14,10 +14,10 @@ CLEAN = ("contrastive", "curvature")
 def head_arm(
     about: str, head: str, *, order: int = 1, steps: int | None = None, scale: float = 1.0, labels: str = "episode"
 ) -> Recipe:
-    """MAML as Kao et al. 2022 trained it, batch norm behind ReLU, under this treatment of the head.
+    """Train MAML as Kao et al. 2022 did, batch norm behind ReLU, under this treatment of the head.
 
-    `steps` inner steps in training, None as usual; the head starts at `scale` times its random start; `labels` may be
-    tied to classes.
+    `steps` is the number of inner steps in training, None as usual; the head starts at `scale` times its random start;
+    `labels` may be tied to classes.
     """
     sizes: list[Experiment] = []
     for each in (at_quick(few("fomaml")), at_paper(METHODS["fomaml"])):
@@ -30,7 +30,7 @@ def head_arm(
 
 
 def many_shots(about: str, head: str) -> Recipe:
-    """An arm on 25 support items a class, at quick 15 of the 20 that there are, for a third of the usual updates."""
+    """Train an arm on 25 support items a class (at quick 15 of the 20 available), for a third of the usual updates."""
     sizes = head_arm(about, head).sizes
     quick = lasting(replace(sizes["quick"], shot=15, checkpoint_every=100), 300)
     paper = lasting(replace(sizes["paper"], shot=25, checkpoint_every=1_000), 10_000)
@@ -38,10 +38,10 @@ def many_shots(about: str, head: str) -> Recipe:
 
 
 def explicit(about: str, *, order: int = 1, head: str = "keep", outer: Outer | None = None) -> Recipe:
-    """Training by the contrastive loss, or by the inner loop whose gradient it is, one step of the head.
+    """Train by the contrastive loss, or by one inner step of the head, whose outer gradient that loss has.
 
-    Numbers of Kao et al. 2022 at paper. A head that starts at random stays so under the contrastive loss, as it did
-    there.
+    At paper with the numbers of Kao et al. 2022. Under the contrastive loss a random head is not trained, as in the
+    paper.
     """
     name = "contrastive" if outer is not None else "anil"
     small, large = few(name, steps=1, test_steps=1), few(name, steps=1, test_steps=1, outer_lr=0.001)
@@ -56,7 +56,7 @@ def explicit(about: str, *, order: int = 1, head: str = "keep", outer: Outer | N
 def contrastive(
     about: str, *, order: int = 1, head: str = "keep", pairs: str = "all", terms: tuple[str, ...] = TERMS
 ) -> Recipe:
-    """By the contrastive loss of these terms and pairs."""
+    """Train by the contrastive loss of these terms and pairs; the head is trained unless `head` is keep."""
     trains = ("body.*",) if head == "keep" else ("*",)
     outer = Outer(rule="contrastive", trains=trains, terms=terms, pairs=pairs)
     return explicit(about, order=order, head=head, outer=outer)
@@ -97,4 +97,4 @@ KAO: dict[str, Recipe] = {
         "without interference, same-class pairs alone", terms=("noise", *CLEAN), pairs="same"
     ),
 }
-"""By name, in all sizes."""
+"""Recipes by name, in all sizes."""

@@ -10,11 +10,11 @@ from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
 
 UPDATES = {"smoke": 2, "quick": 600, "long": 600, "paper": 2000}
-"""By preset; there is no paper to follow."""
+"""Number of updates by preset; no paper has these tasks."""
 
 
 def planted_experiment(name: str, preset: str, *, seed: int, hidden: tuple[int, ...] = (4,)) -> Experiment:
-    """The training of that seed on the source of that name ("planted-0.3") with a tanh body of the `hidden` widths."""
+    """Return the training with `seed` on the source `name` ("planted-0.3") with a tanh body of the `hidden` widths."""
     maml, updates = METHODS["maml"], UPDATES[preset]
     method = replace(
         maml,

@@ -12,14 +12,14 @@ SCHEDULED = 50_000
 
 
 def few(name: str, *, steps: int = 3, test_steps: int = 5, lr: float = 0.1, outer_lr: float = 0.004) -> Method:
-    """The method of that name with numbers for small images."""
+    """Return the method of that name with steps and rates for small images."""
     method = METHODS[name]
     inner = replace(method.inner, steps=steps, test_steps=test_steps, lr=lr)
     return replace(method, inner=inner, outer=replace(method.outer, lr=outer_lr))
 
 
 def at_quick(method: Method) -> Experiment:
-    """Small enough for two cores: rates and sizes were picked in short trials scored on glyphs' test classes."""
+    """Return a training small enough for two cores; rates and sizes are from short trials on glyphs' test classes."""
     experiment = Experiment(
         data=Data(dataset="glyphs"),
         net=NetSpec(filters=32, down="stride"),
@@ -35,7 +35,7 @@ def at_quick(method: Method) -> Experiment:
 
 
 def at_smoke(quick: Experiment) -> Experiment:
-    """A few updates of a tiny net: to see that all works."""
+    """Cut the training down to a few updates of a tiny net, to see that everything works."""
     inner = quick.method.inner
     steps, most = min(inner.steps, 2), 3 if inner.test_steps > inner.steps else 2
     method = replace(quick.method, inner=replace(inner, steps=steps, test_steps=min(inner.test_steps, most)))
@@ -51,13 +51,13 @@ def at_smoke(quick: Experiment) -> Experiment:
 
 
 def at_long(quick: Experiment) -> Experiment:
-    """The same at twice the width and five times the updates: for data that are not built in, on a CPU."""
+    """Double the width and take five times the updates: for data that are not built in, on a CPU."""
     wide = replace(quick, net=replace(quick.net, filters=2 * quick.net.filters))
     return replace(lasting(wide, 5 * quick.updates), validate_every=500, validation_tasks=200, checkpoint_every=1000)
 
 
 def at_paper(method: Method) -> Experiment:
-    """Mini-ImageNet settings of Raghu et al. 2020 and Kao et al. 2022 (conv4-32, 84x84 RGB, max-pool)."""
+    """Use the mini-ImageNet settings of Raghu et al. 2020 and Kao et al. 2022 (conv4-32, 84x84 RGB, max-pool)."""
     experiment = Experiment(
         data=MINI,
         net=POOLED,
@@ -73,23 +73,23 @@ def at_paper(method: Method) -> Experiment:
 
 
 def lasting(experiment: Experiment, updates: int, *, marks: bool = False) -> Experiment:
-    """The experiment with so many updates, and schedules over the same share of them; with `marks`, checkpoints too."""
+    """Set the number of updates and stretch the schedules in proportion; with `marks`, the checkpoints too."""
     method, before = experiment.method, max(experiment.updates, 1)
     first, multi = (
         -(-number * updates // before) for number in (method.inner.first_order_updates, method.multi_step_updates)
     )
     inner = replace(method.inner, first_order_updates=first)
-    found = replace(experiment, updates=updates, method=replace(method, inner=inner, multi_step_updates=multi))
+    rescaled = replace(experiment, updates=updates, method=replace(method, inner=inner, multi_step_updates=multi))
     every = -(-experiment.checkpoint_every * updates // before)
-    return replace(found, checkpoint_every=max(every, 1)) if marks else found
+    return replace(rescaled, checkpoint_every=max(every, 1)) if marks else rescaled
 
 
 def sized(about: str, source: str, quick: Experiment, paper: Experiment) -> Recipe:
-    """The training in all sizes."""
+    """Return the recipe in all sizes, from its experiments at quick and at paper."""
     sizes = {"smoke": at_smoke(quick), "quick": quick, "long": at_long(quick), "paper": paper}
     return Recipe(sizes=sizes, source=source, about=about)
 
 
 def learner(about: str, source: str, quick: Method) -> Recipe:
-    """A method with its own numbers at paper and these at quick."""
+    """Return the recipe of a method: `quick` at quick, the defaults in `METHODS` at paper."""
     return sized(about, source, at_quick(quick), at_paper(METHODS[quick.name]))

@@ -19,7 +19,7 @@ KAO_FILES, KAO_ENDS = "Kao et al. 2022, files of the authors' program", "mean of
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One training of a paper, as far as it can be told in this program's words, and what came of it."""
+    """One training of a paper, as close as this program's settings come to it, and the accuracy reported."""
 
     experiment: Experiment
     source: str
@@ -34,7 +34,7 @@ class Published:
 
     @property
     def cost(self) -> str:
-        """What the training takes, in words."""
+        """Describe the length of the training: its updates and the tasks of each."""
         return f"{self.experiment.updates:,} updates of {self.experiment.tasks} tasks"
 
 
@@ -71,15 +71,15 @@ def _shots(
     over: str,
     notes: Sequence[str],
 ) -> dict[str, Published]:
-    """The trainings for 1 and for 5 shots by ``<name>-<N>way-<K>shot``; query None: as many items as shots."""
-    found = {}
+    """Return the trainings for 1 and 5 shots as ``<name>-<N>way-<K>shot``; query None means as many items as shots."""
+    trainings = {}
     for shot, number, count in zip((1, 5), numbers, (tasks, tasks) if isinstance(tasks, int) else tasks, strict=True):
         accuracy, spread = number if isinstance(number, tuple) else (number, None)
         if accuracy is None:
             continue
         shape = Experiment(data=data, net=net, method=method, way=way, shot=shot, query=query or shot, tasks=count)
         shape = replace(shape, train_shot=train_shot, updates=updates)
-        found[f"{name}-{way}way-{shot}shot"] = Published(
+        trainings[f"{name}-{way}way-{shot}shot"] = Published(
             experiment=replace(shape, validate_every=500, validation_tasks=200, checkpoint_every=5_000),
             source=source,
             accuracy=accuracy,
@@ -87,11 +87,11 @@ def _shots(
             over=over if spread is not None else "",
             note="; ".join([STAND_IN, *notes] if data == MINI else notes),
         )
-    return found
+    return trainings
 
 
 def _finn_maml(lr: float, *, steps: int, test_steps: int, clip: float | None = None) -> Method:
-    """MAML in the program of Finn et al. 2017, where batch-norm weights do not adapt; `lr` is printed times N."""
+    """Return MAML as in the program of Finn et al. 2017: norm weights do not adapt; `lr` is the printed one times N."""
     inner = Inner(steps=steps, test_steps=test_steps, lr=lr, adapts=("*", "!*.norm.*"))
     return replace(METHODS["maml"], inner=inner, outer=Outer(clip=clip))
 
@@ -115,7 +115,7 @@ def _finn() -> dict[str, Published]:
 
 def _raghu() -> dict[str, Published]:
     source, notes = "Raghu et al. 2020, table 2", (TIMES_N, "3 seeds; the settings of the appendix are recalled")
-    found: dict[str, Published] = {}
+    trainings: dict[str, Published] = {}
     for name, mini_numbers, omniglot_numbers in (
         ("maml", ((46.9, 0.2), (63.1, 0.4)), ((93.7, 0.7), (96.4, 0.1))),
         ("anil", ((46.7, 0.4), (61.5, 0.5)), ((96.2, 0.5), (98.0, 0.3))),
@@ -127,33 +127,33 @@ def _raghu() -> dict[str, Published]:
                 replace(each, name="anil", inner=replace(each.inner, adapts=("head.*",))) for each in (mini, omniglot)
             )
         # fmt: off
-        found |= _shots(f"raghu-{name}-mini", MINI, POOLED, mini, numbers=mini_numbers, query=15, tasks=4,
-                        updates=30_000, source=source, over=SEEDS, notes=notes)
-        found |= _shots(f"raghu-{name}-omniglot", OMNIGLOT, STRIDED, omniglot, numbers=omniglot_numbers, way=20,
-                        tasks=16, updates=30_000, source=source, over=SEEDS, notes=(*notes, AVERAGED))
+        trainings |= _shots(f"raghu-{name}-mini", MINI, POOLED, mini, numbers=mini_numbers, query=15, tasks=4,
+                            updates=30_000, source=source, over=SEEDS, notes=notes)
+        trainings |= _shots(f"raghu-{name}-omniglot", OMNIGLOT, STRIDED, omniglot, numbers=omniglot_numbers, way=20,
+                            tasks=16, updates=30_000, source=source, over=SEEDS, notes=(*notes, AVERAGED))
         # fmt: on
-    return found
+    return trainings
 
 
 def _kao() -> dict[str, Published]:
     pooled, spread = replace(POOLED, order="conv-relu-bn"), "after 10 steps from a head that is zeroed at test"
-    found: dict[str, Published] = {}
+    trainings: dict[str, Published] = {}
     for arm, head, numbers in (
         ("random", "keep", ((46.81, 0.30), (61.06, 0.85))),
         ("zero-init", "zero_once", ((47.15, 0.48), (62.37, 0.47))),
         ("zeroing", "zero_each_update", ((47.30, 0.28), (61.18, 0.33))),
     ):
         method, notes = replace(METHODS["fomaml"], head=head), (f"{KAO_ENDS}, {spread}",)
-        found |= _shots(f"kao-{arm}-mini", MINI, pooled, method, numbers=numbers, query=15, tasks=(4, 2),
-                        updates=30_000, source=KAO_FILES, over=SEEDS, notes=notes)  # fmt: skip
-    return found
+        trainings |= _shots(f"kao-{arm}-mini", MINI, pooled, method, numbers=numbers, query=15, tasks=(4, 2),
+                            updates=30_000, source=KAO_FILES, over=SEEDS, notes=notes)  # fmt: skip
+    return trainings
 
 
 def _kao_omniglot() -> dict[str, Published]:
-    """Tested every 30 updates; ``so-`` is second order, ``grouped-`` has labels tied to groups of five characters."""
+    """Test every 30 updates; ``so-`` is second order, ``grouped-`` has labels tied to groups of five characters."""
     net = replace(STRIDED, order="conv-relu-bn", down="unpadded")
     keep, once, every = "keep", "zero_once", "zero_each_update"
-    found: dict[str, Published] = {}
+    trainings: dict[str, Published] = {}
     for arm, head, scale, numbers in (
         ("random", keep, 1.0, ((88.55, 0.36), (95.19, 0.20))),
         ("x0.5", keep, 0.5, ((88.44, 0.50), (94.88, 0.23))),
@@ -173,8 +173,8 @@ def _kao_omniglot() -> dict[str, Published]:
                          updates=3_000, source=KAO_FILES, over=SEEDS, notes=notes)  # fmt: skip
         for name, each in trained.items():
             labels = "groups" if arm.startswith("grouped-") else "episode"
-            found[name] = replace(each, experiment=replace(each.experiment, labels=labels, checkpoint_every=30))
-    return found
+            trainings[name] = replace(each, experiment=replace(each.experiment, labels=labels, checkpoint_every=30))
+    return trainings
 
 
 def _antoniou() -> dict[str, Published]:

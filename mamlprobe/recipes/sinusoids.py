@@ -15,22 +15,22 @@ INNER_LR = 0.02
 """0.01 on the mean squared error."""
 
 TUNED_LR = 0.005
-"""Of the joint baseline at test: of six rates from 0.0005 to 0.02 the best after one step, and with 0.01 after ten."""
+"""Rate of the joint baseline at test: of six from 0.0005 to 0.02 the best after one step, and with 0.01 after ten."""
 
 UPDATES = 4_000
-"""Of the quick preset, at three times the published rate of Adam; a rate that falls to 0 learned half as much."""
+"""Updates at quick, at three times the published rate of Adam; a rate that falls to 0 learned half as much."""
 
 FINN, NICHOL = "Finn et al. 2017, figure 2", "Nichol et al. 2018, figure 1"
 
 
 def _method(name: str, *, steps: int, test_steps: int = 10, lr: float = INNER_LR) -> Method:
-    """The method with a squared error and these inner steps."""
+    """Return the method with a squared error and these inner steps."""
     known = METHODS[name]
     return replace(known, loss="mse", inner=replace(known.inner, steps=steps, test_steps=test_steps, lr=lr, batch=None))
 
 
 def _recipe(about: str, source: str, method: Method, *, data: str = "sinusoids", updates: int = UPDATES) -> Recipe:
-    """In all sizes; `updates` are those of quick and long."""
+    """Return the recipe in all sizes; `updates` are those of quick and long."""
     paper = Experiment(
         data=Data(dataset=data),
         net=NetSpec(kind="mlp", hidden=(40, 40)),
@@ -54,7 +54,7 @@ def _recipe(about: str, source: str, method: Method, *, data: str = "sinusoids",
 
 
 def _reptile() -> Recipe:
-    """As many inner steps as published; the rates are ours."""
+    """Take as many inner steps as published; the rates are ours."""
     method = _method("reptile", steps=32, test_steps=32, lr=0.01)
     return _recipe("Reptile on curves of all phases", NICHOL, method, data="sinusoids-2pi", updates=700)
 

@@ -1,4 +1,4 @@
-"""Treatments of one training ("arms") held against one another over updates, each evaluated with both heads at test."""
+"""Treatments of one training ("arms") compared over updates, each evaluated with both heads at test."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,11 +27,11 @@ def arm_rows(
     shot: int = 1,
     slots: str = "drawn",
 ) -> pd.DataFrame:
-    """Accuracy in percent of every task after `steps` inner steps, at every saved update, a row a head at test.
+    """Measure accuracy in percent of every task after `steps` inner steps at each saved update, a row a head at test.
 
-    `arms` names recipes and what to call them. Columns of `Stage.score`, and ``arm head``. After each of several steps,
-    a row each; None takes as many as each was trained with. Zeroed means before the inner loop at test. `updates` of a
-    run, `tasks`, `shot` and `slots` as in `Stage.score`.
+    `arms` maps each recipe to the name of its arm. Columns are those of `Study.score`, and ``arm head``. Each of the
+    `steps` has a row; None takes as many as each was trained with. Zeroed means before the inner loop at test.
+    `updates` of a run, `tasks`, `shot` and `slots` as in `Study.score`.
     """
     wanted = [] if steps is None else [steps] if isinstance(steps, int) else list(steps)
 
@@ -40,26 +40,27 @@ def arm_rows(
         one = replace(method, inner=replace(method.inner, test_steps=last))
         return {KEPT: one, ZEROED: zero_at_test(one)}
 
-    kept: Literal["every", "last"] = "every" if len(wanted) > 1 else "last"
-    rows = stage.score(tuple(arms), heads, updates, steps=kept, tasks=tasks, shot=shot, slots=slots)
+    which: Literal["every", "last"] = "every" if len(wanted) > 1 else "last"
+    rows = stage.score(tuple(arms), heads, updates, steps=which, tasks=tasks, shot=shot, slots=slots)
     rows = rows[rows["step"].isin(wanted)] if wanted else rows
     return rows.assign(arm=rows["method"].map(arms)).rename(columns={"variant": "head"})
 
 
 def arm_table(rows: pd.DataFrame, pairs: Sequence[tuple[str, str]], *, at: Sequence[int] = ()) -> pd.DataFrame:
-    """Means of `arm_rows` by ``arm head update`` (quantity accuracy), and paired differences of two arms (difference).
+    """Average `arm_rows` by ``arm head update``: accuracy, paired differences of two arms, and lift by zeroing at test.
 
-    Differences are at the last update and at those named.
+    The column ``quantity`` says which: accuracy, difference or lift. Differences are at the last update and at those
+    in `at`, lifts at the last update.
     """
     last = int(rows["update"].max())
     wanted = rows[rows["update"].isin([*at, last])]
     on = ("seed", "task", "head", "update")
-    found = [difference(wanted, "arm", a, b, on=on) for a, b in pairs]
+    differences = [difference(wanted, "arm", a, b, on=on) for a, b in pairs]
     lifted = rows[rows["update"] == last]
     lifts = difference(lifted, "head", ZEROED, KEPT, on=("seed", "task", "arm", "update"))
     parts = [
         means(rows, ["arm", "head", "update"]).assign(quantity="accuracy"),
-        means(pd.concat(found), ["arm", "head", "update"]).assign(quantity="difference"),
+        means(pd.concat(differences), ["arm", "head", "update"]).assign(quantity="difference"),
         means(lifts, ["arm", "head", "update"]).assign(quantity="lift"),
     ]
     return pd.concat(parts, ignore_index=True).assign(last=last)

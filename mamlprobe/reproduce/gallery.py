@@ -20,6 +20,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.draw.files import save
 from mamlprobe.draw.page import Section, page
 from mamlprobe.native.library import compile_kernels
+from mamlprobe.reproduce.analysis import Analysis
 from mamlprobe.reproduce.imported import imported
 from mamlprobe.reproduce.study import Study
 from mamlprobe.reproduce.workers import processes
@@ -44,18 +45,24 @@ class Done:
 
 
 def load(name: str) -> ModuleType:
-    """The analysis script of that name."""
+    """Import the analysis script of that name."""
     return importlib.import_module(f"analyses.{name}")
 
 
+def analysis_of(script: ModuleType) -> Analysis:
+    """Return what a script says of itself."""
+    analysis: Analysis = script.ANALYSIS
+    return analysis
+
+
 def names(folder: Path) -> list[str]:
-    """Names of all analysis scripts, in the order of their ORDER constants."""
-    found = [path.stem for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
-    return sorted(found, key=lambda name: (load(name).ORDER, name))
+    """List the names of all analysis scripts, in the order of their ORDER constants."""
+    stems = [path.stem for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+    return sorted(stems, key=lambda name: (analysis_of(load(name)).order, name))
 
 
 def chosen(folder: Path, wanted: Sequence[str], *, core: bool = False) -> list[str]:
-    """The scripts that were asked for, all where none was; of these the `core` ones alone where so asked.
+    """Select the `wanted` scripts, all of them if none is named; with `core`, only those of the core.
 
     Raises:
         UserError: an unknown name.
@@ -64,18 +71,18 @@ def chosen(folder: Path, wanted: Sequence[str], *, core: bool = False) -> list[s
     for name in wanted:
         if name not in known:
             raise unknown("analyses", "analysis", name, known)
-    found = [name for name in known if not wanted or name in wanted]
-    return [name for name in found if not core or getattr(load(name), "CORE", True)]
+    selected = [name for name in known if not wanted or name in wanted]
+    return [name for name in selected if not core or analysis_of(load(name)).core]
 
 
 def seeded(stage: Study, script: ModuleType) -> Study:
-    """The stage with the number of seeds that the script needs to decide its claims at the preset quick, if it says."""
-    more = getattr(script, "QUICK_SEEDS", None)
+    """Return `stage` with as many seeds as the script needs at the preset quick to decide its claims, if it says so."""
+    more = analysis_of(script).quick_seeds
     return stage if stage.preset != "quick" or stage.repeats or more is None else replace(stage, repeats=more)
 
 
 def key(script: ModuleType, stage: Study) -> str:
-    """What a script's result depends on: its text and all that it imports, the stage and the runs it stands on."""
+    """Hash what a script's result depends on: its text, the files it imports, the study and the runs it uses."""
     stage = seeded(stage, script)
     text = inspect.getsource(script)
     sha = hashlib.sha256(text.encode())
@@ -96,18 +103,19 @@ def _train(stage: Study, name: str, seed: int) -> float:
 
 
 def _make(stage: Study, name: str) -> Done:
-    """Runs one script and writes its figure, table and claims."""
+    """Run one script and write its figure, table and claims."""
     begin = time.perf_counter()
     script, reason = load(name), _missing(stage, name)
     if reason:
         return Done(name=name, state="skipped", reason=reason)
-    table = script.table(seeded(stage, script))
+    analysis = analysis_of(script)
+    table = analysis.table(seeded(stage, script))
     seconds = time.perf_counter() - begin
-    claims = pd.DataFrame(script.claims(table)) if hasattr(script, "claims") else pd.DataFrame()
+    claims = pd.DataFrame(analysis.judged(table))
     device = environment(pick_device(stage.device))
     marks = {
-        "paper": script.PAPER,
-        "dataset": getattr(script, "DATASET", stage.data.dataset),
+        "paper": analysis.paper,
+        "dataset": analysis.dataset or stage.data.dataset,
         "preset": stage.preset,
         "device": device.get("device", ""),
     }
@@ -124,14 +132,14 @@ def _make(stage: Study, name: str) -> Done:
         "key": key(script, stage),
     }
     _csv(table, stage.out / f"{name}.csv")
-    save(script.figure(pd.read_csv(stage.out / f"{name}.csv")), stage.out / f"{name}.png")
+    save(analysis.figure(pd.read_csv(stage.out / f"{name}.csv")), stage.out / f"{name}.png")
     record = {"provenance": facts, "claims": claims.assign(**marks).to_dict("records") if len(claims) else []}
     write(stage.out / "provenance" / f"{name}.json", (json.dumps(record, indent=1, default=_plain) + "\n").encode())
     return Done(name=name, state="made", seconds=seconds)
 
 
 def _trained(stage: Study, name: str) -> str:
-    """How many models the script stands on, and the seconds that their training took."""
+    """Count the models that the script uses and the seconds that their training took."""
     runs = [stage.run(*job) for job in _models(stage, name)]
     return f"{len(runs)} models in {sum(float(run.env.get('seconds', 0)) for run in runs):.0f} s"
 
@@ -144,27 +152,27 @@ def _csv(table: pd.DataFrame, path: Path) -> None:
     write(path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode())
 
 
-def _kept(stage: Study, name: str) -> bool:
-    """Whether figure, table and provenance are there and made from the same text, preset and data."""
+def _up_to_date(stage: Study, name: str) -> bool:
+    """Tell whether figure, table and provenance exist and were made from the same text, preset and data."""
     path = stage.out / "provenance" / f"{name}.json"
-    there = all(p.is_file() for p in (path, stage.out / f"{name}.png", stage.out / f"{name}.csv"))
-    return there and json.loads(path.read_text())["provenance"]["key"] == key(load(name), stage)
+    complete = all(p.is_file() for p in (path, stage.out / f"{name}.png", stage.out / f"{name}.csv"))
+    return complete and json.loads(path.read_text())["provenance"]["key"] == key(load(name), stage)
 
 
 def build(stage: Study, scripts: Sequence[str], *, workers: int, force: bool = False) -> list[Done]:
-    """Trains what is missing, runs the scripts that are not up to date, and writes claims and page.
+    """Train what is missing, run the scripts that are not up to date, and write claims and page.
 
-    With two workers or more, models and scripts run beside one another in processes of one thread each.
+    With two workers or more, models and scripts run in parallel, in processes that share the machine's threads evenly.
     """
-    due = [name for name in scripts if force or not _kept(stage, name)]
+    due = [name for name in scripts if force or not _up_to_date(stage, name)]
     done = [Done(name=name, state="kept") for name in scripts if name not in due]
     jobs = list(dict.fromkeys(job for name in due if not _missing(stage, name) for job in _models(stage, name)))
     if jobs:
         _ = stage.pool  # drawn or read once, before the workers ask for it
     if due and stage.preset != "smoke" and pick_device(stage.device).type == "cpu":
         compile_kernels()  # once, before the workers need them
-    first = [name for name in due if not getattr(load(name), "LAST", False)]
-    last = [name for name in due if getattr(load(name), "LAST", False)]
+    first = [name for name in due if not analysis_of(load(name)).last]
+    last = [name for name in due if analysis_of(load(name)).last]
     threads = max(1, (os.cpu_count() or 1) // workers)
     with (
         tqdm(total=len(jobs) + len(due), desc="analyses", unit="job", dynamic_ncols=True) as bar,
@@ -177,8 +185,8 @@ def build(stage: Study, scripts: Sequence[str], *, workers: int, force: bool = F
         ):
             futures = {executor.submit(part, *task): task[1:] for task in tasks}
             for future in as_completed(futures):
-                found = future.result()
-                done += [found] if isinstance(found, Done) else []
+                outcome = future.result()
+                done += [outcome] if isinstance(outcome, Done) else []
                 bar.set_postfix_str(" ".join(map(str, futures[future])), refresh=False)
                 bar.update()
     if any(each.state != "skipped" for each in done):
@@ -187,45 +195,45 @@ def build(stage: Study, scripts: Sequence[str], *, workers: int, force: bool = F
 
 
 def _models(stage: Study, name: str) -> list[tuple[str, int]]:
-    """Recipe and seed of every run that the script stands on."""
+    """List recipe and seed of every run that the script uses."""
     return _jobs(stage, load(name))
 
 
 def _jobs(stage: Study, script: ModuleType) -> list[tuple[str, int]]:
     stage = seeded(stage, script)
-    return sorted((job for model in script.MODELS for job in stage.jobs(model)), key=lambda job: job[1])
+    return sorted((job for model in analysis_of(script).recipes for job in stage.jobs(model)), key=lambda job: job[1])
 
 
 def _cost(job: tuple[str, int]) -> int:
-    """Longest first: second order through the whole net, then first order, then the head alone."""
+    """Rank a training, the longest first: second order through the whole net, then first order, then the head alone."""
     heavy = ("maml", "boil", "mamlpp", "imaml", "maml-zeroing", "proto-maml")
     return 0 if job[0] in heavy else 2 if "anil" in job[0] else 1
 
 
 def _missing(stage: Study, name: str) -> str:
-    """Why the script cannot run; empty where it can."""
-    script = load(name)
-    reason = str(script.missing(stage)) if hasattr(script, "missing") else ""
-    absent = [] if reason or not stage.finished else [model for model in script.MODELS if not stage.jobs(model)]
+    """Say why the script cannot run; empty if it can."""
+    analysis = analysis_of(load(name))
+    reason = analysis.missing(stage) if analysis.missing else ""
+    absent = [] if reason or not stage.finished else [model for model in analysis.recipes if not stage.jobs(model)]
     return reason or (f"not trained yet: {', '.join(absent)}" if absent else "")
 
 
 def redraw(stage: Study, scripts: Sequence[str]) -> list[Done]:
-    """Draws the figures again from their tables."""
+    """Draw the figures again from their tables."""
     done = []
     for name in scripts:
         path = stage.out / f"{name}.csv"
         if not path.is_file():
             done.append(Done(name=name, state="skipped", reason=f"{path} is not there"))
             continue
-        save(load(name).figure(pd.read_csv(path)), stage.out / f"{name}.png")
+        save(analysis_of(load(name)).figure(pd.read_csv(path)), stage.out / f"{name}.png")
         done.append(Done(name=name, state="made"))
     publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
     return done
 
 
 def publish(stage: Study, scripts: Sequence[str]) -> None:
-    """Writes claims.csv and index.html from what stands in the folder of figures."""
+    """Write claims.csv and index.html from the records in the folder of figures."""
     sections, claims = [], []
     for name in scripts:
         path = stage.out / "provenance" / f"{name}.json"
@@ -234,17 +242,17 @@ def publish(stage: Study, scripts: Sequence[str]) -> None:
         script, record = load(name), json.loads(path.read_text())
         claims += record["claims"]
         facts = {word: value for word, value in record["provenance"].items() if word != "key"}
-        own = pd.DataFrame(record["claims"], columns=CLAIM_COLUMNS) if record["claims"] else None
+        claim_table = pd.DataFrame(record["claims"], columns=CLAIM_COLUMNS) if record["claims"] else None
         table = pd.read_csv(stage.out / f"{name}.csv")
         sections.append(
             Section(
                 name=name,
-                title=script.TITLE,
-                source=script.PAPER,
+                title=analysis_of(script).title,
+                source=analysis_of(script).paper,
                 about=" ".join((script.__doc__ or "").split()),
                 picture=(stage.out / f"{name}.png").read_bytes(),
                 table=table.drop(columns=[c for c in ("pixels",) if c in table]),
-                claims=own,
+                claims=claim_table,
                 provenance=facts,
             )
         )
@@ -256,7 +264,7 @@ def publish(stage: Study, scripts: Sequence[str]) -> None:
 
 
 def summary(done: Sequence[Done]) -> str:
-    """One line a script."""
+    """Format one line a script."""
     rows = [asdict(each) for each in done]
     return "\n".join(
         f"{row['state']:8} {row['name']}{'  ' + row['reason'] if row['reason'] else ''}"

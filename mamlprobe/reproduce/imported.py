@@ -17,16 +17,16 @@ def imported(script: str) -> list[Path]:
     Imports inside functions count, and so do names of ``import mamlprobe as mp``. The kernels' sources belong to the
     module that builds them.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     waiting = set(_imported(script))
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
+        if path not in files:
+            files.add(path)
             waiting |= set(_of_file(path))
-    if PACKAGE / "native" / "build.py" in found:
-        found |= {each for each in (PACKAGE / "native" / "cpp").iterdir() if each.is_file()}
-    return sorted(found)
+    if PACKAGE / "native" / "build.py" in files:
+        files |= {each for each in (PACKAGE / "native" / "cpp").iterdir() if each.is_file()}
+    return sorted(files)
 
 
 @cache
@@ -54,7 +54,7 @@ def _imported(text: str) -> Iterator[Path]:
 
 
 def _files(dotted: str) -> Iterator[Path]:
-    """The files of a dotted name: the module or what it is a name in, and the rooms that it lies in."""
+    """Yield the files of a dotted name: its module, and the ``__init__.py`` of each package that contains it."""
     top, *parts = dotted.split(".")
     if top != "mamlprobe":
         return

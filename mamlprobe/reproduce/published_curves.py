@@ -1,7 +1,8 @@
 """Curves that Kao et al. 2022 published as files: accuracy at test over the outer updates, a summary of each.
 
-The summary lies beside this file. It is made from the rounded copy ``published_results.csv`` of the authors' result
-files by ``python -m mamlprobe.reproduce.published_curves FILE``; seeds differ in number, where files survive.
+The summary is in the folder of this file. It is made from the rounded copy ``published_results.csv`` of the authors'
+result files by ``python -m mamlprobe.reproduce.published_curves FILE``; curves differ in number of seeds, since
+some files are lost.
 The files are those of the authors' repository IandRover/MAML_noisy_contrasive_learner, (c) 2021 IandRover, MIT licence.
 """
 
@@ -19,28 +20,29 @@ from mamlprobe.runs.writing import write
 SUMMARY = Path(__file__).with_name("kao_curves.csv")
 MINI, OMNIGLOT = "mini-imagenet", "omniglot"
 LAST = 10
-"""Evaluations that are averaged as the end of a run."""
+"""Number of last evaluations averaged as the end of a run."""
 SHARES = (0, 1 / 60, 1 / 30, 1 / 15, 0.1, 0.2, 0.3, 0.5, 0.75, 1)
-"""Where a thinned curve is kept, in shares of its length: early evaluations lie closer."""
+"""Points of a thinned curve, in shares of its length: early evaluations are closer together."""
 SCALES = {1.0: "random init", 0.7: "x0.7", 0.5: "x0.5", 0.0: "zero-init"}
-"""What an arm is called by the factor on its initial head, where training does not zero it."""
+"""Name of an arm by the factor on its initial head, if training does not zero the head."""
 
 CURVE = ["source", "dataset", "shot", "order", "scheme", "init_scale", "train_zeroing", "train_inner_steps"]
 CURVE += ["inner_lr", "test_zeroing"]
-"""What tells one curve from another; `source` is ``kao2022/`` and the experiment, a folder of the authors."""
+"""Columns that identify a curve; `source` is ``kao2022/`` and the experiment, a folder of the authors."""
 FILE = "Kao et al. 2022, published_results.csv"
-"""What ``kao2022`` stands for."""
+"""The file that ``kao2022`` stands for."""
 NAMED = {"train_inner_steps": "steps", "outer_step": "update"}
 
 
 def summarise(path: Path) -> pd.DataFrame:
-    """The package's summary of the authors' results: a row a curve and evaluation, and one for its end.
+    """Summarise the authors' results: a row for each curve and evaluation, and one for the curve's end.
 
     Percent: mean and standard deviation over seeds (divided by their number) after one step, after the ``plotted_k``
-    steps of the authors' figure, and after the ``last_k`` they went to; the plotted ones are empty where ``plotted_k``
-    is 1. ``evaluations`` is 10 in the row of the end: there each run's last ten are averaged, and ``outer_step`` is
-    the last. Runs that stopped early are left out, and where both heads were tested also a seed that lacks one. A file
-    that two experiments share (``same_as``) stays in both, since each draws its own seeds from them.
+    steps of the authors' figure, and after ``last_k`` steps, the most they took; the plotted ones are empty if
+    ``plotted_k`` is 1. ``evaluations`` is 10 in the row of the end: each run's last ten are averaged, and
+    ``outer_step`` is the last. Runs that stopped early are left out, and so are seeds that lack one head in experiments
+    that tested both. A file that two experiments share (``same_as``) stays in both, since each draws its own seeds from
+    them.
 
     Raises:
         UserError: the file is not there, or lacks a column.
@@ -58,45 +60,45 @@ def summarise(path: Path) -> pd.DataFrame:
 
 
 def _paired(raw: pd.DataFrame) -> pd.DataFrame:
-    """The rows of seeds that were tested with both heads, in experiments that did so."""
+    """Keep the seeds that were tested with both heads, in experiments that tested both."""
     twins = [name for name in CURVE if name != "test_zeroing"]
     heads = raw.groupby("source")["test_zeroing"].transform("nunique")
-    own = raw.groupby([*twins, "seed"], dropna=False)["test_zeroing"].transform("nunique")
-    return raw[own == heads]
+    heads_of_seed = raw.groupby([*twins, "seed"], dropna=False)["test_zeroing"].transform("nunique")
+    return raw[heads_of_seed == heads]
 
 
 def _whole(part: pd.DataFrame) -> pd.DataFrame:
-    """The runs of a curve that went on to its end."""
+    """Keep the runs of a curve that went on to its end."""
     ends = part.groupby("seed")["outer_step"].transform("max")
     whole: pd.DataFrame = part[ends >= 0.9 * part["outer_step"].max()]
     return whole
 
 
 def _curve(part: pd.DataFrame) -> pd.DataFrame:
-    """The thinned evaluations that all runs of a curve share, and its end."""
+    """Summarise a curve: the thinned evaluations that all its runs share, and its end."""
     part = part.sort_values(["seed", "outer_step"])
     first = part.iloc[0]
     last = 3 if first["dataset"] == OMNIGLOT else 10
-    # the files say one step for all trainings by number of steps; the figure shows as many as in training
+    # these files give one test step for every arm; the authors' figure shows as many steps as in training
     by_steps = first["experiment"] == "training_stage_zeroing"
     plotted = int(first["train_inner_steps" if by_steps else "test_inner_steps"])
     seeds = part["seed"].nunique()
     counts = part["outer_step"].value_counts()
     shared = sorted(counts[counts == seeds].index)
-    kept = {min(shared, key=lambda u: abs(u - share * shared[-1])) for share in SHARES}
+    thinned = {min(shared, key=lambda u: abs(u - share * shared[-1])) for share in SHARES}
     end = part.groupby("seed").tail(LAST).groupby("seed", as_index=False).mean(numeric_only=True)
     end = end.assign(outer_step=part["outer_step"].max(), evaluations=LAST)
-    rows = pd.concat([part[part["outer_step"].isin(kept)].assign(evaluations=1), end])
+    rows = pd.concat([part[part["outer_step"].isin(thinned)].assign(evaluations=1), end])
     groups = rows.groupby(["evaluations", "outer_step"])
-    found = groups["seed"].nunique().rename("seeds").reset_index()
-    found = found.assign(plotted_k=plotted, last_k=last)
+    summary = groups["seed"].nunique().rename("seeds").reset_index()
+    summary = summary.assign(plotted_k=plotted, last_k=last)
     for word, k in (("one", 1), ("plotted", plotted), ("last", last)):
         mean, sd = groups[f"acc_k{k}"].mean(), groups[f"acc_k{k}"].std(ddof=0)
         drop = word == "plotted" and k == 1
-        found[[f"{word}_mean", f"{word}_sd"]] = [
+        summary[[f"{word}_mean", f"{word}_sd"]] = [
             (nan, nan) if drop else (round(100 * m, 2), round(100 * s, 2)) for m, s in zip(mean, sd, strict=True)
         ]
-    return pd.concat([pd.DataFrame([first[CURVE]] * len(found)).reset_index(drop=True), found], axis=1)
+    return pd.concat([pd.DataFrame([first[CURVE]] * len(summary)).reset_index(drop=True), summary], axis=1)
 
 
 @cache
@@ -107,7 +109,7 @@ def _summary() -> pd.DataFrame:
 def _chosen(
     experiment: str, dataset: str, shot: int, k: int | None, test_zeroing: bool, evaluations: int
 ) -> pd.DataFrame:
-    """The rows of the summary, in the words of our figures."""
+    """Select rows of the summary, with the columns and arm names of our figures."""
     where, table = "published_curves", _summary()
     folders = table["source"].str.split("/").str[1]
     known = sorted(set(folders[table["dataset"] == dataset]))
@@ -118,8 +120,8 @@ def _chosen(
     table = table[(folders == experiment) & (table["dataset"] == dataset)]
     for column, wanted in (("shot", shot), ("test_zeroing", int(test_zeroing))):
         if wanted not in set(table[column]):
-            there = ", ".join(map(str, sorted(set(table[column]))))
-            raise UserError(where, f"{column} of {experiment} must be among {there}", wanted, "choose one of them")
+            choices = ", ".join(map(str, sorted(set(table[column]))))
+            raise UserError(where, f"{column} of {experiment} must be among {choices}", wanted, "choose one of them")
         table = table[table[column] == wanted]
     table = table[table["evaluations"] == evaluations]
     steps = table["plotted_k"] if k is None else pd.Series(k, index=table.index)
@@ -135,29 +137,29 @@ def _chosen(
         raise UserError(where, must, k, "choose one of them, or None for that of the authors' figure")
     arms = table["init_scale"].map(SCALES).where(table["train_zeroing"] == 0, "zeroing")
     spread = sd.where(table["seeds"] > 1)
-    own: dict[str, Any] = {
+    added: dict[str, Any] = {
         "arm": arms,
         "head": "zeroed" if test_zeroing else "as trained",
         "k": steps,
         "value": value,
     }
-    own |= {"low": value - spread, "high": value + spread, "interval": "sd over seeds"}
-    own["source"] = f"{FILE}: {experiment}"
-    own["quantity"] = "accuracy" if evaluations == 1 else "final"
-    found = table.rename(columns=NAMED).assign(**own)
+    added |= {"low": value - spread, "high": value + spread, "interval": "sd over seeds"}
+    added["source"] = f"{FILE}: {experiment}"
+    added["quantity"] = "accuracy" if evaluations == 1 else "final"
+    curves = table.rename(columns=NAMED).assign(**added)
     place = {arm: k for k, arm in enumerate([*SCALES.values(), "zeroing"])}
-    found = found.sort_values("arm", key=lambda column: column.map(place), kind="stable")
+    curves = curves.sort_values("arm", key=lambda column: column.map(place), kind="stable")
     columns = ["arm", "order", "scheme", "steps", "head", "shot", "dataset", "k", "update", "quantity"]
-    return found[[*columns, "value", "low", "high", "interval", "seeds", "source"]].reset_index(drop=True)
+    return curves[[*columns, "value", "low", "high", "interval", "seeds", "source"]].reset_index(drop=True)
 
 
 def published_curves(
     experiment: str, *, dataset: str = MINI, shot: int = 1, k: int | None = None, test_zeroing: bool = True
 ) -> pd.DataFrame:
-    """The authors' curves of one experiment in percent, thinned: a row a curve and update, arms as in our figures.
+    """Return the authors' thinned curves of one experiment in percent: a row a curve and update, arms named as ours.
 
     Columns ``arm order scheme steps head shot dataset k update quantity value low high interval seeds source``; low
-    and high are a standard deviation over seeds away, none where there is one seed. `k` is the number of inner steps
+    and high are one standard deviation over seeds away from value, NaN with one seed. `k` is the number of inner steps
     at test, None that of the authors' figure.
 
     Raises:
@@ -169,7 +171,7 @@ def published_curves(
 def final(
     experiment: str, *, dataset: str = MINI, shot: int = 1, k: int | None = None, test_zeroing: bool = True
 ) -> pd.DataFrame:
-    """The end of each of the `published_curves`: the mean of the last ten evaluations, quantity ``final``.
+    """Return the end of each of the `published_curves`: the mean of the last ten evaluations, quantity ``final``.
 
     Raises:
         UserError: as `published_curves`.
@@ -178,13 +180,13 @@ def final(
 
 
 def published_beside(ours: pd.DataFrame, *theirs: pd.DataFrame) -> pd.DataFrame:
-    """Our table with the authors' rows below it, told apart by the column ``whose``: ours, published."""
+    """Append the authors' rows to our table; the column ``whose`` is ours or published."""
     marked = [ours.assign(whose="ours"), *(each.assign(whose="published") for each in theirs)]
     return pd.concat(marked, ignore_index=True)
 
 
 def main(path: str) -> None:
-    """Rewrites the summary from the authors' results."""
+    """Rewrite the summary from the authors' results."""
     write(SUMMARY, summarise(Path(path)).to_csv(index=False, lineterminator="\n", float_format="%.6g").encode())
 
 

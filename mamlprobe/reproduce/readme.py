@@ -47,7 +47,7 @@ def all_results(out: Path, figures: str) -> str:
 
 
 def central_results(out: Path, figures: str) -> str:
-    """Return the rows of the `CENTRAL` scripts, of those that are there; arguments as for `all_results`."""
+    """Return the rows of the `CENTRAL` scripts, of those that have been made; arguments as for `all_results`."""
     records = _records(out)
     return _table(records, [name for name in CENTRAL if name in records], figures)
 
@@ -100,7 +100,7 @@ def ours(row: Claim) -> str:
 
 
 def marked_pages(readme: Path) -> tuple[Path, Path]:
-    """Return the README and the page of all rows beside it, both with the marks that the rows go between.
+    """Return the paths of the README and of the page of all rows, after checking that both have the marks for the rows.
 
     Raises:
         UserError: one of the two is not there, or has no marks.
@@ -115,7 +115,7 @@ def marked_pages(readme: Path) -> tuple[Path, Path]:
 
 
 def update(readme: Path, out: Path) -> None:
-    """Write the central rows between the README's marks, and all rows between those of `PAGE` beside it.
+    """Write the central rows between the README's marks, and all rows between those of `PAGE`.
 
     Raises:
         UserError: one of the two is not there, or has no marks; neither is written then.

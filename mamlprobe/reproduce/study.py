@@ -21,7 +21,6 @@ from mamlprobe.recipes import recipe
 from mamlprobe.recipes.presets import lasting
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run
-from mamlprobe.statistics.verdict import verdict
 from mamlprobe.training.loop import pick_device, pool_of, source_of, train
 from mamlprobe.training.precision import precision
 
@@ -49,51 +48,51 @@ class Study:
     updates: int | None = None
     """Updates of every training, schedules and checkpoints at the same share of them; None takes the preset's own."""
     finished: bool = False
-    """Take the runs that are trained whole, of each recipe as many seeds as there are, and train nothing."""
+    """Use only finished runs, as many seeds of each recipe as exist, and train nothing."""
     device: str = "auto"
     folder: Path = Path("runs")
     out: Path = Path("figures")
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Seeds of every training."""
+        """Return the seeds of every training."""
         return self.sized(SEEDS) if self.repeats is None else tuple(range(self.repeats))
 
     @property
     def tasks(self) -> int:
-        """Number of test tasks of an accuracy."""
+        """Return the number of test tasks of an accuracy."""
         return self.sized(TASKS)
 
     @property
     def few(self) -> int:
-        """Number of test tasks of a costlier quantity."""
+        """Return the number of test tasks of a costlier quantity."""
         return self.sized(FEW)
 
     def sized(self, sizes: Mapping[str, T]) -> T:
-        """The value at this preset; long, where it has none of its own, takes that of quick."""
+        """Return the value at this preset; long takes that of quick unless it has its own."""
         return sizes["quick" if self.preset == "long" and "long" not in sizes else self.preset]
 
     def experiment(self, name: str, seed: int = 0) -> Experiment:
-        """The recipe at this preset, on this stage's data; a recipe of a formula, or of these data, keeps its own."""
-        found = replace(recipe(name, self.preset), seed=seed)
+        """Return the recipe at this preset on the study's data; one of a formula or of those data keeps its own."""
+        training = replace(recipe(name, self.preset), seed=seed)
         if self.updates is not None:
-            found = lasting(found, self.updates, marks=True)
-        if self.dataset in (None, found.data.dataset) or found.data.dataset in FORMULAS:
-            return found
-        return replace(found, data=replace(self.data, dataset=self.dataset))
+            training = lasting(training, self.updates, marks=True)
+        if self.dataset in (None, training.data.dataset) or training.data.dataset in FORMULAS:
+            return training
+        return replace(training, data=replace(self.data, dataset=self.dataset))
 
     @property
     def data(self) -> Data:
-        """The preset's own data, or the ones that were asked for."""
+        """Return the data set in `dataset`, by default the preset's own data."""
         return recipe("maml", self.preset).data if self.dataset is None else Data(dataset=self.dataset)
 
     @cached_property
     def pool(self) -> Pool:
-        """The data."""
+        """Load the data."""
         return pool_of(self.data, root=self.root)
 
     def source(self, name: str) -> Source:
-        """What the tasks of a recipe are drawn from."""
+        """Return the source that the tasks of a recipe are drawn from."""
         data = self.experiment(name).data
         if data not in self._sources:
             self._sources[data] = self.pool if data == self.data else source_of(data, root=self.root)
@@ -104,7 +103,7 @@ class Study:
         return {}
 
     def run(self, name: str, seed: int, *, progress: bool = False) -> Run:
-        """The finished run of a recipe; trained now where it is not yet."""
+        """Return the finished run of a recipe; train it first if it is not finished."""
         experiment = self.experiment(name, seed)
         if self.finished and self._done(name, seed):
             return load_run(self.folder / run_name(experiment))
@@ -112,11 +111,11 @@ class Study:
         return train(experiment, self.folder, device=self.device, pool=source, root=self.root, progress=progress)
 
     def runs(self, *names: str) -> list[tuple[str, Run]]:
-        """Every seed's run of these recipes, with the recipe's name."""
+        """Return the run of every seed of these recipes, with the recipe's name."""
         return [(name, self.run(*job)) for name in names for job in self.jobs(name)]
 
     def jobs(self, name: str) -> list[tuple[str, int]]:
-        """The recipe with each of its seeds."""
+        """Pair the recipe with each of its seeds; in a `finished` study, with the seeds whose runs are finished."""
         jobs = [(name, seed) for seed in self.seeds]
         return [job for job in jobs if self._done(*job)] if self.finished else jobs
 
@@ -136,13 +135,13 @@ class Study:
         slots: str = "drawn",
         like: str | None = None,
     ) -> Episodes:
-        """Test episodes, or those of another split, of the usual data or of a recipe's; the same for the same words."""
+        """Draw episodes of a split from the usual data or recipe `like`'s; equal arguments give equal episodes."""
         pool = self.pool if like is None else self.source(like)
         if not isinstance(pool, Pool):
             raise UserError("stage", "episodes must be drawn from images", like, "name a recipe of images")
         query = min(query, pool.smallest[split][0] - shot)
-        words: dict[str, Any] = {"way": way, "shot": shot, "query": query, "tasks": tasks, "slots": slots}
-        return sample(pool, split=split, seed=TEST_SEED, index=index, **words)
+        options: dict[str, Any] = {"way": way, "shot": shot, "query": query, "tasks": tasks, "slots": slots}
+        return sample(pool, split=split, seed=TEST_SEED, index=index, **options)
 
     def score(
         self,
@@ -155,9 +154,9 @@ class Study:
         shot: int = 1,
         slots: str = "drawn",
     ) -> pd.DataFrame:
-        """Accuracies in percent of these recipes' runs under variants of their method, a row a task and step.
+        """Measure accuracy in percent of these recipes' runs under variants of their method, a row a task and step.
 
-        On as many test `tasks` as usual where None is said, of `shot` support items a class, labels by `slots`.
+        The test tasks have `shot` support items a class and labels by `slots`; `tasks` None takes as many as usual.
         """
         where = pick_device(self.device)
         episodes = self.episodes(tasks or self.tasks, shot=shot, slots=slots, like=names[0]).to(where)
@@ -175,7 +174,7 @@ class Study:
         probe: Callable[[Net, Theta, Method], pd.DataFrame],
         updates: Callable[[Run], Iterable[int]] = lambda run: run.updates()[-1:],
     ) -> pd.DataFrame:
-        """The table of a probe on every run of these recipes at these updates, with the key columns."""
+        """Apply a probe to every run of these recipes at these updates; return its tables joined, with key columns."""
         tables = [
             keyed(probe(run.net(), run.theta(update), run.config.method), run, name, update)
             for name, run in self.runs(*names)
@@ -185,7 +184,7 @@ class Study:
 
 
 def keyed(table: pd.DataFrame, run: Run, name: str, update: int) -> pd.DataFrame:
-    """The table with ``run method dataset seed update`` in front."""
+    """Return the table with the columns ``run method dataset seed update`` in front."""
     keys: dict[str, Any] = {
         "run": run.path.name,
         "method": name,
@@ -194,42 +193,3 @@ def keyed(table: pd.DataFrame, run: Run, name: str, update: int) -> pd.DataFrame
         "update": update,
     }
     return table.assign(**keys)[[*keys, *table.columns]]
-
-
-def claim(
-    name: str,
-    text: str,
-    row: pd.Series,
-    *,
-    side: str,
-    bound: float,
-    unit: str,
-    published: float | str = "",
-    source: str = "",
-) -> dict[str, object]:
-    """A row of the claims table from a row of `means`; it holds where the whole interval is on `side` of `bound`."""
-    ends = ("value", "value") if row.get("interval", "") == "exact" else ("low", "high")
-    low, high = (float(row[end]) for end in ends)
-    return {
-        "id": name,
-        "claim": text,
-        "published": published,
-        "published_source": source,
-        "ours": row["value"],
-        "low": low,
-        "high": high,
-        "unit": unit,
-        "seeds": row.get("seeds", 1),
-        "tasks": row.get("tasks", ""),
-        "verdict": verdict(low, high, bound=bound, side=side),
-        "runs": row.get("run") or "made by the script itself",
-    }
-
-
-def only(table: pd.DataFrame, **where: object) -> pd.Series:
-    """The one row of the table with these values."""
-    for column, value in where.items():
-        table = table[table[column] == value]
-    if len(table) != 1:
-        raise LookupError(f"{len(table)} rows for {where}")
-    return table.iloc[0]

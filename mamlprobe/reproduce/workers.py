@@ -13,15 +13,15 @@ import torch
 from mamlprobe.native.malloc import tune_malloc
 
 GRACE = 2.0
-"""Seconds until workers are ended after a failure or Ctrl-C: a training that was told to stop saves its state."""
+"""Seconds until workers are ended after a failure or Ctrl-C: a training that gets the signal saves its state."""
 
 
 @contextmanager
 def processes(count: int, *, threads: int) -> Iterator[ProcessPoolExecutor]:
-    """So many new processes of so many threads each, for the length of the block.
+    """Start `count` new processes of `threads` threads each, for the length of the block.
 
-    Where the block ends by an exception, what they do is broken off. They also end by themselves where this process is
-    gone without a word, as after SIGKILL.
+    If the block ends by an exception, their work is interrupted. They also end by themselves if this process dies
+    without notice, as after SIGKILL.
     """
     with ProcessPoolExecutor(count, get_context("spawn"), _begin, (threads,)) as executor:
         try:
@@ -35,14 +35,14 @@ def processes(count: int, *, threads: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(threads: int) -> None:
-    """What a worker does first."""
+    """Prepare a worker: its threads, its memory allocator, and its end together with the parent."""
     torch.set_num_threads(threads)
     tune_malloc()
     Thread(target=_follow, name="follow", daemon=True).start()
 
 
 def _follow() -> None:
-    """Ends this process with its parent, in the middle of whatever it does; files are renamed when whole."""
+    """End this process with its parent, in the middle of any work: files get their names only when complete."""
     parent = parent_process()
     assert parent is not None
     parent.join()

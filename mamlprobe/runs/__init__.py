@@ -1,1 +1,1 @@
-"""Floor 4: what is kept of a training: settings, checkpoints, logs, in one folder a run."""
+"""Floor 4: what is saved of a training: settings, checkpoints, logs, in one folder a run."""

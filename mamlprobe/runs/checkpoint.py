@@ -1,4 +1,4 @@
-"""One file that a training can go on from: tensors by name and a few words, never a pickle."""
+"""One file that a training can resume from: tensors by name and JSON metadata, never a pickle."""
 
 import hashlib
 import json
@@ -31,26 +31,26 @@ class Checkpoint:
     theta: Theta
     optimizer: Params = field(default_factory=dict)
     """``<parameter>.<quantity>``, such as ``head.weight.exp_avg``."""
-    words: dict[str, Any] = field(default_factory=dict)
-    """Plain JSON values kept beside the tensors."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """Plain JSON values stored with the tensors."""
 
 
 def checkpoint_path(run: Path, update: int) -> Path:
-    """Where the run keeps the state after `update` updates."""
+    """Return the path of the run's checkpoint after `update` updates."""
     return run / "checkpoints" / f"u{update:06d}.safetensors"
 
 
 def checkpoint_updates(run: Path) -> list[int]:
-    """The updates of which the run has a checkpoint, in order."""
+    """List the updates of which the run has a checkpoint, in order."""
     names = (re.fullmatch(r"u(\d+)\.safetensors", path.name) for path in (run / "checkpoints").glob("*"))
     return sorted(int(match[1]) for match in names if match)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes the file, all or nothing.
+    """Write the file, all or nothing.
 
     Raises:
-        UserError: a weight that is not finite, a full disk, a folder that is not ours to write to.
+        UserError: a weight that is not finite, a full disk, a folder without permission to write.
     """
     tensors = map_tensors(lambda value: value.detach().cpu().contiguous(), _named(checkpoint))
     _finite(tensors, f"checkpoint of update {checkpoint.update}", "lower inner.lr or outer.lr, or set outer.clip")
@@ -58,13 +58,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "update": checkpoint.update,
         "digest": _digest(tensors),
-        "words": checkpoint.words,
+        "words": checkpoint.metadata,
     }
     write(path, save(tensors, {"checkpoint": json.dumps(header, sort_keys=True)}))
 
 
 def load_checkpoint(path: Path, like: Theta) -> Checkpoint:
-    """What `save_checkpoint` wrote, for a net whose tensors have the names and shapes of `like`.
+    """Read what `save_checkpoint` wrote, for a net whose tensors have the names and shapes of `like`.
 
     Raises:
         UserError: no such file; a damaged one; another format or architecture; a weight that is not finite.
@@ -78,7 +78,7 @@ def load_checkpoint(path: Path, like: Theta) -> Checkpoint:
                 got = f"{header['format']} in {path}"
                 raise UserError("checkpoint", f"the format must be {FORMAT}", got, "use the version that wrote it")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        update, words = int(header["update"]), dict(header["words"])
+        update, metadata = int(header["update"]), dict(header["words"])
         whole = header["digest"] == _digest(tensors)
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, UserError):
@@ -93,17 +93,17 @@ def load_checkpoint(path: Path, like: Theta) -> Checkpoint:
     _same_architecture(parts, like, path)
     _finite(tensors, str(path), "use an earlier checkpoint")
     order = {part: {name: parts[part][name] for name in getattr(like, part)} for part in PARTS}
-    return Checkpoint(update=update, theta=Theta(**order), optimizer=parts["optimizer"], words=words)
+    return Checkpoint(update=update, theta=Theta(**order), optimizer=parts["optimizer"], metadata=metadata)
 
 
 def _named(checkpoint: Checkpoint) -> Params:
-    """All tensors by their names in the file."""
+    """Return all tensors by their names in the file."""
     parts = {part: getattr(checkpoint.theta, part) for part in PARTS} | {"optimizer": checkpoint.optimizer}
     return {f"{part}.{name}": value for part, tensors in parts.items() for name, value in tensors.items()}
 
 
 def _digest(tensors: Params) -> str:
-    """16 hex digits of a SHA-256 over names, shapes and bytes."""
+    """Return 16 hex digits of a SHA-256 over names, shapes, dtypes and bytes."""
     sha = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         sha.update(f"{name}{list(value.shape)}{value.dtype}".encode())
@@ -112,14 +112,14 @@ def _digest(tensors: Params) -> str:
 
 
 def _finite(tensors: Params, where: str, advice: str) -> None:
-    """Refuses the first tensor that holds a NaN or an infinity."""
+    """Refuse the first tensor that holds a NaN or an infinity."""
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
             raise UserError(where, "every number must be finite", f"NaN or infinity in {name}", advice)
 
 
 def _same_architecture(parts: dict[str, Params], like: Theta, path: Path) -> None:
-    """Refuses the first name or shape that the net does not have."""
+    """Refuse the first name or shape that the net does not have."""
     for got in _mismatches(parts, like):
         advice = "load it with the settings it was trained with"
         raise UserError("checkpoint", f"{path} must be of the net's architecture", got, advice)

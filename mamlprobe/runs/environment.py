@@ -1,4 +1,4 @@
-"""Where and with what a run was made."""
+"""The machine and the software versions that a run was made with."""
 
 import importlib.metadata
 import platform
@@ -12,7 +12,7 @@ from mamlprobe.native.library import kernels
 
 
 def environment(device: torch.device) -> dict[str, str | int | None]:
-    """Versions, machine and commit, as plain values."""
+    """Return versions, machine and commit, as plain values."""
     return {
         "mamlprobe": _version(),
         "commit": _commit(Path(__file__).resolve().parents[2]),
@@ -34,12 +34,12 @@ def _version() -> str | None:
 
 
 def _commit(root: Path) -> str | None:
-    """The commit of the checkout that the package runs from, ``+changes`` where files differ; None outside of one."""
+    """Return the commit of the package's checkout, with ``+changes`` if files differ from it; None outside of one."""
     if not (root / ".git").exists():
         return None
 
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(root), *words]
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
     try:

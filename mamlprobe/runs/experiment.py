@@ -12,7 +12,7 @@ from mamlprobe.nets.spec import NetSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which tasks; the words are those of `load_source`."""
+    """Which tasks; the fields are the options of `load_source`."""
 
     dataset: str = "glyphs"
     """Name of a data set or of a formula (sinusoids, sinusoids-2pi), or the path of a folder of images."""
@@ -45,13 +45,13 @@ class Experiment:
     shot: int = 1
     """K."""
     train_shot: int | None = None
-    """Support items a class in training where they are others than K, as of Reptile."""
+    """Support items a class in training if not K, as in Reptile."""
     query: int = 15
     """Q, query items a class."""
     labels: str = "episode"
-    """What a class is called in training; in other splits as by episode. episode: the number of its place in the task;
-    bins, groups: a number below N that stays its own, as in `data.labelling`, so that a learner may memorise (Kao et
-    al. 2022); class: its number among all training classes, each with its row of the head: no inner loop then, and
+    """How training classes are labelled; other splits are always labelled by episode. episode: by the class's place in
+    the task; bins, groups: by a fixed number below N, as in `data.labelling`, so that a learner may memorise (Kao et
+    al. 2022); class: by its number among all training classes, each with its row of the head: no inner loop then, and
     few-shot tasks are read out without the head (variant nil)."""
     tasks: int = 4
     """B, tasks an update."""
@@ -90,13 +90,13 @@ class Recipe:
     """A named training in its sizes, with where it comes from."""
 
     sizes: Mapping[str, Experiment]
-    """By preset, the largest last; what has a paper's settings comes in that size alone."""
+    """By preset, the largest last; a training with a paper's settings comes in that size alone."""
     source: str
     about: str
 
     @property
     def method(self) -> Method:
-        """The method in its largest size."""
+        """Return the method in its largest size."""
         return list(self.sizes.values())[-1].method
 
 
@@ -115,7 +115,7 @@ LEAST = {
 
 
 def few_shot(experiment: Experiment, method: Method) -> Method:
-    """The method, if it can be put to few-shot tasks on what this experiment learned.
+    """Return the method, after checking that it can do few-shot tasks with what this experiment learned.
 
     Raises:
         UserError: it reads a head whose rows are the training classes.
@@ -128,6 +128,6 @@ def few_shot(experiment: Experiment, method: Method) -> Method:
 
 
 def run_name(experiment: Experiment) -> str:
-    """``<recipe>-s<seed>-<8 hex of the settings>``; equal settings give equal names, be a number written 1 or 1.0."""
+    """Return ``<recipe>-s<seed>-<8 hex of the settings>``; equal settings give equal names, 1 and 1.0 included."""
     same = from_dict(Experiment, to_dict(experiment))
     return f"{experiment.recipe}-s{experiment.seed}-{fingerprint(same)}"

@@ -26,10 +26,10 @@ FORMAT = 1
 """Number of the layout of config.json and env.json."""
 
 IMPORTED = b"imported\n"
-"""What the file "done" holds in a run of weights from elsewhere."""
+"""Content of the file "done" in a run of imported weights."""
 
 BUFFERS = "buffers.safetensors"
-"""File of the buffers that an imported module has otherwise than its constructor makes them."""
+"""File of the buffers of an imported module that differ from those its constructor makes."""
 
 LOG_COLUMNS = ("update", "split", "quantity", "value", "tasks")
 
@@ -38,36 +38,36 @@ Image = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run on the disk, finished or not; nothing is read before it is asked for."""
+    """A run on the disk, finished or not; files are read only when asked for."""
 
     __repr__ = described
 
     path: Path
     config: Experiment
     image: Image | None
-    """Shape of what the net sees: C, H, W, or (1,) for a number."""
+    """Shape of an input of the net: C, H, W, or (1,) for a number."""
     classes: int | None = None
-    """Rows of the head where labels are by class: the number of training classes."""
+    """Rows of the head if labels are by class: the number of training classes."""
 
     @property
     def done(self) -> bool:
-        """Whether the training came to its end."""
+        """Tell whether the training is finished."""
         return (self.path / "done").exists()
 
     @property
     def env(self) -> dict[str, Any]:
-        """Versions, device, commit, seconds and the data's digest; empty where the file is absent."""
+        """Read versions, device, commit, seconds and the data's digest; empty if the file is absent."""
         path = self.path / "env.json"
         return _json(path) if path.exists() else {}
 
     @property
     def imported(self) -> bool:
-        """Whether the weights are from elsewhere."""
+        """Tell whether the weights were imported."""
         return self.done and (self.path / "done").read_bytes() == IMPORTED
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """Words of the inner loop that nobody said when the weights were imported; none where they were trained."""
+        """List the inner-loop settings that were assumed at import, because not given; none for trained weights."""
         if not self.imported:
             return ()
         known = self.env.get("assumed", usual(self.config.method))
@@ -75,12 +75,12 @@ class Run:
 
     @property
     def log(self) -> pd.DataFrame:
-        """Tidy: ``update split quantity value tasks``; train values are means since the row before."""
+        """Read the log, tidy: ``update split quantity value tasks``; train values are means since the previous row."""
         path = self.path / "log.csv"
         return tables.read(path) if path.exists() else pd.DataFrame(columns=list(LOG_COLUMNS))
 
     def table(self, name: str) -> pd.DataFrame:
-        """What the hook of that name returned, all updates.
+        """Read the table that the hook of that name returned, of all updates.
 
         Raises:
             UserError: there is no such table.
@@ -92,17 +92,17 @@ class Run:
         return tables.read(path)
 
     def updates(self) -> list[int]:
-        """The updates of which there is a checkpoint, in order."""
+        """List the updates that have a checkpoint, in order."""
         return checkpoint_updates(self.path)
 
     def net(self) -> Net:
-        """The net that was trained."""
+        """Build the net that was trained."""
         way = self.config.way if self.classes is None else self.classes
-        words: dict[str, Any] = {"way": way, "image": self.image, "seed": self.config.seed}
-        return build(self.config.net, **words, buffers=self._buffers)
+        options: dict[str, Any] = {"way": way, "image": self.image, "seed": self.config.seed}
+        return build(self.config.net, **options, buffers=self._buffers)
 
     def theta(self, update: int | None = None) -> Theta:
-        """What was learned after `update` updates, by default at the last checkpoint; on the CPU.
+        """Load theta after `update` updates, by default of the last checkpoint; on the CPU.
 
         Raises:
             UserError: no checkpoint of that update, or a damaged one; the message names the last good one.
@@ -110,7 +110,7 @@ class Run:
         return self.checkpoint(update).theta
 
     def checkpoint(self, update: int | None = None) -> Checkpoint:
-        """The same with the optimizer's state."""
+        """Load the checkpoint of an update, by default the last: theta and the optimizer's state; raises as `theta`."""
         known = self.updates()
         if update is not None and update not in known:
             near = ", ".join(str(each) for each in sorted(known, key=lambda each: abs(each - update))[:3])
@@ -129,7 +129,7 @@ class Run:
             raise UserError("run", f"the checkpoint of update {chosen} must be good", str(error), advice) from None
 
     def last_good(self, *, before: int | None = None) -> Checkpoint | None:
-        """The newest checkpoint that can be loaded (of those before an update); None where there is none."""
+        """Load the newest undamaged checkpoint (of those before an update); None if there is none."""
         for update in reversed(self.updates()):
             if before is None or update < before:
                 try:
@@ -140,7 +140,7 @@ class Run:
 
     @property
     def _buffers(self) -> Params:
-        """What the file `BUFFERS` holds."""
+        """Read the file `BUFFERS`; empty if it is absent."""
         path = self.path / BUFFERS
         try:
             return load_file(path) if path.exists() else {}
@@ -149,12 +149,12 @@ class Run:
 
     @cached_property
     def _like(self) -> Theta:
-        """Names and shapes that a checkpoint must have."""
+        """Return a theta with the names and shapes that a checkpoint must have."""
         return init(self.net(), seed=self.config.seed, method=self.config.method)
 
 
 def load_run(path: str | Path) -> Run:
-    """The run in this folder.
+    """Open the run in this folder.
 
     Raises:
         UserError: no such folder; no or damaged settings in it; no checkpoint.
@@ -175,7 +175,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def open_run(path: Path) -> Run | None:
-    """The run in this folder, be it without checkpoint yet; None where it has no settings.
+    """Open the run in this folder, even one without a checkpoint yet; None if the folder has no settings.
 
     Raises:
         UserError: damaged settings.
@@ -193,40 +193,40 @@ def open_run(path: Path) -> Run | None:
 
 
 def make_run(path: Path, experiment: Experiment, image: Image | None, classes: int | None = None) -> Run:
-    """The run of these settings in this folder, its settings written where they are not there yet.
+    """Open the run of these settings in this folder; write its settings first if the folder has none.
 
-    `classes` is the number of training classes where labels are by class.
+    `classes` is the number of training classes if labels are by class.
 
     Raises:
         UserError: the folder holds a run of other settings.
     """
-    there = open_run(path)
-    if there is None:
+    existing = open_run(path)
+    if existing is None:
         data = {"image": None if image is None else list(image), **({} if classes is None else {"classes": classes})}
         write_json(path / "config.json", {"format": FORMAT, **data, **to_dict(experiment)})
     run = open_run(path)
     assert run is not None
     wanted = from_dict(Experiment, to_dict(experiment))
     if run.config != wanted or run.image != image or run.classes != classes:
-        there_is = to_dict(run.config) | {"image": run.image, "classes": run.classes}
-        got = _difference(there_is, to_dict(wanted) | {"image": image, "classes": classes})
+        settings = to_dict(run.config) | {"image": run.image, "classes": run.classes}
+        got = _difference(settings, to_dict(wanted) | {"image": image, "classes": classes})
         raise UserError(str(path), "the folder must hold a run of the same settings", got, "choose another folder")
     return run
 
 
-def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """The first setting that differs."""
-    name = next(name for name in here if there.get(name) != here[name])
-    return f"{name} {there.get(name)} instead of {here[name]}"
+def _difference(existing: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Name the first setting that differs, with both values."""
+    name = next(name for name in wanted if existing.get(name) != wanted[name])
+    return f"{name} {existing.get(name)} instead of {wanted[name]}"
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Writes the values, all or nothing."""
+    """Write the values, all or nothing."""
     write(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The file's table of values."""
+    """Read the file's table of fields."""
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError) as error:

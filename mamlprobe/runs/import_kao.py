@@ -1,4 +1,4 @@
-"""The files of Kao et al. 2022 as weights of ours."""
+"""Import of the files of Kao et al. 2022."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.tensors import as_floats, conversion, finite, read_tensors, same_shapes, unheard
 
 KAO_SIDES = (84, 28, 64, 32)
-"""Image sides to choose from, by the width of the head; the first that fits."""
+"""Image sides to try, in this order, against the width of the head."""
 
 KAO_PARTS = ("conv.weight", "conv.bias", "norm.weight", "norm.bias")
 
@@ -32,18 +32,18 @@ def import_kao(
     method: Method | None = None,
     say: Callable[[str], object] = unheard,
 ) -> tuple[Experiment, Theta]:
-    """The settings to test it by, and the weights, of a file of Kao et al. 2022 (and others of that code's lineage).
+    """Read a file of Kao et al. 2022 or of related code: the settings to test it with, and the weights.
 
     ``vars.*`` are, in the order of their numbers, four tensors a block and the head's weight, with or without bias;
     ``vars_bn.*`` the running mean and unbiased variance of each block. The net is conv, ReLU, batch norm, max-pool;
-    filters and blocks follow from the shapes, and so does `image` where it is not given. The inner loop is not in the
-    file: `method` says it, MAML's where it is not given, and `inner_lr` its rate. Tensors become float32; `say` hears
-    of it. Nets with unpadded convolutions, of the code that Kao's descends from, can have the same shapes: check an
-    imported net by its accuracy.
+    filters and blocks follow from the shapes, and so does `image` unless given. The inner loop is not in the file:
+    `method` (MAML by default) gives it, and `inner_lr` its rate. Tensors are converted to float32, which is reported
+    to `say`. Nets with unpadded convolutions, of the code that Kao's descends from, can have the same shapes: check
+    an imported net by its accuracy.
 
     Raises:
         UserError: what `read_tensors` raises; names or shapes of another kind of file; numbers that are not finite or
-            no real ones; a method that does not go with the net.
+            not real; a method that does not go with the net.
     """
     read = read_tensors(path)
     tensors = as_floats({re.sub(r"^.*\.(?=vars(_bn)?\.\d+$)", "", name): value for name, value in read.items()})
@@ -70,7 +70,7 @@ def import_kao(
         head_bias=rest == 1,
     )
     names = [f"body.{block + 1}.{part}" for block in range(blocks) for part in KAO_PARTS] + ["head.weight", "head.bias"]
-    stills = [f"body.{block + 1}.norm.{part}" for block in range(blocks) for part in ("mean", "var")]
+    moment_names = [f"body.{block + 1}.norm.{part}" for block in range(blocks) for part in ("mean", "var")]
     method = method or METHODS["maml"]
     if inner_lr is not None:
         method = replace(method, inner=replace(method.inner, lr=inner_lr))
@@ -82,11 +82,11 @@ def import_kao(
         way=head.shape[0],
         updates=0,
     )
-    theta = Theta(net=dict(zip(names, weights, strict=False)), moments=dict(zip(stills, moments, strict=True)))
+    theta = Theta(net=dict(zip(names, weights, strict=False)), moments=dict(zip(moment_names, moments, strict=True)))
     net = build(spec, way=experiment.way)
-    fresh, still = net.init(torch.Generator())
-    same_shapes("import kao", fresh, theta.net)
-    same_shapes("import kao", still, theta.moments)
+    initial, initial_moments = net.init(torch.Generator())
+    same_shapes("import kao", initial, theta.net)
+    same_shapes("import kao", initial_moments, theta.moments)
     finite(tensors, Path(path).name)
     fits(net, theta, method)
     conversion(read.values(), tensors.values(), say)
@@ -94,13 +94,13 @@ def import_kao(
 
 
 def _numbered(tensors: Params, prefix: str) -> list[Tensor]:
-    """The tensors ``<prefix>.0``, ``<prefix>.1`` ... in the order of their numbers."""
-    found = {int(name.rpartition(".")[2]): value for name, value in tensors.items() if name.startswith(prefix + ".")}
-    return [found[number] for number in sorted(found)]
+    """List the tensors ``<prefix>.0``, ``<prefix>.1`` ... in the order of their numbers."""
+    values = {int(name.rpartition(".")[2]): value for name, value in tensors.items() if name.startswith(prefix + ".")}
+    return [values[number] for number in sorted(values)]
 
 
 def _kao_image(first: Tensor, head: Tensor, blocks: int) -> tuple[int, int, int]:
-    """C, H, W of square images that `blocks` halvings bring to the width of the head."""
+    """Infer C, H, W of square images that `blocks` halvings bring to the width of the head."""
     side = math.isqrt(head.shape[1] // first.shape[0])
     fits = [each for each in KAO_SIDES if each >> blocks == side] or [side << blocks]
     return first.shape[1], fits[0], fits[0]

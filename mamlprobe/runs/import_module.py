@@ -1,4 +1,4 @@
-"""State dicts of any module as weights of ours: what the module's own `load_state_dict` takes is taken."""
+"""Import of state dicts of any module: what the module's own `load_state_dict` takes is taken."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.tensors import alike, conversion, finite, kind, read_tensors, renamed, same_shapes, unheard
 
 COUNT = "num_batches_tracked"
-"""What batch norms count for themselves; nothing here depends on it."""
+"""Batch norms' counter of batches; nothing here depends on it."""
 
 WHERE = "import state_dict"
 
@@ -37,27 +37,26 @@ def import_state_dict(
     features: str = "",
     say: Callable[[str], object] = unheard,
 ) -> tuple[Experiment, Theta]:
-    """The settings to test it by, and the weights, of a state dict of the module ``package.file:Class``.
+    """Read a state dict of the module ``package.file:Class``: the settings to test it with, and the weights.
 
     `head` is the prefix of the head's parameters, `output` and `features` are as in `wrap`. What the module's
-    `load_state_dict` takes is taken, in the module's own precision, of which `say` hears where it is another. Beside
-    that, a prefix that the names share (``module.``) is taken off, a shared weight may stand under one of its names
-    alone, and counters of batches may be there or not. The inner loop is not in the file: `method` says it, MAML's
-    where it is not given.
+    `load_state_dict` takes is taken, in the module's own precision; a conversion is reported to `say`. In addition, a
+    prefix that the names share (``module.``) is removed, a shared weight may be given under just one of its names, and
+    counters of batches may be present or not. The inner loop is not in the file: `method` (MAML by default) gives it.
 
     Raises:
         UserError: what `read_tensors` and `wrap` raise; names that are missing or not the module's, other shapes or
             kinds of numbers; numbers that are not finite; a shared weight of two values; a method that does not go with
             the net; images that the module does not take.
     """
-    words: dict[str, Any] = {"output": output, "features": features}
-    spec = NetSpec(kind="module", image=image, module=module, head=head, layers=layers, **words)
+    options: dict[str, Any] = {"output": output, "features": features}
+    spec = NetSpec(kind="module", image=image, module=module, head=head, layers=layers, **options)
     loaded, _ = load_module(spec, path, say=say)
     net = wrapped(loaded, spec, image)
     params, moments = net.init(torch.Generator())
     theta, method = Theta(net=params, moments=moments), method or Method()
-    own = {name.replace(".mean", ".running_mean").replace(".var", ".running_var"): v for name, v in moments.items()}
-    finite({**params, **own}, Path(path).name)
+    running = {name.replace(".mean", ".running_mean").replace(".var", ".running_var"): v for name, v in moments.items()}
+    finite({**params, **running}, Path(path).name)
     fits(net, theta, method)
     way = outputs(loaded.get_submodule(head))
     if image is not None:
@@ -70,7 +69,7 @@ def import_state_dict(
 
 
 def load_module(spec: NetSpec, path: str | Path, *, say: Callable[[str], object] = unheard) -> tuple[nn.Module, Params]:
-    """The module with the numbers of the file, and those of its buffers that its constructor makes otherwise.
+    """Load the file into the module; return it with its buffers that differ from those its constructor makes.
 
     Raises:
         UserError: as `import_state_dict`.
@@ -81,18 +80,18 @@ def load_module(spec: NetSpec, path: str | Path, *, say: Callable[[str], object]
             advice = "name a function that makes the module and runs it once"
             raise UserError(WHERE, "the module's layers must know their sizes", f"a lazy one with {name}", advice)
     wanted = map_tensors(torch.clone, _tensors(module))
-    found = _counted(_shared(renamed(read_tensors(path), wanted), module, file), wanted)
-    for name in wanted.keys() & found.keys():
-        found[name] = _whole(found[name], wanted[name])
-        alike(name, found[name], wanted[name])
+    state = _counted(_shared(renamed(read_tensors(path), wanted), module, file), wanted)
+    for name in wanted.keys() & state.keys():
+        state[name] = _whole(state[name], wanted[name])
+        alike(name, state[name], wanted[name])
     try:
-        module.load_state_dict(found)
+        module.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        same_shapes(WHERE, wanted, found)
+        same_shapes(WHERE, wanted, state)
         got = " ".join(str(error).split())[:300]
         raise UserError(WHERE, "the module must take the file", got, "name the net it was made with") from None
     now = _tensors(module)
-    pairs = [(found[name], now[name]) for name in now.keys() & found.keys() if kind(now[name]) in ("real", "complex")]
+    pairs = [(state[name], now[name]) for name in now.keys() & state.keys() if kind(now[name]) in ("real", "complex")]
     conversion([pair[0] for pair in pairs], [pair[1] for pair in pairs], say)
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     return module, {
@@ -103,12 +102,12 @@ def load_module(spec: NetSpec, path: str | Path, *, say: Callable[[str], object]
 
 
 def _tensors(module: nn.Module) -> Params:
-    """The module's tensors by their names in a state dict."""
+    """Return the module's tensors by their names in a state dict."""
     return {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
 
 
-def _shared(found: Params, module: nn.Module, file: str) -> Params:
-    """The tensors with every name of each shared one.
+def _shared(state: Params, module: nn.Module, file: str) -> Params:
+    """Complete a state dict with every name of each shared tensor.
 
     Raises:
         UserError: two names of one tensor hold different values.
@@ -116,54 +115,54 @@ def _shared(found: Params, module: nn.Module, file: str) -> Params:
     names: dict[int, list[str]] = {}
     for name, value in module.state_dict(keep_vars=True).items():
         names.setdefault(id(value), []).append(name)
-    filled = _like(found, dict(found))
+    filled = _like(state, dict(state))
     for group in names.values():
-        there = [name for name in group if name in found]
-        for name in there[1:]:
-            if not _equal(found[name], found[there[0]]):
-                must = f"{there[0]} and {name} are one tensor of the module and must be equal in {file}"
+        present = [name for name in group if name in state]
+        for name in present[1:]:
+            if not _equal(state[name], state[present[0]]):
+                must = f"{present[0]} and {name} are one tensor of the module and must be equal in {file}"
                 raise UserError(WHERE, must, "different values", "name the net it was made with")
-        filled.update({name: found[there[0]] for name in group if there})
+        filled.update({name: state[present[0]] for name in group if present})
     return filled
 
 
-def _counted(found: Params, wanted: Params) -> Params:
-    """The tensors with the counters of batches that the module has, and no other."""
-    rest = {name: value for name, value in found.items() if not name.endswith(COUNT)}
-    return _like(found, {**rest, **{name: value for name, value in wanted.items() if name.endswith(COUNT)}})
+def _counted(state: Params, wanted: Params) -> Params:
+    """Replace the counters of batches in a state dict by those that the module has."""
+    rest = {name: value for name, value in state.items() if not name.endswith(COUNT)}
+    return _like(state, {**rest, **{name: value for name, value in wanted.items() if name.endswith(COUNT)}})
 
 
-def _like(found: Params, tensors: Params) -> Params:
-    """The tensors with what the file says of the versions of their layers."""
+def _like(source: Params, tensors: Params) -> Params:
+    """Attach to the tensors the layer versions that `source` has from its file."""
     like: Params = OrderedDict(tensors)
-    like._metadata = getattr(found, "_metadata", {})  # type: ignore[attr-defined]
+    like._metadata = getattr(source, "_metadata", {})  # type: ignore[attr-defined]
     return like
 
 
-def _whole(found: Tensor, wanted: Tensor) -> Tensor:
-    """Whole numbers or truths, where the file has them as real ones, as of a net that was cast; else the tensor itself.
+def _whole(value: Tensor, wanted: Tensor) -> Tensor:
+    """Convert real numbers to integers or booleans if `wanted` has those (the net was cast); else return the tensor.
 
-    Numbers too large to be kept exactly by the file's precision are taken where they are the constructor's.
+    Numbers too large to be exact in the file's precision are accepted if they are the constructor's.
     """
-    if found.is_floating_point() and kind(wanted) in ("whole", "boolean"):
-        real = found.double()
-        exact = real.abs() <= 2 / torch.finfo(found.dtype).eps
+    if value.is_floating_point() and kind(wanted) in ("whole", "boolean"):
+        real = value.double()
+        exact = real.abs() <= 2 / torch.finfo(value.dtype).eps
         if bool((exact & (real == real.to(wanted.dtype))).all()):
-            return found.to(wanted.dtype)
-        if _equal(found, wanted.to(found.dtype)):
+            return value.to(wanted.dtype)
+        if _equal(value, wanted.to(value.dtype)):
             return wanted
-    return found
+    return value
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors have one shape and equal values; a NaN equals a NaN."""
+    """Tell whether two tensors have the same shape and equal values; a NaN equals a NaN."""
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def outputs(head: nn.Module) -> int:
-    """The number of classes by the head's parts: the last that says so, else the shape of its last weights."""
-    said = [getattr(part, "out_features", None) for part in head.modules()]
-    for number in reversed(said):
+    """Infer the number of classes from the head's last `out_features`, else from the shape of its last weights."""
+    declared = [getattr(part, "out_features", None) for part in head.modules()]
+    for number in reversed(declared):
         if isinstance(number, int):
             return number
     shapes = [value.shape for value in head.parameters() if value.ndim]
@@ -173,7 +172,7 @@ def outputs(head: nn.Module) -> int:
 
 
 def logits(where: str, net: Net, theta: Theta, x: Tensor, *, way: int = 1, running: bool = False) -> Tensor:
-    """Logits [B, R, N] of inputs x [B, R, ...] at the start.
+    """Compute logits [B, R, N] of inputs x [B, R, ...] before any inner step.
 
     Raises:
         UserError: the net does not take such inputs, or gives fewer than `way` logits.
@@ -181,12 +180,12 @@ def logits(where: str, net: Net, theta: Theta, x: Tensor, *, way: int = 1, runni
     moments = add_task_axis(theta.moments) if running and theta.moments else None
     try:
         with torch.no_grad():
-            found = net(add_task_axis(theta.net), x, moments=moments).logits
+            result = net(add_task_axis(theta.net), x, moments=moments).logits
     except UserError as error:
         raise UserError(
             where, error.must, error.got, "choose other data, or say the shape by --image at import"
         ) from None
-    if found.ndim != 3 or found.shape[-1] < way:
+    if result.ndim != 3 or result.shape[-1] < way:
         must = f"the net must give {way} logits or more a row"
-        raise UserError(where, must, f"shape {list(found.shape[2:])}", "say --way at import, or name another head")
-    return found
+        raise UserError(where, must, f"shape {list(result.shape[2:])}", "say --way at import, or name another head")
+    return result

@@ -1,4 +1,4 @@
-"""Weights from elsewhere as run folders of ours: made aside, and there whole or not at all."""
+"""Imported weights as run folders: made in a temporary folder, moved into place when complete, or not at all."""
 
 import contextlib
 import hashlib
@@ -28,10 +28,10 @@ from mamlprobe.runs.writing import write
 __all__ = ["import_kao", "import_state_dict", "read_tensors", "write_run"]
 
 ASIDE = ".importing"
-"""What a folder is called, or ends in, while it is made; one that a killed process left is no one's."""
+"""Name, or end of the name, of a folder while it is made; one that a killed process left may be deleted."""
 
 MADE = ("checkpoints", BUFFERS, "done", "env.json", "config.json")
-"""What an import makes, in the order in which it is put in place."""
+"""Files and folders that an import makes, in the order in which they are moved into place."""
 
 
 def write_run(
@@ -42,19 +42,19 @@ def write_run(
     source: str | Path | None = None,
     assumed: Sequence[str] | None = None,
 ) -> Run:
-    """The run folder `out` that holds these weights as the checkpoint of update 0; `source` is the file they are from.
+    """Write these weights to the run folder `out` as the checkpoint of update 0; `source` is the file they are from.
 
-    A module's buffers are kept as they are in `source`, and where it is not given as the constructor makes them.
-    `assumed` names the words of the inner loop that nobody said, one of ``inner_lr steps adapts norm readout`` each;
-    not given, those that are as in MAML. The folder is there whole or, after an error, not at all.
+    A module's buffers are those in `source`, or without it as the constructor makes them. `assumed` names the settings
+    of the inner loop that were not given, among ``inner_lr steps adapts norm readout``; None means those that are as in
+    MAML. The folder is written completely or, after an error, not at all.
 
     Raises:
         UserError: the folder holds something already, or is not open for writing; a number that is not finite.
     """
     path = Path(out).resolve()
-    there = {each.name for each in path.iterdir()} if path.is_dir() else set()
-    left = {".lock", ASIDE, *(MADE if ASIDE in there else ())}
-    if there - left or (path.exists() and not path.is_dir()):
+    names = {each.name for each in path.iterdir()} if path.is_dir() else set()
+    left = {".lock", ASIDE, *(MADE if ASIDE in names else ())}
+    if names - left or (path.exists() and not path.is_dir()):
         raise UserError("import", f"{out} must be a new or an empty folder", "one that is in use", "choose another")
     finite(theta.net | theta.moments, "the weights" if source is None else Path(source).name)
     buffers: Params = {}
@@ -66,9 +66,9 @@ def write_run(
             buffers = load_module(experiment.net, source)[1]
     with _aside(path) as aside:
         make_run(aside, experiment, experiment.net.image)
-        words: dict[str, Any] = {**environment(torch.device("cpu")), "source": origin, "seconds": 0.0}
-        words |= {"assumed": list(usual(experiment.method) if assumed is None else assumed)}
-        write_json(aside / "env.json", {"format": FORMAT, **words})
+        env: dict[str, Any] = {**environment(torch.device("cpu")), "source": origin, "seconds": 0.0}
+        env |= {"assumed": list(usual(experiment.method) if assumed is None else assumed)}
+        write_json(aside / "env.json", {"format": FORMAT, **env})
         save_checkpoint(checkpoint_path(aside, 0), Checkpoint(update=0, theta=theta))
         if buffers:
             write(aside / BUFFERS, save(buffers))
@@ -78,9 +78,9 @@ def write_run(
 
 @contextlib.contextmanager
 def _aside(path: Path) -> Iterator[Path]:
-    """A folder to make a run in: put at `path` at the end, gone after an error, as are the folders above it.
+    """Yield a folder to make a run in, moved to `path` at the end; an error removes it and the new folders above it.
 
-    An empty folder that is there already stays itself: it may be a mount, or somebody's working directory.
+    An existing empty folder is filled, not replaced: it may be a mount, or somebody's working directory.
     """
     new = [each for each in (path, *path.parents) if not each.exists()]
     aside = path.with_name(f".{path.name}{ASIDE}") if new else path / ASIDE
@@ -109,7 +109,7 @@ def _aside(path: Path) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    """Removes a file or a folder, if it is there."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -1,4 +1,4 @@
-"""The inner loop in words: said at import or for one evaluation, and assumed where nobody said it."""
+"""Settings of the inner loop given at import or for one evaluation; those not given are assumed."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from mamlprobe.methods.method import Method
 
 @dataclass(frozen=True, kw_only=True)
 class InnerWords:
-    """An inner loop as far as it is said; what is not said stays as the run has it."""
+    """The given settings of an inner loop; those not given stay as they are in the run."""
 
     inner_lr: float | None = None
     """Rate of the inner loop."""
@@ -29,7 +29,7 @@ class InnerWords:
 
     @property
     def said(self) -> dict[str, Any]:
-        """The words that are said, by name."""
+        """Return the settings that are given, by name."""
         return {name: getattr(self, name) for name in NAMES if getattr(self, name) is not None}
 
 
@@ -40,50 +40,50 @@ NAMES = tuple(each.name for each in fields(InnerWords))
 
 
 def values_of(method: Method) -> dict[str, Any]:
-    """The words, by name, as they are in this method."""
+    """Return the settings of the inner loop in this method, by name."""
     inner = method.inner
     said = {"inner_lr": inner.lr, "steps": inner.test_steps, "adapts": ",".join(inner.adapts)}
     return {**said, "norm": method.norm.statistics, "readout": method.readout}
 
 
-def restated(method: Method, words: InnerWords, *, train: bool = False) -> Method:
-    """The method with the inner loop as it is said; `steps` are those at test, with `train` those of training too.
+def restated(method: Method, given: InnerWords, *, train: bool = False) -> Method:
+    """Return the method with the given inner loop; `steps` are those at test, with `train` those of training too.
 
     Raises:
-        UserError: a word that cannot be, or not with this method, such as a rate where rates were learned.
+        UserError: an impossible setting, or one that does not go with this method, such as a rate if rates are learned.
     """
     inner, norm = method.inner, method.norm
     for name, known in (("norm", NORMS), ("readout", READOUTS)):
-        if words.said.get(name, known[0]) not in known:
-            raise unknown("inner loop", name, words.said[name], known)
-    if words.inner_lr is not None:
-        if not math.isfinite(words.inner_lr):
-            raise UserError("inner loop", "the inner rate must be a finite number", words.inner_lr, "use such as 0.01")
+        if given.said.get(name, known[0]) not in known:
+            raise unknown("inner loop", name, given.said[name], known)
+    if given.inner_lr is not None:
+        if not math.isfinite(given.inner_lr):
+            raise UserError("inner loop", "the inner rate must be a finite number", given.inner_lr, "use such as 0.01")
         if inner.rates != "fixed":
             got = f"--inner-lr where inner.rates is {inner.rates}"
             raise UserError("inner loop", "rates that were learned must stay", got, "leave it out")
-        inner = replace(inner, lr=words.inner_lr)
-    if words.adapts is not None:
-        patterns = tuple(part.strip() for part in words.adapts.split(","))
+        inner = replace(inner, lr=given.inner_lr)
+    if given.adapts is not None:
+        patterns = tuple(part.strip() for part in given.adapts.split(","))
         if not all(patterns):
             advice = "write such as head.*, or say --steps 0 where nothing adapts"
-            raise UserError("inner loop", "adapts must be patterns parted by commas", repr(words.adapts), advice)
+            raise UserError("inner loop", "adapts must be patterns parted by commas", repr(given.adapts), advice)
         inner = replace(inner, adapts=patterns)
-    if words.steps is not None:
-        inner = replace(inner, test_steps=words.steps, steps=words.steps if train else inner.steps)
-    if words.norm is not None:
-        norm = replace(norm, statistics=words.norm)
-    return replace(method, inner=inner, norm=norm, readout=words.readout or method.readout)
+    if given.steps is not None:
+        inner = replace(inner, test_steps=given.steps, steps=given.steps if train else inner.steps)
+    if given.norm is not None:
+        norm = replace(norm, statistics=given.norm)
+    return replace(method, inner=inner, norm=norm, readout=given.readout or method.readout)
 
 
 def usual(method: Method) -> tuple[str, ...]:
-    """Names of the words that are in this method as in MAML: nothing tells that anybody said them."""
+    """List the settings in which this method is as MAML, so that nothing shows whether they were given."""
     known = values_of(Method())
     return tuple(name for name, value in values_of(method).items() if value == known[name])
 
 
 def in_words(name: str, value: Any) -> str:
-    """One word of the inner loop for a person."""
+    """Describe one setting of the inner loop to a person."""
     if name == "adapts" and value == "*":
         return "all parameters adapt"
     shown = f"{value:g}" if isinstance(value, float) else value
@@ -100,7 +100,7 @@ WORDING = {
 
 
 def assumption(method: Method, names: Iterable[str]) -> str:
-    """One line that says which of these words were assumed and how to say them; empty where there are none."""
+    """Return a line that says which settings were assumed and by which options to give them; empty if none were."""
     names = [name for name in NAMES if name in set(names)]
     if not names:
         return ""

@@ -11,10 +11,10 @@ from mamlprobe.runs.writing import write
 
 
 def append(path: Path, rows: pd.DataFrame) -> None:
-    """The file with these rows at its end, all or nothing; floats keep every digit.
+    """Append these rows to the file, all or nothing; floats keep every digit.
 
     Raises:
-        UserError: the columns are not those of the rows before.
+        UserError: the columns are not those of the earlier rows.
     """
     text = rows.to_csv(index=False, lineterminator="\n")
     if path.exists():
@@ -27,25 +27,25 @@ def append(path: Path, rows: pd.DataFrame) -> None:
 
 
 def cut(path: Path, update: int) -> None:
-    """Takes the rows of later updates than `update` out of the file; the others stay to the letter."""
+    """Remove the rows of updates later than `update` from the file; the text of the others does not change."""
     if not path.exists():
         return
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    kept = rows[rows["update"].astype(int) <= update]
-    if kept.empty:
+    remaining = rows[rows["update"].astype(int) <= update]
+    if remaining.empty:
         path.unlink()
-    elif len(kept) < len(rows):
-        write(path, kept.to_csv(index=False, lineterminator="\n").encode())
+    elif len(remaining) < len(rows):
+        write(path, remaining.to_csv(index=False, lineterminator="\n").encode())
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The file's rows; columns of whole numbers, of numbers (to the last bit) and of words."""
+    """Read the file's rows; columns are of integers, floats (to the last bit), booleans or strings."""
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)
     return pd.DataFrame({name: _typed(list(rows[name])) for name in rows})
 
 
 def _typed(cells: list[str]) -> list[int] | list[float] | list[bool] | list[str]:
-    """The cells of a column as the narrowest kind that holds them all; an empty one among numbers is NaN."""
+    """Convert the cells of a column to the narrowest type that fits them all; an empty cell among numbers is NaN."""
     with suppress(ValueError):
         return [int(cell) for cell in cells]
     with suppress(ValueError):

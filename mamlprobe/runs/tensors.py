@@ -1,4 +1,4 @@
-"""Tensors out of files that others wrote: read without running code, and brought under a module's own names."""
+"""Tensors from files that others wrote: read without running code, and renamed to a module's names."""
 
 import pickle
 import re
@@ -24,7 +24,7 @@ WRAPPERS = {"module", "_orig_mod"}
 
 
 def read_tensors(path: str | Path) -> Params:
-    """The tensors of a .pt, .pth or .safetensors file by name, on the CPU; code in a pickle is never run.
+    """Read the tensors of a .pt, .pth or .safetensors file by name, on the CPU; code in a pickle is never run.
 
     Raises:
         UserError: no such file; a damaged one; one that needs code to be read; one without a dict of tensors.
@@ -37,7 +37,7 @@ def read_tensors(path: str | Path) -> Params:
             return load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on the age of the pickle
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            saved = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
         got = f"a pickle that calls {code[1]}" if code else "something else"
@@ -49,19 +49,19 @@ def read_tensors(path: str | Path) -> Params:
             "import", f"{path.name} must be a whole .pt, .pth or .safetensors file", got, "copy it again"
         ) from None
     for nest in NESTS:
-        if isinstance(found, dict) and isinstance(found.get(nest), dict):
-            found = found[nest]
-    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        kinds = sorted({type(value).__name__ for value in found.values()}) if isinstance(found, dict) else type(found)
+        if isinstance(saved, dict) and isinstance(saved.get(nest), dict):
+            saved = saved[nest]
+    if not isinstance(saved, dict) or not saved or not all(isinstance(value, Tensor) for value in saved.values()):
+        kinds = sorted({type(value).__name__ for value in saved.values()}) if isinstance(saved, dict) else type(saved)
         raise UserError("import", f"{path.name} must hold a dict of tensors", kinds, "save model.state_dict()")
-    versions = getattr(found, "_metadata", None)
-    tensors: Params = OrderedDict((str(name), _plain(str(name), value, path)) for name, value in found.items())
+    versions = getattr(saved, "_metadata", None)
+    tensors: Params = OrderedDict((str(name), _plain(str(name), value, path)) for name, value in saved.items())
     tensors._metadata = versions if isinstance(versions, dict) else {}  # type: ignore[attr-defined]
     return tensors
 
 
 def _plain(name: str, value: Tensor, path: Path) -> Tensor:
-    """The tensor without history, if it holds numbers in full.
+    """Detach the tensor, after checking that it is a plain one with values.
 
     Raises:
         UserError: a sparse, quantised or meta tensor.
@@ -78,10 +78,10 @@ def _plain(name: str, value: Tensor, path: Path) -> Tensor:
 
 
 def finite(tensors: Params, file: str) -> None:
-    """Refuses a NaN or an infinity.
+    """Refuse a NaN or an infinity.
 
     Raises:
-        UserError: there is one; the line names its tensor and the file.
+        UserError: there is one; the message names its tensor and the file.
     """
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
@@ -90,59 +90,59 @@ def finite(tensors: Params, file: str) -> None:
 
 
 def as_floats(tensors: Params) -> Params:
-    """The tensors in float32.
+    """Convert the tensors to float32.
 
     Raises:
-        UserError: numbers that are not real ones, such as integers or complex ones.
+        UserError: numbers that are not real, such as integers or complex ones.
     """
     for name, value in tensors.items():
         alike(name, value, torch.ones(()))
     return {name: value.float() for name, value in tensors.items()}
 
 
-def alike(name: str, found: Tensor, wanted: Tensor) -> None:
-    """Refuses numbers of another kind than the net's: real, complex, whole, true or false.
+def alike(name: str, value: Tensor, wanted: Tensor) -> None:
+    """Refuse numbers of another kind than the net's: real, complex, whole or boolean.
 
     Raises:
         UserError: they are of another kind.
     """
-    kinds = [kind(each) for each in (found, wanted)]
+    kinds = [kind(each) for each in (value, wanted)]
     if kinds[0] != kinds[1]:
-        got = str(found.dtype).removeprefix("torch.")
+        got = str(value.dtype).removeprefix("torch.")
         raise UserError("import", f"{name} must hold {kinds[1]} numbers", got, "save the net's own state dict")
 
 
 def kind(value: Tensor) -> str:
-    """What numbers the tensor holds."""
+    """Return the kind of numbers in the tensor: real, complex, boolean or whole."""
     if value.is_floating_point():
         return "real"
     return "complex" if value.is_complex() else "boolean" if value.dtype == torch.bool else "whole"
 
 
-def conversion(found: Iterable[Tensor], became: Iterable[Tensor], say: Callable[[str], object]) -> None:
-    """Says which precisions of real numbers in a file became which, pair by pair; nothing where all stayed."""
-    pairs = {(a.dtype, b.dtype) for a, b in zip(found, became, strict=True) if a.dtype != b.dtype}
+def conversion(source: Iterable[Tensor], converted: Iterable[Tensor], say: Callable[[str], object]) -> None:
+    """Report which dtypes of a file's tensors were converted to which, pair by pair; say nothing if none were."""
+    pairs = {(a.dtype, b.dtype) for a, b in zip(source, converted, strict=True) if a.dtype != b.dtype}
     names = sorted(" to ".join(str(each).removeprefix("torch.") for each in pair) for pair in pairs)
     if names:
         say(f"converted: {', '.join(names)}")
 
 
 def unheard(line: str) -> None:
-    """Says nothing."""
+    """Say nothing."""
 
 
-def renamed(found: Params, wanted: Iterable[str]) -> Params:
-    """The tensors by the wanted names: without the prefix that most of them share, and without parts of `WRAPPERS`."""
+def renamed(loaded: Params, wanted: Iterable[str]) -> Params:
+    """Rename the tensors to the wanted names: drop the prefix that most of them share, and the parts in `WRAPPERS`."""
     wanted = list(wanted)
-    bare = _bare if _apart(map(_bare, wanted)) and _apart(map(_bare, found)) else str
+    bare = _bare if _apart(map(_bare, wanted)) and _apart(map(_bare, loaded)) else str
     ours = {bare(name): name for name in wanted}
-    counts = Counter(prefix for name in found for prefix, rest in _cuts(bare(name)) if rest in ours)
+    counts = Counter(prefix for name in loaded for prefix, rest in _cuts(bare(name)) if rest in ours)
     prefix = max(sorted(counts, key=len), key=lambda each: counts[each], default="")
-    names = {name: bare(name).removeprefix(prefix) for name in found}
+    names = {name: bare(name).removeprefix(prefix) for name in loaded}
     if not _apart(names.values()):
-        return found
-    tensors: Any = OrderedDict((ours.get(names[name], names[name]), value) for name, value in found.items())
-    versions = getattr(found, "_metadata", {})  # by module: the name of a parameter without its last part
+        return loaded
+    tensors: Any = OrderedDict((ours.get(names[name], names[name]), value) for name, value in loaded.items())
+    versions = getattr(loaded, "_metadata", {})  # by module: the name of a parameter without its last part
     tensors._metadata = {(bare(each) + ".").removeprefix(prefix)[:-1]: value for each, value in versions.items()}
     made: dict[str, Tensor] = tensors
     return made
@@ -158,23 +158,23 @@ def _bare(name: str) -> str:
 
 
 def _cuts(name: str) -> list[tuple[str, str]]:
-    """Every way to part a name before one of its parts: a prefix with its dot, and the rest."""
+    """List every way to split a name before one of its parts: a prefix with its dot, and the rest."""
     parts = name.split(".")
     heads = [".".join(parts[:count]) + "." if count else "" for count in range(len(parts))]
     return [(head, name[len(head) :]) for head in heads]
 
 
-def same_shapes(where: str, wanted: Params, found: Params) -> None:
-    """Refuses tensors whose names or shapes are not the wanted ones.
+def same_shapes(where: str, wanted: Params, given: Params) -> None:
+    """Refuse tensors whose names or shapes are not the wanted ones.
 
     Raises:
-        UserError: there are such; the line names the first of each kind.
+        UserError: there are such; the message names the first of each kind.
     """
-    missing, more = [name for name in wanted if name not in found], [name for name in found if name not in wanted]
+    missing, more = [name for name in wanted if name not in given], [name for name in given if name not in wanted]
     other = [
-        f"{n} {list(found[n].shape)} instead of {list(wanted[n].shape)}"
-        for n in wanted.keys() & found.keys()
-        if found[n].shape != wanted[n].shape
+        f"{n} {list(given[n].shape)} instead of {list(wanted[n].shape)}"
+        for n in wanted.keys() & given.keys()
+        if given[n].shape != wanted[n].shape
     ]
     faults = {"without": missing, "with an unknown": more, "with": sorted(other)}
     got = "; ".join(f"{word} {', '.join(names[:6])}" for word, names in faults.items() if names)

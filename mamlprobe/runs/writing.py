@@ -1,4 +1,4 @@
-"""How a run's files are written."""
+"""Writing of a run's files."""
 
 from pathlib import Path
 

@@ -21,7 +21,7 @@ Labels = Sequence[Any] | npt.NDArray[Any]
 
 
 def two_way_interval(values: Values, *, rows: Labels, columns: Labels, level: float = 0.95) -> tuple[float, float]:
-    """Interval (low, high) of the mean over all seeds and tasks, of tasks which every seed has seen.
+    """Compute the interval (low, high) of the mean over seeds and tasks, if every seed was tested on the same tasks.
 
     values [n], rows [n], columns [n]: what was measured, under which seed, on which task. A cell measured several
     times is averaged. A row with no value at all is left out, then every column that lacks a value in some row; the
@@ -39,7 +39,7 @@ def two_way_interval(values: Values, *, rows: Labels, columns: Labels, level: fl
     if min(m, n) < 2:
         return t_interval(cells, level=level)
     anchor = cells[0, 0]
-    cells = cells - anchor  # so that values all alike have no variance, and not that of their rounding
+    cells = cells - anchor  # so that equal values have variance 0, not that of their rounding
     mean, by_row, by_column = cells.mean(), cells.mean(1), cells.mean(0)
     rest = cells - by_row[:, None] - by_column + mean
     da, db = m - 1, n - 1
@@ -57,7 +57,7 @@ def two_way_interval(values: Values, *, rows: Labels, columns: Labels, level: fl
 
 
 def nested_interval(values: Values, *, clusters: Labels, level: float = 0.95) -> tuple[float, float]:
-    """Interval (low, high) of the mean of all values, where every seed has seen tasks of its own.
+    """Compute the interval (low, high) of the mean of all values, if every seed was tested on tasks of its own.
 
     values [n], clusters [n]: what was measured, and under which seed. NaN values are left out. With one cluster, or
     one value in each, it is Student's over the values; (nan, nan) with fewer than two values.
@@ -90,7 +90,7 @@ def nested_interval(values: Values, *, clusters: Labels, level: float = 0.95) ->
 
 
 def _cells(values: Floats, rows: Labels, columns: Labels) -> Floats:
-    """Means of the cells [rows, columns], NaN where a cell has no value or a NaN."""
+    """Compute the means of the cells [rows, columns], NaN for a cell with no value or a NaN."""
     where = "two_way_interval"
     row, column = (_codes(where, name, of, len(values)) for name, of in (("rows", rows), ("columns", columns)))
     if not len(values):
@@ -108,19 +108,19 @@ def _cells(values: Floats, rows: Labels, columns: Labels) -> Floats:
 
 
 def _complete(cells: Floats) -> Floats:
-    """The cells without rows that have no value, and then without columns that lack one."""
+    """Drop the rows of cells that have no value, and then the columns that lack one."""
     known = ~np.isnan(cells)
-    kept = cells[known.any(1)]
-    return kept[:, ~np.isnan(kept).any(0)]
+    measured = cells[known.any(1)]
+    return measured[:, ~np.isnan(measured).any(0)]
 
 
 def _codes(where: str, name: str, labels: Labels, count: int) -> npt.NDArray[np.intp]:
-    """The labels as numbers from 0 on."""
-    found: npt.NDArray[np.intp] = np.unique(np.asarray(labels), return_inverse=True)[1].ravel()
-    if len(found) != count:
-        got = f"{len(found)} for {count}"
+    """Replace the labels by numbers from 0 on."""
+    codes: npt.NDArray[np.intp] = np.unique(np.asarray(labels), return_inverse=True)[1].ravel()
+    if len(codes) != count:
+        got = f"{len(codes)} for {count}"
         raise UserError(where, f"{name} must be one label a value", got, "give both the same length")
-    return found
+    return codes
 
 
 def _about(mean: float, variance: float, df: float, level: float) -> tuple[float, float]:

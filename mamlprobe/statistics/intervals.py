@@ -26,11 +26,11 @@ def bootstrap(
     draws: int = 2000,
     seed: int,
 ) -> tuple[float, float]:
-    """Percentile interval (low, high) of the mean of `values` [n].
+    """Compute the percentile interval (low, high) of the mean of `values` [n], by bootstrap.
 
     With `clusters` [n], such as the seed that each task's value came from, whole clusters are drawn first and then as
     many items within each: the interval then covers new clusters too. It is too wide with few items a cluster and too
-    narrow with few clusters. NaN values (a measure not defined there) are left out; (nan, nan) when fewer than two
+    narrow with few clusters. NaN values (where a measure is not defined) are left out; (nan, nan) when fewer than two
     values or clusters are left.
 
     Raises:
@@ -47,7 +47,7 @@ def bootstrap(
 
 
 def t_interval(values: Values, *, level: float = 0.95) -> tuple[float, float]:
-    """Student's interval (low, high) of the mean of `values` [n] without the NaN ones; (nan, nan) for fewer than two.
+    """Compute Student's interval (low, high) of the mean of `values` [n] without NaNs; (nan, nan) for fewer than two.
 
     Raises:
         UserError: `level` not in (0, 1).
@@ -62,24 +62,24 @@ def t_interval(values: Values, *, level: float = 0.95) -> tuple[float, float]:
 
 
 def numbers_of(where: str, values: Values) -> Floats:
-    """The values [n] in float64, NaN among them, for a door called `where`.
+    """Convert the values [n] to float64, NaNs too, for the function named `where`.
 
     Raises:
         UserError: no real numbers, an infinite one.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        found = values.astype(np.float64).ravel()
+        numbers = values.astype(np.float64).ravel()
     else:
-        from mamlprobe.base.arrays import to_float64  # which knows tensors
+        from mamlprobe.base.arrays import to_float64  # it imports torch
 
-        found = to_float64(where, "values", values).cpu().numpy().ravel()
-    if np.isinf(found).any():
+        numbers = to_float64(where, "values", values).cpu().numpy().ravel()
+    if np.isinf(numbers).any():
         raise UserError(where, "values must be finite, or NaN where there is none", "infinity", "leave it out")
-    return found
+    return numbers
 
 
 def check_level(where: str, level: float) -> None:
-    """Refuses a confidence level that is none."""
+    """Refuse a confidence level outside (0, 1)."""
     if not 0 < level < 1:
         raise UserError(where, "level must be between 0 and 1", level, "0.95 is usual")
 

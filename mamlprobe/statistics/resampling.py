@@ -24,7 +24,7 @@ def mean_interval(
     seed: int = 0,
     chunk: int = CHUNK,
 ) -> tuple[float, float]:
-    """Percentile interval (low, high) of the mean of values [n] without the NaN ones, drawn by their labels [n].
+    """Compute the percentile interval (low, high) of the mean of values [n] without NaNs, drawn by their labels [n].
 
     (nan, nan) for fewer than two values, or fewer than two labels, which are whole numbers; None: each has its own.
     """
@@ -41,7 +41,7 @@ def mean_interval(
 def _resampled(
     values: Floats, labels: npt.NDArray[Any], draws: int, rng: np.random.Generator, chunk: int
 ) -> Floats | None:
-    """Means [draws] of values drawn by label, then within; None where fewer than two labels are left."""
+    """Compute means [draws] of values drawn by label, then within labels; None if fewer than two labels are left."""
     sizes = np.unique(labels, return_counts=True)[1]
     if len(sizes) < 2:
         return None

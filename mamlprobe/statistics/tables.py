@@ -9,14 +9,14 @@ from mamlprobe.statistics.intervals import t_interval
 
 
 def means(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Mean, interval, and what it rests on, for every group of `rows` by the columns `by`.
+    """Compute the mean, its interval and the counts behind it, for every group of `rows` by the columns `by`.
 
-    Adds ``value low high interval seeds tasks``, and ``episodes norm dataset run`` where `rows` has them. The interval,
-    of 95 %, is Student's over tasks where there is one seed, else over seeds and tasks by `two_way_interval`, or by
-    `nested_interval` where the seeds saw tasks of their own.
+    Adds ``value low high interval seeds tasks``, and ``episodes norm dataset run`` if `rows` has them. The interval,
+    of 95 %, is Student's over tasks for one seed, else over seeds and tasks by `two_way_interval`, or by
+    `nested_interval` if each seed was tested on tasks of its own.
     """
-    found = []
-    kept = [name for name in ("norm", "dataset", "episodes") if name in rows and name not in by]
+    records = []
+    extra = [name for name in ("norm", "dataset", "episodes") if name in rows and name not in by]
     for group, part in rows.groupby(list(by), sort=False, observed=True):
         seeds = part["seed"].nunique() if "seed" in part else 1
         word, (low, high) = _interval(part, seeds)
@@ -24,15 +24,15 @@ def means(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         row |= {"value": part["value"].mean(), "low": low, "high": high}
         row |= {"interval": word}
         row |= {"seeds": seeds, "tasks": part["task"].nunique() if "task" in part else len(part)}
-        row |= {name: ";".join(sorted({str(v) for v in part[name]})) for name in kept}
+        row |= {name: ";".join(sorted({str(v) for v in part[name]})) for name in extra}
         if "run" in part:
             row["run"] = ";".join(sorted(part["run"].unique()))
-        found.append(row)
-    return pd.DataFrame(found)
+        records.append(row)
+    return pd.DataFrame(records)
 
 
 def _interval(part: pd.DataFrame, seeds: int) -> tuple[str, tuple[float, float]]:
-    """Name and ends of the interval of the mean of column ``value``."""
+    """Compute the name and ends of the interval of the mean of column ``value``."""
     values = part["value"].to_numpy(float)
     if seeds == 1:
         return "t over tasks", t_interval(values)
@@ -51,7 +51,7 @@ def task_means(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def difference(
     rows: pd.DataFrame, column: str, a: str, b: str, *, on: Sequence[str] = ("seed", "task")
 ) -> pd.DataFrame:
-    """Rows of a minus b, paired by the columns `on` (the same episodes): `column` reads ``a - b``."""
+    """Subtract b from a, with rows paired by the columns `on` (the same episodes); `column` then is ``a - b``."""
     keys = list(on)
     extra = [name for name in ("norm", "dataset", "episodes") if name in rows]
     left = rows[rows[column] == a].set_index(keys)
@@ -65,5 +65,5 @@ def difference(
 
 
 def last_step(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows after the last inner step of each variant."""
+    """Select the rows after the last inner step of each variant."""
     return rows[rows["step"] == rows.groupby("variant")["step"].transform("max")]

@@ -6,7 +6,7 @@ from mamlprobe.base.errors import unknown
 
 
 def verdict(low: float, high: float, *, bound: float, side: str) -> str:
-    """Whether the interval [low, high] is on the claimed `side` of `bound`: "holds", "fails" or "undecided".
+    """Tell whether the interval [low, high] is on the claimed `side` of `bound`: "holds", "fails" or "undecided".
 
     "above": holds from low >= bound on, fails if high < bound; "below" is its mirror image. NaN is undecided.
 

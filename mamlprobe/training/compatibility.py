@@ -12,7 +12,7 @@ from mamlprobe.runs.experiment import Experiment
 
 
 def only_seeds_differ(experiments: Sequence[Experiment]) -> None:
-    """Refuses experiments that differ in anything but the seed, or that share one.
+    """Refuse experiments that differ in anything but the seed, or that share one.
 
     Raises:
         UserError: the message names the field.
@@ -32,10 +32,10 @@ def only_seeds_differ(experiments: Sequence[Experiment]) -> None:
 
 
 def same_buffers(nets: Sequence[Net]) -> None:
-    """Refuses modules whose tensors beside the parameters depend on the seed: one net computes for all runs.
+    """Refuse modules whose buffers depend on the seed: one net computes for all runs.
 
     Raises:
-        UserError: the message names the tensor.
+        UserError: the message names the buffer.
     """
     modules = [net.module for net in nets if isinstance(getattr(net, "module", None), torch.nn.Module)]  # type: ignore[attr-defined]
     for module in modules[1:]:

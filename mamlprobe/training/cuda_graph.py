@@ -1,4 +1,4 @@
-"""Updates that a GPU replays as one CUDA graph: every tensor lies where it lay in the update before."""
+"""Updates that a GPU replays as one CUDA graph: every tensor stays at its place in memory."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,11 +16,11 @@ from mamlprobe.training.progress import say
 from mamlprobe.training.session import Session
 
 WARM = 3
-"""Updates before the capture: in them libraries and the optimizer set themselves up, which a graph cannot hold."""
+"""Updates before the capture: in them libraries and the optimizer set themselves up, which a graph cannot record."""
 
 
 class Iteration:
-    """One update of each learner, in place: episodes are copied in, computed on, and told of in `readings`."""
+    """One update of each learner, in place: episodes are copied in, and metrics are left in `readings`."""
 
     def __init__(
         self,
@@ -36,26 +36,26 @@ class Iteration:
         self.chunk, self.recompute = chunk, recompute
         self.inputs = [each.like({name: value.clone() for name, value in _parts(each)}) for each in episodes]
         self.readings: list[Readings] = []
-        """What the last update saw, a learner each; the next one may write over it."""
+        """Readings of the last update, one a learner; the next update may write over them."""
 
     def load(self, episodes: Sequence[Episodes]) -> None:
-        """Copies these tasks to where the next update finds them."""
-        for mine, new in zip(self.inputs, episodes, strict=True):
+        """Copy these tasks to where the next update finds them."""
+        for buffers, new in zip(self.inputs, episodes, strict=True):
             for name, value in _parts(new):
-                getattr(mine, name).copy_(value)
+                getattr(buffers, name).copy_(value)
 
     def compute(self) -> None:
-        """Outer gradients of the tasks that were loaded, and every learner's step."""
+        """Compute outer gradients of the loaded tasks, and take every learner's step."""
         thetas = [learner.theta for learner in self.learners]
         how = {"chunk": self.chunk, "recompute": self.recompute}
-        found = meta_gradients(self.net, thetas, self.inputs, self.method, **how)  # type: ignore[arg-type]
-        for learner, (gradients, readings) in zip(self.learners, found, strict=True):
+        per_learner = meta_gradients(self.net, thetas, self.inputs, self.method, **how)  # type: ignore[arg-type]
+        for learner, (gradients, readings) in zip(self.learners, per_learner, strict=True):
             learner.step(gradients, readings.moments)
-        self.readings = [readings for _, readings in found]
+        self.readings = [readings for _, readings in per_learner]
 
 
 def _parts(episodes: Episodes) -> list[tuple[str, torch.Tensor]]:
-    """The tensors that are there, by name."""
+    """Return the tensors that are not None, by name."""
     named = [(each.name, getattr(episodes, each.name)) for each in fields(Episodes)]
     return [(name, value) for name, value in named if value is not None]
 
@@ -63,7 +63,7 @@ def _parts(episodes: Episodes) -> list[tuple[str, torch.Tensor]]:
 class Replayed:
     """An iteration that is run as it is for a few updates, then captured, then replayed.
 
-    Where it cannot be captured, a line says so and it is run as it is.
+    If it cannot be captured, it is run as it is, and a line says so.
     """
 
     def __init__(self, iteration: Iteration, *, on: bool) -> None:
@@ -72,12 +72,12 @@ class Replayed:
         self.done = 0
         """Updates that were run before the capture."""
         self.again: Callable[[], object] | None = None
-        """What does the next update, once that is known."""
+        """The function that takes the next update, once it is known."""
         if self.device.type != "cuda":
             self._without("the device is no GPU")
 
     def __call__(self, episodes: Sequence[Episodes]) -> list[Readings]:
-        """Takes one update; its readings are good until the next."""
+        """Take one update; its readings are good until the next."""
         self.iteration.load(episodes)
         if self.again is None and self.done == WARM:
             self._capture()
@@ -89,7 +89,7 @@ class Replayed:
         return self.iteration.readings
 
     def _warm_up(self) -> None:
-        """One update on the stream that is captured from later."""
+        """Take one update on the stream that is captured from later."""
         if self.done == 0:
             self.stream = torch.cuda.Stream(self.device)
         self.stream.wait_stream(torch.cuda.current_stream(self.device))
@@ -99,7 +99,7 @@ class Replayed:
         torch.cuda.current_stream(self.device).wait_stream(self.stream)
 
     def _capture(self) -> None:
-        """Records an update without running it."""
+        """Record an update without running it."""
         before = torch.cuda.current_stream(self.device)
         graph = torch.cuda.CUDAGraph()
         try:
@@ -107,7 +107,7 @@ class Replayed:
                 self.iteration.compute()
             self.again = graph.replay
         except RuntimeError as error:
-            torch.cuda.set_stream(before)  # a capture that fails leaves its own in place
+            torch.cuda.set_stream(before)  # a capture that fails leaves its own stream current
             self._without(str(error).partition("\n")[0])
 
     def _without(self, reason: str) -> None:
@@ -116,14 +116,14 @@ class Replayed:
 
 
 class Replays:
-    """The updates of a training that are replayed; where the runs that go on together change, a new graph is made."""
+    """The replayed updates of a training; when the runs that train together change, a new graph is made."""
 
     def __init__(self, *, chunk: int | None, recompute: bool) -> None:
         self.chunk, self.recompute = chunk, recompute
         self.group: list[Session] = []
 
     def take(self, group: Sequence[Session], episodes: Sequence[Episodes]) -> None:
-        """One update of each run on its episodes."""
+        """Take one update of each run on its episodes."""
         if self.group != list(group):
             first, self.group = group[0], list(group)
             learners, method = [each.learner for each in group], first.experiment.method

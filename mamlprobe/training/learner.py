@@ -20,7 +20,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, 
 
 
 class Learner:
-    """Theta in the hands of an optimizer, which writes into the learner's own copies of the tensors."""
+    """Theta and its optimizer, which writes into the learner's own copies of the tensors."""
 
     def __init__(self, net: Net, theta: Theta, method: Method, *, capturable: bool = False) -> None:
         copy = theta.map_tensors(_copy)
@@ -35,13 +35,13 @@ class Learner:
             how["fused"] = True  # all parameters in one launch
         self.optimizer = OPTIMIZERS[method.outer.optimizer](leaves, **how)
         for group in self.optimizer.param_groups:
-            if "capturable" in group:  # then what counts the steps lies on the device, where a CUDA graph can change it
+            if "capturable" in group:  # then the step counter is on the device, where a CUDA graph can change it
                 group["capturable"] = capturable
 
     def step(self, gradients: Params, moments: Moments, *, lr: float | None = None) -> None:
-        """One update: gradients clamped, optimizer stepped, head zeroed where the method says so, moments averaged.
+        """Take one update: clamp gradients, step the optimizer, zero the head if the method says so, average moments.
 
-        `lr` is the rate from here on, where it changes.
+        `lr` is the rate from here on, if it changes.
         """
         if lr is not None:
             for group in self.optimizer.param_groups:
@@ -58,11 +58,11 @@ class Learner:
             self.theta.moments[name].lerp_(seen, MOMENTUM)
 
     def snapshot(self) -> Theta:
-        """Theta as it is now, in tensors of its own."""
+        """Return a copy of theta as it is now."""
         return self.theta.map_tensors(_copy)
 
     def optimizer_state(self) -> Params:
-        """The optimizer's tensors, ``<parameter>.<quantity>``."""
+        """Return the optimizer's tensors, ``<parameter>.<quantity>``."""
         names = list(self.leaves)
         states = self.optimizer.state_dict()["state"]
         return {
@@ -73,7 +73,7 @@ class Learner:
         }
 
     def restore(self, tensors: Params) -> None:
-        """Takes up the tensors of `optimizer_state`."""
+        """Load the tensors of `optimizer_state`."""
         places = {name: index for index, name in enumerate(self.leaves)}
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
@@ -83,7 +83,7 @@ class Learner:
 
 
 def _on_cpu() -> AbstractContextManager[object]:
-    """Inside, tensors without a device are made on the CPU: the optimizer's count of steps is one."""
+    """Make tensors without a device on the CPU inside: the optimizer's step counter is such a tensor."""
     return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
 
 
@@ -94,19 +94,19 @@ def _copy(value: Tensor) -> Tensor:
 class Tally:
     """Sums of training loss and accuracy since the last point of the log, in float64, in the order of updates."""
 
-    def __init__(self, words: dict[str, Any] | None = None) -> None:
-        words = words or {"updates": 0, "loss": "0x0p+0", "accuracy": "0x0p+0"}
-        self.updates: int = words["updates"]
-        self.loss = float.fromhex(words["loss"])
-        self.accuracy = float.fromhex(words["accuracy"])
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        state = state or {"updates": 0, "loss": "0x0p+0", "accuracy": "0x0p+0"}
+        self.updates: int = state["updates"]
+        self.loss = float.fromhex(state["loss"])
+        self.accuracy = float.fromhex(state["accuracy"])
         self.pending: list[tuple[Tensor, Tensor]] = []
 
     def add(self, readings: Readings) -> None:
-        """Takes the readings of one update without waiting for the device."""
+        """Take the readings of one update without waiting for the device."""
         self.pending.append((readings.loss, readings.accuracy))
 
     def read(self) -> int | None:
-        """Adds what is pending; where a loss is not finite, how many updates ago it was, 1 for the last."""
+        """Add what is pending; return how many updates ago a loss was not finite, 1 for the last, else None."""
         if not self.pending:
             return None
         losses, accuracies = (torch.stack(column).tolist() for column in zip(*self.pending, strict=True))
@@ -120,10 +120,10 @@ class Tally:
         return None
 
     def means(self) -> dict[str, float]:
-        """Mean loss and accuracy; the loss alone where targets are real numbers."""
+        """Return mean loss and accuracy; the loss alone if targets are real numbers."""
         sums = {"loss": self.loss, "accuracy": self.accuracy}
         return {name: value / self.updates for name, value in sums.items() if not math.isnan(value)}
 
-    def words(self) -> dict[str, Any]:
-        """The sums to the last bit, as JSON values."""
+    def state(self) -> dict[str, Any]:
+        """Return the sums to the last bit, as JSON values."""
         return {"updates": self.updates, "loss": self.loss.hex(), "accuracy": self.accuracy.hex()}

@@ -38,7 +38,7 @@ EARNED = 100
 
 
 class Interrupted(Stopped):
-    """The user stopped a training; its state is kept and the same call goes on from it."""
+    """The user stopped a training; its state is saved and the same call goes on from it."""
 
     def __init__(self, run: Run, update: int, *others: Run) -> None:
         self.run, self.update = run, update
@@ -61,13 +61,13 @@ def train(
     precision: str = "float32",
     graph: bool | None = None,
 ) -> Run:
-    """The finished run of this experiment, in the folder ``out/<run name>``.
+    """Train this experiment and return its finished run, in the folder ``out/<run name>``.
 
     A run that was begun goes on from its last good checkpoint, on one device to the same bits as if it had never
     stopped; a finished one is returned as it is. `pool` replaces the data that the experiment names, `root` is where
     raw files lie. What a hook returns at a checkpoint is appended to ``tables/<name of the hook>.csv``.
 
-    `chunk` tasks are held in memory at a time, and `recompute` computes inner steps anew instead of keeping them (see
+    `chunk` tasks are in memory at a time, and `recompute` computes inner steps anew instead of keeping them (see
     `meta_gradient`): memory for time, with the same result but for rounding. They are no settings of the experiment; a
     run that was stopped goes on to the same bits only under the same two.
 
@@ -80,9 +80,9 @@ def train(
             not finite; data or a precision other than the run began with; a precision without effect.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
     """
-    words: dict[str, Any] = {"device": device, "pool": pool, "root": root, "progress": progress, "hooks": hooks}
-    words |= {"chunk": chunk, "recompute": recompute, "precision": precision, "graph": graph}
-    return train_together([experiment], out, **words)[0]
+    options: dict[str, Any] = {"device": device, "pool": pool, "root": root, "progress": progress, "hooks": hooks}
+    options |= {"chunk": chunk, "recompute": recompute, "precision": precision, "graph": graph}
+    return train_together([experiment], out, **options)[0]
 
 
 def train_together(
@@ -99,11 +99,11 @@ def train_together(
     precision: str = "float32",
     graph: bool | None = None,
 ) -> list[Run]:
-    """The finished runs of experiments that differ in their seeds alone, computed as one batch of tasks.
+    """Train experiments that differ in their seeds alone as one batch of tasks, and return their finished runs.
 
-    Every run has the folder and the contents that `train` gives it, but for rounding, which depends on the runs beside
-    it. Finished runs are left alone, and those that are behind catch up first. `chunk` counts the tasks of all runs. A
-    run that fails stops alone: its error is raised when the others have come to their end.
+    Every run has the folder and the contents that `train` gives it, but for rounding, which depends on the other runs.
+    Finished runs are left alone, and those that are behind catch up first. `chunk` counts the tasks of all runs. A run
+    that fails stops alone: its error is raised when the others have finished.
 
     Raises:
         UserError: as `train`; experiments that differ in another field, or share a seed.
@@ -113,7 +113,7 @@ def train_together(
     only_seeds_differ(experiments)
     task_parts(chunk, experiments[0].tasks)
     check(precision, where, experiments[0].net.kind)
-    wanted()  # a word of the environment that is wrong is told before a folder is made
+    wanted()  # a wrong environment variable is reported before a folder is made
     _check_hooks(hooks)
     graph = where.type == "cuda" and not scheduled(experiments[0].method) if graph is None else graph
     if graph and scheduled(experiments[0].method):
@@ -138,25 +138,25 @@ def train_together(
             if sessions:
                 _to_the_end(sessions, {"chunk": chunk, "recompute": recompute})
         except KeyboardInterrupt:
-            kept = max(min(each.saved for each in sessions), 0)
-            raise Interrupted(sessions[0].run, kept, *(each.run for each in sessions[1:])) from None
+            saved = max(min(each.saved for each in sessions), 0)
+            raise Interrupted(sessions[0].run, saved, *(each.run for each in sessions[1:])) from None
     return [load_run(path) for path in paths]
 
 
 def _finished(path: Path, experiment: Experiment, precision: str) -> bool:
-    """Whether the folder holds the finished run of the experiment.
+    """Tell whether the folder holds the finished run of the experiment.
 
     Raises:
         UserError: it holds one of other settings, or one computed in another precision.
     """
-    there = open_run(path) if path.is_dir() else None
-    if there is not None:
-        same(there, precision)
-    return there is not None and there.done and make_run(path, experiment, there.image, there.classes).done
+    run = open_run(path) if path.is_dir() else None
+    if run is not None:
+        same(run, precision)
+    return run is not None and run.done and make_run(path, experiment, run.image, run.classes).done
 
 
 def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
-    """All updates that are left."""
+    """Take all updates that are left, and finish the runs."""
     same_buffers([each.net for each in sessions])
     updates, on = sessions[0].experiment.updates, sessions[0].progress
     if _behind(sessions):
@@ -183,7 +183,7 @@ def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
 
 
 def _compile(experiments: Sequence[Experiment], *, on: bool) -> None:
-    """Compile the kernels where they are not there yet and these trainings are long enough to earn it."""
+    """Compile the kernels if that was not done yet and these trainings are long enough to earn it."""
     updates = sum(each.updates for each in experiments if each.net.kind == "conv4")
     path = kernels_path()
     if updates < EARNED or path is None or kernels() is not None:
@@ -196,13 +196,13 @@ def _compile(experiments: Sequence[Experiment], *, on: bool) -> None:
 
 
 def _behind(sessions: Sequence[Session]) -> list[Session]:
-    """Those that have done the fewest updates, of all that have some left; they take the next one together."""
+    """Return the sessions with the fewest updates, of all that have some left; they take the next one together."""
     left = [each for each in sessions if each.update < each.experiment.updates and each.fault is None]
     return [each for each in left if each.update == min(other.update for other in left)]
 
 
 def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: Replays | None) -> None:
-    """One update of each."""
+    """Take one update of each session."""
     first, experiment = group[0], group[0].experiment
     index, pool = first.update, first.pool
     episodes = [training_tasks(pool, each.experiment, index=index) for each in group]
@@ -210,12 +210,12 @@ def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: 
     light = only_head(first.net, experiment.method)
     size = tasks_in_memory(how["chunk"], experiment.tasks * len(group), episodes[0], light=light, net=group[0].net)
     with explain_out_of_memory(size, recompute=how["recompute"]), first.precise():
-        if replays is not None and index > 0:  # the first is looked at
+        if replays is not None and index > 0:  # the first goes through `take`, which checks its gradients
             replays.take(group, episodes)
         else:
             method = resolve(experiment.method, index, experiment.updates)
-            found = meta_gradients(first.net, thetas, episodes, method, **how)
-            for session, (gradients, readings) in zip(group, found, strict=True):
+            per_run = meta_gradients(first.net, thetas, episodes, method, **how)
+            for session, (gradients, readings) in zip(group, per_run, strict=True):
                 session.take(gradients, readings, lr=method.outer.lr)
     looks = (index + 1) % LOOKS[pool.device.type] == 0
     for session in group if looks else ():
@@ -234,32 +234,32 @@ def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: 
 
 
 def _name(sessions: Sequence[Session]) -> str:
-    """The run's name; of several, the recipe and the seeds."""
+    """Return the run's name; of several, the recipe and the seeds."""
     first = sessions[0]
     seeds = ",".join(str(each.experiment.seed) for each in sessions)
     return first.run.path.name if len(sessions) == 1 else f"{first.experiment.recipe}-s{seeds}"
 
 
 def pool_of(data: Data, *, root: str | Path | None = None) -> Pool:
-    """The images that the settings name."""
-    return load_pool(data.dataset, root=root, **_words(data))
+    """Load the images that the settings name."""
+    return load_pool(data.dataset, root=root, **_options(data))
 
 
 def source_of(data: Data, *, root: str | Path | None = None) -> Source:
-    """The images or the formula that the settings name."""
-    return load_source(data.dataset, root=root, **_words(data))
+    """Load the images or the formula that the settings name."""
+    return load_source(data.dataset, root=root, **_options(data))
 
 
-def _words(data: Data) -> dict[str, Any]:
-    """The settings as words of `load_source`."""
+def _options(data: Data) -> dict[str, Any]:
+    """Return the settings as arguments of `load_source`."""
     return {each.name: getattr(data, each.name) for each in fields(data) if each.name != "dataset"}
 
 
 def pick_device(device: str) -> torch.device:
-    """The device of that word; "auto" is CUDA where there is one, else the CPU.
+    """Return the device of that name; "auto" is CUDA if available, else the CPU.
 
     Raises:
-        UserError: another word, or CUDA where there is none.
+        UserError: another name, or a CUDA device that is not available.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

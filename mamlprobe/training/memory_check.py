@@ -1,4 +1,4 @@
-"""Whether an update fits into the memory that is free, and what to set where it does not."""
+"""Whether an update fits into the memory that is free, and what to set if it does not."""
 
 import os
 import re
@@ -18,35 +18,35 @@ from mamlprobe.training.training_tasks import training_tasks
 MEMINFO = Path("/proc/meminfo")
 
 RAN_OUT = ("out of memory", "not enough memory", "can't allocate memory")
-"""What torch's allocators say, in small letters."""
+"""What torch's allocators say, in lower case."""
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that a computation on the device can still have; on a CPU without that number all it has, else None."""
+    """Return the free bytes of the device; on a CPU where they are unknown all its bytes, None without that too."""
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE) if MEMINFO.exists() else None
-    if found:
-        return int(found[1]) * 1024
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
+    available = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE) if MEMINFO.exists() else None
+    if available:
+        return int(available[1]) * 1024
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not this system's words
+    except (AttributeError, ValueError, OSError):  # this system does not know these names
         return None
 
 
 def amount(count: int) -> str:
-    """Bytes in words."""
+    """Format bytes as GB or MB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def at_a_time(size: int) -> str:
-    """The number of tasks in words."""
+    """Format the number of tasks that are in memory at a time."""
     return f"{size} {'task' if size == 1 else 'tasks'} at a time"
 
 
 def check_memory(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> None:
-    """Says what an update of all these runs needs and what is free.
+    """Report what an update of all these runs needs and what is free.
 
     Raises:
         UserError: it does not fit; the message names the option that makes it fit.
@@ -62,17 +62,17 @@ def check_memory(sessions: Sequence[Session], *, chunk: int | None, recompute: b
         with explain_out_of_memory(1, recompute=again):
             return gradient_need(first.net, thetas, episodes, experiment.method, tasks=tasks, recompute=again)
 
-    found = measure_memory(recompute)
+    need = measure_memory(recompute)
     if free is None:
         return
-    say(f"about {amount(found.at(size))} at {at_a_time(size)}; {amount(free)} free", on=first.progress)
-    if found.at(size) > free:
-        again = found if recompute or found.largest_chunk(free) else measure_memory(True)
-        raise refusal(free, found, again, size=size, recompute=recompute)
+    say(f"about {amount(need.at(size))} at {at_a_time(size)}; {amount(free)} free", on=first.progress)
+    if need.at(size) > free:
+        again = need if recompute or need.largest_chunk(free) else measure_memory(True)
+        raise refusal(free, need, again, size=size, recompute=recompute)
 
 
 def refusal(free: int, needed: Need, again: Need, *, size: int, recompute: bool) -> UserError:
-    """The error for an update that does not fit, with options that make it fit; `again` is the need with recompute."""
+    """Build the error for an update that does not fit, with options that do; `again` is the need with recompute."""
     most, most_again = needed.largest_chunk(free), again.largest_chunk(free)
     smaller = f"chunk={most or most_again} (--chunk {most or most_again})"
     if most:
@@ -87,7 +87,7 @@ def refusal(free: int, needed: Need, again: Need, *, size: int, recompute: bool)
 
 @contextmanager
 def explain_out_of_memory(size: int, *, recompute: bool) -> Iterator[None]:
-    """Inside, torch's running out of memory becomes the user's error.
+    """Turn an out-of-memory error of torch, raised inside, into the user's error.
 
     Raises:
         UserError: there is no memory left; it says which option to set.

@@ -1,4 +1,4 @@
-"""How exact the products of an update are, by name; everything else is float32 in each of them."""
+"""How exact the products of an update are, by name; everything else is always float32."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,10 +20,10 @@ PRECISIONS = {
 
 @contextmanager
 def precision(name: str, device: torch.device) -> Iterator[None]:
-    """Inside, products have this precision; what was set before is set again afterwards.
+    """Compute products inside in this precision; afterwards the settings are as before.
 
-    Under autocast the slopes are computed on the calling thread: torch's own threads do not know its number type and
-    would take float16. Casts are not kept, which inner loops and captured graphs could not do with.
+    Under autocast gradients are computed on the calling thread: torch's own threads do not know its number type and
+    would take float16. Casts are not cached, which inner loops and captured graphs do not allow.
     """
     with ExitStack() as stack:
         stack.enter_context(_products("tf32" if name == "tf32" else "ieee"))
@@ -36,7 +36,7 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def _products(word: str) -> Iterator[None]:
-    """Inside, float32 products on a GPU are "ieee" or "tf32"; those on a CPU are always float32."""
+    """Make float32 products on a GPU "ieee" or "tf32" inside; those on a CPU are always float32."""
     backends: Any = torch.backends
     if not hasattr(backends.cudnn, "conv"):  # torch before 2.9
         before = torch.get_float32_matmul_precision(), backends.cudnn.allow_tf32
@@ -49,21 +49,21 @@ def _products(word: str) -> Iterator[None]:
             backends.cudnn.allow_tf32 = before[1]
         return
     gpu, cpu = (backends.cuda.matmul, backends.cudnn.conv), (backends.mkldnn.matmul, backends.mkldnn.conv)
-    words = [(each, each.fp32_precision) for each in (*gpu, *cpu)]
+    settings = [(each, each.fp32_precision) for each in (*gpu, *cpu)]
     try:
         for each in (*gpu, *cpu):
             each.fp32_precision = word if each in gpu else "ieee"
         yield
     finally:
-        for each, was in words:
+        for each, was in settings:
             each.fp32_precision = was
 
 
 def check(name: str, device: torch.device, kind: str) -> None:
-    """Refuses a name that is none, and a precision without effect on a net of this kind on the device.
+    """Refuse an unknown name, and a precision without effect on a net of this kind on the device.
 
     Raises:
-        UserError: so it is; the message says what to set.
+        UserError: for either; the message says what to set.
     """
     if name not in PRECISIONS:
         raise unknown("train", "precision", name, PRECISIONS)
@@ -78,10 +78,10 @@ def check(name: str, device: torch.device, kind: str) -> None:
 
 @contextmanager
 def bearing(name: str) -> Iterator[None]:
-    """Inside, an operation of the net that does not exist in this precision is the user's error.
+    """Turn the error of an operation that does not exist in this precision, raised inside, into the user's error.
 
     Raises:
-        UserError: so it is; the message begins with what torch says.
+        UserError: there is such an operation; the message begins with what torch says.
     """
     try:
         yield
@@ -94,10 +94,10 @@ def bearing(name: str) -> Iterator[None]:
 
 
 def same(run: Run, name: str) -> None:
-    """Refuses to go on with a run, or to take a finished one, that was computed in another precision.
+    """Refuse to go on with a run, or to take a finished one, that was computed in another precision.
 
     Raises:
-        UserError: so it is; the message says which precision it was.
+        UserError: it was; the message says which precision it was.
     """
     was = run.env.get("precision", "float32")
     if run.env and was != name:

@@ -17,7 +17,7 @@ Bar = Any
 
 
 def bar(name: str, *, start: int, updates: int, on: bool) -> Bar:
-    """A progress bar on stderr: updates a second, time left; twice a second on a terminal, else twice a minute."""
+    """Make a progress bar on stderr: updates a second, time left; twice a second on a terminal, else twice a minute."""
     pause = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(
         desc=name, initial=start, total=updates, unit="update", disable=not on, mininterval=pause, dynamic_ncols=True
@@ -25,14 +25,14 @@ def bar(name: str, *, start: int, updates: int, on: bool) -> Bar:
 
 
 def show(bar: Bar, tally: Tally) -> None:
-    """Puts the means since the last point of the log beside the bar, seen when it is drawn next."""
+    """Put the means since the last point of the log next to the bar, seen when it is drawn next."""
     if not bar.disable:
         means = tally.means()
         bar.set_postfix_str(", ".join(f"{name} {value:.3f}" for name, value in means.items()), refresh=False)
 
 
 def say(line: str, *, on: bool) -> None:
-    """One line on stderr, above the bar."""
+    """Write one line to stderr, above the bar."""
     if on:
         tqdm.write(line, file=sys.stderr)
 
@@ -45,9 +45,9 @@ class Stop:
 
 @contextmanager
 def stopping(*, on: bool) -> Iterator[Stop]:
-    """Inside, the first Ctrl-C is noted, so that the update can end; the second interrupts at once.
+    """Note the first Ctrl-C inside, so that the update can end; let the second interrupt at once.
 
-    Where the program handles or ignores Ctrl-C in a way of its own, or off the main thread, nothing is changed.
+    Where the program handles or ignores Ctrl-C in its own way, or off the main thread, nothing is changed.
     """
     stop = Stop()
 

@@ -59,11 +59,11 @@ class Session:
         self.learner = Learner(self.net, theta.to(device), run.config.method, capturable=capturable)
         if saved is not None:
             self.learner.restore(saved.optimizer)
-        self.tally = Tally(None if saved is None else saved.words["tally"])
+        self.tally = Tally(None if saved is None else saved.metadata["tally"])
         self.update = -1 if saved is None else saved.update
         self.saved = self.update
         self.fault: UserError | None = None
-        """Why this run cannot go on, where it cannot."""
+        """Why this run cannot go on; None if it can."""
         self.validates = SPLIT in pool.splits and self.experiment.validation_tasks > 0
         if not self.validates and self.experiment.validation_tasks:
             say(f"no validation: {pool.name!r} has no split {SPLIT!r}", on=progress)
@@ -71,48 +71,48 @@ class Session:
             tables.cut(path, self.update)
 
     def due(self, every: int) -> bool:
-        """Whether this update is one of every so many, or the last."""
+        """Tell whether this update is a multiple of `every`, or the last."""
         return self.update % every == 0 or self.update == self.experiment.updates
 
     def take(self, gradients: Params, readings: Readings, *, lr: float) -> None:
-        """One update at this outer rate."""
+        """Take one update at this outer rate."""
         if self.update == 0:
             _moving(gradients)
         self.learner.step(gradients, readings.moments, lr=lr)
         self.count(readings)
 
     def count(self, readings: Readings) -> None:
-        """Notes an update that the learner has taken."""
+        """Count an update that the learner has taken."""
         self.tally.add(readings)
         self.update += 1
 
     def precise(self) -> AbstractContextManager[None]:
-        """Inside, products have the precision of this run."""
+        """Return a context inside which products have the precision of this run."""
         return precision(self.precision, self.pool.device)
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """Inside, a user's error is kept as the `fault` of this run."""
+        """Store a user's error, raised inside, as the `fault` of this run."""
         try:
             yield
         except UserError as error:
             self.fault = error
 
     def check(self) -> None:
-        """Reads the losses since the last look.
+        """Read the losses since the last look.
 
         Raises:
             UserError: one is not finite.
         """
         back = self.tally.read()
         if back is not None:
-            kept = f"the checkpoint of update {self.saved} in {self.run.path} is whole"
-            advice = f"lower inner.lr or outer.lr, or set outer.clip; {kept}"
+            intact = f"the checkpoint of update {self.saved} in {self.run.path} is whole"
+            advice = f"lower inner.lr or outer.lr, or set outer.clip; {intact}"
             got = f"NaN or infinity at update {self.update - back + 1}"
             raise UserError("train", "the training loss must be finite", got, advice)
 
     def mark(self) -> None:
-        """Writes what is due at this update."""
+        """Write what is due at this update."""
         if self.due(self.experiment.validate_every):
             self.check()
             self._log()
@@ -121,14 +121,14 @@ class Session:
             self.save()
 
     def _log(self) -> None:
-        """Appends a point to the log and starts the sums anew."""
+        """Append a point to the log and start the sums anew."""
         points: list[tuple[str, dict[str, float], int]] = []
         if self.tally.updates:
             points.append(("train", self.tally.means(), self.tally.updates * self.experiment.tasks))
         if self.validates:
-            with precision("float32", self.pool.device):  # in whatever the training is: it is the measure of it
-                found = validate(self.net, self.learner.theta, self.pool, self.experiment)
-            points.append(("val", found, self.experiment.validation_tasks))
+            with precision("float32", self.pool.device):  # whatever the training's precision, runs are compared by it
+                metrics = validate(self.net, self.learner.theta, self.pool, self.experiment)
+            points.append(("val", metrics, self.experiment.validation_tasks))
         rows = [
             (self.update, split, quantity, value, tasks)
             for split, values, tasks in points
@@ -139,7 +139,7 @@ class Session:
         self.tally = Tally()
 
     def _call_hooks(self) -> None:
-        """Appends what the hooks return to their tables."""
+        """Append what the hooks return to their tables."""
         for hook in self.hooks:
             table = hook(self.update, self.net, self.learner.snapshot())
             if table is None or not len(table):
@@ -149,7 +149,7 @@ class Session:
             tables.append(self.run.path / "tables" / f"{hook.__name__}.csv", table)
 
     def save(self) -> None:
-        """Writes the checkpoint of this update, if it is not there yet, and the time spent; nothing after a fault."""
+        """Write the checkpoint of this update, unless it exists, and the time spent; nothing after a fault."""
         if self.saved == self.update or self.fault is not None:
             return
         self.check()
@@ -157,7 +157,7 @@ class Session:
             update=self.update,
             theta=self.learner.theta,
             optimizer=self.learner.optimizer_state(),
-            words={"tally": self.tally.words()},
+            metadata={"tally": self.tally.state()},
         )
         spent = self.env["seconds"] + time.perf_counter() - self.began
         write_json(self.run.path / "env.json", {**self.env, "seconds": round(spent, 3)})
@@ -165,13 +165,13 @@ class Session:
         self.saved = self.update
 
     def finish(self) -> None:
-        """Writes the mark of a finished run, if it is one."""
+        """Write the mark of a finished run, if it is one."""
         if self.fault is None:
             write(self.run.path / "done", f"{self.experiment.updates} updates\n".encode())
 
 
 def _moving(gradients: Params) -> None:
-    """Refuses a first outer gradient of zero: nothing would be learned, however long.
+    """Refuse a first outer gradient of zero: nothing would be learned, however long.
 
     Raises:
         UserError: every entry is zero.
@@ -184,7 +184,7 @@ def _moving(gradients: Params) -> None:
 
 
 def _newest(run: Run, progress: bool) -> Checkpoint | None:
-    """The newest good checkpoint; None where there is none at all, an error where there are only bad ones."""
+    """Return the newest good checkpoint; None if there is none at all, an error if there are only bad ones."""
     saved = run.last_good()
     if saved is None and run.updates():
         run.checkpoint()
@@ -194,10 +194,10 @@ def _newest(run: Run, progress: bool) -> Checkpoint | None:
 
 
 def _suits(source: Source, experiment: Experiment) -> None:
-    """Refuses a method that asks for classes where the targets are real numbers.
+    """Refuse a method that asks for classes if the targets are real numbers.
 
     Raises:
-        UserError: so it is; the message says what to set.
+        UserError: the method does; the message says what to set.
     """
     if not isinstance(source, Pool) and experiment.method.loss != "mse":
         must, got = f"the curves {source.name!r} must have a loss of real targets", f"loss {experiment.method.loss}"
@@ -205,7 +205,7 @@ def _suits(source: Source, experiment: Experiment) -> None:
 
 
 def _environment(run: Run, pool: Source, device: torch.device) -> dict[str, Any]:
-    """The contents of env.json: this session's machine, the data, and the machines of earlier sessions.
+    """Return the contents of env.json: this session's machine, the data, and the machines of earlier sessions.
 
     Raises:
         UserError: the run was begun with other data.

@@ -21,10 +21,10 @@ WARM = 2
 def iteration_times(
     net: Net, theta: Theta, episodes: Episodes, methods: Mapping[str, Method], *, rounds: int
 ) -> pd.DataFrame:
-    """Seconds of one iteration by method and stage, the methods taking turns: ``round method stage seconds tasks``.
+    """Time one iteration by method and stage, the methods taking turns: ``round method stage seconds tasks``.
 
     An iteration of training is the outer gradient of all tasks; one of inference is the first task, adapted to and
-    scored after its last step. What a turn takes is in the order of the machine's load at that moment: compare methods
+    scored after its last step. The time of a turn depends on the machine's load at that moment: compare methods
     within a round.
     """
     task = episodes.task(0)

@@ -14,16 +14,16 @@ SPLIT = "train"
 
 
 def training_tasks(source: Source, experiment: Experiment, *, index: int = 0, tasks: int | None = None) -> Episodes:
-    """The tasks of update number `index` (from 0); `tasks` of them, by default as many as the experiment says."""
+    """Draw the tasks of update number `index` (from 0); `tasks` of them, by default as many as the experiment says."""
     shot = experiment.shot if experiment.train_shot is None else experiment.train_shot
-    words = {"way": experiment.way, "shot": shot, "query": experiment.query, "tasks": tasks or experiment.tasks}
+    numbers = {"way": experiment.way, "shot": shot, "query": experiment.query, "tasks": tasks or experiment.tasks}
     slots = experiment.labels if experiment.labels in ("bins", "groups") else "drawn"
-    found = draw(source, split=SPLIT, seed=experiment.seed, index=index, slots=slots, **words)
-    return by_class(found, _ids(source)) if experiment.labels == "class" else found
+    episodes = draw(source, split=SPLIT, seed=experiment.seed, index=index, slots=slots, **numbers)
+    return by_class(episodes, _ids(source)) if experiment.labels == "class" else episodes
 
 
 def by_class(episodes: Episodes, ids: Tensor) -> Episodes:
-    """The same items, each labelled by the place of its class among these `ids` [C]; of C ways from now on."""
+    """Label each item anew, by the place of its class among these `ids` [C]; the tasks are C-way then."""
     assert episodes.class_ids is not None
     places = (episodes.class_ids.unsqueeze(-1) == ids).int().argmax(-1)
     labels = {f"{part}_y": places.gather(1, getattr(episodes, f"{part}_y")) for part in ("support", "query")}
@@ -31,16 +31,16 @@ def by_class(episodes: Episodes, ids: Tensor) -> Episodes:
 
 
 def head_rows(source: Source, experiment: Experiment) -> int | None:
-    """The number of training classes where labels are by class, else None.
+    """Return the number of training classes if labels are by class, else None.
 
     Raises:
-        UserError: labels by class of what has no classes.
+        UserError: labels by class for a source without classes.
     """
     return len(_ids(source)) if experiment.labels == "class" else None
 
 
 def _ids(source: Source) -> Tensor:
-    """The training classes."""
+    """Return the ids of the training classes."""
     if not isinstance(source, Pool):
         raise UserError("train", "labels by class need images in classes", source.name, "set labels to episode")
     return source.splits[SPLIT]

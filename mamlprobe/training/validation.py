@@ -1,4 +1,4 @@
-"""The tasks every training is judged by on its way."""
+"""The tasks by which every training is judged while it runs."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -21,14 +21,14 @@ from mamlprobe.runs.experiment import Experiment
 SPLIT = "val"
 
 PIXELS = 3_000_000
-"""Positions of the images drawn at once; on a CPU they adapt at once, and it bounds the memory."""
+"""Pixels of the images drawn at once; on a CPU their tasks adapt at once, so it bounds the memory."""
 
 TOGETHER = 5
 """Such batches that adapt at once on a GPU."""
 
 
 def validation_episodes(pool: Source, experiment: Experiment) -> Iterator[Episodes]:
-    """The validation tasks in batches of a fixed size; the same for every seed, method and net."""
+    """Draw the validation tasks in batches of a fixed size; the same for every seed, method and net."""
     way, shot, query = experiment.way, experiment.shot, experiment.query
     most = max(1, PIXELS // (way * (shot + query) * math.prod(pool.image_shape[1:])))
     for index, first in enumerate(range(0, experiment.validation_tasks, most)):
@@ -37,7 +37,7 @@ def validation_episodes(pool: Source, experiment: Experiment) -> Iterator[Episod
 
 
 def joined(batches: Iterable[Episodes], device: torch.device) -> Iterator[Episodes]:
-    """The same tasks, on a GPU some batches side by side: there it is the number of launches that takes time."""
+    """Yield the same tasks, on a GPU some batches side by side: there the number of launches takes the time."""
     if device.type == "cpu":
         yield from batches
         return
@@ -47,7 +47,7 @@ def joined(batches: Iterable[Episodes], device: torch.device) -> Iterator[Episod
 
 
 def validate(net: Net, theta: Theta, pool: Source, experiment: Experiment) -> dict[str, float]:
-    """Query loss and accuracy after the test-time steps, means over tasks, and the accuracy's 95 % half-width.
+    """Compute query loss and accuracy after the test-time steps, means over tasks, and the accuracy's 95 % half-width.
 
     With real targets there is no accuracy, and the half-width is the loss's. It is that of the t interval over tasks;
     absent for a single task. What was trained with labels by class is read without steps and head, by the cosine
@@ -56,15 +56,15 @@ def validate(net: Net, theta: Theta, pool: Source, experiment: Experiment) -> di
     method = experiment.method
     if experiment.labels == "class":
         method = replace(method, readout="cosine", loss="cross_entropy", inner=replace(method.inner, test_steps=0))
-    found: dict[str, list[torch.Tensor]] = {"loss": [], "accuracy": []}
+    per_task: dict[str, list[torch.Tensor]] = {"loss": [], "accuracy": []}
     for episodes in joined(validation_episodes(pool, experiment), next(iter(theta.net.values())).device):
         tasks, path = inner_paths(net, theta, episodes, method, stage="test", track="none")
         with torch.no_grad():
             logits = tasks.query_logits(path[-1], step=len(path) - 1)
-            found["loss"].append(task_losses(logits, episodes.query_y, method.loss))
+            per_task["loss"].append(task_losses(logits, episodes.query_y, method.loss))
             if not episodes.query_y.is_floating_point():
-                found["accuracy"].append(task_accuracies(logits, episodes.query_y))
-    values = {name: torch.cat(parts).double() for name, parts in found.items() if parts}
+                per_task["accuracy"].append(task_accuracies(logits, episodes.query_y))
+    values = {name: torch.cat(parts).double() for name, parts in per_task.items() if parts}
     means = {name: each.mean().item() for name, each in values.items()}
     judged, each = list(values.items())[-1]
     if len(each) < 2:

@@ -147,9 +147,9 @@ def test_every_script_is_thin_and_says_what_it_answers(name):
     script = load(name)
     assert len(Path(script.__file__).read_text().splitlines()) <= 130
     assert script.__doc__
-    assert script.TITLE
-    assert script.PAPER
-    assert set(script.MODELS) <= set(RECIPES)
+    assert script.ANALYSIS.title
+    assert script.ANALYSIS.paper
+    assert set(script.ANALYSIS.recipes) <= set(RECIPES)
 
 
 @pytest.mark.parametrize(("name", "preset"), [(name, preset) for name in RECIPES for preset in RECIPES[name].sizes])
@@ -168,4 +168,4 @@ def test_the_committed_claims_are_those_of_the_committed_figures():
 
 def test_publishing_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="there must be a figure to publish"):
-        gallery.publish(gallery.Stage(out=tmp_path), [])
+        gallery.publish(gallery.Study(out=tmp_path), [])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mamlprobe import measure
-from mamlprobe.base.described import described, words
+from mamlprobe.base.described import described, summary
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
@@ -93,16 +93,16 @@ class Thing:
     ],
 )
 def test_words_of_a_value(value, told):
-    assert words(value) == told
+    assert summary(value) == told
     assert repr(Thing(value)) in (f"Thing(value: {told})", f"Thing(\n  value: {told}\n)")
 
 
 def test_an_array_has_a_type_and_maybe_a_device():
-    assert words(np.ones((2, 3))).startswith("[2, 3] float64")
-    assert words(Path("a")).endswith("Path('a')")
+    assert summary(np.ones((2, 3))).startswith("[2, 3] float64")
+    assert summary(Path("a")).endswith("Path('a')")
 
 
 def test_a_tensor_without_values_is_told_without_its_mean():
     seen = []
-    torch.func.vmap(lambda x: seen.append(words(x)) or x)(torch.ones(2, 3))
+    torch.func.vmap(lambda x: seen.append(summary(x)) or x)(torch.ones(2, 3))
     assert seen == ["[3] float32 on cpu"]

@@ -247,7 +247,8 @@ def test_weights_that_are_not_numbers(run, line):
     broken = {name: value.clone() for name, value in known.theta.net.items()}
     broken["head.weight"][0, 0] = float("nan")
     tensors = checkpoints._named(replace(known, theta=replace(known.theta, net=broken)))
-    header = {"format": checkpoints.FORMAT, "update": 2, "digest": checkpoints._digest(tensors), "words": known.words}
+    digest = checkpoints._digest(tensors)
+    header = {"format": checkpoints.FORMAT, "update": 2, "digest": digest, "words": known.metadata}
     last(run).write_bytes(save(tensors, {"checkpoint": json.dumps(header)}))
     assert "every number must be finite, got NaN or infinity in net.head.weight" in line("evaluate", run)
 

@@ -115,7 +115,7 @@ def test_in_every_norm_regime_as_by_whole_passes(monkeypatch, classes, name, reg
         return found
 
     found = all_of()
-    monkeypatch.setattr(unmoved_module, "still_entries", lambda net, names: ())
+    monkeypatch.setattr(unmoved_module, "unchanged_entries", lambda net, names: ())
     for one, other in zip(found, all_of(), strict=True):
         close(one, other, 1e-10)
 
@@ -127,7 +127,7 @@ def test_implicit_gradients_as_by_whole_passes(monkeypatch, classes, name, count
     method = freezing(net, count, proximal=2.0, outer=Outer(rule="implicit"))
     theta = init(net, seed=0).to(dtype=torch.float64)
     found, _ = meta_gradient(net, theta, episodes, method)
-    monkeypatch.setattr(unmoved_module, "still_entries", lambda net, names: ())
+    monkeypatch.setattr(unmoved_module, "unchanged_entries", lambda net, names: ())
     close(found, meta_gradient(net, theta, episodes, method)[0], 1e-10)
 
 
@@ -255,7 +255,7 @@ def test_norms_by_step_move_their_layers(classes):
     assert held == (net.layers[1],)
     found = [meta_gradient(net, theta, episodes, method, **how) for how in HOWS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unmoved_module, "still_entries", lambda net, names: ())
+        patch.setattr(unmoved_module, "unchanged_entries", lambda net, names: ())
         wanted = meta_gradient(net, theta, episodes, method)
     for gradients, told in found:
         close(gradients, wanted[0], 1e-10)

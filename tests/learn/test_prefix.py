@@ -74,7 +74,7 @@ def case_of(net, words, *, regime="batch", order=2, **more):
 
 def whole(monkeypatch):
     """From here on every layer runs in every pass."""
-    monkeypatch.setattr(unmoved_module, "still_entries", lambda net, names: ())
+    monkeypatch.setattr(unmoved_module, "unchanged_entries", lambda net, names: ())
 
 
 def by_hand(net, theta, episodes, method):

@@ -112,7 +112,7 @@ def test_a_probe_finds_the_same_as_by_whole_passes(case, adapts, monkeypatch):
     theta = init(net, seed=0).to(dtype=torch.float64)
     rule = method("maml", adapts=adapts, lr=0.5)
     found = similarity(net, theta, case[2], rule, **words)
-    monkeypatch.setattr("mamlprobe.probe.representation.activations.still_entries", lambda net, names: ())
+    monkeypatch.setattr("mamlprobe.probe.representation.activations.unchanged_entries", lambda net, names: ())
     wanted = similarity(net, theta, case[2], rule, **words)
     assert found["value"].to_numpy() == pytest.approx(wanted["value"].to_numpy(), abs=1e-10)
     head = found[(found["layer"] == "fc") & (found["step"] == 10) & (found["measure"] == "procrustes")]

@@ -102,7 +102,7 @@ def test_a_library_that_cannot_be_loaded_is_a_failure(place, monkeypatch):
     monkeypatch.setattr(build, "FLAGS", ("-c",))
     forget()
     assert not load.compile_kernels()
-    assert "cannot be loaded" in build.last_failure(build.kernels_path()).words
+    assert "cannot be loaded" in build.last_failure(build.kernels_path()).message
     assert not build.kernels_path().exists()
 
 

@@ -92,7 +92,7 @@ def test_first_block_in_float32_is_that_of_float64(kind):
             gp = torch.ones_like(p)
             *first, won, covariance = kernels.first_backward(gp, *to, kept, kind, 1)
             more = [v.to(dtype) for v in (along, hscale, hshift)]
-            second = kernels.first_twice(gp, *to, kept, covariance, won, *first[1:], *more, kind, 1)
+            second = kernels.first_double_backward(gp, *to, kept, covariance, won, *first[1:], *more, kind, 1)
             found[dtype] = [v.double() for v in (p, var, kept.which, *first, *second)]
         for single, double in zip(found[torch.float32], found[torch.float64], strict=True):
             assert float((single - double).norm()) <= 1e-4 * float(double.norm())

@@ -218,7 +218,7 @@ def test_both_derivatives_through_a_block(monkeypatch, kind, own):
     z, weight = draw(source, tasks, 3, 5, 4, 2), draw(source, lead, 3, 2, 3, 3)
     leaves = [v.requires_grad_() for v in (z, weight, *(draw(source, lead, 3) for _ in range(3)))]
     taken = []
-    for name in ("forward", "backward", "twice"):
+    for name in ("forward", "backward", "double_backward"):
         function = getattr(gpu, name)
         monkeypatch.setattr(
             gpu, name, lambda *args, name=name, function=function: taken.append(name) or function(*args)
@@ -238,7 +238,7 @@ def test_both_derivatives_through_a_block(monkeypatch, kind, own):
     assert taken == []
     for a, b in zip(found("gpu"), wanted):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
-    assert set(taken) == {"forward", "backward", "twice"}
+    assert set(taken) == {"forward", "backward", "double_backward"}
 
 
 @on_device

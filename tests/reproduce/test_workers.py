@@ -29,9 +29,9 @@ def table(stage):
 GALLERY = """
 from pathlib import Path
 from mamlprobe.reproduce.gallery import build
-from mamlprobe.reproduce.study import Stage
+from mamlprobe.reproduce.study import Study
 
-build(Stage(preset="smoke", out=Path("out")), ["one", "two"], workers=2)
+build(Study(preset="smoke", out=Path("out")), ["one", "two"], workers=2)
 """
 
 

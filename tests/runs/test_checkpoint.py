@@ -21,7 +21,7 @@ from mamlprobe.runs.checkpoint import (
 @pytest.fixture
 def whole(theta):
     optimizer = {"head.weight.exp_avg": torch.randn(3, 12), "head.weight.step": torch.tensor(4.0)}
-    return Checkpoint(update=123, theta=theta, optimizer=optimizer, words={"tally": {"loss": (0.1).hex()}})
+    return Checkpoint(update=123, theta=theta, optimizer=optimizer, metadata={"tally": {"loss": (0.1).hex()}})
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_there_and_back_to_the_bit(whole, path):
     assert path.name == "u000123.safetensors"
     found = load_checkpoint(path, whole.theta)
     assert found.update == 123
-    assert found.words == whole.words
+    assert found.metadata == whole.metadata
     assert found.theta.rates
     for part in ("net", "rates", "moments"):
         assert same(getattr(found.theta, part), getattr(whole.theta, part)), part

@@ -82,7 +82,7 @@ def test_sums_go_through_words_to_the_bit():
     for value in (0.1, 0.7, 1 / 3):
         tally.add(Readings(losses=torch.tensor([value]), accuracies=torch.tensor([value], dtype=torch.float64)))
     tally.read()
-    again = Tally(tally.words())
+    again = Tally(tally.state())
     assert again.means() == tally.means()
     assert again.means()["accuracy"] == (0.1 + 0.7 + 1 / 3) / 3
     assert again.means()["loss"] != again.means()["accuracy"]

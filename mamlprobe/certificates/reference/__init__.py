@@ -1,1 +1,1 @@
-"""The outer gradient the plain way: nothing of `learn` computes in it."""
+"""The outer gradient the plain way: no computation of `learn` is used in it."""

@@ -15,7 +15,7 @@ from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, Params, adapting, head_names
 
 Slopes = list[Params]
-"""The slopes that the inner steps of one task go down."""
+"""The inner gradients of one task, by step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +29,16 @@ class Task:
     way: int
 
     def pass_of(self, at: Params, x: Tensor, step: int, statistics_of: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Features [R, F] and logits [R, N] of rows x, by the norm weights of that step."""
-        own = {name: value for name, value in at.items() if name in self.net.parameters}
+        """Compute features [R, F] and logits [R, N] of rows x, with the norm weights of that step."""
+        params = {name: value for name, value in at.items() if name in self.net.parameters}
         steps = {n.removeprefix(STEPS): value[step] for n, value in at.items() if n.startswith(STEPS)}
-        own = {name: steps.get(name, value)[None] for name, value in own.items()}
-        moments = None if statistics_of is None else self.net(own, statistics_of[None], collect=True).moments
-        found = self.net(own, x[None], moments=moments)
-        return found.features[0], found.logits[0]
+        params = {name: steps.get(name, value)[None] for name, value in params.items()}
+        moments = None if statistics_of is None else self.net(params, statistics_of[None], collect=True).moments
+        output = self.net(params, x[None], moments=moments)
+        return output.features[0], output.logits[0]
 
     def fit(self, at: Params, step: int) -> Tensor:
-        """The support loss of that step, without a proximal term."""
+        """Compute the support loss of that step, without a proximal term."""
         x, y = self.support
         if self.method.inner.batch is not None:
             turn = list(range(len(x)))
@@ -50,12 +50,12 @@ class Task:
         return mean_loss(self.pass_of(at, x, step)[1], y, self.method.loss)
 
     def query_pass(self, at: Params, step: int) -> tuple[Tensor, Tensor]:
-        """Features and logits of the query rows after so many steps."""
+        """Compute features and logits of the query rows after `step` steps."""
         by_support = self.support[0] if self.method.norm.statistics == "support" else None
         return self.pass_of(at, self.query[0], step, by_support)
 
     def score(self, at: Params, step: int) -> Tensor:
-        """The query loss after so many steps."""
+        """Compute the query loss after `step` steps."""
         (support, labels), (_, y) = self.support, self.query
         features, logits = self.query_pass(at, step)
         if self.method.readout != "head":
@@ -69,14 +69,14 @@ STEPS = "extra.steps."
 
 
 def tasks_of(net: Net, episodes: Episodes, method: Method) -> list[Task]:
-    """The tasks one by one."""
+    """List the tasks one by one."""
     way = 0 if episodes.support_y.is_floating_point() else episodes.way
     parts = zip(episodes.support_x, episodes.support_y, episodes.query_x, episodes.query_y, strict=True)
     return [Task(net=net, method=method, support=(a, b), query=(c, d), way=way) for a, b, c, d in parts]
 
 
 def start_of(net: Net, theta: Theta, method: Method) -> Params:
-    """All that is learned, by gradient name, as a task of training finds it: the head zeroed where the method says."""
+    """Copy all that is learned, by gradient name, as a training task starts from it: head zeroed if the method says."""
     zero = head_names(net) if method.head == "zero_each_update" else ()
     return {n: torch.zeros_like(v) if n in zero else v.detach().clone() for n, v in theta.learned.items()}
 
@@ -84,9 +84,9 @@ def start_of(net: Net, theta: Theta, method: Method) -> Params:
 def walk(
     task: Task, learned: Params, *, through: bool, given: Sequence[Params] | None = None
 ) -> tuple[list[Params], Slopes]:
-    """The path of one task from what is learned, and its slopes; with `through`, differentiable through them.
+    """Compute the path of one task and its inner gradients; with `through`, it is differentiable through them.
 
-    The slopes `given` are taken in place of the task's own.
+    If inner gradients are `given`, these are used instead.
     """
     inner, names = task.method.inner, adapting(task.net, task.method.inner.adapts)
     head = _prototypes(task, learned)
@@ -116,15 +116,15 @@ def walk(
 
 
 def rate(learned: Params, name: str, step: int, method: Method) -> Tensor | float:
-    """The inner rate of a parameter at a step."""
+    """Return the inner rate of a parameter at a step."""
     if method.inner.rates == "fixed":
         return method.inner.lr
-    own = learned[f"rates.{name}"]
-    return own[step] if method.inner.rates == "layer_step" else own
+    learned_rate = learned[f"rates.{name}"]
+    return learned_rate[step] if method.inner.rates == "layer_step" else learned_rate
 
 
 def outer_loss(task: Task, path: Sequence[Params]) -> Tensor:
-    """The query losses along the path of one task, weighted as the method says."""
+    """Compute the query losses along the path of one task, weighted as the method says."""
     weights, last = task.method.step_weights, len(path) - 1
     if not weights:
         return task.score(path[-1], last)
@@ -142,33 +142,33 @@ def plain_gradient(
     *,
     curvature: Literal["autograd", "differences"] = "autograd",
 ) -> tuple[Params, Tensor]:
-    """Gradients by name as `meta_gradient` names them, and the query loss of each task [B].
+    """Compute gradients by name as `meta_gradient` names them, and the query loss of each task [B].
 
     `curvature` is how the implicit rule gets the products of its Hessian: by autograd, or by central differences of
-    the slopes, which need first derivatives alone.
+    the slopes, which need only first derivatives.
     """
-    found, losses = [], []
+    gradients, losses = [], []
     for task in tasks_of(net, episodes, method):
         leaves = {name: value.requires_grad_() for name, value in start_of(net, theta, method).items()}
         if method.outer.rule in ("unrolled", "contrastive"):
             path, _ = walk(task, leaves, through=method.inner.order == 2)
             names = head_names(net) if method.outer.rule == "contrastive" else tuple(leaves)
-            found.append(_contrastive(task, leaves, path) | _slopes(outer_loss(task, path), leaves, names))
+            gradients.append(_contrastive(task, leaves, path) | _slopes(outer_loss(task, path), leaves, names))
         else:
             path, _ = walk(task, {name: value.detach() for name, value in leaves.items()}, through=False)
         if method.outer.rule == "reptile":
-            found.append({name: (leaves[name] - path[-1][name]).detach() for name in leaves})
+            gradients.append({name: (leaves[name] - path[-1][name]).detach() for name in leaves})
         if method.outer.rule == "implicit":
-            found.append(_implicit(task, path[-1], curvature))
+            gradients.append(_implicit(task, path[-1], curvature))
         losses.append(task.score(path[-1], method.inner.steps).detach())
-    means = {name: torch.stack([each[name] for each in found]).mean(0) for name in found[0]}
+    means = {name: torch.stack([each[name] for each in gradients]).mean(0) for name in gradients[0]}
     for name in set(net.parameters) - set(adapting(net, method.outer.trains)):
         means[name] = torch.zeros_like(means[name])
     return means, torch.stack(losses)
 
 
 def _contrastive(task: Task, learned: Params, path: Sequence[Params]) -> Params:
-    """The slopes of one task's contrastive loss for the body; none under another rule."""
+    """Differentiate one task's contrastive loss by the body; empty under another rule."""
     method, head = task.method, head_names(task.net)
     if method.outer.rule != "contrastive":
         return {}
@@ -182,7 +182,7 @@ def _contrastive(task: Task, learned: Params, path: Sequence[Params]) -> Params:
 
 
 def _implicit(task: Task, end: Params, curvature: str) -> Params:
-    """The implicit gradient of one task, with conjugate gradients on one flat vector."""
+    """Compute the implicit gradient of one task, with conjugate gradients on one flat vector."""
     at = {name: value.detach().requires_grad_() for name, value in end.items()}
     names, weight = adapting(task.net, task.method.inner.adapts), task.method.inner.proximal
     steps = task.method.inner.steps
@@ -190,7 +190,7 @@ def _implicit(task: Task, end: Params, curvature: str) -> Params:
     shapes = {name: at[name].shape for name in names}
 
     def bent(v: Tensor) -> Params:
-        """The Hessian of the support loss, its columns what adapts, times v; by name, a row for all that is learned."""
+        """Multiply the support loss's Hessian by v, over what adapts; the result by name, for all that is learned."""
         along = dict(zip(shapes, v.split([shape.numel() for shape in shapes.values()]), strict=True))
         along = {name: piece.reshape(shapes[name]) for name, piece in along.items()}
         if curvature == "autograd":
@@ -200,14 +200,14 @@ def _implicit(task: Task, end: Params, curvature: str) -> Params:
                 torch.zeros((), dtype=torch.float32, device="cpu"),
             )
             return _slopes(product, at, tuple(at))
-        width, found = 1e-3 / max(float(v.norm()), 1e-300), []
+        width, estimates = 1e-3 / max(float(v.norm()), 1e-300), []
         for h in (width / 2, width):
             up, down = (
                 {n: (x + s * along.get(n, 0)).detach().requires_grad_() for n, x in at.items()} for s in (h, -h)
             )
             above, below = (_slopes(task.fit(near, steps), near, tuple(near)) for near in (up, down))
-            found.append({name: (above[name] - below[name]) / (2 * h) for name in at})
-        return {name: (4 * found[0][name] - found[1][name]) / 3 for name in at}
+            estimates.append({name: (above[name] - below[name]) / (2 * h) for name in at})
+        return {name: (4 * estimates[0][name] - estimates[1][name]) / 3 for name in at}
 
     def flat(params: Params) -> Tensor:
         return torch.cat([params[name].detach().flatten() for name in names])
@@ -221,7 +221,7 @@ def _implicit(task: Task, end: Params, curvature: str) -> Params:
 
 
 def solve(product: Callable[[Tensor], Tensor], right: Tensor, steps: int) -> Tensor:
-    """So many steps of conjugate gradients towards x with product(x) = right, from zero; all vectors [D]."""
+    """Take `steps` steps of conjugate gradients towards x with product(x) = right, from zero; all vectors [D]."""
     x, residual = torch.zeros_like(right), right.clone()
     direction = residual.clone()
     for _ in range(steps):
@@ -236,7 +236,7 @@ def solve(product: Callable[[Tensor], Tensor], right: Tensor, steps: int) -> Ten
 
 
 def _prototypes(task: Task, learned: Params) -> Params:
-    """The head that the method makes from the support set; empty where it makes none."""
+    """Compute the head that the method makes from the support set; empty if it makes none."""
     if task.method.head != "prototype":
         return {}
     x, y = task.support
@@ -247,8 +247,8 @@ def _prototypes(task: Task, learned: Params) -> Params:
 
 
 def _slopes(loss: Tensor, at: Params, names: Sequence[str], *, graph: bool = False) -> Params:
-    """d loss / d of the named; zero where it does not hang on one."""
+    """Differentiate the loss by the named parameters; zero for those it does not depend on."""
     if not names or not loss.requires_grad:
         return {name: torch.zeros_like(at[name]) for name in names}
-    found = torch.autograd.grad(loss, [at[name] for name in names], create_graph=graph, allow_unused=True)
-    return {n: torch.zeros_like(at[n]) if g is None else g for n, g in zip(names, found, strict=True)}
+    slopes = torch.autograd.grad(loss, [at[name] for name in names], create_graph=graph, allow_unused=True)
+    return {n: torch.zeros_like(at[n]) if g is None else g for n, g in zip(names, slopes, strict=True)}

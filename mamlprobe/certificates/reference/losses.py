@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def mean_loss(outputs: Tensor, y: Tensor, kind: str) -> Tensor:
-    """Mean loss over the rows; outputs [R, N], labels [R] or real targets [R, ...]."""
+    """Compute the mean loss over the rows; outputs [R, N], labels [R] or real targets [R, ...]."""
     rows = torch.arange(len(outputs), device=outputs.device)
     if kind == "cross_entropy":
         return (torch.logsumexp(outputs, 1) - outputs[rows, y]).sum() / len(outputs)
@@ -13,18 +13,18 @@ def mean_loss(outputs: Tensor, y: Tensor, kind: str) -> Tensor:
 
 
 def wanted(y: Tensor, outputs: Tensor) -> Tensor:
-    """What the outputs [R, N] should be: rows with a 1 at the label, or the real targets [R, ...]."""
+    """Return what the outputs [R, N] should be: rows with a 1 at the label, or the real targets [R, ...]."""
     if y.is_floating_point():
         return y.reshape(outputs.shape)
-    found = torch.zeros_like(outputs)
-    found[torch.arange(len(outputs), device=outputs.device), y] = 1.0
-    return found
+    one_hot = torch.zeros_like(outputs)
+    one_hot[torch.arange(len(outputs), device=outputs.device), y] = 1.0
+    return one_hot
 
 
 def read(kind: str, support: Tensor, labels: Tensor, query: Tensor, way: int, weight: Tensor | None) -> Tensor:
-    """Logits [R, N] of query features [R, F] by the support features [n_s, F], class after class.
+    """Compute logits [R, N] of query features [R, F] from the support features [n_s, F], class by class.
 
-    `kind` is a readout of a method other than head; weight [F] that of the siamese one.
+    `kind` is a readout of a method other than head; weight [F] is that of the siamese readout.
     """
     members = [support[labels == label] for label in range(way)]
     if kind == "prototype":
@@ -38,5 +38,5 @@ def read(kind: str, support: Tensor, labels: Tensor, query: Tensor, way: int, we
 
 
 def _unit(rows: Tensor) -> Tensor:
-    """The rows at length 1; a row of zeros stays."""
+    """Scale the rows to length 1; a row of zeros stays zero."""
     return rows / (rows**2).sum(1, keepdim=True).sqrt().clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""Nets with the parameters of a given one, computed otherwise: row by row of tasks, or without kinks."""
+"""Nets with the parameters of a given one, computed in another way: task by task, or without kinks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -23,7 +23,7 @@ class SlowConv(Conv4):
 
     activation: Callable[[Tensor], Tensor] = F.relu
     halve: Callable[[Tensor, int], Tensor] = F.max_pool2d
-    """What halves a map where ``down="pool"``."""
+    """What halves a map if ``down="pool"``."""
 
     def __call__(
         self,
@@ -35,7 +35,7 @@ class SlowConv(Conv4):
         begin: str | None = None,
         end: str | None = None,
     ) -> ForwardPass:
-        """Named activations of images x [B, R, C, H, W], as `Conv4` gives them."""
+        """Compute the named activations of images x [B, R, C, H, W], as `Conv4` gives them."""
         first, last = layer_range(self, begin, end)
         passes = [
             self._one(_of(params, task), x[task], None if moments is None else _of(moments, task), first, last)
@@ -51,14 +51,14 @@ class SlowConv(Conv4):
     def _one(
         self, params: Params, z: Tensor, moments: Moments | None, first: int, last: int
     ) -> tuple[Params, Tensor, Moments]:
-        """Maps, features and moments of one task's rows z [R, ...], from layer number `first` to before `last`."""
+        """Compute maps, features, moments of one task's rows z [R, ...], from layer number `first` to before `last`."""
         layers: Params = {}
         seen: Moments = {}
         for number in range(first + 1, min(last, self.blocks) + 1):
-            own = {part: params[f"body.{number}.{part}"] for part in ("conv.weight", "conv.bias")}
+            conv = {part: params[f"body.{number}.{part}"] for part in ("conv.weight", "conv.bias")}
             within = 0 if self.down == "unpadded" else 1
             step = 1 if self.down == "pool" or (within == 0 and number == self.blocks) else 2
-            z = F.conv2d(z, own["conv.weight"], own["conv.bias"], stride=step, padding=within)
+            z = F.conv2d(z, conv["conv.weight"], conv["conv.bias"], stride=step, padding=within)
             z = self.activation(z) if self.order == "conv-relu-bn" else z
             z = _normed(z, params, f"body.{number}.norm", moments, seen)
             z = self.activation(z) if self.order == "conv-bn-relu" else z
@@ -71,12 +71,12 @@ class SlowConv(Conv4):
 
 
 def _of(params: Params, task: int) -> Params:
-    """The task's own of tensors [B, ...], or what [1, ...] all share."""
+    """Select the task's entry of tensors [B, ...], or the shared one of tensors [1, ...]."""
     return {name: value[task if len(value) > 1 else 0] for name, value in params.items()}
 
 
 def _normed(z: Tensor, params: Params, name: str, moments: Moments | None, seen: Moments) -> Tensor:
-    """Batch norm of one task's maps z [R, C, H, W] by the definition; their own moments are written into `seen`."""
+    """Normalise one task's maps z [R, C, H, W] by the definition of batch norm; writes their moments into `seen`."""
     mean = seen[f"{name}.mean"] = z.mean((0, 2, 3))
     var = seen[f"{name}.var"] = (z - mean.reshape(-1, 1, 1)).square().mean((0, 2, 3))
     if moments is not None:
@@ -91,12 +91,12 @@ def _normed(z: Tensor, params: Params, name: str, moments: Moments | None, seen:
 
 
 def slow(net: Net) -> Net:
-    """The same function computed without the fast blocks where the net has them; else the net itself."""
+    """Return the same function computed without the fast blocks if the net has them; else the net itself."""
     return cast(Net, SlowConv(**_settings(net))) if isinstance(net, Conv4) else net
 
 
 def smooth(net: Net) -> Net | None:
-    """A net of the same parameters without kinks: ReLU is softplus there, and max-pool average pool.
+    """Return a net of the same parameters without kinks: softplus for ReLU, average pool for max-pool.
 
     None for a net of another kind, such as a wrapped module, whose inside cannot be exchanged.
     """

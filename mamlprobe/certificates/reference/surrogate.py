@@ -18,7 +18,7 @@ def surrogate(
     *,
     rates: tuple[float, float],
 ) -> Tensor:
-    """A number whose slope along the features is, in this method's terms, that of the query loss after one step.
+    """Compute a loss whose gradient by the features is, in this method's terms, that of the query loss after one step.
 
     support [n_s, F] and query [n_q, F] of one task, their labels [n_s] and [n_q] or real targets, the head before and
     after the step as weight [N, F] and bias [N], the inner rates of these. All coefficients are constants.

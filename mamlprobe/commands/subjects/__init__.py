@@ -1,1 +1,1 @@
-"""What the commands ask of runs and data sets: each a table, its summary and its figure."""
+"""What the commands measure on runs and data sets: each a table, its summary and its figure."""

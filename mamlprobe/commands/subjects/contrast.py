@@ -19,7 +19,7 @@ from mamlprobe.statistics.tables import task_means
 
 
 def cosine_table(case: ProbedRun) -> pd.DataFrame:
-    """Cosine between the classes' features: means by kind of pair, and the maps they are means of."""
+    """Return cosines between the classes' features: means by kind of pair, and the maps they are means of."""
 
     def look(part: Episodes, first: int) -> pd.DataFrame:
         case_of = (case.net, case.theta, part, case.method)
@@ -29,44 +29,44 @@ def cosine_table(case: ProbedRun) -> pd.DataFrame:
 
 
 def cosine_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean cosine by kind of pair, as text."""
+    """Return the mean cosine by kind of pair, as text."""
     return readable(task_means(table[table["quantity"] != MAP], ["quantity"]))
 
 
 def share_table(case: ProbedRun) -> pd.DataFrame:
-    """Terms of the body's outer gradient, and the pairs that are pulled together.
+    """Return terms of the body's outer gradient, and the pairs that are pulled together.
 
     Raises:
         UserError: a run with labels by class.
     """
     method = few_shot(case.run.config, case.training_method)
-    return case.table(lambda part, first: contrast_table(case.net, case.theta, part, method, chunk=case.held(part)))
+    return case.table(lambda part, first: contrast_table(case.net, case.theta, part, method, chunk=case.chunk(part)))
 
 
 def share_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Means by quantity and part, as text."""
+    """Return means by quantity and part, as text."""
     return readable(task_means(table, ["quantity", "part"]))
 
 
 def layer_term_table(case: ProbedRun) -> pd.DataFrame:
-    """Size and direction of every term of the outer gradient, by layer and by kind of pair.
+    """Return size and direction of every term of the outer gradient, by layer and by kind of pair.
 
     Raises:
         UserError: a run with labels by class, or a method that has no such terms.
     """
     method = few_shot(case.run.config, case.training_method)
-    return case.table(lambda part, first: term_table(case.net, case.theta, part, method, chunk=case.held(part)))
+    return case.table(lambda part, first: term_table(case.net, case.theta, part, method, chunk=case.chunk(part)))
 
 
 def layer_term_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Means as text: a row a layer and term, a column a quantity."""
-    found = readable(task_means(table, ["layer", "term", "quantity"]))
-    words: dict[str, Any] = {"index": ["layer", "term"], "columns": "quantity", "values": "value", "sort": False}
-    return found.pivot_table(**words, aggfunc="first").reset_index().rename_axis(columns=None)
+    """Return means as text: one row per layer and term, one column per quantity."""
+    means = readable(task_means(table, ["layer", "term", "quantity"]))
+    layout: dict[str, Any] = {"index": ["layer", "term"], "columns": "quantity", "values": "value", "sort": False}
+    return means.pivot_table(**layout, aggfunc="first").reset_index().rename_axis(columns=None)
 
 
 def carried_table(case: ProbedRun) -> pd.DataFrame:
-    """What the head brings to a task before it has seen it; past tasks are drawn from the training classes.
+    """Measure what the head brings to a task it has not seen; past tasks are drawn from the training classes.
 
     Raises:
         UserError: data without a split ``train``, or with too few classes or items in it.
@@ -74,18 +74,18 @@ def carried_table(case: ProbedRun) -> pd.DataFrame:
     if "train" not in case.pool.splits:
         got = f"splits {', '.join(case.pool.splits)}"
         raise UserError("probe", "head needs training classes, for past tasks", got, "choose data that have some")
-    words: dict[str, Any] = {"way": case.run.config.way, "shot": case.shot, "query": case.query, "tasks": case.most}
-    past = sample(case.pool, split="train", seed=key("evaluation"), **words)
+    settings: dict[str, Any] = {"way": case.run.config.way, "shot": case.shot, "query": case.query, "tasks": case.most}
+    past = sample(case.pool, split="train", seed=key("evaluation"), **settings)
     return case.table(lambda part, first: head_table(case.net, case.theta, part, case.method, past=past))
 
 
 def carried_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Means by quantity, as text."""
+    """Return means by quantity, as text."""
     return readable(task_means(table, ["quantity"]))
 
 
 def classifier_table(case: ProbedRun) -> pd.DataFrame:
-    """The model beside prototype classifiers on its own features.
+    """Compare the model with prototype classifiers on its own features.
 
     Raises:
         UserError: a run with labels by class, or a method that reads no linear head of its own.
@@ -95,8 +95,8 @@ def classifier_table(case: ProbedRun) -> pd.DataFrame:
 
 
 def classifier_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Means as text: a row a variant and classifier, a column a quantity."""
-    found = readable(task_means(table, ["variant", "classifier", "quantity"]))
-    words: dict[str, Any] = {"index": ["variant", "classifier"], "columns": "quantity", "values": "value"}
-    wide = found.pivot_table(**words, aggfunc="first", sort=False).reset_index().rename_axis(columns=None)
+    """Return means as text: one row per variant and classifier, one column per quantity."""
+    means = readable(task_means(table, ["variant", "classifier", "quantity"]))
+    layout: dict[str, Any] = {"index": ["variant", "classifier"], "columns": "quantity", "values": "value"}
+    wide = means.pivot_table(**layout, aggfunc="first", sort=False).reset_index().rename_axis(columns=None)
     return wide.fillna("")

@@ -10,17 +10,17 @@ from mamlprobe.data.omniglot import fetch, find
 from mamlprobe.data.sinusoids import FORMULAS
 
 FETCHED = {"omniglot": fetch}
-"""Name -> what downloads it into a folder."""
+"""Name -> the function that downloads it into a folder."""
 
 
 def known_pools(root: str | None) -> pd.DataFrame:
-    """One row a data set that is found by name: ``dataset about``; the planted ones are a row."""
+    """List the data sets that are found by name, one row each: ``dataset about``; the planted ones share a row."""
     folder = data_folder(root)
     rows = [("glyphs", "built in: characters of many scripts, drawn from fonts"), ("omniglot", _omniglot(folder))]
     rows += [(name, f"built in: {each.source}") for name, each in FORMULAS.items()]
     rows.append(("planted-DIAL", "built in: teachers made by a formula, which need another body by a dial from 0 to 1"))
-    there = sorted(folder.iterdir()) if folder.is_dir() else []
-    for path in there:
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    for path in paths:
         name = path.name
         if name not in READERS and not name.startswith(".") and _is_data(path):
             rows.append((name, f"images in {path}"))
@@ -28,7 +28,7 @@ def known_pools(root: str | None) -> pd.DataFrame:
 
 
 def download(name: str | None, root: str | None) -> None:
-    """Downloads the data set into the folder of raw files, unless it is there.
+    """Download the data set into the folder of raw files, unless it is in it already.
 
     Raises:
         UserError: a data set that is not downloaded, or a download that failed.
@@ -51,7 +51,7 @@ def _omniglot(folder: Path) -> str:
 
 
 def _is_data(path: Path) -> bool:
-    """Whether it looks like a data set: a zip, or a folder with a folder or a zip of a split or of a class in it."""
+    """Tell whether it looks like a data set: a zip, or a folder that holds folders or zips of splits or of classes."""
     return path.suffix == ".zip" or (
         path.is_dir() and any(each.is_dir() or each.suffix == ".zip" for each in path.iterdir())
     )

@@ -20,11 +20,11 @@ OTHER = ("run", "method", "seed", "update")
 
 
 Look = Callable[[Model, Model, Episodes, int], pd.DataFrame]
-"""What is asked of two models on some tasks, of which the number of the first is told."""
+"""A probe of two models on some tasks; the last argument is the number of the first of these tasks."""
 
 
 def pair_table(a: ProbedRun, b: ProbedRun, look: Look) -> pd.DataFrame:
-    """What `look` finds in `a` and `b` on the tasks of `a`, with the columns that say which `b` is.
+    """Return the table of `look` for `a` and `b` on the tasks of `a`, with the columns that say which `b` is.
 
     Raises:
         UserError: the nets differ in inputs or in the number of classes, or as `look`.
@@ -35,21 +35,21 @@ def pair_table(a: ProbedRun, b: ProbedRun, look: Look) -> pd.DataFrame:
         raise UserError("probe", "both runs must see images of one shape and classify as many ways", got, "choose runs")
     one, other = (Model(net=each.net, theta=each.theta, method=each.method) for each in (a, b))
     table = a.table(lambda part, first: look(one, other, part, first))
-    words: dict[str, Any] = {"run": b.name, "method": b.method.name, "seed": b.run.config.seed, "update": b.update}
-    return table.assign(**{f"{name}_b": words[name] for name in OTHER})
+    columns: dict[str, Any] = {"run": b.name, "method": b.method.name, "seed": b.run.config.seed, "update": b.update}
+    return table.assign(**{f"{name}_b": columns[name] for name in OTHER})
 
 
 PAIRS: dict[str, Probe] = {
     "layers": Probe(
         table=lambda a, b: pair_table(
-            a, b, lambda one, other, part, first: pair_similarity(one, other, part, seed=first, chunk=a.held(part))
+            a, b, lambda one, other, part, first: pair_similarity(one, other, part, seed=first, chunk=a.chunk(part))
         ),
         summary=lambda table: readable(pair_means(table)),
         figure=pair_figure,
     ),
     "grid": Probe(
         table=lambda a, b: pair_table(
-            a, b, lambda one, other, part, first: pair_grid(one, other, part, chunk=a.held(part))
+            a, b, lambda one, other, part, first: pair_grid(one, other, part, chunk=a.chunk(part))
         ),
         summary=grid_means,
         figure=grid_figure,

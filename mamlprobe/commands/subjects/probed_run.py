@@ -1,4 +1,4 @@
-"""A run at one update beside the tasks it is judged by."""
+"""A run at one update, with the tasks it is judged by."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -59,47 +59,47 @@ class ProbedRun:
 
     @cached_property
     def net(self) -> Net:
-        """The run's net."""
+        """Return the run's net."""
         return self.run.net()
 
     @property
     def method(self) -> Method:
-        """The run's method, with what is said of its inner loop."""
+        """Return the run's method, with its inner loop as it is restated."""
         return restated(self.run.config.method, self.inner)
 
     @property
     def training_method(self) -> Method:
-        """The same where training is looked at: steps that are said are those of an outer gradient too."""
+        """Return the same for probes of training: restated steps hold in the outer gradient too."""
         return restated(self.run.config.method, self.inner, train=True)
 
     @property
     def changed(self) -> dict[str, Any]:
-        """The words of the inner loop, by name, that are not the run's."""
-        own = values_of(self.run.config.method)
-        return {name: value for name, value in values_of(self.method).items() if value != own[name]}
+        """Return the settings of the inner loop, by name, that differ from the run's."""
+        trained = values_of(self.run.config.method)
+        return {name: value for name, value in values_of(self.method).items() if value != trained[name]}
 
     @property
     def assumed(self) -> str:
-        """One line on what nobody said of the inner loop, at import or now; empty where there is nothing."""
+        """Return one line on what nobody stated of the inner loop, at import or now; empty if all was stated."""
         return assumption(self.method, set(self.run.assumed) - set(self.inner.said))
 
     @property
     def name(self) -> str:
-        """The name of the run's folder."""
+        """Return the name of the run's folder."""
         return self.run.path.resolve().name
 
     def batches(self) -> Iterator[Episodes]:
-        """The tasks, at most `BATCH` at a time, the same for every run on the same data."""
-        words: dict[str, Any] = {"split": self.split, "way": self.run.config.way, "shot": self.shot}
+        """Yield the tasks, at most `BATCH` at a time, the same for every run on the same data."""
+        settings: dict[str, Any] = {"split": self.split, "way": self.run.config.way, "shot": self.shot}
         for index, first in enumerate(range(0, self.tasks, BATCH)):
             count = min(BATCH, self.tasks - first)
             if self.given is not None:
                 yield self.given.build(self.pool, first=first, count=count)
             else:
-                yield sample(self.pool, query=self.query, tasks=count, seed=key("evaluation"), index=index, **words)
+                yield sample(self.pool, query=self.query, tasks=count, seed=key("evaluation"), index=index, **settings)
 
     def write_manifest(self, path: str | Path) -> None:
-        """Writes the file that names the tasks.
+        """Write the file that names the tasks.
 
         Raises:
             UserError: the path is not open for writing.
@@ -109,20 +109,20 @@ class ProbedRun:
 
     @property
     def most(self) -> int:
-        """How many tasks are adapted at once; it bounds the memory."""
+        """Return how many tasks are adapted at once; it bounds the memory."""
         _, height, width = self.pool.image_shape
         rows = self.run.config.way * (self.shot + self.query)
         return max(1, min(BATCH, PIXELS // (rows * height * width)))
 
-    def held(self, part: Episodes) -> int | None:
-        """How many of the part's tasks a probe holds at a time: all of them, or what suits the device for a module.
+    def chunk(self, part: Episodes) -> int | None:
+        """Return how many of the part's tasks a probe adapts together: all; for a module None, what suits the device.
 
         The last digits of a built net's numbers depend on which tasks are adapted together.
         """
         return None if self.run.config.net.kind == "module" else part.tasks
 
     def table(self, look: Callable[[Episodes, int], pd.DataFrame]) -> pd.DataFrame:
-        """What `look(tasks, number of the first)` returns, all tasks together, with the columns `KEYS`.
+        """Concatenate what `look(tasks, number of the first)` returns for all tasks, with the columns `KEYS`.
 
         The manifest in column `episodes` is that of all tasks.
         """
@@ -131,23 +131,23 @@ class ProbedRun:
             for batch in self.batches():
                 drawn.append(_without_inputs(batch))
                 for part in split_tasks(batch, self.most):
-                    found = look(part, first)
-                    tables.append(found.assign(task=found["task"] + first))
+                    rows = look(part, first)
+                    tables.append(rows.assign(task=rows["task"] + first))
                     first += part.tasks
                     advance(part.tasks)
         config = self.run.config
-        words: dict[str, Any] = {
+        columns: dict[str, Any] = {
             "run": self.name,
             "method": self.method.name,
             "dataset": self.dataset,
             "split": self.split,
         }
-        words |= {"seed": config.seed, "update": self.update, "way": config.way, "shot": self.shot}
+        columns |= {"seed": config.seed, "update": self.update, "way": config.way, "shot": self.shot}
         table = pd.concat(tables, ignore_index=True)
-        words |= {name: value for name, value in self.changed.items() if name not in (*table.columns, *KEYS)}
-        told = [in_words(name, value) for name, value in self.changed.items() if name not in KEYS]
-        words |= {"inner_loop": ", ".join(told)} if told else {}
-        table = table.assign(**words, episodes=manifest(_joined(drawn)), tasks=self.tasks)
+        columns |= {name: value for name, value in self.changed.items() if name not in (*table.columns, *KEYS)}
+        changes = [in_words(name, value) for name, value in self.changed.items() if name not in KEYS]
+        columns |= {"inner_loop": ", ".join(changes)} if changes else {}
+        table = table.assign(**columns, episodes=manifest(_joined(drawn)), tasks=self.tasks)
         return table[[*KEYS, *(column for column in table.columns if column not in KEYS)]]
 
 
@@ -166,14 +166,14 @@ def open_case(
     usual: int = 600,
     inner: InnerWords | None = None,
 ) -> ProbedRun:
-    """The run in this folder with the data it was trained on, or other data; shot and query None are the run's own.
+    """Open the run in this folder with the data it was trained on, or other data; shot and query None are the run's.
 
     The tasks are those of the split (None: test), `tasks` of them (None: `usual`), or those that the file `manifest`
-    names, which settles split, number, shot and query. `inner` says the inner loop otherwise than the run.
+    names, which settles split, number, shot and query. `inner` overrides the run's inner loop.
 
     Raises:
         UserError: no such run, checkpoint, data, split or device; images of another shape; too few classes or items;
-            a manifest of other data or another way, or one that says other than the words; an inner loop that the run
+            a manifest of other data or another way, or one that contradicts the arguments; an inner loop that the run
             cannot have.
     """
     if tasks is not None and tasks < 1:
@@ -206,7 +206,7 @@ def open_case(
     _can_be(case)
     if given is not None:
         given.check(pool)
-    one = next(replace(case, pool=pool, tasks=1).batches())  # can it be?
+    one = next(replace(case, pool=pool, tasks=1).batches())  # fail now if the data cannot supply such tasks
     if run.image is None:
         running = case.method.norm.statistics == "running"
         logits("evaluate", case.net, checkpoint.theta, one.support_x, way=run.config.way, running=running)
@@ -214,26 +214,26 @@ def open_case(
 
 
 def _can_be(case: ProbedRun) -> None:
-    """Refuses an inner loop that the run cannot have.
+    """Refuse an inner loop that the run cannot have.
 
     Raises:
-        UserError: a word that does not go with the method, the net, or what was kept.
+        UserError: a setting that does not go with the method, the net, or what training stored.
     """
-    own, said = case.run.config.method, case.method
-    if said.inner.adapts != own.inner.adapts or case.run.imported:
+    trained, said = case.run.config.method, case.method
+    if said.inner.adapts != trained.inner.adapts or case.run.imported:
         fits(case.net, case.theta, said)
-    if case.inner.norm == "running" and not case.run.imported and own.norm.statistics != "running":
-        got = f"norm {own.norm.statistics} in training, which keeps none"
+    if case.inner.norm == "running" and not case.run.imported and trained.norm.statistics != "running":
+        got = f"norm {trained.norm.statistics} in training, which keeps none"
         raise UserError("inner loop", "norm 'running' needs running averages from training", got, "leave it out")
-    if own.norm.affine == "per_step":
+    if trained.norm.affine == "per_step":
         init(case.net, seed=0, method=said)  # refuses norms that adapt
 
 
 def _settled(given: Manifest, way: int, **asked: str | int | None) -> tuple[str, int, int, int]:
-    """Split, number, shot and query of the manifest.
+    """Return split, number, shot and query of the manifest.
 
     Raises:
-        UserError: a word says otherwise, or the run classifies another way.
+        UserError: an argument contradicts it, or the run classifies another way.
     """
     says = {"split": given.split, "episodes": given.tasks, "shot": given.shot, "query": given.query}
     for name, value in asked.items():
@@ -246,7 +246,7 @@ def _settled(given: Manifest, way: int, **asked: str | int | None) -> tuple[str,
 
 
 def _data_for(known: Data, dataset: str, image: Image | None) -> Data:
-    """The data set of that name as a net sees it that was trained on `known` with images of shape `image`."""
+    """Return the named data set, prepared for a net that was trained on `known` with images of shape `image`."""
     if dataset == known.dataset:
         return known
     ink = known.ink if dataset in READERS else 1
@@ -255,11 +255,11 @@ def _data_for(known: Data, dataset: str, image: Image | None) -> Data:
 
 
 def _without_inputs(episodes: Episodes) -> Episodes:
-    """The same labels and ids, the inputs without a channel."""
+    """Return the same labels and ids, with inputs of zero channels."""
     return replace(episodes, support_x=episodes.support_x[:, :, :0], query_x=episodes.query_x[:, :, :0])
 
 
 def _joined(parts: list[Episodes]) -> Episodes:
-    """The tasks of all parts in one batch."""
+    """Join the tasks of all parts into one batch."""
     names = [each.name for each in fields(Episodes)]
     return Episodes(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})

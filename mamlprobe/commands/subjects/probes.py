@@ -59,30 +59,30 @@ class Probe:
 
 
 def stands_still(case: ProbedRun) -> bool:
-    """Whether the inner loop at test changes nothing: no steps, or nothing adapts."""
+    """Tell whether the inner loop at test changes nothing: no steps, or nothing adapts."""
     inner = case.method.inner
     return inner.test_steps == 0 or not inner.adapts
 
 
 def must_move(case: ProbedRun, probe: str) -> None:
-    """Refuses a run without inner loop where before and after, or frozen and not, are the same.
+    """Refuse a run without inner loop, for which before and after, or frozen and not, are the same.
 
     Raises:
-        UserError: the run's inner loop changes nothing, be it as trained or as said.
+        UserError: the run's inner loop changes nothing, as trained or as restated.
     """
     if not stands_still(case):
         return
-    inner, words = case.method.inner, []
+    inner, options = case.method.inner, []
     if inner.test_steps == 0:
-        words += ["--steps 5", *["--inner-lr 0.01"] * (inner.rates == "fixed")]
-    words += ["--adapts '*'"] * (not inner.adapts)
+        options += ["--steps 5", *["--inner-lr 0.01"] * (inner.rates == "fixed")]
+    options += ["--adapts '*'"] * (not inner.adapts)
     got = f"{inner.test_steps} steps" if inner.adapts else f"{inner.test_steps} steps in which nothing adapts"
     must = "the inner loop at test must change something"
-    raise UserError(f"probe {probe}", must, f"{got} ({case.name})", f"say such as {' '.join(words)}")
+    raise UserError(f"probe {probe}", must, f"{got} ({case.name})", f"say such as {' '.join(options)}")
 
 
 def freeze_table(case: ProbedRun) -> pd.DataFrame:
-    """Accuracy of every task with the first layers frozen, for each number of them; steps as in `accuracy_table`.
+    """Return every task's accuracy with the first layers frozen, for each number of them; steps as `accuracy_table`.
 
     Raises:
         UserError: a run whose inner loop changes nothing.
@@ -91,22 +91,22 @@ def freeze_table(case: ProbedRun) -> pd.DataFrame:
     return accuracy_table(case, "freeze")
 
 
-def accuracy_table(case: ProbedRun, words: str) -> pd.DataFrame:
-    """Accuracy of every task under each variant, after every step or the last, as the case asks.
+def accuracy_table(case: ProbedRun, names: str) -> pd.DataFrame:
+    """Return every task's accuracy under each variant, after every step or the last, as the case asks.
 
-    The words are those of `variants`.
+    `names` are variants parted by commas, as `variants` reads them.
 
     Raises:
         UserError: an unknown variant, or one that reads the head of a run with labels by class.
     """
-    found = variants(case.net, case.method, words)
-    methods = {label: few_shot(case.run.config, method) for label, method in found.items()}
+    changed = variants(case.net, case.method, names)
+    methods = {label: few_shot(case.run.config, method) for label, method in changed.items()}
     steps: Steps = "every" if case.every else "last"
     return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods, steps=steps))
 
 
 def layer_table(case: ProbedRun, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame:
-    """Similarity of every layer before and after the inner loop, by the measures of `similarity`.
+    """Return the similarity of every layer before and after the inner loop, by the measures of `similarity`.
 
     Raises:
         UserError: a run whose inner loop changes nothing.
@@ -114,8 +114,8 @@ def layer_table(case: ProbedRun, measures: tuple[str, ...] = DEFAULT) -> pd.Data
     must_move(case, "layers")
 
     def look(part: Episodes, first: int) -> pd.DataFrame:
-        words: dict[str, Any] = {"measures": measures, "seed": first, "chunk": case.held(part)}
-        return similarity(case.net, case.theta, part, case.method, **words)  # the seed is that of the null floors
+        settings: dict[str, Any] = {"measures": measures, "seed": first, "chunk": case.chunk(part)}
+        return similarity(case.net, case.theta, part, case.method, **settings)  # the seed is that of the null floors
 
     return case.table(look)
 

@@ -1,4 +1,4 @@
-"""Tables as they are kept (tidy CSV) and as they are read (means with intervals over tasks)."""
+"""Tables as they are stored (tidy CSV) and as they are printed (means with intervals over tasks)."""
 
 import os
 from collections.abc import Sequence
@@ -16,34 +16,34 @@ TEXTS = (
     *("run", "run_b", "method", "method_b", "dataset", "split", "norm", "episodes"),
     *("variant", "layer", "layer_a", "layer_b"),
 )
-"""Columns that hold words, also where all of these are digits: the hash of the tasks, names of layers."""
+"""Columns of text, even if all entries are digits: the hash of the tasks, names of layers."""
 
 
 def accuracies(table: pd.DataFrame) -> pd.DataFrame:
-    """Text to be read: accuracy in percent a variant after its last step, and its difference from the first variant.
+    """Return as text each variant's accuracy in percent after its last step, and its difference from the first variant.
 
     The difference is taken task by task, which makes its interval narrower than those of the two accuracies.
     """
     last = last_step(table)
-    found = folded(task_means(_percent(last), ["variant", "step"]), digits=1).rename(columns={"value": "accuracy in %"})
-    first = last[last["variant"] == found["variant"][0]]["value"].to_numpy() * 100
-    against = f"minus {found['variant'][0]}"
+    means = folded(task_means(_percent(last), ["variant", "step"]), digits=1).rename(columns={"value": "accuracy in %"})
+    first = last[last["variant"] == means["variant"][0]]["value"].to_numpy() * 100
+    against = f"minus {means['variant'][0]}"
     texts = []
-    for variant in found["variant"][1:]:
+    for variant in means["variant"][1:]:
         other = last[last["variant"] == variant]["value"].to_numpy() * 100
         low, high = t_interval(other - first)
         row = pd.DataFrame({"value": [(other - first).mean()], "low": [low], "high": [high]})
         texts.append(folded(row, digits=1)["value"][0])
-    return found.assign(**{against: ["", *texts]}) if texts else found
+    return means.assign(**{against: ["", *texts]}) if texts else means
 
 
-def readable(found: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
-    """Text to be read of what `means` returns."""
-    return folded(found, digits=digits)
+def readable(means: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
+    """Format means with their intervals, such as those of `task_means`, as text."""
+    return folded(means, digits=digits)
 
 
 def show(table: pd.DataFrame) -> None:
-    """Prints the table in columns, words to the left."""
+    """Print the table in columns, aligned to the left."""
     columns = [[str(name), *(cell(entry) for entry in table[name])] for name in table.columns]
     widths = [max(len(text) for text in column) for column in columns]
     for row in zip(*columns, strict=True):
@@ -51,7 +51,7 @@ def show(table: pd.DataFrame) -> None:
 
 
 def headline(table: pd.DataFrame) -> str:
-    """One line that says where the numbers come from."""
+    """Return one line that says where the numbers come from."""
     row = table.iloc[0]
     tasks = f"{row['tasks']} tasks {row['way']}-way {row['shot']}-shot of {row['dataset']} {row['split']}"
     inner = f", {row['inner_loop']}" if "inner_loop" in row else ""
@@ -59,17 +59,17 @@ def headline(table: pd.DataFrame) -> str:
 
 
 def keep(table: pd.DataFrame, out: str | None) -> None:
-    """Writes the table to the file, if one is named, all or nothing."""
+    """Write the table to the file, if one is named, all or nothing."""
     if out is not None:
         write(Path(out), table.to_csv(index=False, lineterminator="\n").encode())
         print(f"table: {out}")
 
 
-def kept(path: str, *, no_runs: Sequence[str]) -> pd.DataFrame:
-    """The table that `keep` wrote to this file.
+def read_table(path: str, *, no_runs: Sequence[str]) -> pd.DataFrame:
+    """Read the table that `keep` wrote to this file.
 
     Raises:
-        UserError: runs beside it; a file that is not there, or is no table of a probe.
+        UserError: runs are named too; a file that does not exist, or is no table of a probe.
     """
     if no_runs:
         raise UserError("probe", "a table must stand for its run", " ".join(no_runs), "leave the run out")
@@ -87,7 +87,7 @@ def kept(path: str, *, no_runs: Sequence[str]) -> pd.DataFrame:
 
 
 def ready(out: str | None, *suffixes: str) -> None:
-    """Holds a file that is to be written at the end to what can be known at the beginning.
+    """Refuse, before the work starts, an output file that could not be written at its end.
 
     Raises:
         UserError: a suffix that is not among those given, a folder in its place, a folder that cannot be written to.

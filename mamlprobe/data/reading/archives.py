@@ -22,12 +22,12 @@ class Tree:
     folders: tuple[str, ...]
     archive: zipfile.ZipFile | None = None
     entries: Mapping[str, str] = field(default_factory=dict)
-    """File -> the entry of the archive that it is, where links lead there."""
+    """File -> the entry of the archive that has its bytes, where links lead to it."""
     loops: tuple[str, ...] = ()
     """Links that lead back to a folder they lie in, which are left out."""
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file.
+        """Return the bytes of a file.
 
         Raises:
             UserError: it cannot be read or the archive is damaged there.
@@ -41,21 +41,21 @@ class Tree:
             raise UserError("load_pool", must, short(error), "get the file again") from None
 
     def images(self) -> list[str]:
-        """Names of the files that are images by their ending."""
+        """Return the names of the files that are images by their ending."""
         return [name for name in self.files if PurePosixPath(name).suffix.lower() in IMAGES]
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Tree]:
-    """The tree of a folder or of a zip, links followed.
+    """Open a folder or a zip as a tree, links followed.
 
     Raises:
         UserError: there is no such path, it is not a whole zip, one of its entries points out of it, or a link leads
             nowhere.
     """
     if path.is_dir():
-        found = in_folder(path)
-        yield Tree(path=path, files=found.files, folders=found.folders, loops=found.loops)
+        listing = in_folder(path)
+        yield Tree(path=path, files=listing.files, folders=listing.folders, loops=listing.loops)
         return
     if not path.is_file():
         raise UserError("load_pool", f"{path} must exist", "nothing there", "check the path or give root")
@@ -64,19 +64,19 @@ def opened(path: Path) -> Iterator[Tree]:
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError("load_pool", f"{path} must be a whole zip", short(error), "get the file again") from None
     with archive:
-        found = in_zip(archive, path)
+        listing = in_zip(archive, path)
         yield Tree(
             path=path,
-            files=found.files,
-            folders=found.folders,
+            files=listing.files,
+            folders=listing.folders,
             archive=archive,
-            entries=found.entries,
-            loops=found.loops,
+            entries=listing.entries,
+            loops=listing.loops,
         )
 
 
 def stamps(path: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of every file at or below the path: equal stamps, equal content.
+    """Return name, size and time of change of every file at or below the path: equal stamps, equal content.
 
     Raises:
         UserError: as `opened` of a folder.
@@ -86,5 +86,5 @@ def stamps(path: Path) -> list[tuple[str, int, int]]:
 
 
 def short(error: Exception) -> str:
-    """The first words of an error, without the addresses of objects."""
+    """Return the first words of an error, without the addresses of objects."""
     return f"{type(error).__name__} ({str(error).split('<')[0].strip()[:80]})"

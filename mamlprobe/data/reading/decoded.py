@@ -1,6 +1,6 @@
 """An encoded image as Pillow reads it: turned as its camera says, its numbers in full where they have 16 or 32 bits.
 
-Pillow keeps the high bytes alone of colours of 16 bits; the low ones are had by reading the file as another layout.
+Pillow keeps the high bytes alone of colours of 16 bits; the low ones come from reading the file as another layout.
 """
 
 import io
@@ -33,7 +33,7 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error,
 
 @contextmanager
 def pillow(tree: Tree, name: str) -> Iterator[None]:
-    """Inside, Pillow does not warn, and what it says of a damaged file is the user's error."""
+    """Silence Pillow's warnings inside, and turn its errors about a damaged file into the user's error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -46,7 +46,7 @@ def pillow(tree: Tree, name: str) -> Iterator[None]:
 
 
 def loaded(tree: Tree, name: str, *, raw: str | None = None) -> tuple[Image.Image, str]:
-    """The image, turned as its camera says, and the layout its numbers have in the file; read by another one if given.
+    """Load an image, turned as its camera says, and the layout of its numbers in the file; `raw` reads it by another.
 
     It must be called inside `pillow`.
     """
@@ -56,29 +56,29 @@ def loaded(tree: Tree, name: str, *, raw: str | None = None) -> tuple[Image.Imag
         tiles: Any = [(*each[:3], raw if isinstance(each[3], str) else (raw, *each[3][1:])) for each in _tiles(image)]
         image.tile = tiles
     image.load()
-    with suppress(*_BROKEN, TypeError, KeyError):  # a remark on the turn that cannot be read is none
+    with suppress(*_BROKEN, TypeError, KeyError):  # an orientation tag that cannot be read is ignored
         ImageOps.exif_transpose(image, in_place=True)
     return image, layout
 
 
 def layout_of(image: Image.Image) -> str:
-    """How Pillow reads the numbers of the file, such as ``RGB;16B``; empty where it does not say."""
-    words = {each[3] if isinstance(each[3], str) else str((each[3] or ("",))[0]) for each in _tiles(image)}
-    return words.pop() if len(words) == 1 else ""
+    """Return how Pillow reads the numbers of the file, such as ``RGB;16B``; empty if it does not say."""
+    layouts = {each[3] if isinstance(each[3], str) else str((each[3] or ("",))[0]) for each in _tiles(image)}
+    return layouts.pop() if len(layouts) == 1 else ""
 
 
 def _tiles(image: Image.Image) -> Sequence[Any]:
-    """What Pillow will read: (decoder, place, offset, its words) each."""
+    """Return what Pillow will read: (decoder, place, offset, arguments) each."""
     return getattr(image, "tile", ())
 
 
 def deep(image: Image.Image, raw: str) -> bool:
-    """Whether the file holds numbers of more than 8 bits."""
+    """Tell whether the file holds numbers of more than 8 bits."""
     return image.mode == "F" or image.mode.startswith("I") or raw in LOW
 
 
 def numbers_of(tree: Tree, name: str, image: Image.Image, raw: str) -> tuple[Numbers, Numbers | None]:
-    """Colours of more than 8 bits as they are in the file, ``[H, W]`` or ``[H, W, 3]``, and opacity ``[H, W]``."""
+    """Return colours of more than 8 bits as in the file, ``[H, W]`` or ``[H, W, 3]``, and opacity ``[H, W]``."""
     numbers: Numbers = np.asarray(image)
     if image.mode != "F":
         numbers = numbers.astype(np.int64)
@@ -92,7 +92,7 @@ def numbers_of(tree: Tree, name: str, image: Image.Image, raw: str) -> tuple[Num
 
 
 def differs(colour: Numbers, clear: int | tuple[int, ...], steps: int = 1) -> NDArray[np.int64]:
-    """1 where the colour is not the transparent one, else 0: ``[H, W]``; greys of few bits go in steps."""
+    """Return 1 where the colour is not the transparent one, else 0: ``[H, W]``; greys of few bits go in steps."""
     same = colour == np.asarray(clear) * steps
-    found: NDArray[np.int64] = 1 - (same.all(axis=2) if same.ndim == 3 else same).astype(np.int64)
-    return found
+    opaque: NDArray[np.int64] = 1 - (same.all(axis=2) if same.ndim == 3 else same).astype(np.int64)
+    return opaque

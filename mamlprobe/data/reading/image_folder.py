@@ -22,17 +22,17 @@ SIZES = {1: 28, 3: 84}
 NOTE = "; note: "
 """Before each remark in the source of a pool: what was left out, or looks wrong."""
 
-Found = dict[tuple[str, str], tuple[Tree, list[str]]]
-"""(split, class) -> where its images are."""
+ClassFiles = dict[tuple[str, str], tuple[Tree, list[str]]]
+"""(split, class) -> the tree and the names of its images."""
 
 
 def read_folder(path: Path, *, size: int | None = None) -> Pool:
-    """The classes below a path: one class for each folder of images.
+    """Read the classes below a path: one class for each folder of images.
 
-    Read are ``train/CLASS/IMAGE`` and so on, in a folder or in one zip (a folder around it all does not matter);
+    Layouts: ``train/CLASS/IMAGE`` and so on, in a folder or in one zip (a folder around it all does not matter);
     ``train.zip``, ``val.zip``, ``test.zip`` in a folder, with entries ``SPLIT/CLASS/IMAGE`` or ``CLASS/IMAGE``; and
-    ``CLASS/IMAGE`` without splits, which is all split "test". Splits may have their other common names (see `layout`).
-    Links are followed. What is left out beside splits, and images that are all alike, are said in the pool's source.
+    ``CLASS/IMAGE`` without splits, which is all split "test". Splits may have other common names (see `class_layout`).
+    Links are followed. What is left out, and images that are all alike, are noted in the pool's source.
     Images are grey when every one is, else RGB, and resized (bilinear, Pillow) to `size`: 28 for grey, 84 for RGB;
     `images` says what becomes of transparency and of numbers of more than 8 bits.
 
@@ -42,9 +42,9 @@ def read_folder(path: Path, *, size: int | None = None) -> Pool:
     """
     with ExitStack() as stack:
         zips, notes = _zips(path)
-        found, more = _in_zips(path, zips, stack) if zips else _in_one(path, stack)
-        split_at_all = any(split for split, _ in found)
-        chosen = {(split or "test", name): place for (split, name), place in found.items()}
+        classes, more = _in_zips(path, zips, stack) if zips else _in_one(path, stack)
+        split_at_all = any(split for split, _ in classes)
+        chosen = {(split or "test", name): place for (split, name), place in classes.items()}
         keys = sorted(chosen, key=lambda key: (SPLITS.index(key[0]), key[1]))
         names = sorted(name for _, name in keys)
         for name, following in pairwise(names):
@@ -72,7 +72,7 @@ def read_folder(path: Path, *, size: int | None = None) -> Pool:
 
 
 def _zips(path: Path) -> tuple[dict[Path, str], list[str]]:
-    """Zips that are called as splits -> split, and what lies beside them."""
+    """Return zips that are named like splits -> split, and a note on what is left out."""
     if not path.is_dir():
         return {}, []
     inside = sorted(each for each in path.iterdir() if shown(each.name))
@@ -84,9 +84,9 @@ def _zips(path: Path) -> tuple[dict[Path, str], list[str]]:
     return {place: splits[stem] for stem, place in named.items()}, notes
 
 
-def _in_zips(path: Path, zips: dict[Path, str], stack: ExitStack) -> tuple[Found, list[str]]:
-    """The classes in zips of splits, and remarks."""
-    found: Found = {}
+def _in_zips(path: Path, zips: dict[Path, str], stack: ExitStack) -> tuple[ClassFiles, list[str]]:
+    """Return the classes in zips of splits, and notes."""
+    classes: ClassFiles = {}
     notes: list[str] = []
     for place, split in zips.items():
         layout = laid_out(tree := stack.enter_context(opened(place)))
@@ -96,12 +96,12 @@ def _in_zips(path: Path, zips: dict[Path, str], stack: ExitStack) -> tuple[Found
             raise UserError("load_pool", must, f"also {', '.join(sorted(other))}", advice)
         if not layout.classes:
             raise UserError("load_pool", f"{place} must hold folders of images", "none", "fill it or delete it")
-        found |= {(split, name): (tree, files) for (_, name), files in layout.classes.items()}
-    return found, notes
+        classes |= {(split, name): (tree, files) for (_, name), files in layout.classes.items()}
+    return classes, notes
 
 
-def _in_one(path: Path, stack: ExitStack) -> tuple[Found, list[str]]:
-    """The classes in one folder or zip, and remarks."""
+def _in_one(path: Path, stack: ExitStack) -> tuple[ClassFiles, list[str]]:
+    """Return the classes in one folder or zip, and notes."""
     layout = laid_out(tree := stack.enter_context(opened(path)))
     if not layout.classes:
         got = "images without a folder" if tree.images() else "none"
@@ -110,7 +110,7 @@ def _in_one(path: Path, stack: ExitStack) -> tuple[Found, list[str]]:
 
 
 def _pixels(classes: Sequence[tuple[Tree, list[str]]], size: int | None) -> tuple[NDArray[np.uint8], Look]:
-    """``[class, item, C, size, size]``, padded with zeros, and how they became bytes."""
+    """Read images ``[class, item, C, size, size]``, padded with zeros, and return also how they became bytes."""
     channels, how = look([(tree, file) for tree, files in classes for file in files])
     side = size or SIZES[channels]
     most = max(len(files) for _, files in classes)
@@ -122,14 +122,14 @@ def _pixels(classes: Sequence[tuple[Tree, list[str]]], size: int | None) -> tupl
 
 
 def _flat(how: Look) -> list[str]:
-    """That images are lost beside others whose numbers are larger."""
+    """Note images that are lost because others have larger numbers."""
     if not how.lost:
         return []
     return [f"{len(how.lost)} images come out as good as even beside brighter ones, the first {how.lost[0]}"]
 
 
 def _alike(images: NDArray[np.uint8], counts: list[int]) -> list[str]:
-    """That all images are the same one, where there are several and they are."""
+    """Note that all images are the same one, if there are several and they are."""
     first = images[0, 0]
     if sum(counts) == 1 or any((of[:count] != first).any() for of, count in zip(images, counts, strict=True)):
         return []

@@ -46,19 +46,19 @@ class Look:
     ground: str | None = None
     """What lies below transparent parts; None drops the opacity."""
     deep: frozenset[str] = frozenset()
-    """Kinds of numbers of more than 8 bits that there are: "whole", "real"."""
+    """Kinds of numbers of more than 8 bits in the files: "whole", "real"."""
     lost: tuple[str, ...] = ()
     """Files whose numbers differ, but all become one byte or two next to each other."""
 
     def __str__(self) -> str:
-        """What differs from one byte a number, as parts of a sentence that begin with a semicolon."""
-        words = [f"; {kind} numbers in 0..{getattr(self, kind)}" for kind in ("whole", "real") if kind in self.deep]
-        return "".join(words) + (f"; transparent parts {self.ground}" if self.ground else "")
+        """Describe what differs from one byte a number, as parts of a sentence that begin with a semicolon."""
+        parts = [f"; {kind} numbers in 0..{getattr(self, kind)}" for kind in ("whole", "real") if kind in self.deep]
+        return "".join(parts) + (f"; transparent parts {self.ground}" if self.ground else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Facts:
-    """What an image's header tells."""
+    """What the header of an image says."""
 
     grey: bool
     deep: bool
@@ -67,7 +67,7 @@ class _Facts:
 
 
 def _facts(tree: Tree, name: str) -> _Facts:
-    """What the header tells.
+    """Read the header.
 
     Raises:
         UserError: it is damaged; the message names it.
@@ -82,21 +82,21 @@ def _facts(tree: Tree, name: str) -> _Facts:
 
 
 def look(places: Sequence[tuple[Tree, str]]) -> tuple[int, Look]:
-    """Channels of a data set, 1 where every image is grey, and how its files become bytes.
+    """Return the channels of a data set, 1 if every image is grey, and how its files become bytes.
 
     Raises:
         UserError: an image is damaged, or holds numbers that no scale fits; the message names it.
     """
     known = [(place, _facts(*place)) for place in places]
-    found = _scales([place for place, each in known if each.deep])
-    found = replace(found, ground=_ground([place for place, each in known if each.clear], found))
-    return 1 if all(each.grey for _, each in known) else 3, found
+    how = _scales([place for place, each in known if each.deep])
+    how = replace(how, ground=_ground([place for place, each in known if each.clear], how))
+    return 1 if all(each.grey for _, each in known) else 3, how
 
 
 def pixels(
     tree: Tree, name: str, *, channels: int, size: int, resample: Image.Resampling, how: Look | None = None
 ) -> NDArray[np.uint8]:
-    """The image as ``[C, size, size]``, squeezed to a square where it is none.
+    """Return the image as ``[C, size, size]``, squeezed to a square if it is none.
 
     Raises:
         UserError: it is damaged; the message names it.
@@ -113,7 +113,7 @@ def pixels(
 
 
 def _parted(tree: Tree, name: str, how: Look) -> tuple[Image.Image, Image.Image | None]:
-    """Colour in 8 bits, and opacity in mode L where something may be transparent."""
+    """Return colour in 8 bits, and opacity in mode L where something may be transparent."""
     with pillow(tree, name):
         image, raw = loaded(tree, name)
         clear = image.info.get("transparency")
@@ -132,7 +132,7 @@ def _parted(tree: Tree, name: str, how: Look) -> tuple[Image.Image, Image.Image 
 
 
 def _bytes(numbers: Numbers, reach: int) -> NDArray[np.uint8]:
-    """Numbers in 0..reach as bytes: 0..1 times 255, whole ones by their 8 highest bits."""
+    """Bring numbers in 0..reach to bytes: 0..1 times 255, whole ones by their 8 highest bits."""
     if reach == 1:
         numbers = np.rint(numbers * 255.0)
     elif reach > 255:
@@ -141,12 +141,12 @@ def _bytes(numbers: Numbers, reach: int) -> NDArray[np.uint8]:
 
 
 def _least(most: float, reaches: Sequence[int]) -> int:
-    """The least of these that the number does not exceed, else the last."""
+    """Return the least of these that the number does not exceed, else the last."""
     return next((reach for reach in reaches if most <= reach), reaches[-1])
 
 
 def _scales(places: Sequence[tuple[Tree, str]]) -> Look:
-    """What numbers of more than 8 bits reach in these files.
+    """Find what numbers of more than 8 bits reach in these files.
 
     Raises:
         UserError: a number that no scale fits.
@@ -154,22 +154,22 @@ def _scales(places: Sequence[tuple[Tree, str]]) -> Look:
     spans = [_span(*place) for place in places]
     whole = max((each.high for each in spans if not each.real), default=0.0)
     real = max((each.high for each in spans if each.real), default=0.0)
-    found = Look(whole=_least(whole, WHOLE), real=_least(real, WHOLE))
+    how = Look(whole=_least(whole, WHOLE), real=_least(real, WHOLE))
     if not all(each.whole for each in spans):
         most = max((each for each in spans if each.real), key=lambda each: each.high)
-        found = replace(found, real=1 if real <= 1 + SLACK else 255)
+        how = replace(how, real=1 if real <= 1 + SLACK else 255)
         if 1 + SLACK < real < FAINT or real >= 256:
             _refuse(most, f"numbers up to {real:g}")
         for each in spans:
-            if found.real > 1 and not each.whole and each.high <= 1 + SLACK:
+            if how.real > 1 and not each.whole and each.high <= 1 + SLACK:
                 _refuse(each, f"numbers up to {each.high:g}, and up to {real:g} in {most.name}")
-    lost = [each.name for each in spans if each.lost(found.real if each.real else found.whole)]
-    return replace(found, deep=frozenset("real" if each.real else "whole" for each in spans), lost=tuple(lost))
+    lost = [each.name for each in spans if each.lost(how.real if each.real else how.whole)]
+    return replace(how, deep=frozenset("real" if each.real else "whole" for each in spans), lost=tuple(lost))
 
 
 @dataclass(frozen=True)
 class _Span:
-    """Of a file with numbers of more than 8 bits: the least and the largest of what is not transparent."""
+    """The least and the largest number that is not transparent, in a file with numbers of more than 8 bits."""
 
     tree: Tree
     name: str
@@ -181,7 +181,7 @@ class _Span:
     """Whether all are whole."""
 
     def lost(self, reach: int) -> bool:
-        """Whether the numbers differ, but not in bytes of this scale."""
+        """Tell whether the numbers differ, but not in bytes of this scale."""
         low, high = (int(_bytes(np.asarray(each), reach)) for each in (self.low, self.high))
         return self.high > self.low and high - low <= (reach > 1)
 
@@ -192,10 +192,10 @@ def _span(tree: Tree, name: str) -> _Span:
         colour, opacity = numbers_of(tree, name, image, raw)
     colour = colour if opacity is None else colour[opacity > 0]
     low, high = (float(each) for each in (colour.min(), colour.max())) if colour.size else (0.0, 0.0)
-    found = _Span(tree, name, low, high, image.mode == "F", bool((colour == np.rint(colour)).all()))
-    if not math.isfinite(low + high) or low < -SLACK * found.real or high > WHOLE[-1]:
-        _refuse(found, f"{low:g} to {high:g}")
-    return found
+    span = _Span(tree, name, low, high, image.mode == "F", bool((colour == np.rint(colour)).all()))
+    if not math.isfinite(low + high) or low < -SLACK * span.real or high > WHOLE[-1]:
+        _refuse(span, f"{low:g} to {high:g}")
+    return span
 
 
 def _refuse(span: _Span, got: str) -> NoReturn:
@@ -204,7 +204,7 @@ def _refuse(span: _Span, got: str) -> NoReturn:
 
 
 def _ground(places: Sequence[tuple[Tree, str]], how: Look) -> str | None:
-    """The ground for transparent parts; None where nothing is transparent."""
+    """Choose the ground for transparent parts; None if nothing is transparent."""
     means, squares = [], []
     for tree, name in places:
         colour, opacity = _parted(tree, name, how)

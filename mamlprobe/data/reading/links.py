@@ -20,18 +20,18 @@ class Listing(NamedTuple):
     files: tuple[str, ...]
     folders: tuple[str, ...]
     entries: dict[str, str]
-    """File -> the entry of the zip that it is, where a link leads there."""
+    """File -> the entry of the zip that has its bytes, where links lead to it."""
     loops: tuple[str, ...]
     """Links that lead back to a folder they lie in; they are not followed."""
 
 
 def shown(name: str) -> bool:
-    """Whether no part of the name is hidden."""
+    """Tell whether no part of the name is hidden."""
     return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def in_folder(path: Path) -> Listing:
-    """What lies below a folder, in the order of the names.
+    """List what lies below a folder, in the order of the names.
 
     Raises:
         UserError: a link leads nowhere, or a folder cannot be read.
@@ -67,7 +67,7 @@ def in_folder(path: Path) -> Listing:
 
 
 def in_zip(archive: zipfile.ZipFile, path: Path) -> Listing:
-    """What lies inside a zip, in the order of the names.
+    """List what lies inside a zip, in the order of the names.
 
     Raises:
         UserError: an entry or a link points out of the zip, or a link leads nowhere.
@@ -99,7 +99,7 @@ def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> str:
 def _linked(
     files: set[str], folders: set[str], targets: dict[str, str], path: Path
 ) -> tuple[dict[str, str], set[str], list[str]]:
-    """Every file by the names it has through the links, every folder, and the links that lead back."""
+    """List every file by the names it has through the links, every folder, and the links that lead back."""
     below: dict[str, set[str]] = {}
     for name in (*files, *folders, *targets):
         for whole in _upwards(name):
@@ -129,14 +129,14 @@ def _linked(
 
 
 def _upwards(name: str) -> Iterator[str]:
-    """The name and those of the folders it lies in."""
+    """Yield the name and those of the folders it lies in."""
     while name:
         yield name
         name = name.rpartition("/")[0]
 
 
 def _real(name: str, targets: dict[str, str], path: Path) -> str:
-    """The name without links in it, inside the zip."""
+    """Return the name with its links followed, inside the zip."""
     todo, done, hops = name.split("/"), list[str](), 0
     while todo:
         part = todo.pop(0)

@@ -18,14 +18,14 @@ from mamlprobe.draw.table_text import is_numeric, levels, need, pinned, present,
 
 Orientation = Literal["vertical", "horizontal"]
 _LABELS = 0.3
-"""The share of a figure's width that the names of groups may take beside a horizontal plot."""
+"""The share of a figure's width that the names of groups may take to the left of a horizontal plot."""
 _MANY = 20
-"""Groups below one another from which on these stand closer."""
+"""A horizontal plot of more groups sets them closer together."""
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 
 
 def _group_axis(ax: Axes, groups: list[Hashable], upright: bool) -> None:
-    """The axis of the groups: their names, folded to the room they have, over bands of two shades."""
+    """Prepare the axis of the groups: names, folded to fit the width available, over bands of two shades."""
     room = ax.bbox.width / len(groups) if upright else _LABELS * ax.figure.bbox.width
     names = [(fold if upright else broken)(str(name), room / ax.figure.dpi) for name in groups]
     for at in range(1, len(groups), 2):
@@ -43,7 +43,7 @@ def _group_axis(ax: Axes, groups: list[Hashable], upright: bool) -> None:
 
 
 def _chance(ax: Axes, groups: list[Hashable], chance: float | Mapping[Any, float], upright: bool) -> None:
-    """A dotted line at the level of chance of each group."""
+    """Draw a dotted line at the chance level of each group."""
     draw = ax.hlines if upright else ax.vlines
     for place, name in enumerate(groups):
         level = chance.get(name, np.nan) if isinstance(chance, Mapping) else chance
@@ -56,7 +56,7 @@ def _chance(ax: Axes, groups: list[Hashable], chance: float | Mapping[Any, float
 def _whiskers(
     ax: Axes, rows: pd.DataFrame, at: np.ndarray, bounds: tuple[str, str], upright: bool, **line: Any
 ) -> None:
-    """A thin line over each interval that is known."""
+    """Draw a thin line over each interval that is known."""
     if set(bounds) <= set(rows.columns):
         low, high = (rows[bound].to_numpy(float) for bound in bounds)
         known = np.isfinite(low) & np.isfinite(high)
@@ -77,10 +77,10 @@ def draw_grouped(
     chance: float | Mapping[Any, float] | None = None,
     orientation: Orientation = "vertical",
 ) -> None:
-    """Draws a dot with its whisker for each `group` and `hue`: groups side by side, the hues in lanes within them.
+    """Draw a dot with its whisker for each `group` and `hue`: groups side by side, the hues in lanes within them.
 
-    `reference` holds published values in the same columns (low and high may lack), drawn as hollow diamonds beside the
-    dots; `chance` is one level or one for each group; a horizontal plot has the groups below one another.
+    `reference` holds published values in the same columns (low and high may lack), drawn as hollow diamonds next
+    to the dots; `chance` is one level or one for each group; a horizontal plot has the groups below one another.
 
     Raises:
         UserError: a column is missing or holds no numbers, the table is empty, a dot has several rows, or the
@@ -98,7 +98,7 @@ def draw_grouped(
     lane = 0.72 / max(2, len(looked))
 
     def placed(rows: pd.DataFrame, key: Hashable, shift: float) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray]]:
-        """The rows of one hue, their places across the groups, and their x and y."""
+        """Return the rows of one hue, their positions across the groups, and their x and y."""
         rows = rows_of(rows, hue, key)
         rows = rows[rows[group].isin(groups) & rows[value].notna()]
         at = np.array([groups.index(name) for name in rows[group]]) + shift
@@ -144,10 +144,10 @@ def grouped(
     width: Literal["full", "column"] = "full",
     ratio: float | None = None,
 ) -> Figure:
-    """A figure of groups of dots with whiskers, one panel for each `panel`; a panel shows the groups it has rows for.
+    """Plot groups of dots with whiskers, one panel for each `panel`; a panel shows the groups it has rows for.
 
-    Groups whose names have no room beside one another stand below one another. `label` and `limits` are those of the
-    value axis, which the panels share or not; the rest is told at `draw_grouped`.
+    Groups whose names do not fit side by side are drawn below one another. `label` and `limits` are those of the
+    value axis, which the panels share or not; the rest is as in `draw_grouped`.
 
     Raises:
         UserError: as `draw_grouped`; the number of titles is not that of the panels.
@@ -157,13 +157,13 @@ def grouped(
     if reference is not None:
         need("draw.grouped reference", reference, [group, hue, panel, value])
     table = pinned(table, [hue, panel, None if is_numeric(table[group]) else group])
-    words: dict[str, Any] = {"group": group, "hue": hue, "panel": panel, "value": value, "low": low, "high": high}
-    words |= {"reference": reference, "chance": chance, "label": label, "titles": titles, "limits": limits}
-    words |= {"shared": shared, "width": width}
+    options: dict[str, Any] = {"group": group, "hue": hue, "panel": panel, "value": value, "low": low, "high": high}
+    options |= {"reference": reference, "chance": chance, "label": label, "titles": titles, "limits": limits}
+    options |= {"shared": shared, "width": width}
     ways: list[tuple[Orientation, float | None]] = [(orientation, ratio)]
     if orientation == "vertical":
         ways.append(("horizontal", None))
-    return readable([partial(_grouped, table, **words, orientation=way, ratio=tall) for way, tall in ways])
+    return readable([partial(_grouped, table, **options, orientation=way, ratio=tall) for way, tall in ways])
 
 
 def _grouped(
@@ -181,7 +181,7 @@ def _grouped(
     width: Literal["full", "column"],
     ratio: float | None,
     reference: pd.DataFrame | None,
-    **words: Any,
+    **options: Any,
 ) -> Figure:
     upright = orientation == "vertical"
     count = 1 if panel is None else len(levels(table[panel]))
@@ -199,8 +199,8 @@ def _grouped(
     axes = [ax for _, ax in cells]
     for k, (key, ax) in enumerate(cells):
         known = None if reference is None else rows_of(reference, panel, key)
-        mine = present(rows_of(table, panel, key), group)
-        draw_grouped(ax, mine, group=group, hue=hue, value=value, reference=known, orientation=orientation, **words)
+        rows = present(rows_of(table, panel, key), group)
+        draw_grouped(ax, rows, group=group, hue=hue, value=value, reference=known, orientation=orientation, **options)
         text = value if label is None else label
         if limits is not None:
             (ax.set_ylim if upright else ax.set_xlim)(*limits)
@@ -217,9 +217,9 @@ def _grouped(
 
 
 def draw_stacked(ax: Axes, table: pd.DataFrame, *, x: str, part: str, value: str = "value") -> None:
-    """Draws the shares of the parts at each `x`, one upon another: areas over three numbers or more, bars otherwise.
+    """Draw the shares of the parts at each `x`, stacked: areas over three numbers or more, bars otherwise.
 
-    Parts are told apart by colour and by hatching, and stand in the order of the table from below.
+    Parts differ in colour and in hatching, and are stacked from below in the order of the table.
 
     Raises:
         UserError: a column is missing or holds no numbers, the table is empty, a share is negative, missing, double.
@@ -227,8 +227,8 @@ def draw_stacked(ax: Axes, table: pd.DataFrame, *, x: str, part: str, value: str
     need("draw.stacked", table, [x, part, value], numbers=[value])
     single("draw.stacked", table, [x, part])
     places, parts = levels(table[x]), levels(table[part])
-    held = {(at, name): float(share) for at, name, share in zip(table[x], table[part], table[value], strict=True)}
-    shares = np.array([[held.get((at, name), np.nan) for at in places] for name in parts])
+    share_at = {(at, name): float(share) for at, name, share in zip(table[x], table[part], table[value], strict=True)}
+    shares = np.array([[share_at.get((at, name), np.nan) for at in places] for name in parts])
     if np.isnan(shares).any():
         row, column = np.argwhere(np.isnan(shares))[0]
         got = f"none for {part}={parts[row]} at {x}={places[column]}"
@@ -268,7 +268,7 @@ def stacked(
     width: Literal["full", "column"] = "full",
     ratio: float | None = None,
 ) -> Figure:
-    """A figure of stacked shares, one panel for each `panel`, with the same y axis.
+    """Plot stacked shares, one panel for each `panel`, with the same y axis.
 
     Raises:
         UserError: as `draw_stacked`; the number of titles is not that of the panels.

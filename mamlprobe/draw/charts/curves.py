@@ -1,4 +1,4 @@
-"""Curves: a line a name with its band, over numbers or over words (updates, inner steps, layers)."""
+"""Curves: a line a name with its band, over numbers or over names (updates, inner steps, layers)."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -21,36 +21,36 @@ _MARKERS = 8
 
 
 def _across(ax: Axes, column: pd.Series) -> list[Hashable] | None:
-    """Prepares the x axis; the words it holds in order, or None for numbers."""
+    """Prepare the x axis and return its names in order, or None for numbers."""
     if is_numeric(column):
         whole = bool((column == column.round()).all())
         ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=whole))
         if column.abs().max() >= 10_000:
             ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         return None
-    words = levels(column)
-    ax.set_xticks(range(len(words)), [str(word) for word in words])
-    ax.set_xlim(-0.3, len(words) - 0.7)
+    names = levels(column)
+    ax.set_xticks(range(len(names)), [str(name) for name in names])
+    ax.set_xlim(-0.3, len(names) - 0.7)
     ax.grid(False, axis="x")
-    return words
+    return names
 
 
-def _sorted(rows: pd.DataFrame, x: str, words: list[Hashable] | None) -> tuple[np.ndarray, pd.DataFrame]:
-    """Places on the x axis, ascending, and the rows in that order; rows whose word is not on the axis are left out."""
-    if words is not None:
-        rows = rows[rows[x].isin(words)]
-    at = rows[x].to_numpy(float) if words is None else np.array([words.index(word) for word in rows[x]], float)
+def _sorted(rows: pd.DataFrame, x: str, names: list[Hashable] | None) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return ascending places on the x axis, and the rows in that order, without rows whose name is not on it."""
+    if names is not None:
+        rows = rows[rows[x].isin(names)]
+    at = rows[x].to_numpy(float) if names is None else np.array([names.index(name) for name in rows[x]], float)
     order = np.argsort(at, kind="stable")
     return at[order], rows.iloc[order]
 
 
 def _band(ax: Axes, at: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
-    """The interval of each point: a band along neighbours, a whisker at a point that has none."""
+    """Draw the interval of each point: a band along neighbours, a whisker at a point that has none."""
     known = np.isfinite(low) & np.isfinite(high)
-    beside = known & (np.append(known[1:], False) | np.insert(known[:-1], 0, False))
-    if beside.any():
-        ax.fill_between(at, low, high, where=beside, color=colour, alpha=0.17, linewidth=0)
-    if (alone := known & ~beside).any():
+    adjacent = known & (np.append(known[1:], False) | np.insert(known[:-1], 0, False))
+    if adjacent.any():
+        ax.fill_between(at, low, high, where=adjacent, color=colour, alpha=0.17, linewidth=0)
+    if (alone := known & ~adjacent).any():
         ax.vlines(at[alone], low[alone], high[alone], color=colour, linewidth=0.9)
 
 
@@ -68,10 +68,10 @@ def draw_curves(
     chance: float | None = None,
     logy: bool = False,
 ) -> None:
-    """Draws one line for each `hue` into `ax`, with a band where both `low` and `high` are known.
+    """Draw one line for each `hue` into `ax`, with a band where both `low` and `high` are known.
 
     `reference` holds published values in the same columns (x, hue, value), drawn as marks in the colour of their
-    line; `floor` names a column drawn pale and dashed; words on the x axis keep the order of the table.
+    line; `floor` names a column drawn pale and dashed; names on the x axis keep the order of the table.
 
     Raises:
         UserError: a column is missing or holds no numbers, the table is empty, or a point has several rows.
@@ -86,14 +86,14 @@ def draw_curves(
     extra = levels(reference[hue]) if hue and reference is not None else []
     looked: dict[Hashable, Look] = looks([*keys, *extra]) if hue else {None: look("maml")}
     with style():
-        words = _across(ax, table[x])
+        names = _across(ax, table[x])
         if logy:
             ax.set_yscale("log")
         if chance is not None:
             ax.axhline(chance, color=PALE, linewidth=0.9, linestyle=DOTS, label="chance", gid="aside", zorder=1.5)
         for k, (key, seen) in enumerate(looked.items()):
-            mine = rows_of(table, hue, key)
-            at, rows = _sorted(mine, x, words)
+            selected = rows_of(table, hue, key)
+            at, rows = _sorted(selected, x, names)
             if rows[value].notna().any():
                 if len(bounds) == 2:
                     _band(ax, at, rows[low].to_numpy(float), rows[high].to_numpy(float), seen.colour)
@@ -106,26 +106,26 @@ def draw_curves(
                         ms=SIZES.get(seen.marker, 4), markevery=sparse,
                         label=naming(hue, key) if hue else "_only", gid="curve")  # fmt: skip
             if reference is not None:
-                mine = rows_of(reference, hue, key)
-                at, rows = _sorted(mine, x, words)
+                selected = rows_of(reference, hue, key)
+                at, rows = _sorted(selected, x, names)
                 if len(rows):
                     text = PUBLISHED if key in keys or hue is None else f"{naming(hue, key)}, {PUBLISHED}"
                     draw_reference(ax, at, rows[value].to_numpy(float), text, colour=seen.colour)
 
 
 def _ink(colour: str) -> tuple[float, ...]:
-    """The colour as dark as text needs it."""
+    """Darken the colour until it is legible as text."""
     return tuple(0.7 * part for part in to_rgb(colour))
 
 
 def name_ends(ax: Axes) -> None:
-    """Writes the name of each curve beside its end, pushed apart where they would overlap, instead of in a legend.
+    """Write the name of each curve next to its end, not in a legend; names that would overlap are moved apart.
 
-    To be called last: it reads the limits of the axes.
+    Call it last: it reads the limits of the axes.
     """
     lines = [line for line in ax.get_lines() if line.get_gid() == "curve" and not str(line.get_label()).startswith("_")]
     with style():
-        ax.get_xlim(), ax.get_ylim()  # settles the limits
+        ax.get_xlim(), ax.get_ylim()  # sets the limits that the transforms below read
         gap = 9.5 / 72 * ax.figure.dpi / (0.85 * ax.bbox.height)
         data_to_share = (ax.transScale + ax.transLimits).transform
         ends = []
@@ -170,12 +170,12 @@ def curves(
     width: Literal["full", "column"] = "full",
     ratio: float | None = None,
 ) -> Figure:
-    """A figure of curves: one panel for each `panel`, at most four in a row, all with the same y axis.
+    """Plot curves: one panel for each `panel`, at most four in a row, all with the same y axis.
 
-    Words on the x axis that have no room are turned, or numbered with a key; the panels then stand fewer in a row.
+    Names on the x axis that do not fit are turned, or numbered with a key; then fewer panels stand in a row.
 
     `titles` are those of the panels in their order; `names` stand in a legend above or at the ends of the lines; the
-    rest is told at `draw_curves`.
+    rest is as in `draw_curves`.
 
     Raises:
         UserError: as `draw_curves`; the number of titles is not that of the panels.
@@ -184,17 +184,18 @@ def curves(
     reference = None if reference is None or reference.empty else reference
     if reference is not None:
         need("draw.curves reference", reference, [x, hue, panel, value])
-    words = None if is_numeric(table[x]) else x
-    table = pinned(table, [words, hue, panel])
+    categorical = None if is_numeric(table[x]) else x
+    table = pinned(table, [categorical, hue, panel])
     usual = min(4, 1 if panel is None else len(levels(table[panel])))
 
     def build(cols: int) -> Figure:
-        own = ratio if cols == usual else (ratio or RATIOS[width][usual - 1]) * cols / usual  # of the same height
-        figure, cells = panels("draw.curves", table, panel, titles=titles, width=width, ratio=own, most=cols)
+        # fewer panels in a row are wider, and keep their height
+        panel_ratio = ratio if cols == usual else (ratio or RATIOS[width][usual - 1]) * cols / usual
+        figure, cells = panels("draw.curves", table, panel, titles=titles, width=width, ratio=panel_ratio, most=cols)
         for key, ax in cells:
             known = None if reference is None else rows_of(reference, panel, key)
-            mine = rows_of(table, panel, key)
-            draw_curves(ax, mine, x=x, hue=hue, value=value, low=low, high=high, reference=known, floor=floor,
+            rows = rows_of(table, panel, key)
+            draw_curves(ax, rows, x=x, hue=hue, value=value, low=low, high=high, reference=known, floor=floor,
                         chance=chance, logy=logy)  # fmt: skip
             if ylim is not None:
                 ax.set_ylim(*ylim)

@@ -18,18 +18,18 @@ _MARKERS = "os^DvPXp"
 _NEED = ("task", "moment", "set", "label", "row", "x", "y")
 _NUMBERS = ("x", "y")
 NAMED = ("classes", "marks")
-"""What a legend can tell."""
+"""What a legend can list."""
 _ROOM = 0.06
-"""What an axis leaves free on each side of what it holds."""
+"""Margin of an axis, as a share of the range of its points."""
 
 
 def class_looks(labels: Sequence[Hashable]) -> dict[Hashable, Look]:
-    """The looks of a task's classes, in the order given: colour and marker both tell them apart."""
+    """Return the looks of a task's classes, in the order given: colour and marker each distinguish them."""
     return {name: Look(_COLOURS[k % 7], _MARKERS[k % 8], "-") for k, name in enumerate(labels)}
 
 
 def axis_names(table: pd.DataFrame) -> tuple[str, str]:
-    """What x and y are: principal components with their share of the variance, if known, else nameless dimensions."""
+    """Name x and y: principal components with their share of the variance, if known, else numbered dimensions."""
     names = []
     for number, column in enumerate(("explained_x", "explained_y"), start=1):
         share = float(table[column].iloc[0]) if column in table else np.nan
@@ -45,11 +45,11 @@ def draw_points(
     classes: Sequence[Hashable] | None = None,
     named: Collection[str] = NAMED,
 ) -> None:
-    """Draws one moment of one task into `ax`, within limits that hold all its moments, one scale for both axes.
+    """Draw one moment of one task into `ax`, within limits that hold all its moments, one scale for both axes.
 
     Query rows are dots, prototypes large and outlined in black, support rows small and outlined where a class has
     several. From each query row a thin line goes back to where it was in the moment before, if there is one. `classes`
-    names labels 0, 1, ... for a legend, `named` says what else a legend is to tell: "classes", "marks", both, nothing.
+    names labels 0, 1, ... for a legend, `named` says what a legend lists: "classes", "marks", both, nothing.
 
     Raises:
         UserError: a column is missing, x or y hold no numbers, no row or rows of several tasks, or no such moment.
@@ -61,18 +61,18 @@ def draw_points(
     if moment not in moments:
         got = ", ".join(map(str, moments))
         raise UserError("draw.points", f"the table must hold the moment '{moment}'", got, "name another")
-    mine = rows_of(table, "moment", moment)
+    current = rows_of(table, "moment", moment)
     at = moments.index(moment)
     earlier = rows_of(table, "moment", moments[at - 1]) if at else None
     with style():
         for k, (name, seen) in enumerate(class_looks(levels(table["label"])).items()):
-            own = rows_of(mine, "label", name)
+            class_rows = rows_of(current, "label", name)
             text = str(classes[k]) if classes is not None else f"class {k + 1}"
-            _draw_class(ax, own, seen, text if "classes" in named else "_")
+            _draw_class(ax, class_rows, seen, text if "classes" in named else "_")
             if earlier is not None:
-                _draw_ways(ax, own, rows_of(earlier, "label", name), seen.colour)
+                _draw_ways(ax, class_rows, rows_of(earlier, "label", name), seen.colour)
         if "marks" in named:
-            _name_marks(ax, mine, earlier is not None)
+            _name_marks(ax, current, earlier is not None)
         _limit(ax, table)
         ax.set_aspect("equal", adjustable="datalim")
         names = axis_names(table)
@@ -93,16 +93,16 @@ def _draw_class(ax: Axes, rows: pd.DataFrame, seen: Look, text: str) -> None:
 
 
 def _draw_ways(ax: Axes, rows: pd.DataFrame, earlier: pd.DataFrame, colour: str) -> None:
-    """A thin line from where each query row was."""
-    here, there = (rows_of(part, "set", "query").set_index("row")[["x", "y"]] for part in (rows, earlier))
-    start = there.reindex(here.index)
-    gap = np.full(len(here), np.nan)
-    x, y = (np.column_stack([start[axis], here[axis], gap]).ravel() for axis in ("x", "y"))
+    """Draw a thin line to each query row from where it was in the moment before."""
+    now, before = (rows_of(part, "set", "query").set_index("row")[["x", "y"]] for part in (rows, earlier))
+    start = before.reindex(now.index)
+    gap = np.full(len(now), np.nan)
+    x, y = (np.column_stack([start[axis], now[axis], gap]).ravel() for axis in ("x", "y"))
     ax.plot(x, y, color=colour, linewidth=0.6, alpha=0.45, zorder=2, gid="way")
 
 
 def _name_marks(ax: Axes, rows: pd.DataFrame, moved: bool) -> None:
-    """Names of what is outlined and of the thin lines, on marks without a place."""
+    """Add legend entries for the outlined marks and the thin lines, on marks without a place."""
     several = (rows["set"] == "support").sum() > (rows["set"] == "prototype").sum()
     mark: dict[str, Any] = {"linestyle": "", "marker": "o", "mfc": "none", "mec": "black", "gid": "aside"}
     if several:
@@ -113,16 +113,16 @@ def _name_marks(ax: Axes, rows: pd.DataFrame, moved: bool) -> None:
 
 
 def _limit(ax: Axes, table: pd.DataFrame) -> None:
-    """Limits that hold all points, before the axes widen one of them to give both one scale."""
+    """Set limits that hold all points, before the axes widen one of them to give both one scale."""
     ax.update_datalim(table[["x", "y"]].dropna().to_numpy(float))
     ax.margins(_ROOM)
     ax.autoscale_view()
 
 
 def scatter(table: pd.DataFrame, *, classes: Sequence[Hashable] | None = None, ratio: float = 0.75) -> Figure:
-    """A figure of `embed`'s points: a row of panels a task, a panel a moment, all of a task over the same axes.
+    """Plot the points of `embed`: a row of panels a task, a panel a moment, all of a task over the same axes.
 
-    The rest is told at `draw_points`.
+    The rest is as in `draw_points`.
 
     Raises:
         UserError: a column is missing, x or y hold no numbers, or no row.
@@ -131,8 +131,8 @@ def scatter(table: pd.DataFrame, *, classes: Sequence[Hashable] | None = None, r
     tasks, moments = levels(table["task"]), levels(table["moment"])
     figure, axes = canvas(len(tasks), len(moments), ratio=ratio)
     for (r, c), ax in np.ndenumerate(axes):
-        own = rows_of(table, "task", tasks[r])
-        draw_points(ax, own, moment=moments[c], classes=classes)
+        points = rows_of(table, "task", tasks[r])
+        draw_points(ax, points, moment=moments[c], classes=classes)
         with style():
             title = label(moments[c]).capitalize()
             ax.set_title(title if len(tasks) == 1 else f"{title}, {naming('task', tasks[r]).replace(' = ', ' ')}")

@@ -14,9 +14,9 @@ from mamlprobe.draw.names import LINE, LONGEST, names_of, number, widest
 from mamlprobe.draw.style import style
 
 _LARGEST, _SMALLEST = 0.17, 0.05
-"""Inches of a cell: where maps stand below one another, and where they stand side by side."""
+"""Inches of a cell: the most if maps stand below one another, and the least if they stand side by side."""
 _NUMBER = 6.5
-"""Points of a number in a cell."""
+"""Font size of a number in a cell, in points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +25,18 @@ class Plan:
 
     cols: int
     height: float
-    """Inches of the sheet, but for a key."""
+    """Height of the sheet in inches, without a key."""
     cell: float
-    """Inches of a cell."""
+    """Side of a cell in inches."""
     digits: int | None
     """Decimals of the numbers in cells; None for none."""
     capped: bool = False
-    """Whether cells are to be no larger, though there were room."""
+    """Whether cells stay at `cell` although larger ones would fit."""
     numbered: tuple[str, ...] = ()
     """Names that numbers stand for."""
 
     def finish(self, figure: Figure) -> Figure:
-        """The figure with its names turned where they have no room, or numbered."""
+        """Return the figure with its names turned or numbered if they do not fit."""
         if self.numbered:
             number(figure, self.numbered, room=self.cell)
         maps = [ax for ax in figure.axes if ax.images]
@@ -48,7 +48,7 @@ class Plan:
         return self._squared(figure, maps)
 
     def _squared(self, figure: Figure, maps: Sequence[Axes]) -> Figure:
-        """The figure so high, and where cells would be too large so narrow, that the cells are square."""
+        """Set the figure's height so that cells are square, and narrow the maps where cells would be too large."""
         tall, wide = maps[0].images[0].get_size()
         width, height = figure.get_size_inches()
         engine = figure.get_layout_engine()
@@ -79,7 +79,7 @@ def plans(
     values: pd.Series,
     digits: int | None,
 ) -> Iterator[Plan]:
-    """Layouts of so many maps of these names on a sheet so wide: the best one first, the last one always possible."""
+    """Yield layouts of `maps` maps of these names on a sheet `inches` wide, the best first; the last always fits."""
     wide, tall = len(columns), len(rows)
 
     def plan(cols: int, room: float, most: float, foot: float, numbered: tuple[str, ...]) -> Plan:
@@ -87,9 +87,9 @@ def plans(
         count = math.ceil(maps / cols)
         texts = [] if digits is None else [f"{value:.{digits}f}" for value in (values.min(), values.max())]
         fits = all(width_of(text, _NUMBER) + 0.04 <= cell for text in texts)
-        height = count * (tall * cell + 0.22) + foot + 0.5  # before it is known
-        own = digits if fits else None
-        return Plan(cols=cols, height=height, cell=cell, digits=own, capped=most < room, numbered=numbered)
+        height = count * (tall * cell + 0.22) + foot + 0.5  # a first guess; `finish` sets it
+        shown_digits = digits if fits else None
+        return Plan(cols=cols, height=height, cell=cell, digits=shown_digits, capped=most < room, numbered=numbered)
 
     longest = widest(rows)
     if max(longest, widest(columns)) <= LONGEST:

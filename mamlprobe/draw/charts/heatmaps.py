@@ -19,22 +19,22 @@ from mamlprobe.draw.style import label as spelt
 from mamlprobe.draw.table_text import levels, need, pinned, rows_of, single
 
 CMAP = "viridis"
-"""Even in lightness, and readable to the colour-blind and in grey."""
+"""Perceptually uniform, and readable for the colour-blind and in grey."""
 
 
 def _columns(
     table: pd.DataFrame, j: str, split: str | None, gap_after: Sequence[Hashable]
 ) -> list[tuple[Hashable, Hashable] | None]:
-    """The columns of a map in order, as (block, label); None is a blank one."""
+    """Return the columns of a map in order, as (block, label); None is a blank one."""
     blocks = levels(table[split]) if split else [None]
     columns: list[tuple[Hashable, Hashable] | None] = []
     for block in blocks:
-        mine = rows_of(table, split, block)
+        rows = rows_of(table, split, block)
         if columns:
             columns.append(None)
-        held = set(mine[j])
+        labels = set(rows[j])
         for name in levels(table[j]):
-            if name in held:
+            if name in labels:
                 columns.append((block, name))
                 if name in gap_after:
                     columns.append(None)
@@ -56,7 +56,7 @@ def draw_map(
     digits: int | None = None,
     aspect: Literal["equal", "auto"] = "equal",
 ) -> AxesImage:
-    """Draws one heat map into `ax`, `i` downwards and `j` across, and returns its image for a colour bar.
+    """Draw one heat map into `ax`, `i` downwards and `j` across, and return its image for a colour bar.
 
     `split` names a column whose values are blocks of columns with a blank one between and their names below;
     `gap_after` holds labels of `j` followed by a blank column; `digits` writes the values into the cells; the cells are
@@ -83,10 +83,10 @@ def draw_map(
         ax.set_xticks(filled, [spelt(column[1]) for column in columns if column is not None])
         if split:
             for block in levels(table[split]):
-                mine = [at for at, column in enumerate(columns) if column is not None and column[0] == block]
+                block_places = [at for at, column in enumerate(columns) if column is not None and column[0] == block]
                 below: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
                 ax.annotate(
-                    str(block), (float(np.mean(mine)), 0), (0, -13), ha="center", va="top", gid="block", **below
+                    str(block), (float(np.mean(block_places)), 0), (0, -13), ha="center", va="top", gid="block", **below
                 )
         if digits is not None:
             for (down, across), number in np.ndenumerate(cells):
@@ -99,7 +99,7 @@ def draw_map(
 
 
 def _name_row(ax: Axes, name: str, ilabel: str | None) -> None:
-    """Names the rows of a map, and left of it, in bold, the row of the grid."""
+    """Name the rows of a map, and left of it, in bold, the row of the grid."""
     ax.set_ylabel(ilabel or "")
     if name:
         ax.annotate(name, (0, 0.5), (-4, 0), xycoords=ax.yaxis.label, textcoords="offset points", rotation=90,
@@ -125,10 +125,10 @@ def grid(
     titles: Sequence[str] | None = None,
     width: Literal["full", "column"] = "full",
 ) -> Figure:
-    """A figure of heat maps, `row` by `col`, all over one scale of colours shown in a bar below, which `label` names.
+    """Plot heat maps, `row` by `col`, all over one scale of colours shown in a bar below, which `label` names.
 
-    `titles` stand over the columns; the rest is told at `draw_map`. Without limits the scale spans the table. Maps of
-    many or long names, without `row` and `split`, are laid out such that these can be read: names are turned, the maps
+    `titles` stand over the columns; the rest is as in `draw_map`. Without limits the scale spans the table. Maps of
+    many or long names, without `row` and `split`, are laid out so that these can be read: names are turned, the maps
     stand below one another, or names are numbered with a key; numbers stand in cells that have room for them.
 
     Raises:
@@ -148,8 +148,8 @@ def grid(
     tall, wide = len(levels(table[i])), len(_columns(table, j, split, gap_after))
     keys = [key for key in (i, j, split) if key is not None]
     every = table[keys].drop_duplicates()  # a map that lacks some cells has the shape of the others
-    words: dict[str, Any] = {"i": i, "j": j, "value": value, "vmin": low, "vmax": high, "cmap": cmap}
-    words |= {"split": split, "gap_after": gap_after}
+    options: dict[str, Any] = {"i": i, "j": j, "value": value, "vmin": low, "vmax": high, "cmap": cmap}
+    options |= {"split": split, "gap_after": gap_after}
 
     def build(plan: Plan | None) -> Figure:
         cols = plan.cols if plan else len(acrosses)
@@ -162,18 +162,18 @@ def grid(
         figure, axes = canvas(lowest[0] + 1, cols, width=width, ratio=ratio / each)
         for k, (r, c) in enumerate(places):
             down, across = (0, k) if plan else (r, c)
-            ax, mine = axes[r, c], rows_of(rows_of(table, row, downs[down]), col, acrosses[across])
+            ax, rows = axes[r, c], rows_of(rows_of(table, row, downs[down]), col, acrosses[across])
             with style():
                 if down == 0:
                     ax.set_title(shown[across])
                 if c == 0:
                     _name_row(ax, naming(row, downs[down]) if row else "", ilabel)
-            if mine.empty:
+            if rows.empty:
                 ax.set(xticks=[], yticks=[], frame_on=False)
                 continue
-            mine = every.merge(mine, how="left", on=keys)
-            own: dict[str, Any] = {"digits": plan.digits, "aspect": "auto"} if plan else {"digits": digits}
-            image = draw_map(ax, mine, **own, **words)
+            rows = every.merge(rows, how="left", on=keys)
+            cell_options: dict[str, Any] = {"digits": plan.digits, "aspect": "auto"} if plan else {"digits": digits}
+            image = draw_map(ax, rows, **cell_options, **options)
             with style():
                 ax.tick_params(labelleft=c == 0, labelbottom=r == lowest[c])
                 for block in [text for text in ax.texts if text.get_gid() == "block"]:
@@ -187,12 +187,12 @@ def grid(
     never = hopeless(names[1], WIDTHS[width] / len(acrosses))
     if row is not None or split is not None or not (never or crowded(build(None))):
         return build(None)
-    found = list(plans(*names, maps=len(acrosses), inches=WIDTHS[width], values=table[value], digits=digits))
-    return build(next((plan for plan in found if not crowded(build(plan))), found[-1]))
+    candidates = list(plans(*names, maps=len(acrosses), inches=WIDTHS[width], values=table[value], digits=digits))
+    return build(next((plan for plan in candidates if not crowded(build(plan))), candidates[-1]))
 
 
 def colour_bar(image: AxesImage, axes: Axes | Sequence[Axes], *, label: str) -> None:
-    """Puts a flat colour bar below the axes, which it serves together."""
+    """Put a flat colour bar below the axes, which share it."""
     axes = [axes] if isinstance(axes, Axes) else list(axes)
     wide = len({round(ax.get_position().x0, 3) for ax in axes}) > 1
     with style():

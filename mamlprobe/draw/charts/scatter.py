@@ -1,4 +1,4 @@
-"""Points beside the line on which both axes agree."""
+"""Points, and the diagonal on which both axes agree."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,7 +8,7 @@ from mamlprobe.draw.table_text import levels, need, rows_of
 
 
 def draw_agreement(ax: Axes, table: pd.DataFrame, *, x: str, y: str, hue: str, ends: tuple[float, float]) -> None:
-    """Draws a point for each row, a look for each `hue`, and the diagonal from one to the other of `ends`.
+    """Draw a point for each row, a look for each `hue`, and the diagonal from one to the other of `ends`.
 
     Raises:
         UserError: a column is missing or holds no numbers, or the table is empty.
@@ -17,7 +17,7 @@ def draw_agreement(ax: Axes, table: pd.DataFrame, *, x: str, y: str, hue: str, e
     with style():
         ax.plot(ends, ends, color=GREY, linewidth=0.8, linestyle=(0, (5, 2)), zorder=1, gid="diagonal")
         for key, seen in looks(levels(table[hue])).items():
-            mine = rows_of(table, hue, key)
-            ax.plot(mine[x], mine[y], seen.marker, color=seen.colour, mec="white", ms=SIZES.get(seen.marker, 4),
+            rows = rows_of(table, hue, key)
+            ax.plot(rows[x], rows[y], seen.marker, color=seen.colour, mec="white", ms=SIZES.get(seen.marker, 4),
                     label=label(key), gid="points")  # fmt: skip
         ax.set(xlim=ends, ylim=ends, xlabel=x, ylabel=y)

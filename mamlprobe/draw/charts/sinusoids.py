@@ -7,13 +7,13 @@ from mamlprobe.draw.style import GREY, look, style
 from mamlprobe.draw.table_text import need
 
 TRUTH, POINTS, FIT = "truth", "support", "fit"
-"""What a row of the table is: the curve, a point that the learner sees, the net's value."""
+"""Kinds of rows of the table: the true curve, a support point, a prediction of the net."""
 
 
 def draw_fits(ax: Axes, table: pd.DataFrame, *, high: float | None = None) -> None:
-    """Draws columns ``kind x value step`` of one task: step 0 dotted, the last one solid, others dashed.
+    """Draw columns ``kind x value step`` of one task: step 0 dotted, the last one solid, others dashed.
 
-    The y axis goes from -high to high, where that is given.
+    The y axis goes from -high to high, if `high` is given.
 
     Raises:
         UserError: a column is missing or holds no numbers, or the table is empty.
@@ -23,16 +23,16 @@ def draw_fits(ax: Axes, table: pd.DataFrame, *, high: float | None = None) -> No
     steps = sorted(table.loc[table["kind"] == FIT, "step"].astype(int).unique())
     first, last = look("before").colour, look("after").colour
     with style():
-        mine = table[table["kind"] == TRUTH]
-        ax.plot(mine["x"], mine["value"], color="black", linewidth=0.9, label="truth", gid="curve")
+        rows = table[table["kind"] == TRUTH]
+        ax.plot(rows["x"], rows["value"], color="black", linewidth=0.9, label="truth", gid="curve")
         for step in steps:
-            mine = table[(table["kind"] == FIT) & (table["step"] == step)]
+            rows = table[(table["kind"] == FIT) & (table["step"] == step)]
             line, colour = ("-", last) if step == steps[-1] else ("--", first)
             line, colour = (":", GREY) if step == 0 else (line, colour)
             text = "before" if step == 0 else f"{step} step{'' if step == 1 else 's'}"
-            ax.plot(mine["x"], mine["value"], linestyle=line, color=colour, linewidth=1.5, label=text, gid="curve")
-        mine = table[table["kind"] == POINTS]
-        ax.plot(mine["x"], mine["value"], "^", color="black", ms=4.5, mec="white", label="points seen", gid="aside")
+            ax.plot(rows["x"], rows["value"], linestyle=line, color=colour, linewidth=1.5, label=text, gid="curve")
+        rows = table[table["kind"] == POINTS]
+        ax.plot(rows["x"], rows["value"], "^", color="black", ms=4.5, mec="white", label="points seen", gid="aside")
         ax.set(xlabel="x", ylabel="y")
         if high is not None:
             ax.set_ylim(-high, high)

@@ -16,11 +16,11 @@ from mamlprobe.draw.table_text import levels, need, rows_of, single
 _MARKERS = "osD^vPX"
 _LINES = ("-", "--", "-.", ":")
 _PALEST = 0.6
-"""How far the palest tint is on the way to white."""
+"""Share of white in the palest tint."""
 
 
 def tints(colour: str, count: int) -> list[str]:
-    """That many tints of a colour, the last one the colour itself."""
+    """Return `count` tints of a colour, the last one the colour itself."""
     (red, green, blue), step = to_rgb(colour), _PALEST / max(count - 1, 1)
     shares = [step * (count - 1 - k) for k in range(count)]
     return [to_hex((red + (1 - red) * s, green + (1 - green) * s, blue + (1 - blue) * s)).upper() for s in shares]
@@ -37,7 +37,7 @@ def draw_variants(
     logx: bool = False,
     logy: bool = False,
 ) -> None:
-    """Draws one line for each name in `hue` into `ax`, with whiskers where ``low`` and ``high`` are known.
+    """Draw one line for each name in `hue` into `ax`, with whiskers where ``low`` and ``high`` are known.
 
     `methods` says which method's colour a name has: of several, the first is the palest, and the last has the method's
     own look. Whole numbers on a logarithmic x axis have their own ticks, at most six of them.
@@ -59,9 +59,9 @@ def draw_variants(
             rows, method = rows_of(table, hue, name).sort_values(x), methods[name]
             k = seen[method]
             seen[method] += 1
-            colour, own = tints(look(method).colour, many[method])[k], seen[method] == many[method]
-            marker = look(method).marker if own else _MARKERS[k % len(_MARKERS)]
-            stroke = look(method).linestyle if own else _LINES[k % len(_LINES)]
+            colour, is_last = tints(look(method).colour, many[method])[k], seen[method] == many[method]
+            marker = look(method).marker if is_last else _MARKERS[k % len(_MARKERS)]
+            stroke = look(method).linestyle if is_last else _LINES[k % len(_LINES)]
             line: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": stroke}
             ax.plot(rows[x], rows[value], mec="white", ms=SIZES.get(marker, 4), label=name, gid="curve", **line)
             if {"low", "high"} <= set(rows.columns):
@@ -70,7 +70,7 @@ def draw_variants(
 
 
 def _ticks(ax: Axes, places: list[float], logarithmic: bool) -> None:
-    """Ticks at whole numbers where these are whole."""
+    """Set ticks at whole numbers if all places are whole."""
     if any(place != round(place) for place in places):
         return
     if not logarithmic:
@@ -83,7 +83,7 @@ def _ticks(ax: Axes, places: list[float], logarithmic: bool) -> None:
 
 
 def draw_slope(ax: Axes, *, power: float, through: tuple[float, float], to: float, label: str) -> None:
-    """Draws a thin grey line y ~ x^power through a point, as far as x = `to`, with its label at the end."""
+    """Draw a thin grey line y ~ x^power through a point, as far as x = `to`, with its label at the end."""
     x, y = through
     with style():
         end = y * (to / x) ** power

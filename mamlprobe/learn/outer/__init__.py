@@ -30,7 +30,7 @@ from mamlprobe.nets.params import Built, Moments, Net, Params, adapting, head_na
 
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """What an outer gradient saw on its way; tensors without graph, read when needed."""
+    """Metrics and moments of the tasks of one outer gradient; tensors without graph."""
 
     __repr__ = described
 
@@ -46,12 +46,12 @@ class Readings:
 
     @property
     def loss(self) -> Tensor:
-        """Mean query loss, a scalar tensor."""
+        """Return the mean query loss, a scalar tensor."""
         return self.losses.mean()
 
     @property
     def accuracy(self) -> Tensor:
-        """Mean query accuracy, a scalar tensor."""
+        """Return the mean query accuracy, a scalar tensor."""
         return self.accuracies.mean()
 
 
@@ -64,17 +64,17 @@ def meta_gradient(
     chunk: int | None = None,
     recompute: bool = False,
 ) -> tuple[Params, Readings]:
-    """Gradients by name of the mean over tasks of the query loss at the end of the inner path, and the readings.
+    """Compute gradients by name of the mean query loss over tasks at the end of the inner path, and the readings.
 
     Exact through the inner loop (order 2, Finn et al. 2017 eq. 1), or with the inner gradients as constants (order 1,
-    FOMAML). Every parameter of the net has an entry; learned rates stand under ``rates.<name>``, what else is learned
-    under ``extra.<name>``. With the head zeroed at each update, the gradient is taken at the zeroed head. The outer
+    FOMAML). Every parameter of the net has an entry; those of learned rates are ``rates.<name>``, of whatever else is
+    learned ``extra.<name>``. With the head zeroed at each update, the gradient is taken at the zeroed head. The outer
     rule "implicit" takes the same loss at the inner optimum, "reptile" gives theta less the end of the path,
     "contrastive" the chosen terms of the gradient after one step of the head. What ``outer.trains`` does not select has
     a gradient of zero.
 
-    `chunk` tasks are held in memory at a time, None for what suits the device: all on a GPU, and on a CPU as many as
-    make it faster (`tasks_at_a_time`) in each of torch's threads. `recompute` computes every inner step a second time
+    `chunk` tasks are in memory at a time, None for what suits the device: all on a GPU, and on a CPU as many as make it
+    faster (`tasks_at_a_time`) in each of torch's threads. `recompute` computes every inner step a second time
     instead of keeping its graph: memory does not grow with the number of steps. Both change the last digits only.
 
     Raises:
@@ -87,7 +87,7 @@ def meta_gradient(
 
 
 def collect_metrics(metrics: Params, theta: Theta) -> Readings:
-    """What the tasks [B] told, for a person and for the running moments that theta has."""
+    """Collect per-task metrics [B], and the batch moments that update theta's running averages."""
     moments = {name: metrics[name].mean(0) for name in theta.moments if name in metrics}
     return Readings(losses=metrics["losses"], accuracies=metrics["accuracies"], moments=moments)
 
@@ -103,9 +103,9 @@ def accumulate_gradients(
     recompute: bool,
     run_index: RunIndex | None = None,
 ) -> tuple[Params, Params]:
-    """Gradients by name of the sum over tasks of the query losses / `mean_over`, and what each task told [B, ...].
+    """Compute gradients by name of the sum of the tasks' query losses / `mean_over`, and metrics by task [B, ...].
 
-    With `run_index`, theta's tensors have a leading axis of runs, and each task is one of its own run's.
+    With `run_index`, theta's tensors have a leading axis of runs, and each task uses the tensors of its own run.
     """
     size, most = task_parts(chunk, episodes.tasks, episodes, net=net, light=only_head(net, method))
     live = replace(theta.map_tensors(_leaf), moments=theta.moments)
@@ -116,23 +116,24 @@ def accumulate_gradients(
     parts = list(zip(split_tasks(episodes, size), owners, strict=False))
 
     def work(part: tuple[Episodes, RunIndex | None]) -> tuple[Params, Params]:
-        single = one_thread(device) if part[0].tasks == 1 else nullcontext()  # else sums hang on the number of threads
+        # one thread for one task: else sums depend on the number of threads
+        single = one_thread(device) if part[0].tasks == 1 else nullcontext()
         with single, derived_once(once), derivable():
-            return _told(*route(net, live, part[0], method, mean_over=mean_over, run_index=part[1]))
+            return _with_metrics(*route(net, live, part[0], method, mean_over=mean_over, run_index=part[1]))
 
     device, once = episodes.support_x.device, _first_order(net, method)
-    for found, seen in map_threads(work, parts, device, most=most, alone=size == 1):
-        _accumulate(gradients, found, in_place=len(metrics) > 1)
+    for addends, seen in map_threads(work, parts, device, most=most, alone=size == 1):
+        _accumulate(gradients, addends, in_place=len(metrics) > 1)
         metrics.append(seen)
     for name in set(net.parameters) - set(adapting(net, method.outer.trains)):
         gradients[name] = torch.zeros_like(gradients[name])
     return gradients, {name: torch.cat([each[name] for each in metrics]) for name in metrics[0]}
 
 
-def _accumulate(sums: Params, found: Params, *, in_place: bool) -> None:
-    """Add what was found to the sums and let go of it; the second part's sum is a tensor of our own to add to."""
-    for name in list(found):
-        each = found.pop(name)
+def _accumulate(sums: Params, gradients: Params, *, in_place: bool) -> None:
+    """Add the gradients to the sums, and free them; `in_place` once the sums are tensors that nobody else uses."""
+    for name in list(gradients):
+        each = gradients.pop(name)
         if name not in sums:
             sums[name] = each
         else:
@@ -146,11 +147,11 @@ def _leaf(value: Tensor) -> Tensor:
 def task_parts(
     chunk: int | None, tasks: int, episodes: Episodes | None = None, *, net: Net | None = None, light: bool = False
 ) -> tuple[int, int | None]:
-    """The number of tasks in one graph, and of graphs at the same time at most; `chunk` is what memory may hold.
+    """Choose the tasks in one graph, and the graphs at the same time at most; `chunk` limits the tasks in memory.
 
-    A net that does tasks one after the other has one task in a graph. Of others it is `chunk`, or what suits the
-    device: on a CPU what suits tasks like these, four times as many where the inner loop does not reach into the body
-    (`light`), and else all.
+    A net that computes tasks one after the other has one task in a graph. For other nets it is `chunk`, or what suits
+    the device: on a CPU what suits tasks like these, four times as many if only the head adapts (`light`), and else all
+    tasks.
 
     Raises:
         UserError: a chunk below 1.
@@ -165,7 +166,7 @@ def task_parts(
 
 
 def tasks_in_memory(chunk: int | None, tasks: int, episodes: Episodes, *, light: bool, net: Net | None = None) -> int:
-    """The number of tasks in memory at the same time: of such parts in all threads.
+    """Count the tasks in memory at the same time, those of all threads together.
 
     Raises:
         UserError: a chunk below 1.
@@ -176,12 +177,12 @@ def tasks_in_memory(chunk: int | None, tasks: int, episodes: Episodes, *, light:
 
 
 def only_head(net: Net, method: Method) -> bool:
-    """Whether nothing but the head adapts."""
+    """Tell whether only the head adapts."""
     return set(adapting(net, method.inner.adapts)) <= set(head_names(net))
 
 
 def _first_order(net: Net, method: Method) -> bool:
-    """Whether no pass is surely differentiated twice: not so the body's either where a linear head alone adapts."""
+    """Tell whether no pass is differentiated twice; nor is the body's if only a linear head adapts."""
     if isinstance(net, Built) or method.outer.rule not in ("unrolled", "reptile"):
         return False
     return method.inner.order == 1 or method.outer.rule == "reptile" or (only_head(net, method) and net.linear)
@@ -190,9 +191,9 @@ def _first_order(net: Net, method: Method) -> bool:
 def unrolled(
     net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
 ) -> Found:
-    """Tasks, path, query logits at its end [B, N*Q, N], gradients of the sum of losses / `mean_over`.
+    """Return tasks, path, query logits at its end [B, N*Q, N], gradients of the sum of losses / `mean_over`.
 
-    `live` holds leaves; the gradients are of those by name. The whole path is in memory.
+    The tensors of `live` are leaves; the gradients are theirs, by name. The whole path is in memory.
     """
     track: Track = "second" if method.inner.order == 2 else "first"
     tasks, path = inner_paths(net, live, episodes, method, stage="train", track=track, run_index=run_index)
@@ -208,8 +209,8 @@ def unrolled(
 
 
 @torch.no_grad()
-def _told(tasks: TaskBatch, path: list[Params], logits: Tensor, gradients: Params) -> tuple[Params, Params]:
-    """The gradients, and by task: losses and accuracies [B], and the moments that the norm regime averages."""
+def _with_metrics(tasks: TaskBatch, path: list[Params], logits: Tensor, gradients: Params) -> tuple[Params, Params]:
+    """Return the gradients, and by task: losses and accuracies [B], and the moments that the norm regime averages."""
     labels, method = tasks.episodes.query_y, tasks.method
     metrics = {"losses": task_losses(logits, labels, method.loss), "accuracies": task_accuracies(logits, labels)}
     metrics |= collected(tasks, path)
@@ -223,4 +224,4 @@ ROUTES: dict[str, Callable[..., Found]] = {
     "implicit": implicit,
     "contrastive": contrastive,
 }
-"""Outer rules, and the unrolled one in little memory."""
+"""Outer rules; "recomputed" is the unrolled one in little memory."""

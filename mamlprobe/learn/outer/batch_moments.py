@@ -7,10 +7,10 @@ from mamlprobe.nets.params import Moments, Params
 
 
 def collected(tasks: TaskBatch, path: list[Params]) -> Moments:
-    """Moments by norm of what the regime averages, of each task: at the end of the path [B, C], or by step [B, S+1, C].
+    """Compute each task's moments for the running averages, by norm: at the path's end [B, C], or by step [B, S+1, C].
 
-    By step they are those of the support set at every point but the last, there of the query set. Norms in layers that
-    do not move have their moments taken once for all points.
+    By step they are those of the support set at every point but the last, there of the query set. The
+    moments of norms in layers that do not move are computed once for all points.
     """
     regime = tasks.method.norm.statistics
     if regime == "running":
@@ -22,10 +22,10 @@ def collected(tasks: TaskBatch, path: list[Params]) -> Moments:
 
 
 def _moments(tasks: TaskBatch, path: list[Params], which: str, points: list[Params]) -> list[Moments]:
-    """Those of one set, "support" or "query", at these points of the path."""
+    """Compute the moments of one set, "support" or "query", at these points of the path."""
     net, layer = tasks.net, tasks.inputs.layer
-    still: Moments = {}
+    fixed: Moments = {}
     if layer is not None and points:
-        still = net.brief(path[0], getattr(tasks.episodes, f"{which}_x"), collect=True, end=layer).moments
+        fixed = net.brief(path[0], getattr(tasks.episodes, f"{which}_x"), collect=True, end=layer).moments
     x = getattr(tasks.inputs, which)
-    return [still | net.brief(params, x, collect=True, begin=layer).moments for params in points]
+    return [fixed | net.brief(params, x, collect=True, begin=layer).moments for params in points]

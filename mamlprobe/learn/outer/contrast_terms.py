@@ -35,7 +35,7 @@ class Terms:
     """Everything the closed forms are made of; per inner step where a list."""
 
     rates: tuple[float, float]
-    """Inner rates of the head's weight and bias; 0 for what stays."""
+    """Inner rates of the head's weight and bias; 0 for one that does not adapt."""
     weights: list[Tensor]
     """Head weights W_0 ... W_S [B, N, F]."""
     support: list[Tensor]
@@ -43,7 +43,7 @@ class Terms:
     query: Tensor
     """Features after adaptation [B, n_q, F]."""
     logits: Tensor
-    """Of the query rows after adaptation [B, n_q, N]."""
+    """Logits of the query rows after adaptation [B, n_q, N]."""
     errors: list[Tensor]
     """e_t - p^k [B, n_s, N], k < S."""
     softmax: list[Tensor] | None
@@ -59,28 +59,28 @@ class Terms:
 
     @property
     def noise(self) -> Tensor:
-        """Noise pair coefficients summed over the steps [B, n_s, n_q]."""
+        """Return the noise pair coefficients summed over the steps [B, n_s, n_q]."""
         return sum(self.noises, torch.zeros_like(self.clean))
 
     def query_side(self) -> Params:
-        """Gradient at the query features [B, n_q, F] by term."""
+        """Compute the gradient at the query features [B, n_q, F] by term."""
         count, rows = self.query.shape[1], self.clean.shape[1]
         scale = self.rates[0] / (rows * count)
-        found = {
+        terms = {
             "interference": self.away @ self.weights[0] / count,
             "noise": torch.zeros_like(self.query),
             "contrastive": torch.zeros_like(self.query),
         }
         for features, noise in zip(self.support, self.noises, strict=False):
-            found["contrastive"] += scale * self.clean.mT @ features
-            found["noise"] += scale * noise.mT @ features
-        return found
+            terms["contrastive"] += scale * self.clean.mT @ features
+            terms["noise"] += scale * noise.mT @ features
+        return terms
 
     def support_side(self) -> Params:
-        """Gradient at the support features [B, n_s, F] by term, second order with the body frozen in the inner loop."""
+        """Compute the second-order gradient at the support features [B, n_s, F] by term, the body frozen inside."""
         count, rows = self.query.shape[1], self.clean.shape[1]
         scale = self.rates[0] / (rows * count)
-        found = {
+        terms = {
             "noise": scale * self.noise @ self.query,
             "contrastive": scale * len(self.noises) * self.clean @ self.query,
             "curvature": torch.zeros_like(self.support[0]),
@@ -88,29 +88,29 @@ class Terms:
         last = self.away.mT @ self.query / count
         for step, (v, _, pull) in zip(reversed(range(len(self.errors))), self._adjoint(), strict=False):
             direct = self.errors[step] @ (v - last)
-            found["curvature"] += self.rates[0] / rows * direct - pull @ self.weights[step]
-        return found
+            terms["curvature"] += self.rates[0] / rows * direct - pull @ self.weights[step]
+        return terms
 
     def head_gradient(self, *, second: bool) -> tuple[Tensor, Tensor]:
-        """Outer gradient of head weight [B, N, F] and bias [B, N], in first or second order."""
+        """Return the outer gradient of head weight [B, N, F] and bias [B, N], in first or second order."""
         weight, bias, _ = self._adjoint()[-1 if second else 0]
         return weight, bias
 
     def _adjoint(self) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """(V_{k+1}, v_{k+1}, the pull of J_i^k [B, n_s, N]) for k = S-1 ... 0; last (V_0, v_0), no pull."""
+        """List (V_{k+1}, v_{k+1}, the pull of J_i^k [B, n_s, N]) for k = S-1 ... 0; last (V_0, v_0), no pull."""
         count, rows = self.query.shape[1], self.clean.shape[1]
         v, bias = self.away.mT @ self.query / count, self.away.sum(1) / count
-        found = []
+        steps = []
         for step in reversed(range(len(self.errors))):
             features = self.support[step]
             pushed = self.rates[0] * (features @ v.mT) + self.rates[1] * bias.unsqueeze(1)
             pull = self._jacobian(step, pushed) / rows
-            found.append((v, bias, pull))
+            steps.append((v, bias, pull))
             v, bias = v - pull.mT @ features, bias - pull.sum(1)
-        return [*found, (v, bias, bias)]
+        return [*steps, (v, bias, bias)]
 
     def _jacobian(self, step: int, direction: Tensor) -> Tensor:
-        """Derivative of the predictions at inner step `step` along a direction of the logits [B, n_s, N]."""
+        """Differentiate the predictions at inner step `step` along a direction of the logits [B, n_s, N]."""
         if self.softmax is None:
             return direction
         p = self.softmax[step]
@@ -127,9 +127,9 @@ def terms_of(
     support: list[Tensor],
     query: Tensor,
 ) -> Terms:
-    """Predictions, errors and pair coefficients along a path of S+1 dicts whose adapting parameters are `names`.
+    """Compute predictions, errors and pair coefficients on a path of S+1 dicts; the parameters `names` adapt.
 
-    support [B, n_s, F] at each of its points (for S = 0 at the one there is), query [B, n_q, F] at its end.
+    support [B, n_s, F] at each of its points (for S = 0 at the only one), query [B, n_q, F] at its end.
     """
     head, steps = head_names(net), len(path) - 1
     logits = net.head(path[-1], query)
@@ -156,12 +156,12 @@ def terms_of(
 
 
 def predictions(logits: Tensor, method: Method) -> Tensor:
-    """What the loss compares with its targets: probabilities, or for squared errors the logits themselves."""
+    """Return what the loss compares with its targets: probabilities, or for squared errors the logits themselves."""
     return torch.softmax(logits, -1) if method.loss == "cross_entropy" else logits
 
 
 def linear_head(net: Net, where: str) -> tuple[str, ...]:
-    """Names of the head's weight and, if it has one, bias.
+    """Return the names of the head's weight and, if it has one, bias.
 
     Raises:
         UserError: a head that is not one linear layer, be it by its names or by the numbers that it gives.

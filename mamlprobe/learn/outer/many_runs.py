@@ -1,4 +1,4 @@
-"""Outer gradients of several runs at once: all tasks lie side by side, each sees its own run's parameters."""
+"""Outer gradients of several runs at once: all tasks are in one batch, each uses the parameters of its own run."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -25,10 +25,10 @@ def meta_gradients(
     chunk: int | None = None,
     recompute: bool = False,
 ) -> list[tuple[Params, Readings]]:
-    """What `meta_gradient` returns for each theta and its episodes, computed as one batch of tasks.
+    """Return what `meta_gradient` does for each theta and its episodes, computed as one batch of tasks.
 
-    Equal to one run after another but for rounding: no task sees another run's parameters, so the slope with respect
-    to the stack of parameters falls apart by run. `chunk` counts the tasks of all runs.
+    Equal to one run after another up to rounding: no task uses another run's parameters, so the gradient of the stacked
+    parameters separates by run. `chunk` counts the tasks of all runs.
 
     Raises:
         UserError: runs with other numbers of tasks; a chunk below 1.
@@ -60,7 +60,7 @@ def meta_gradients(
 
 
 def stacked(thetas: Sequence[Theta], method: Method) -> Theta:
-    """One theta of all runs with a leading axis of runs; rates by step are [S, runs, 1, ...]."""
+    """Stack all runs to one theta with a leading axis of runs; rates by step are [S, runs, 1, ...]."""
     net = {name: torch.stack([each.net[name].detach() for each in thetas]) for name in thetas[0].net}
     rates = {name: torch.stack([each.rates[name].detach() for each in thetas]) for name in thetas[0].rates}
     if method.inner.rates == "layer_step":
@@ -71,13 +71,13 @@ def stacked(thetas: Sequence[Theta], method: Method) -> Theta:
 
 
 def of_run(name: str, gradient: Tensor, run: int, method: Method) -> Tensor:
-    """One run's part of the gradient of a tensor of `stacked`."""
+    """Select one run's part of the gradient of a tensor of `stacked`."""
     by_step = name.startswith("rates.") and method.inner.rates == "layer_step"
     return gradient[:, run].flatten() if by_step else gradient[run]
 
 
 def side_by_side(episodes: Sequence[Episodes]) -> Episodes:
-    """All tasks as one batch, one run's after another's."""
+    """Concatenate all tasks to one batch, run by run."""
     columns = {each.name: [getattr(batch, each.name) for batch in episodes] for each in fields(Episodes)}
     parts = {name: torch.cat(each) for name, each in columns.items() if each[0] is not None}
     return min(episodes, key=lambda batch: batch.even).like(parts)

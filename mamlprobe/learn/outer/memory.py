@@ -19,21 +19,21 @@ from mamlprobe.nets.params import Net
 
 
 class Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Inside, the bytes of all tensors that torch makes are counted while they live: `now`, and at most (`peak`).
+    """A context that counts the bytes of all tensors that torch makes while they live: `now`, and at most (`peak`).
 
-    Views of what was `there` before are not counted.
+    Views of `existing` tensors are not counted.
     """
 
-    def __init__(self, there: Iterable[Tensor] = ()) -> None:
+    def __init__(self, existing: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now, self.peak = 0, 0
-        self._there = {value.untyped_storage().data_ptr() for value in there}
+        self._existing = {value.untyped_storage().data_ptr() for value in existing}
         self._alive: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Calls the operation and counts what it returns."""
+        """Call the operation and count what it returns."""
         made = func(*args, **(kwargs or {}))
         for value in tree_leaves(made):
             if isinstance(value, Tensor):
@@ -41,10 +41,10 @@ class Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return made
 
     def _count(self, value: Tensor) -> None:
-        """Adds the storage of the tensor until the last tensor on it is gone."""
+        """Count the storage of the tensor until its last tensor is freed."""
         storage = value.untyped_storage()
         place, size = storage.data_ptr(), storage.nbytes()
-        if not size or place in self._alive or place in self._there:
+        if not size or place in self._alive or place in self._existing:
             return
 
         def gone(_: object) -> None:
@@ -58,26 +58,26 @@ class Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Bytes at the peak of a computation for a number of tasks, linear in how many of them are held at a time."""
+    """Bytes at the peak of a computation for a number of tasks, linear in the number in memory at a time."""
 
     tasks: int
-    """All of them."""
+    """The number of all tasks."""
     one: int
     """Bytes for one task."""
     more: int
-    """For every further one held at the same time."""
+    """Bytes for every further task in memory at the same time."""
     sums: int = 0
-    """For what is added up where they are not all held at a time."""
-    kept: int = 0
-    """For what is kept of every task that is done."""
+    """Bytes for the sums over tasks, if not all are in memory at a time."""
+    outputs: int = 0
+    """Bytes for the output of every task that is done."""
 
     def at(self, size: int) -> int:
-        """Bytes for so many tasks at a time."""
-        done = (self.tasks - size) * self.kept
+        """Compute the bytes for `size` tasks at a time."""
+        done = (self.tasks - size) * self.outputs
         return self.one + (size - 1) * self.more + (self.sums if size < self.tasks else 0) + done
 
     def largest_chunk(self, room: int) -> int:
-        """The most tasks at a time that fit into so many bytes; 0 where not even one does."""
+        """Compute the most tasks at a time that fit into `room` bytes; 0 if not even one does."""
         if self.at(self.tasks) <= room:
             return self.tasks
         return 0 if self.at(1) > room else min(1 + (room - self.at(1)) // max(self.more, 1), self.tasks - 1)
@@ -87,18 +87,18 @@ def measure_memory(
     compute: Callable[[int], object],
     tasks: int,
     *,
-    there: Iterable[Tensor] = (),
+    existing: Iterable[Tensor] = (),
     sums: int = 0,
     apart: bool = False,
 ) -> Need:
-    """What ``compute(n)``, the work for n tasks, needs beside what is `there`: measured for one task and for two.
+    """Measure the peak bytes of ``compute(n)``, the work for n tasks, not counting `existing` tensors.
 
-    Where there is but one of the `tasks`, for one. Tasks that are done `apart`, in threads, each need what one needs.
+    With n = 1 and 2, or only 1 if `tasks` is 1. Tasks that are computed `apart`, in threads, need the same each.
     """
-    there = list(there)
+    existing = list(existing)
     peaks = []
     for count in range(1, min(tasks, 2) + 1):
-        with Living(there) as living:
+        with Living(existing) as living:
             compute(count)
         peaks.append(living.peak)
     more = peaks[0] if apart else max(peaks[-1] - peaks[0], 0)
@@ -115,14 +115,14 @@ def memory_needed(
     recompute: bool = False,
     probe: Callable[..., object] | None = None,
 ) -> int:
-    """Bytes that `meta_gradient` with these options holds at its peak beside theta and the episodes: an estimate.
+    """Estimate the peak bytes of `meta_gradient` with these options, not counting theta and the episodes.
 
     With a `probe`, such as `similarity`, `cka_grid` or `evaluate`, those of ``probe(net, theta, episodes, method,
-    chunk=chunk)``; `evaluate` has the method for its one variant. Options of the probe are given by
+    chunk=chunk)``; for `evaluate`, the method is the only variant. Options of the probe are given by
     ``functools.partial``.
 
-    Counted are the tensors that torch makes for one and for two of the tasks, scaled to `chunk` tasks. Not counted is
-    what libraries below torch keep for themselves, and what an allocator loses to rounding and gaps.
+    Counted are the tensors that torch makes for one and for two of the tasks, scaled to `chunk` tasks. Not counted are
+    the buffers of libraries below torch, and what an allocator loses to rounding and gaps.
 
     Raises:
         UserError: a chunk below 1; as the probe.
@@ -135,18 +135,18 @@ def memory_needed(
 
 
 def probe_need(probe: Callable[..., object], net: Net, theta: Theta, episodes: Episodes, method: Method) -> Need:
-    """What the probe needs for these tasks, found with the first two of them; what it returns is counted for all."""
+    """Measure the need of the probe with the first two of these tasks; what it returns is counted for all."""
     last = {"keep": method} if getattr(probe, "func", probe) is evaluate else method
-    there, left, peaks = tensors(theta, episodes), [], []
+    existing, left, peaks = tensors(theta, episodes), [], []
     for count in range(1, min(episodes.tasks, 2) + 1):
-        with Living(there) as living:
-            found = probe(net, theta, split_tasks(episodes, count)[0], last, chunk=count)
+        with Living(existing) as living:
+            result = probe(net, theta, split_tasks(episodes, count)[0], last, chunk=count)
             left.append(living.now)
-            del found
+            del result
         peaks.append(living.peak)
-    more, kept = (max(each[-1] - each[0], 0) for each in (peaks, left))
+    more, outputs = (max(each[-1] - each[0], 0) for each in (peaks, left))
     more = more if net.together(episodes.support_x) else peaks[0]  # each in a thread of its own
-    return Need(tasks=episodes.tasks, one=peaks[0], more=more, kept=kept)
+    return Need(tasks=episodes.tasks, one=peaks[0], more=more, outputs=outputs)
 
 
 def gradient_need(
@@ -158,21 +158,21 @@ def gradient_need(
     tasks: int,
     recompute: bool,
 ) -> Need:
-    """What `meta_gradients` needs for so many tasks of all runs, found with the first two of these episodes."""
+    """Measure the need of `meta_gradients` for `tasks` tasks of all runs, with the first two of these episodes."""
     runs = min(len(thetas), 2)
 
     def compute(count: int) -> object:
-        """For two tasks of one run, or for one task of each of two."""
+        """Compute gradients for `count` tasks of one run, or for one task of each of two runs."""
         few = [split_tasks(each, count if runs == 1 else 1)[0] for each in episodes[: min(count, runs)]]
         return meta_gradients(net, thetas[: len(few)], few, method, chunk=count, recompute=recompute)
 
-    there = tensors(*thetas, *episodes)
+    existing = tensors(*thetas, *episodes)
     apart = task_parts(2, 2, episodes[0], net=net, light=only_head(net, method))[0] == 1
     return measure_memory(
-        compute, tasks, there=there, sums=sum(value.nbytes for value in tensors(*thetas)), apart=apart
+        compute, tasks, existing=existing, sums=sum(value.nbytes for value in tensors(*thetas)), apart=apart
     )
 
 
 def tensors(*values: object) -> list[Tensor]:
-    """All tensors in the fields of the dataclasses."""
+    """List all tensors in the fields of the dataclasses."""
     return [leaf for value in values for leaf in tree_leaves(vars(value)) if isinstance(leaf, Tensor)]

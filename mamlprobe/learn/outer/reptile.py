@@ -13,10 +13,10 @@ from mamlprobe.nets.params import Net, Params
 def reptile(
     net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
 ) -> Found:
-    """Sum over tasks of theta - theta_S, / `mean_over`, by name; 0 for what does not adapt.
+    """Sum theta - theta_S over tasks, / `mean_over`, by name; 0 for what does not adapt.
 
     A step of gradient descent at rate epsilon along it is theta + epsilon mean (theta_S - theta) (algorithm 2). The
-    query set is scored only; it has no part in the gradient.
+    query set is only scored; it has no part in the gradient.
     """
     tasks, path = inner_paths(net, live, episodes, method, stage="train", track="none", run_index=run_index)
     with torch.no_grad():

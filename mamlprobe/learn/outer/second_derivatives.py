@@ -11,7 +11,7 @@ MISSING = ("derivative for", "is not implemented")
 
 @contextmanager
 def derivable() -> Iterator[None]:
-    """Tells in one line which operation of the net lacks a derivative, if one does.
+    """Say in one line which operation of the net lacks a derivative, if one does.
 
     Raises:
         UserError: one does.
@@ -19,7 +19,7 @@ def derivable() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not all(words in str(error) for words in MISSING):
+        if not all(text in str(error) for text in MISSING):
             raise
         got, advice = " ".join(str(error).split()), "write it in plain operations, or set inner.order to 1"
         raise UserError("outer", "every operation of the net must have a second derivative", got, advice) from error

@@ -1,4 +1,8 @@
 // Small whole numbers in vectors, kept as bytes.
+#pragma once
+#include "vectors.h"
+
+namespace {
 
 template <class V>
 struct Bytes {
@@ -51,3 +55,5 @@ inline V numbers(const uint8_t* which) {
 #endif
   return __builtin_convertvector(__builtin_convertvector(load<typename Bytes<V>::type>(which), Whole), V);
 }
+
+}  // namespace

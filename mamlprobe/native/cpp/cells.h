@@ -5,6 +5,10 @@
 // not); positions that no cell covers (odd sizes) count for the statistics alone. With FIRST the ReLU, of y + bias,
 // comes before the norm. Sums are taken along rows of cells in T and carried on in double, in an order that does not
 // depend on the number of threads.
+#pragma once
+#include "vectors.h"
+
+namespace {
 
 struct Shape {
   Int groups, rows, height, width, channels;
@@ -368,3 +372,5 @@ void twice(const T* gp, const T* y, const T* bias, const T* scale, const T* shif
     for (Int n = 0; n < s.groups * C; n++) xbias[n] = T(sums[n]);
   }
 }
+
+}  // namespace

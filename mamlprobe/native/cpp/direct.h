@@ -1,6 +1,10 @@
 // Convolution by any window, as a product of patches and weights, and its two derivatives: for nets that step by more
 // than one or do not pad, and for maps too small for `winograd.h`. Maps are those of that file, height and width of the
 // input.
+#pragma once
+#include "winograd.h"
+
+namespace {
 
 struct Windows {
   Maps maps;
@@ -137,3 +141,5 @@ void direct_weight(const T* x, const T* gy, T* gw, const Windows& s, int threads
     }
   }
 }
+
+}  // namespace

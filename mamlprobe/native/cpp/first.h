@@ -5,6 +5,13 @@
 // y = w x_n, h = hw x_n is a direction, and mean h = hw m, mean (h u) = r hw S w. So the gradient of w is
 // gain (P - m d shift - r S w d scale), where P = sum g x_n goes over the winners alone, and the second derivative
 // needs h at the winners alone; the formulas are those of cells.py, each map multiplied by the patches and summed.
+#pragma once
+#include "bytes.h"
+#include "cells.h"
+#include "images.h"
+#include "winograd.h"
+
+namespace {
 
 // Positions of CELLS neighbouring cells at once: y[(vector * CELLS + cell) * P * P + k] for COUNT vectors of channels.
 template <class T, class V, int CIN, int P, int CELLS, int COUNT>
@@ -389,3 +396,5 @@ void first_twice(const T* gp, const T* x, const T* w, const T* scale, const T* s
     });
   });
 }
+
+}  // namespace

@@ -1,4 +1,8 @@
 // The convolution of images with few colours, whose own gradient nobody asks for.
+#pragma once
+#include "vectors.h"
+
+namespace {
 
 struct Images {  // x [tasks, rows, CIN, height, width]; y [..., tall, wide, channels] with these strides
   Int tasks, rows, height, width, step, tall, wide, channels, by_task, by_row, by_pixel, weight_stride, pad;
@@ -138,3 +142,5 @@ void first_conv_weight(const T* x, const T* gy, T* gw, const Images& s, int thre
     for (Int t = 0; t < size; t++) gw[b * size + t] = T(sum[t]);
   }
 }
+
+}  // namespace

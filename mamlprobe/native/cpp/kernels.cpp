@@ -1,18 +1,9 @@
 // The entries of the compiled kernels, one a pass and precision.
-#include "vectors.h"
-
-namespace {
-
-#include "bytes.h"
 #include "cells.h"
-#include "images.h"
-#include "winograd.h"
 #include "direct.h"
 #include "first.h"
 #include "pixels.h"
 #include "products.h"
-
-}  // namespace
 
 // One entry a pass and precision. `kind` is 2 * (pooling) + (ReLU first).
 #define BLOCK(NAME, T, PARAMETERS, ARGUMENTS, INNER)                                  \

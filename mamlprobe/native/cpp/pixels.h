@@ -1,4 +1,8 @@
 // Images of bytes as what a net sees.
+#pragma once
+#include "vectors.h"
+
+namespace {
 
 // out [count, colours, size] = (byte / 255 - mean) / std of the images at these rows; levels [2, colours], or none.
 // Whether all rows are among the `all` images: else nothing is read.
@@ -18,3 +22,5 @@ bool pixels(T* out, const uint8_t* images, const Int* rows, const T* levels, Int
   }
   return true;
 }
+
+}  // namespace

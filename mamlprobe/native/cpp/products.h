@@ -1,4 +1,8 @@
 // Inner products of the columns [x, y, |x|^2, |y|^2, 1] of shifted rows, summed in double.
+#pragma once
+#include "winograd.h"
+
+namespace {
 
 struct Table {  // rows of f values of x and g of y, each row behind the other; `wide` columns in whole register blocks
   Int rows, f, g, wide;
@@ -72,3 +76,5 @@ void inner_products(const T* x, const T* y, const T* shift, double* total, doubl
   for (Int p = 0; p < pieces; p++)
     for (Int c = 0; c < s.f + s.g; c++) squares[c] += parts[p * (s.f + s.g) + c];
 }
+
+}  // namespace

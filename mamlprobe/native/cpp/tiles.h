@@ -2,6 +2,7 @@
 //
 // The sums of a tile, its vectors and a factor need no more registers than there are, and where it can be are enough
 // (eight or more) for a sum not to wait for the one before. No result but `inner_products` depends on them.
+#pragma once
 
 #if defined(__AVX512F__)  // AVX-512: 32 registers, and a factor is part of its multiplication
 constexpr int WIDE = 64;     // bytes of a vector

@@ -1,4 +1,5 @@
 // Vectors as wide as the processor's registers, and loops over channels by them.
+#pragma once
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

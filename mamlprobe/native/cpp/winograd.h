@@ -4,6 +4,10 @@
 // An output tile of 2 x 2 sees an input tile d of 4 x 4. With U = G w G^T, V = B^T d B, the outputs are A^T (U . V) A,
 // the product taken at each of the 16 places and summed over input channels: 16 matrix products over many tiles. The
 // input's gradient is the same with weights transposed and turned; the weight's is G^T (sum V^T (A gy A^T)) G.
+#pragma once
+#include "vectors.h"
+
+namespace {
 
 struct Maps {  // value (task, row, i, j, channel) at task * by_task + ((row * height + i) * width + j) * by_pixel + channel
   Int tasks, rows, height, width, in, out, in_task, in_pixel, out_task, out_pixel;
@@ -267,3 +271,5 @@ void winograd_weight(const T* x, const T* gy, T* gw, const Maps& s, int threads)
     }
   }
 }
+
+}  // namespace

@@ -1,4 +1,4 @@
-"""Where the kernels of this folder can be taken."""
+"""When the kernels of this folder can be used."""
 
 import os
 from functools import lru_cache
@@ -17,20 +17,20 @@ def _installed() -> bool:
 
 @lru_cache
 def _works(device: torch.device) -> bool:
-    """Whether Triton launches kernels there, by one try: it needs a C compiler, Python's headers and a recent GPU."""
+    """Tell by one trial whether Triton launches kernels there: it needs a C compiler, Python headers, a recent GPU."""
     try:
         from mamlprobe.native.gpu.cell_gradients import add
 
         one = torch.ones(16, device=device)
         with torch.cuda.device_of(one):
             add[(1, 1)](one, torch.empty_like(one), 16, 1, ROWS=1, LANES=16)
-    except Exception:  # whatever it is: torch's own operations compute the same
+    except Exception:  # of any kind: torch's own operations compute the same
         return False
     return True
 
 
 def ready(x: Tensor) -> bool:
-    """Whether these kernels compute for tensors like `x`: on a CUDA device, where Triton is installed and works.
+    """Tell whether these kernels take tensors like `x`: on a CUDA device, if Triton is installed and works.
 
     ``MAMLPROBE_KERNELS=off`` in the environment turns them off. ``MAMLPROBE_KERNELS=gpu`` with ``TRITON_INTERPRET=1``
     lets Triton's interpreter compute them on a CPU, slowly, as the tests do.

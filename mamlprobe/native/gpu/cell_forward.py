@@ -8,7 +8,7 @@ from mamlprobe.native.gpu.cell_tiles import SIZES, active, added, here, keep, pl
 
 @triton.jit
 def read(y, bias, start, end, count, channels, group, lane, known, FIRST: tl.constexpr, ROWS: tl.constexpr):
-    """A tile's activities from position `start` on, and which of them there are."""
+    """Load a tile's activities from position `start` on; return them and the mask of those inside `end`."""
     row = start + tl.arange(0, ROWS)
     mask = (row < end)[:, None] & known[None, :]
     at = (group * count + row)[:, None] * channels + lane[None, :]
@@ -19,7 +19,7 @@ def read(y, bias, start, end, count, channels, group, lane, known, FIRST: tl.con
 def moments_of_parts(
     y, bias, sums, count, channels, stride, chunk, parts, FIRST: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr
 ):
-    """Mean and sum of squares about it, by part; in between about the mean of the part's first tile."""
+    """Compute the mean of each part and its sum of squared deviations, shifted by the mean of its first tile."""
     part, group, lane, known = here(channels, LANES)
     bias_here = tl.load(bias + group * stride + lane, mask=known, other=0.0)
     start, end = part * chunk, tl.minimum(part * chunk + chunk, count)
@@ -54,7 +54,7 @@ def moments(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """Mean, biased variance and (var + eps)^-1/2 from those of the parts."""
+    """Combine the parts' moments into mean, biased variance and (var + eps)^-1/2."""
     _, group, lane, known = here(channels, LANES)
     size = tl.num_programs(1) * channels
     at = group * channels + lane
@@ -103,12 +103,12 @@ def outputs(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """The forward pass from the moments on; `chunk` is a tile."""
+    """Compute the forward pass after the moments; `chunk` is a tile."""
     part, group, lane, known = here(channels, LANES)
-    own = group * stride + lane
-    bias_here = tl.load(bias + own, mask=known, other=0.0)
-    scale_here = tl.load(scale + own, mask=known, other=0.0)
-    shift_here = tl.load(shift + own, mask=known, other=0.0)
+    vector_at = group * stride + lane
+    bias_here = tl.load(bias + vector_at, mask=known, other=0.0)
+    scale_here = tl.load(scale + vector_at, mask=known, other=0.0)
+    shift_here = tl.load(shift + vector_at, mask=known, other=0.0)
     mean_here = tl.load(mean + group * channels + lane, mask=known, other=0.0)
     rstd_here = tl.load(rstd + group * channels + lane, mask=known, other=0.0)
     sign = tl.where(scale_here < 0.0, -1, tl.where(scale_here > 0.0, 1, 0)).to(y.dtype.element_ty)

@@ -10,7 +10,7 @@ from mamlprobe.native.gpu.cell_tiles import SIZES, active, added, exact, here, k
 def gradient_sums(
     gp, p, off, sums, slots, channels, chunk, parts, FIRST: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr
 ):
-    """Sums of g and of g (s - mean) over the winners, by part."""
+    """Sum g and g (s - mean) over the winners, by part."""
     part, group, lane, known = here(channels, LANES)
     end = tl.minimum(part * chunk + chunk, slots)
     shift = tl.zeros((ROWS, LANES), dtype=gp.dtype.element_ty)
@@ -44,7 +44,7 @@ def gradient_numbers(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """The gradients of scale and shift, 0 for the bias, and a channel's `numbers` of the dense pass."""
+    """Store the gradients of scale and shift, 0 for the bias, and each channel's `numbers` for the dense pass."""
     _, group, lane, known = here(channels, LANES)
     size = tl.num_programs(1) * channels
     at = group * channels + lane
@@ -84,15 +84,15 @@ def gradient(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """The gradient of y, and where the ReLU comes first its sums by part."""
+    """Store the gradient of y and, if the ReLU comes first, its sums by part."""
     part, group, lane, known = here(channels, LANES)
     size = tl.num_programs(1) * channels
-    own = group * channels + lane
+    vector_at = group * channels + lane
     bias_here = tl.load(bias + group * stride + lane, mask=known, other=0.0)
-    mean_here = tl.load(mean + own, mask=known, other=0.0)
-    gain = tl.load(numbers + own, mask=known, other=0.0)
-    slope = tl.load(numbers + size + own, mask=known, other=0.0)
-    level = tl.load(numbers + 2 * size + own, mask=known, other=0.0)
+    mean_here = tl.load(mean + vector_at, mask=known, other=0.0)
+    gain = tl.load(numbers + vector_at, mask=known, other=0.0)
+    slope = tl.load(numbers + size + vector_at, mask=known, other=0.0)
+    level = tl.load(numbers + 2 * size + vector_at, mask=known, other=0.0)
     total = tl.zeros((ROWS, LANES), dtype=y.dtype.element_ty)
     end = tl.minimum(part * chunk + chunk, cells)
     for first in range(part * chunk, end, ROWS):
@@ -103,22 +103,22 @@ def gradient(
         g = stopped(gp, p, slot, whole, FIRST) * gain[None, :]
         won = winner(which, slot, whole, POOL)
         for place in tl.static_range(POOL * POOL):
-            there = (cell < end) & (top + place // POOL < tall) & (left + place % POOL < wide)
-            mask = there[:, None] & known[None, :]
+            inside = (cell < end) & (top + place // POOL < tall) & (left + place % POOL < wide)
+            mask = inside[:, None] & known[None, :]
             at = (group * count + corner + place // POOL * wide + place % POOL)[:, None] * channels + lane[None, :]
             s = active(tl.load(y + at, mask=mask, other=0.0), bias_here, FIRST)
-            found = tl.where(won == place, g, 0.0) - slope[None, :] * (s - mean_here[None, :]) - level[None, :]
+            gy_here = tl.where(won == place, g, 0.0) - slope[None, :] * (s - mean_here[None, :]) - level[None, :]
             if FIRST:
-                found = tl.where(s <= 0.0, 0.0, found)
-                total += tl.where(mask, found, 0.0)
-            tl.store(gy + at, found, mask=mask)
+                gy_here = tl.where(s <= 0.0, 0.0, gy_here)
+                total += tl.where(mask, gy_here, 0.0)
+            tl.store(gy + at, gy_here, mask=mask)
     if FIRST:
-        tl.store(sums + part * size + own, tl.sum(total, axis=0), mask=known)
+        tl.store(sums + part * size + vector_at, tl.sum(total, axis=0), mask=known)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def add(sums, total, channels, parts, ROWS: tl.constexpr, LANES: tl.constexpr):
-    """The sum over parts."""
+    """Store the sum over parts."""
     _, group, lane, known = here(channels, LANES)
     at = group * channels + lane
     keep(total, at, known, added(sums, parts, tl.num_programs(1) * channels, at, known, ROWS, LANES))

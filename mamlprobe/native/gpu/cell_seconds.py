@@ -42,12 +42,12 @@ def direction_sums(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """Sums of h, of (s - mean) h and of g h, by part."""
+    """Sum h, (s - mean) h and g h, by part."""
     part, group, lane, known = here(channels, LANES)
-    own = group * channels + lane
+    vector_at = group * channels + lane
     bias_here = tl.load(bias + group * stride + lane, mask=known, other=0.0)
-    hbias_here = tl.load(hbias + own, mask=known, other=0.0)
-    mean_here = tl.load(mean + own, mask=known, other=0.0)
+    hbias_here = tl.load(hbias + vector_at, mask=known, other=0.0)
+    mean_here = tl.load(mean + vector_at, mask=known, other=0.0)
     level = tl.zeros((ROWS, LANES), dtype=y.dtype.element_ty)
     tilt = tl.zeros((ROWS, LANES), dtype=y.dtype.element_ty)
     inner = tl.zeros((ROWS, LANES), dtype=y.dtype.element_ty)
@@ -60,8 +60,8 @@ def direction_sums(
         g = stopped(gp, p, slot, whole, FIRST)
         won = winner(which, slot, whole, POOL)
         for place in tl.static_range(POOL * POOL):
-            there = (cell < end) & (top + place // POOL < tall) & (left + place % POOL < wide)
-            mask = there[:, None] & known[None, :]
+            inside = (cell < end) & (top + place // POOL < tall) & (left + place % POOL < wide)
+            mask = inside[:, None] & known[None, :]
             at = (group * count + corner + place // POOL * wide + place % POOL)[:, None] * channels + lane[None, :]
             s = active(tl.load(y + at, mask=mask, other=0.0), bias_here, FIRST)
             h = direction(hy, hbias_here, s, at, mask, FIRST)
@@ -69,7 +69,7 @@ def direction_sums(
             tilt += (s - mean_here[None, :]) * h
             inner += tl.where(won == place, g * h, 0.0)
     size = tl.num_programs(1) * channels
-    to = sums + part * size + own
+    to = sums + part * size + vector_at
     tl.store(to, tl.sum(level, axis=0), mask=known)
     tl.store(to + parts * size, tl.sum(tilt, axis=0), mask=known)
     tl.store(to + 2 * parts * size, tl.sum(inner, axis=0), mask=known)
@@ -94,7 +94,7 @@ def second_numbers(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """The derivative for the scale, 0 for the bias, and a channel's `numbers` of the dense pass."""
+    """Store the derivative for the scale, 0 for the bias, and each channel's `numbers` for the dense pass."""
     _, group, lane, known = here(channels, LANES)
     size = tl.num_programs(1) * channels
     at = group * channels + lane
@@ -144,19 +144,19 @@ def second(
     ROWS: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """The derivatives for gp and y, and where the ReLU comes first sums of the latter by part."""
+    """Store the derivatives for gp and y and, if the ReLU comes first, sums of the latter by part."""
     part, group, lane, known = here(channels, LANES)
     size = tl.num_programs(1) * channels
-    own = group * channels + lane
+    vector_at = group * channels + lane
     bias_here = tl.load(bias + group * stride + lane, mask=known, other=0.0)
-    hbias_here = tl.load(hbias + own, mask=known, other=0.0)
-    mean_here = tl.load(mean + own, mask=known, other=0.0)
-    gain = tl.load(numbers + own, mask=known, other=0.0)
-    along = tl.load(numbers + size + own, mask=known, other=0.0)
-    curve = tl.load(numbers + 2 * size + own, mask=known, other=0.0)
-    slope = tl.load(numbers + 3 * size + own, mask=known, other=0.0)
-    level = tl.load(numbers + 4 * size + own, mask=known, other=0.0)
-    lift = tl.load(numbers + 5 * size + own, mask=known, other=0.0)
+    hbias_here = tl.load(hbias + vector_at, mask=known, other=0.0)
+    mean_here = tl.load(mean + vector_at, mask=known, other=0.0)
+    gain = tl.load(numbers + vector_at, mask=known, other=0.0)
+    along = tl.load(numbers + size + vector_at, mask=known, other=0.0)
+    curve = tl.load(numbers + 2 * size + vector_at, mask=known, other=0.0)
+    slope = tl.load(numbers + 3 * size + vector_at, mask=known, other=0.0)
+    level = tl.load(numbers + 4 * size + vector_at, mask=known, other=0.0)
+    lift = tl.load(numbers + 5 * size + vector_at, mask=known, other=0.0)
     total = tl.zeros((ROWS, LANES), dtype=y.dtype.element_ty)
     end = tl.minimum(part * chunk + chunk, cells)
     for first in range(part * chunk, end, ROWS):
@@ -168,20 +168,20 @@ def second(
         won = winner(which, slot, whole, POOL)
         moved = lift[None, :] + along[None, :] * tl.load(off + slot, mask=whole, other=0.0)
         for place in tl.static_range(POOL * POOL):
-            there = (cell < end) & (top + place // POOL < tall) & (left + place % POOL < wide)
-            mask = there[:, None] & known[None, :]
+            inside = (cell < end) & (top + place // POOL < tall) & (left + place % POOL < wide)
+            mask = inside[:, None] & known[None, :]
             at = (group * count + corner + place // POOL * wide + place % POOL)[:, None] * channels + lane[None, :]
             s = active(tl.load(y + at, mask=mask, other=0.0), bias_here, FIRST)
             h = direction(hy, hbias_here, s, at, mask, FIRST)
             moved += tl.where(won == place, gain[None, :] * h, 0.0)
-            found = tl.where(won == place, g, 0.0) - curve[None, :] * h
-            found = found - slope[None, :] * (s - mean_here[None, :]) - level[None, :]
+            xy_here = tl.where(won == place, g, 0.0) - curve[None, :] * h
+            xy_here = xy_here - slope[None, :] * (s - mean_here[None, :]) - level[None, :]
             if FIRST:
-                found = tl.where(s <= 0.0, 0.0, found)
-                total += tl.where(mask, found, 0.0)
-            tl.store(xy + at, found, mask=mask)
+                xy_here = tl.where(s <= 0.0, 0.0, xy_here)
+                total += tl.where(mask, xy_here, 0.0)
+            tl.store(xy + at, xy_here, mask=mask)
         if not FIRST:
             moved = tl.where(tl.load(p + slot, mask=whole, other=0.0) <= 0.0, 0.0, moved)
         tl.store(xgp + slot, moved, mask=whole)
     if FIRST:
-        tl.store(sums + part * size + own, tl.sum(total, axis=0), mask=known)
+        tl.store(sums + part * size + vector_at, tl.sum(total, axis=0), mask=known)

@@ -1,4 +1,4 @@
-"""What the launches of `cells` share: which tile a program has, and how it reads it.
+"""Functions that the launches of `cells` share: the tile of a program, and how it is read.
 
 The first axis of a grid is parts times tiles of LANES channels, the second one groups. A part is `chunk` positions or
 cells of its group, of less than 2^31, and a program takes ROWS of them at once; cells are those of the whole map, with
@@ -10,12 +10,12 @@ import triton
 import triton.language as tl
 
 SIZES = ("count", "slots", "cells", "tall", "wide", "chunk", "parts", "stride")
-"""Numbers that no kernel is compiled anew for."""
+"""Arguments whose values do not specialise a kernel."""
 
 
 @triton.jit
 def here(channels, LANES: tl.constexpr):
-    """This program's part and group, its channels, and which of them there are."""
+    """Return this program's part and group, its channels, and the mask of those that exist."""
     tiles = (channels + LANES - 1) // LANES
     lane = tl.program_id(0) % tiles * LANES + tl.arange(0, LANES)
     return tl.program_id(0) // tiles, tl.program_id(1).to(tl.int64), lane, lane < channels
@@ -23,7 +23,7 @@ def here(channels, LANES: tl.constexpr):
 
 @triton.jit
 def place_of(cell, tall, wide, POOL: tl.constexpr):
-    """A cell's top and left, its first position and its place in the pooled map, and whether it is not cut."""
+    """Return a cell's top and left, its first position, its place in the pooled map, and whether it is complete."""
     down, across = (tall + POOL - 1) // POOL, (wide + POOL - 1) // POOL
     j, i, r = cell % across, cell // across % down, cell // (across * down)
     high, broad = tall // POOL, wide // POOL
@@ -33,7 +33,7 @@ def place_of(cell, tall, wide, POOL: tl.constexpr):
 
 @triton.jit
 def active(s, bias, FIRST: tl.constexpr):
-    """The activity that the norm takes."""
+    """Return the activity that the norm takes as input."""
     if FIRST:
         s = s + bias[None, :]
         s = tl.where(s < 0.0, 0.0, s)
@@ -42,7 +42,7 @@ def active(s, bias, FIRST: tl.constexpr):
 
 @triton.jit
 def stopped(gp, p, slot, mask, FIRST: tl.constexpr):
-    """The outputs' gradient, stopped where the ReLU after the norm is shut; 0 outside of the mask."""
+    """Load the outputs' gradient, 0 where the ReLU after the norm gives 0 and outside of the mask."""
     g = tl.load(gp + slot, mask=mask, other=0.0)
     if not FIRST:
         g = tl.where(tl.load(p + slot, mask=mask, other=0.0) <= 0.0, 0.0, g)
@@ -51,7 +51,7 @@ def stopped(gp, p, slot, mask, FIRST: tl.constexpr):
 
 @triton.jit
 def direction(hy, hbias, s, at, mask, FIRST: tl.constexpr):
-    """The activity's part of a direction; 0 outside of the mask."""
+    """Load the activity's part of a direction; 0 outside of the mask."""
     h = tl.load(hy + at, mask=mask, other=0.0)
     if FIRST:
         h = tl.where(s <= 0.0, 0.0, tl.where(mask, h + hbias[None, :], 0.0))
@@ -60,7 +60,7 @@ def direction(hy, hbias, s, at, mask, FIRST: tl.constexpr):
 
 @triton.jit
 def winner(which, slot, mask, POOL: tl.constexpr):
-    """The winner's place in its cell, row by row; -1 outside of the mask."""
+    """Return the winner's place in its cell, counted row by row; -1 outside of the mask."""
     if POOL == 1:
         won = tl.where(mask, 0, -1)
     else:
@@ -70,7 +70,7 @@ def winner(which, slot, mask, POOL: tl.constexpr):
 
 @triton.jit
 def added(sums, parts, size, at, known, ROWS: tl.constexpr, LANES: tl.constexpr):
-    """The sum over parts that lie `size` apart, in float64."""
+    """Sum over parts that lie `size` apart, in float64."""
     total = tl.zeros((ROWS, LANES), dtype=tl.float64)
     for start in range(0, parts, ROWS):
         part = start + tl.arange(0, ROWS)
@@ -81,7 +81,7 @@ def added(sums, parts, size, at, known, ROWS: tl.constexpr, LANES: tl.constexpr)
 
 @triton.jit
 def exact(vector, at, known):
-    """Values of channels in float64."""
+    """Load values of channels in float64."""
     return tl.load(vector + at, mask=known, other=0.0).to(tl.float64)
 
 

@@ -1,6 +1,6 @@
 """`nets.fast.norm_relu_pool` for CUDA devices: three or four launches for each function, whatever the number of groups.
 
-Sums go by part into a buffer, in the maps' type; a small launch adds the parts and makes of them the few numbers that a
+Sums go by part into a buffer, in the maps' type; a small launch adds the parts and computes the few numbers that a
 dense pass needs for each channel. Nothing depends on the order in which programs run. Tiles and parts are chosen by the
 shapes alone. All tensors are contiguous; a kind is (pool, relu_first).
 """
@@ -16,13 +16,13 @@ from mamlprobe.native.gpu.cell_gradients import add, gradient, gradient_numbers,
 from mamlprobe.native.gpu.cell_seconds import direction_sums, second, second_numbers
 
 TILE = 2048
-"""Values of one tile, in float32 and of one tensor; fewer where a program holds more."""
+"""Values of one tile, in float32 and of one tensor; fewer if a program holds several tensors."""
 WIDEST = 64
 """Most channels of one tile."""
 PARTS_WIDTH = 16
-"""Most channels of one tile where parts are added."""
+"""Most channels of one tile of a launch that adds parts."""
 PROGRAMS = 1024
-"""About as many programs add values of a large input."""
+"""About this number of programs sum the values of a large input."""
 
 
 class _Split(NamedTuple):
@@ -40,7 +40,7 @@ def _tile(like: Tensor, widest: int, share: int) -> dict[str, int]:
 
 
 def _split(count: int, like: Tensor, share: int, *, dense: bool = False) -> _Split:
-    """A tile for each part of a dense pass, else parts for about PROGRAMS programs; tiles 1 / share of the largest."""
+    """Give each part of a dense pass a tile, else split for PROGRAMS programs or so; tiles 1 / share of the largest."""
     groups, channels = like.shape[0], like.shape[-1]
     tile = _tile(like, WIDEST, share)
     across = triton.cdiv(channels, tile["LANES"])
@@ -52,13 +52,13 @@ def _split(count: int, like: Tensor, share: int, *, dense: bool = False) -> _Spl
 
 
 def _parts(like: Tensor) -> tuple[tuple[int, int], dict[str, int]]:
-    """Grid and tile of a launch that adds parts, in float64 for all types."""
+    """Return grid and tile of a launch that adds parts, in float64 for all types."""
     tile = _tile(like, PARTS_WIDTH, 8 // like.element_size())
     return (triton.cdiv(like.shape[-1], tile["LANES"]), like.shape[0]), tile
 
 
 def _sizes(y: Tensor, pool: int) -> tuple[int, int, int, int, int, int]:
-    """Positions, winners and cells of a group, cut ones among them, then height, width and channels."""
+    """Return positions, winners and cells (cut ones included) of a group, then height, width and channels."""
     _, rows, tall, wide, channels = y.shape
     winners = rows * (tall // pool) * (wide // pool)
     return rows * tall * wide, winners, rows * -(-tall // pool) * -(-wide // pool), tall, wide, channels
@@ -71,7 +71,7 @@ def _stride(vector: Tensor) -> int:
 def forward(
     y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: tuple[int, bool], eps: float = 1e-5
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """`nets.fast.norm_relu_pool.forward`; the winners' positions are int8, counted within the cell."""
+    """Compute `nets.fast.norm_relu_pool.forward`; the winners' positions are int8, counted within the cell."""
     groups, rows, tall, wide, channels = y.shape
     pool, first = kind[0], int(kind[1])
     sizes, stride = _sizes(y, pool), _stride(scale)
@@ -104,7 +104,7 @@ def backward(
     off: Tensor,
     which: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`nets.fast.norm_relu_pool.backward`."""
+    """Compute `nets.fast.norm_relu_pool.backward`."""
     groups, channels = mean.shape
     pool, first = kind[0], int(kind[1])
     sizes, stride = _sizes(y, pool), _stride(scale)
@@ -146,7 +146,7 @@ def double_backward(
     off: Tensor,
     which: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`nets.fast.norm_relu_pool.twice`."""
+    """Compute `nets.fast.norm_relu_pool.double_backward`."""
     groups, channels = mean.shape
     pool, first = kind[0], int(kind[1])
     sizes, stride = _sizes(y, pool), _stride(scale)

@@ -19,11 +19,11 @@ from mamlprobe.native.gpu.maps import maps_kernel, total_kernel, weight_kernel
 Sizes = tuple[int, ...]
 
 PROGRAMS = 264
-"""Of `conv` at least, where smaller tiles give as many: two for each multiprocessor of a large GPU."""
+"""Programs of `conv` at least, if smaller tiles give that many: two for each multiprocessor of a large GPU."""
 SPLIT_PROGRAMS = 1056
-"""Of `conv_weight` at most, by its splits."""
+"""Programs of `conv_weight` at most, by its number of splits."""
 BLOCK, ROWS = 64, 32
-"""Numbers that one program of the sum over splits takes, and splits at a time."""
+"""Numbers that one program of the sum over splits adds, and splits that it reads at a time."""
 
 
 class Tiles(NamedTuple):
@@ -44,7 +44,7 @@ class Tiles(NamedTuple):
 def conv(
     x: Tensor, w: Tensor, *more: Tensor, step: int, pad: int, precision: str, tiles: Tiles | None = None
 ) -> Tensor:
-    """Convolve maps x by w, plus a second pair where there is one: y [G, R, h, w', B*K]."""
+    """Convolve maps x by w, plus a second pair if one is given: y [G, R, h, w', B*K]."""
     side = w.shape[-1]
     height, width = ((length + 2 * pad - side) // step + 1 for length in x.shape[2:4])
     shape = (*x.shape[:2], height, width, w.shape[0] * w.shape[1])
@@ -79,10 +79,10 @@ def conv_weight(
     inner, outer = x.shape[-1] // weights, gy.shape[-1] // weights
     precision = ("ieee" if inner >= 16 else "tf32x3") if precision == "float32" else precision
     total = prod(gy.shape[:-1])
-    found = tiles or weight_tiles(inner, outer, side, precision)
-    columns = triton.cdiv(side * side * inner, found.reduction)
-    rows = weights * triton.cdiv(outer, found.channels)
-    blocks = triton.cdiv(total, found.positions)
+    sizes = tiles or weight_tiles(inner, outer, side, precision)
+    columns = triton.cdiv(side * side * inner, sizes.reduction)
+    rows = weights * triton.cdiv(outer, sizes.channels)
+    blocks = triton.cdiv(total, sizes.positions)
     splits = max(1, min(SPLIT_PROGRAMS // (columns * rows), blocks // 4))
     each = triton.cdiv(blocks, splits)
     splits = triton.cdiv(blocks, each)
@@ -93,8 +93,8 @@ def conv_weight(
     with _on(x):
         weight_kernel[(columns, splits, rows)](
             part, x, gy, total, each, weights, size, *strides, *x.shape[2:4], *gy.shape[2:4], inner, outer,
-            side, step, pad, _wide(x, gy), precision, found.positions, found.channels, found.reduction,
-            num_warps=found.warps, num_stages=found.stages,
+            side, step, pad, _wide(x, gy), precision, sizes.positions, sizes.channels, sizes.reduction,
+            num_warps=sizes.warps, num_stages=sizes.stages,
         )  # fmt: skip
         if splits > 1:
             total_kernel[(triton.cdiv(size, BLOCK),)](gw, part, splits, size, inner, taps, BLOCK, ROWS)
@@ -112,28 +112,28 @@ def _maps(
     tiles: Tiles | None,
     turned: bool,
 ) -> Tensor:
-    """The maps of this shape: of `conv`, or of `conv_input` where the kernel is turned."""
+    """Compute maps of this shape: those of `conv`, or of `conv_input` if the kernel is turned."""
     tasks, outer, inner, side, _ = w.shape if not turned else (w.shape[0], w.shape[2], w.shape[1], *w.shape[3:])
     precision = "tf32x3" if precision == "float32" else precision
     y = x.new_empty(shape)
     total = prod(shape[:-1])
-    found = tiles or maps_tiles(total, tasks, inner, outer, side, precision)
+    sizes = tiles or maps_tiles(total, tasks, inner, outer, side, precision)
     taps = side * side
     strides = (inner * taps, inner * taps, taps, 1)
     if turned:
         strides = (inner * taps, taps, outer * taps, 1)
     pairs = [x, w, *more] if more else [x, w, x, w]
-    if found.packed:
+    if sizes.packed:
         order = (0, 2, 3, 4, 1) if turned else (0, 1, 3, 4, 2)
         pairs[1] = w.permute(order).contiguous()
         pairs[3] = more[1].permute(order).contiguous() if more else pairs[1]
         strides = (inner * taps, inner * taps, 1, inner)
-    grid = (triton.cdiv(total, found.positions), tasks * triton.cdiv(outer, found.channels))
+    grid = (triton.cdiv(total, sizes.positions), tasks * triton.cdiv(outer, sizes.channels))
     with _on(x):
         maps_kernel[grid](
             y, *pairs, total, tasks, *x.shape[2:4], *shape[2:4], outer * inner * taps, *strides[1:], inner, outer,
             side, step, pad, turned, bool(more), _wide(x, y), precision,
-            found.positions, found.channels, found.reduction, num_warps=found.warps, num_stages=found.stages,
+            sizes.positions, sizes.channels, sizes.reduction, num_warps=sizes.warps, num_stages=sizes.stages,
         )  # fmt: skip
     return y
 
@@ -144,9 +144,9 @@ def maps_tiles(total: int, tasks: int, inner: int, outer: int, side: int, precis
     reduction = _reduction(inner, side, 16 if precision == "ieee" else 32)
     if channels == 64 and inner >= 16 and precision != "ieee":
         return Tiles(128, channels, reduction, warps=8)
-    beside = tasks * triton.cdiv(outer, channels)
+    columns = tasks * triton.cdiv(outer, channels)
     positions = 64 if precision == "tf32x3" else 128  # three products take three times the registers
-    while positions > 64 and triton.cdiv(total, positions) * beside < PROGRAMS:
+    while positions > 64 and triton.cdiv(total, positions) * columns < PROGRAMS:
         positions //= 2
     return Tiles(positions, channels, reduction)
 
@@ -162,7 +162,7 @@ def weight_tiles(inner: int, outer: int, side: int, precision: str) -> Tiles:
 
 
 def _reduction(inner: int, side: int, most: int) -> int:
-    """Pairs of tap and channel in a tile: within one tap where the channels are some times 16."""
+    """Choose the pairs of tap and channel in a tile: within one tap if the channels are a multiple of 16."""
     size = most
     while size > 16 and inner % size:
         size //= 2
@@ -170,16 +170,16 @@ def _reduction(inner: int, side: int, most: int) -> int:
 
 
 def _power(count: int) -> int:
-    """The next power of two, and 16 at least: the smallest tile of a product."""
+    """Return the next power of two, and 16 at least: the smallest tile of a product."""
     power: int = triton.next_power_of_2(count)
     return max(16, power)
 
 
 def _wide(*maps: Tensor) -> bool:
-    """Whether offsets need 64 bits; the last tile reaches beyond the maps."""
+    """Tell whether offsets need 64 bits; the last tile reaches beyond the maps."""
     return max(each.numel() for each in maps) >= 2**31 - 2**20
 
 
 def _on(x: Tensor) -> AbstractContextManager[object]:
-    """The device of the kernels: that of `x`."""
+    """Select the device of the kernels: that of `x`."""
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()

@@ -1,8 +1,8 @@
 """Mean cross-entropy of each task with its first and second derivative, one launch each.
 
-With p the softmax of a row's logits, y its label's one-hot row, R rows a task and g the slope of the task's loss:
-the loss is mean of log-sum-exp - z_y, its derivative (g / R) (p - y), and along a direction h of that derivative the
-slope of g is sum h (p - y) / R, that of the logits (g / R) p (h - sum p h).
+With p the softmax of a row's logits, y its label's one-hot row, R rows a task and g the gradient of the task's
+loss: the loss is the mean of log-sum-exp - z_y, its derivative (g / R) (p - y), and along a direction h of that
+derivative the gradient of g is sum h (p - y) / R, that of the logits (g / R) p (h - sum p h).
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ from mamlprobe.base.autograd import Function
 
 
 def task_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss of each task's rows [B]: logits [B, R, N], labels [B, R] int64, each within 0..N-1 (else NaN)."""
-    found: Tensor = _Loss.apply(logits.contiguous(), labels.contiguous())
-    return found
+    """Return each task's mean loss [B]: logits [B, R, N], labels [B, R] int64, each within 0..N-1 (else NaN)."""
+    loss: Tensor = _Loss.apply(logits.contiguous(), labels.contiguous())
+    return loss
 
 
 class _Loss(Function):
@@ -54,7 +54,7 @@ class _Slope(Function):
 
 
 def _plain(g: Tensor, z: Tensor, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """The second derivative in torch's operations, for whoever asks for a third."""
+    """Compute the second derivative in torch's operations, when a third one is asked for."""
     p = z.softmax(-1)
     off = p - torch.nn.functional.one_hot(y, z.shape[-1]).to(p.dtype)
     each = (g / z.shape[1])[:, None, None]
@@ -62,7 +62,7 @@ def _plain(g: Tensor, z: Tensor, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sizes(z: Tensor) -> tuple[int, int, int, int]:
-    """Rows, classes, rows in a tile, classes in a tile."""
+    """Return rows, classes, rows in a tile, classes in a tile."""
     rows, classes = z.shape[1:]
     wide = triton.next_power_of_2(classes)
     return rows, classes, max(1, min(triton.next_power_of_2(rows), 2048 // wide)), wide
@@ -70,7 +70,7 @@ def _sizes(z: Tensor) -> tuple[int, int, int, int]:
 
 @triton.jit
 def _tile(z, y, first, rows, classes, TALL: tl.constexpr, WIDE: tl.constexpr):
-    """Logits of these rows, their probabilities, one-hot labels, and where they lie."""
+    """Load logits of these rows; return them, probabilities, one-hot labels, log-sum-exp, places and masks."""
     row = first + tl.arange(0, TALL)
     column = tl.arange(0, WIDE)
     inside = (row < rows)[:, None] & (column < classes)[None, :]
@@ -90,12 +90,12 @@ def _loss(z, y, loss, rows, classes, TALL: tl.constexpr, WIDE: tl.constexpr):
     task = tl.program_id(0).to(tl.int64)
     z += task * rows * classes
     y += task * rows
-    found = tl.zeros([TALL], dtype=loss.dtype.element_ty)
+    total = tl.zeros([TALL], dtype=loss.dtype.element_ty)
     for first in range(0, rows, TALL):
-        values, _, hot, level, _, _, there, known = _tile(z, y, first, rows, classes, TALL, WIDE)
-        mine = tl.sum(tl.where(hot > 0, values, 0.0), 1)
-        found += tl.where(there, tl.where(known, level - mine, float("nan")), 0.0)
-    tl.store(loss + task, tl.sum(found, 0) / rows)
+        values, _, hot, level, _, _, live, known = _tile(z, y, first, rows, classes, TALL, WIDE)
+        labelled = tl.sum(tl.where(hot > 0, values, 0.0), 1)
+        total += tl.where(live, tl.where(known, level - labelled, float("nan")), 0.0)
+    tl.store(loss + task, tl.sum(total, 0) / rows)
 
 
 @triton.jit
@@ -118,10 +118,10 @@ def _twice(g, z, y, h, along, bend, rows, classes, TALL: tl.constexpr, WIDE: tl.
     bend += task * rows * classes
     y += task * rows
     each = tl.load(g + task) / rows
-    found = tl.zeros([TALL], dtype=along.dtype.element_ty)
+    total = tl.zeros([TALL], dtype=along.dtype.element_ty)
     for first in range(0, rows, TALL):
         _, p, hot, _, place, inside, _, _ = _tile(z, y, first, rows, classes, TALL, WIDE)
         way = tl.load(h + place, mask=inside, other=0.0)
-        found += tl.sum(way * (p - hot), 1)
+        total += tl.sum(way * (p - hot), 1)
         tl.store(bend + place, each * p * (way - tl.sum(p * way, 1)[:, None]), mask=inside)
-    tl.store(along + task, tl.sum(found, 0) / rows)
+    tl.store(along + task, tl.sum(total, 0) / rows)

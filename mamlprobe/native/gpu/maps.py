@@ -2,7 +2,7 @@
 
 Maps are [G, R, H, W, B*C], channels innermost; a *place* is one of the G * R * H * W positions, and what is summed over
 are the pairs (tap, channel), flattened in this order. A tile of D of them lies within one tap (UNIFORM, where D divides
-the channels), or every pair finds its own tap.
+the channels), or every pair has its own tap.
 """
 
 import triton
@@ -11,7 +11,7 @@ import triton.language as tl
 
 @triton.jit
 def _source(top, left, tap, height, width, SIDE: tl.constexpr, STEP: tl.constexpr, TURNED: tl.constexpr):
-    """Row and column that a tap sees, and whether they lie on the map; turned: the place whose tap saw this one."""
+    """Return row and column that a tap sees, and whether they lie on the map; turned: the place whose tap saw this."""
     if TURNED:
         row = top - tap // SIDE
         column = left - tap % SIDE
@@ -52,7 +52,7 @@ def _products(
     PRECISION: tl.constexpr,
     D: tl.constexpr,
 ):
-    """The accumulators [P, N] plus the products of the map's places and the weights; first, top, left, live [P, 1]."""
+    """Add the products of the map's places and the weights to `acc` [P, N]; first, top, left, live are [P, 1]."""
     for block in range(0, (SIDE * SIDE * IN + D - 1) // D):
         if IN % D == 0:
             tap = block * D // IN
@@ -107,7 +107,7 @@ def maps_kernel(
     N: tl.constexpr,
     D: tl.constexpr,
 ):
-    """One tile of P places and N channels of the maps made: of `conv`, and turned of `conv_input`."""
+    """Compute one tile of P places and N channels of the output maps: of `conv`, or turned of `conv_input`."""
     task = tl.program_id(1) // ((OUT + N - 1) // N)
     out = (tl.program_id(1) % ((OUT + N - 1) // N)) * N + tl.arange(0, N)[None, :]
     place = tl.program_id(0) * P + tl.arange(0, P)[:, None]
@@ -164,7 +164,7 @@ def weight_kernel(
     N: tl.constexpr,
     D: tl.constexpr,
 ):
-    """N channels by D pairs (tap, channel) of the weights' gradient, over one split: `each` tiles of P places."""
+    """Compute N channels by D pairs (tap, channel) of the weights' gradient for one split: `each` tiles of P places."""
     split = tl.program_id(1)
     task = tl.program_id(2) // ((OUT + N - 1) // N)
     out = (tl.program_id(2) % ((OUT + N - 1) // N)) * N
@@ -203,7 +203,7 @@ def weight_kernel(
 
 @triton.jit(do_not_specialize=["splits"])
 def total_kernel(gw, part, splits, size, IN: tl.constexpr, TAPS: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr):
-    """The splits' parts [splits, B, K, taps, C] summed, as [B, K, C, taps]."""
+    """Sum the splits' parts [splits, B, K, taps, C] into [B, K, C, taps]."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     live = at < size
     acc = tl.zeros((ROWS, BLOCK), dtype=tl.float32)

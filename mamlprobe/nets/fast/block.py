@@ -1,7 +1,7 @@
 """The convolutional block with its own first and second derivative: the fast route behind `Conv4`.
 
 Tasks with their own conv weights lie side by side in the channels, one group of the convolution each; tasks that share
-them lie behind each other as rows, and the convolution is an ordinary one. Maps are [G, R, H, W, K] in memory, channels
+them follow each other as rows, and the convolution is an ordinary one. Maps are [G, R, H, W, K] in memory, channels
 innermost: grouped [1, R, H, W, B*K], else [B, R, H, W, K].
 
 Two differentiable functions make a block: the convolution, whose second derivative is four more convolutions, and the
@@ -25,11 +25,11 @@ from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import Kind, check_values
 
 LEAST = 2**13
-"""Input numbers from which on a CPU these blocks are the faster route without compiled kernels too."""
+"""Number of input values from which these blocks are faster on a CPU even without compiled kernels."""
 
 
 def fast(x: Tensor) -> bool:
-    """Whether this route is to be taken for inputs like `x`: where it is the faster one.
+    """Tell whether this route is taken for inputs like `x`: where it is the faster one.
 
     ``MAMLPROBE_BLOCKS=off`` in the environment turns it off.
     """
@@ -40,12 +40,12 @@ def fast(x: Tensor) -> bool:
 
 
 def grouped_maps(z: Tensor) -> Tensor:
-    """[1, R, H, W, B*K] of maps [B, R, H, W, K]."""
+    """Group maps [B, R, H, W, K] as [1, R, H, W, B*K]."""
     return z.permute(1, 2, 3, 0, 4).flatten(3).unsqueeze(0)
 
 
 def by_task(z: Tensor, tasks: int) -> Tensor:
-    """[B, R, H, W, K] of maps in either layout, as a view."""
+    """View maps in either layout as [B, R, H, W, K]."""
     if z.shape[0] == tasks and tasks > 1:
         return z
     apart: Tensor = z.squeeze(0).unflatten(3, (tasks, -1))
@@ -64,7 +64,7 @@ def block(
     images: bool,
     name: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps [B, R, h, w, K] after conv, norm, ReLU and pooling, and the moments of the norm [B, K], without graph.
+    """Compute maps [B, R, h, w, K] after conv, norm, ReLU and pooling, and the norm's moments [B, K] without graph.
 
     z [B, R, H, W, C], or images [B, R, C, H, W]; weight [B or 1, K, C, side, side]; bias, scale, shift [B or 1, K].
     """
@@ -89,7 +89,7 @@ def block(
 
 
 def _convolve(z: Tensor, weight: Tensor, window: Window, *, grouped: bool, images: bool) -> Tensor:
-    """Maps [G, R, h, w, K'] of the convolution."""
+    """Compute maps [G, R, h, w, K'] of the convolution."""
     if images and compiled_images(z, window):
         first: Tensor = FirstConv.apply(z.contiguous(), weight, window, grouped)
         return first
@@ -101,7 +101,7 @@ def _convolve(z: Tensor, weight: Tensor, window: Window, *, grouped: bool, image
 class _First(Function):
     """The whole first block of images that need no gradient: taps [B or 1, C, 3, 3, K].
 
-    The norm comes before the ReLU, and the convolution's bias is cancelled by it: its gradient is 0.
+    The norm comes before the ReLU, so it cancels the convolution's bias, whose gradient is 0.
     """
 
     @staticmethod
@@ -116,18 +116,18 @@ class _First(Function):
         step: int,
         grouped: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        p, var, kept = kernels.first_forward(x, taps, scale, shift, kind, step, grouped)
-        ctx.save_for_backward(x, taps, bias, scale, shift, *kept)
+        p, var, saved = kernels.first_forward(x, taps, scale, shift, kind, step, grouped)
+        ctx.save_for_backward(x, taps, bias, scale, shift, *saved)
         ctx.kind, ctx.step = kind, step
-        mean = kept.mean.clone()
+        mean = saved.mean.clone()
         ctx.mark_non_differentiable(mean, var)
         return p, mean, var
 
     @staticmethod
     def backward(ctx: Any, gp: Tensor, *_: Tensor) -> Gradients:
-        x, taps, bias, scale, shift, *kept = ctx.saved_tensors
-        gtaps, *found = _FirstGradient.apply(gp.contiguous(), x, taps, scale, shift, ctx.kind, ctx.step, *kept)
-        return None, gtaps, torch.zeros_like(bias), *found, None, None, None
+        x, taps, bias, scale, shift, *saved = ctx.saved_tensors
+        gtaps, *gnorm = _FirstGradient.apply(gp.contiguous(), x, taps, scale, shift, ctx.kind, ctx.step, *saved)
+        return None, gtaps, torch.zeros_like(bias), *gnorm, None, None, None
 
 
 class _FirstGradient(Function):
@@ -141,30 +141,30 @@ class _FirstGradient(Function):
         shift: Tensor,
         kind: Kind,
         step: int,
-        *kept: Tensor,
+        *saved: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        gtaps, gscale, gshift, *more = kernels.first_backward(gp, x, taps, scale, shift, First(*kept), kind, step)
-        ctx.save_for_backward(gp, x, taps, scale, shift, *kept, *more, gscale, gshift)
+        gtaps, gscale, gshift, *more = kernels.first_backward(gp, x, taps, scale, shift, First(*saved), kind, step)
+        ctx.save_for_backward(gp, x, taps, scale, shift, *saved, *more, gscale, gshift)
         ctx.kind, ctx.step = kind, step
         return _shared(gtaps, taps), _shared(gscale, scale), _shared(gshift, shift)
 
     @staticmethod
     @twice_differentiable_only
     def backward(ctx: Any, htaps: Tensor, hscale: Tensor, hshift: Tensor) -> Gradients:
-        gp, x, taps, scale, shift, *kept, won, covariance, gscale, gshift = ctx.saved_tensors
+        gp, x, taps, scale, shift, *saved, won, covariance, gscale, gshift = ctx.saved_tensors
         htaps, hscale, hshift = htaps.contiguous(), *(h.expand_as(gscale).contiguous() for h in (hscale, hshift))
-        saved = (gp, x, taps, scale, shift, First(*kept), covariance, won, gscale, gshift)
-        xgp, xtaps, xscale = kernels.first_twice(*saved, htaps, hscale, hshift, ctx.kind, ctx.step)
-        return xgp, None, _shared(xtaps, taps), _shared(xscale, scale), None, *[None] * (2 + len(kept))
+        inputs = (gp, x, taps, scale, shift, First(*saved), covariance, won, gscale, gshift)
+        xgp, xtaps, xscale = kernels.first_double_backward(*inputs, htaps, hscale, hshift, ctx.kind, ctx.step)
+        return xgp, None, _shared(xtaps, taps), _shared(xscale, scale), None, *[None] * (2 + len(saved))
 
 
 def _shared(per_group: Tensor, like: Tensor) -> Tensor:
-    """[G, K] summed over groups where these share the parameter [1, K]."""
+    """Sum [G, K] over groups if these share the parameter [1, K]."""
     return per_group if len(like) == len(per_group) else per_group.sum(0, keepdim=True)
 
 
 def _route(y: Tensor) -> Any:
-    """The module that computes cells of maps like `y`: on a GPU, by compiled kernels, or in torch."""
+    """Return the module that computes cells of maps like `y`: on a GPU, by compiled kernels, or in torch."""
     if available.ready(y):
         from mamlprobe.native.gpu import cells as on_gpu  # imports Triton
 
@@ -180,18 +180,18 @@ class _Cells(Function):
         ctx: Any, y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind
     ) -> tuple[Tensor, Tensor, Tensor]:
         y = y.contiguous()
-        p, mean, rstd, var, *kept = _route(y).forward(y, bias, scale, shift, kind)
-        ctx.save_for_backward(y, bias, scale, shift, mean, rstd, *kept)
+        p, mean, rstd, var, *saved = _route(y).forward(y, bias, scale, shift, kind)
+        ctx.save_for_backward(y, bias, scale, shift, mean, rstd, *saved)
         ctx.kind = kind
         ctx.mark_non_differentiable(mean, var)
-        ctx.set_materialize_grads(False)  # of the moments there are none
+        ctx.set_materialize_grads(False)  # the moments have no gradients
         return p, mean, var
 
     @staticmethod
     def backward(ctx: Any, gp: Tensor, *_: Tensor) -> Gradients:
-        y, bias, scale, shift, mean, rstd, *kept = ctx.saved_tensors
-        found = _CellsGradient.apply(gp.contiguous(), y, bias, scale, shift, mean, rstd, ctx.kind, *kept)
-        return *found, None
+        y, bias, scale, shift, mean, rstd, *saved = ctx.saved_tensors
+        gradients = _CellsGradient.apply(gp.contiguous(), y, bias, scale, shift, mean, rstd, ctx.kind, *saved)
+        return *gradients, None
 
 
 class _CellsGradient(Function):
@@ -206,18 +206,18 @@ class _CellsGradient(Function):
         mean: Tensor,
         rstd: Tensor,
         kind: Kind,
-        *kept: Tensor | None,
+        *saved: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        gy, gbias, gscale, gshift = _route(y).backward(gp, y, bias, scale, shift, mean, rstd, kind, *kept)
-        ctx.save_for_backward(gp, y, bias, scale, shift, mean, rstd, gscale, gshift, *kept)
+        gy, gbias, gscale, gshift = _route(y).backward(gp, y, bias, scale, shift, mean, rstd, kind, *saved)
+        ctx.save_for_backward(gp, y, bias, scale, shift, mean, rstd, gscale, gshift, *saved)
         ctx.kind = kind
         return gy, _shared(gbias, bias), _shared(gscale, scale), _shared(gshift, shift)
 
     @staticmethod
     @twice_differentiable_only
     def backward(ctx: Any, hy: Tensor, *vectors: Tensor) -> Gradients:
-        saved, kept = ctx.saved_tensors[:9], ctx.saved_tensors[9:]
-        y, bias, scale = saved[1:4]
-        along = [v.expand_as(saved[5]).contiguous() for v in vectors]
-        xgp, xy, xbias, xscale = _route(y).twice(*saved, hy.contiguous(), *along, ctx.kind, *kept)
-        return xgp, xy, _shared(xbias, bias), _shared(xscale, scale), *[None] * (4 + len(kept))
+        inputs, saved = ctx.saved_tensors[:9], ctx.saved_tensors[9:]
+        y, bias, scale = inputs[1:4]
+        along = [v.expand_as(inputs[5]).contiguous() for v in vectors]
+        xgp, xy, xbias, xscale = _route(y).double_backward(*inputs, hy.contiguous(), *along, ctx.kind, *saved)
+        return xgp, xy, _shared(xbias, bias), _shared(xscale, scale), *[None] * (4 + len(saved))

@@ -1,4 +1,4 @@
-"""`cells`, the convolutions and the first block by the compiled kernels; see ``native/cpp``."""
+"""`norm_relu_pool`, the convolutions and the first block by the compiled kernels; see ``native/cpp``."""
 
 import ctypes
 from typing import NamedTuple
@@ -18,7 +18,7 @@ def _tail(y: Tensor, scale: Tensor, kind: Kind) -> list[ctypes.c_int64]:
 
 
 def forward(y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`cells.forward`; all contiguous."""
+    """Compute `norm_relu_pool.forward`; all tensors are contiguous."""
     groups, rows, height, width, channels = y.shape
     out = y.new_empty(groups, rows, height // kind.pool, width // kind.pool, channels)
     mean, rstd, var = (
@@ -33,7 +33,7 @@ def forward(y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind) -
 def backward(
     gp: Tensor, y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, rstd: Tensor, kind: Kind
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`cells.backward`; all contiguous."""
+    """Compute `norm_relu_pool.backward`; all tensors are contiguous."""
     gy, gbias = torch.empty_like(y), torch.zeros_like(mean)
     gscale, gshift = torch.empty_like(mean), torch.empty_like(mean)
     call("backward", [gp, y, bias, scale, shift, mean, rstd, gy, gbias, gscale, gshift], _tail(y, scale, kind))
@@ -56,7 +56,7 @@ def double_backward(
     hshift: Tensor,
     kind: Kind,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`cells.twice`; all contiguous."""
+    """Compute `norm_relu_pool.double_backward`; all tensors are contiguous."""
     given = [gp, y, bias, scale, shift, mean, rstd, gscale, gshift, hy, hbias, hscale, hshift]
     made = [torch.empty_like(gp), torch.empty_like(y), torch.zeros_like(mean), torch.empty_like(mean)]
     call("twice", [*given, *made], _tail(y, scale, kind))
@@ -64,7 +64,7 @@ def double_backward(
 
 
 def _images(x: Tensor, y: Tensor, weights: int, window: Window, grouped: bool) -> ctypes.Array[ctypes.c_int64]:
-    """The shapes and strides of images x [B, R, C, H, W] and maps y [G, R, h, w, K]."""
+    """Return the shapes and strides of images x [B, R, C, H, W] and maps y [G, R, h, w, K]."""
     tasks, rows, _, height, width = x.shape
     tall, wide = y.shape[2:4]
     channels = y.shape[-1] // tasks if grouped else y.shape[-1]
@@ -77,9 +77,9 @@ def _images(x: Tensor, y: Tensor, weights: int, window: Window, grouped: bool) -
 
 
 def first_conv(x: Tensor, weight: Tensor, window: Window, grouped: bool) -> Tensor:
-    """Convolution by a window of side 3 of images x [B, R, C, H, W], C 1 or 3, by weights [B or 1, K, C, 3, 3].
+    """Convolve images x [B, R, C, H, W], C 1 or 3, by weights [B or 1, K, C, 3, 3], with a window of side 3.
 
-    Maps [1, R, h, w, B*K] where grouped, else [B, R, h, w, K].
+    The maps are [1, R, h, w, B*K] if grouped, else [B, R, h, w, K].
     """
     tasks, rows, colours, height, width = x.shape
     tall, wide, channels = window.places(height), window.places(width), weight.shape[1]
@@ -95,22 +95,22 @@ def first_conv(x: Tensor, weight: Tensor, window: Window, grouped: bool) -> Tens
 
 
 def first_conv_weight(x: Tensor, gy: Tensor, weights: int, window: Window, grouped: bool) -> Tensor:
-    """Gradient [B or 1, K, C, 3, 3] of the weights of `first_conv` from the gradient of its maps."""
+    """Compute the gradient [B or 1, K, C, 3, 3] of the weights of `first_conv` from the gradient of its maps."""
     tasks, _, colours = x.shape[:3]
     channels = gy.shape[-1] // tasks if grouped else gy.shape[-1]
-    found = x.new_empty(tasks, colours, 3, 3, channels)
+    gw = x.new_empty(tasks, colours, 3, 3, channels)
     numbers = [
         _images(x, gy, weights, window, grouped),
         ctypes.c_int64(colours),
         ctypes.c_int64(torch.get_num_threads()),
     ]
-    call("first_conv_weight", [x, gy, found], numbers)
-    found = found if weights > 1 or tasks == 1 else found.sum(0, keepdim=True)
-    return found.movedim(-1, 1)
+    call("first_conv_weight", [x, gy, gw], numbers)
+    gw = gw if weights > 1 or tasks == 1 else gw.sum(0, keepdim=True)
+    return gw.movedim(-1, 1)
 
 
 class First(NamedTuple):
-    """What the first block keeps of a forward pass for its derivatives."""
+    """Tensors that the first block's forward pass saves for its derivatives."""
 
     picked: Tensor
     """The convolution's output at each cell's winner, as p."""
@@ -133,15 +133,15 @@ def _first_tail(x: Tensor, p: Tensor, w: Tensor, scale: Tensor, kind: Kind, step
 def first_forward(
     x: Tensor, taps: Tensor, scale: Tensor, shift: Tensor, kind: Kind, step: int, grouped: bool
 ) -> tuple[Tensor, Tensor, First]:
-    """p, variance [B, K] and what the derivatives need, of images x [B, R, C, H, W], C 1 or 3; the norm comes first.
+    """Return p, variance [B, K] and saved tensors, of images x [B, R, C, H, W], C 1 or 3; the norm precedes the ReLU.
 
-    taps [B or 1, C, 3, 3, K]; scale, shift [B or 1, K]; p is [1, R, h, w, B*K] where grouped, else [B, R, h, w, K].
+    taps [B or 1, C, 3, 3, K]; scale, shift [B or 1, K]; p is [1, R, h, w, B*K] if grouped, else [B, R, h, w, K].
     """
     tasks, rows, colours, height, width = x.shape
     tall, wide = (((size - 1) // step + 1) // kind.pool for size in (height, width))
     channels, size = taps.shape[-1], 9 * colours
     p = x.new_empty((1, rows, tall, wide, tasks * channels) if grouped else (tasks, rows, tall, wide, channels))
-    kept = First(
+    saved = First(
         picked=torch.empty_like(p),
         which=torch.empty_like(p, dtype=torch.uint8),
         mean=x.new_empty(tasks, channels),
@@ -149,34 +149,34 @@ def first_forward(
         patch_mean=x.new_empty(tasks, size, dtype=torch.float64),
     )
     var = x.new_empty(tasks, channels, dtype=torch.float64)
-    tensors = [x, taps, scale, shift, p, kept.picked, kept.which, kept.mean, kept.rstd, var, kept.patch_mean]
+    tensors = [x, taps, scale, shift, p, saved.picked, saved.which, saved.mean, saved.rstd, var, saved.patch_mean]
     call("first_forward", tensors, [ctypes.c_double(EPS), *_first_tail(x, p, taps, scale, kind, step)])
-    return p, var.to(x.dtype), kept
+    return p, var.to(x.dtype), saved
 
 
 def first_backward(
-    gp: Tensor, x: Tensor, taps: Tensor, scale: Tensor, shift: Tensor, kept: First, kind: Kind, step: int
+    gp: Tensor, x: Tensor, taps: Tensor, scale: Tensor, shift: Tensor, saved: First, kind: Kind, step: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of taps [B, C, 3, 3, K], scale and shift [B, K], a task each.
+    """Compute each task's gradients of taps [B, C, 3, 3, K], scale and shift [B, K].
 
-    And for the second derivative the winners' part of the first, and the covariance of the patches.
+    Also return, for the second derivative, the winners' part of the first, and the covariance of the patches.
     """
     won, gw = (x.new_empty(len(x), *taps.shape[1:]) for _ in range(2))
-    gscale, gshift = torch.empty_like(kept.mean), torch.empty_like(kept.mean)
-    size = kept.patch_mean.shape[1]
-    covariance = kept.patch_mean.new_empty(len(x), size, size)
-    tensors = [gp, x, taps, scale, shift, *kept, covariance, won, gw, gscale, gshift]
+    gscale, gshift = torch.empty_like(saved.mean), torch.empty_like(saved.mean)
+    size = saved.patch_mean.shape[1]
+    covariance = saved.patch_mean.new_empty(len(x), size, size)
+    tensors = [gp, x, taps, scale, shift, *saved, covariance, won, gw, gscale, gshift]
     call("first_backward", tensors, _first_tail(x, gp, taps, scale, kind, step))
     return gw, gscale, gshift, won, covariance
 
 
-def first_twice(
+def first_double_backward(
     gp: Tensor,
     x: Tensor,
     taps: Tensor,
     scale: Tensor,
     shift: Tensor,
-    kept: First,
+    saved: First,
     covariance: Tensor,
     won: Tensor,
     gscale: Tensor,
@@ -187,25 +187,25 @@ def first_twice(
     kind: Kind,
     step: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Derivatives of <(htaps, hscale, hshift), first_backward> for gp, taps and scale; that for shift is 0.
+    """Compute derivatives of <(htaps, hscale, hshift), first_backward> for gp, taps and scale; that for shift is 0.
 
     htaps has as many tasks as taps; hscale, hshift, gscale and gshift are [B, K].
     """
     made = [torch.empty_like(gp), torch.empty_like(won), torch.empty_like(gscale)]
-    given = [gp, x, taps, scale, shift, *kept, covariance, won, gscale, gshift, htaps, hscale, hshift]
+    given = [gp, x, taps, scale, shift, *saved, covariance, won, gscale, gshift, htaps, hscale, hshift]
     call("first_twice", [*given, *made], _first_tail(x, gp, taps, scale, kind, step))
     return made[0], made[1], made[2]
 
 
 def _maps(x: Tensor, tasks: int, into: int, out: int) -> ctypes.Array[ctypes.c_int64]:
-    """Shapes and strides of maps x [G, R, H, W, B*C] that a convolution of `tasks` groups takes to [..., B*K]."""
+    """Return shapes and strides of maps x [G, R, H, W, B*C] for a convolution of `tasks` groups to [..., B*K]."""
     groups, rows, height, width, _ = x.shape
     numbers = (tasks, groups * rows, height, width, into, out, into, tasks * into, out, tasks * out)
     return (ctypes.c_int64 * 10)(*numbers)
 
 
 def conv(x: Tensor, w: Tensor, *more: Tensor, turned: bool = False) -> Tensor:
-    """3x3 convolution, padding 1, of maps x [G, R, H, W, B*C] by weights [B, K, C, 3, 3], one group a task.
+    """Convolve maps x [G, R, H, W, B*C] by weights [B, K, C, 3, 3], padding 1, one group for each task.
 
     `more` are a second x and w whose result is added. Turned, it is the gradient of the input: x has B*K channels.
     """
@@ -218,11 +218,11 @@ def conv(x: Tensor, w: Tensor, *more: Tensor, turned: bool = False) -> Tensor:
 
 
 def conv_weight(x: Tensor, gy: Tensor, tasks: int) -> Tensor:
-    """Gradient [B, K, C, 3, 3] of the weights of `conv`."""
+    """Compute the gradient [B, K, C, 3, 3] of the weights of `conv`."""
     into, out = x.shape[-1] // tasks, gy.shape[-1] // tasks
-    found = x.new_empty(tasks, out, into, 3, 3)
-    call("conv_weight", [x, gy, found], [_maps(x, tasks, into, out), ctypes.c_int64(torch.get_num_threads())])
-    return found
+    gw = x.new_empty(tasks, out, into, 3, 3)
+    call("conv_weight", [x, gy, gw], [_maps(x, tasks, into, out), ctypes.c_int64(torch.get_num_threads())])
+    return gw
 
 
 def _window(window: Window) -> ctypes.Array[ctypes.c_int64]:
@@ -230,7 +230,7 @@ def _window(window: Window) -> ctypes.Array[ctypes.c_int64]:
 
 
 def direct(x: Tensor, w: Tensor, *more: Tensor, window: Window) -> Tensor:
-    """`conv` by any window, as a product of patches and weights."""
+    """Compute `conv` with any window, as a product of patches and weights."""
     tasks, out, into = w.shape[:3]
     tall, wide = (window.places(size) for size in x.shape[2:4])
     y = x.new_empty(*x.shape[:2], tall, wide, tasks * out)
@@ -240,7 +240,7 @@ def direct(x: Tensor, w: Tensor, *more: Tensor, window: Window) -> Tensor:
 
 
 def direct_input(gy: Tensor, w: Tensor, x: Tensor, *, window: Window) -> Tensor:
-    """Gradient of the maps x of `direct`."""
+    """Compute the gradient of the maps x of `direct`."""
     tasks, out, into = w.shape[:3]
     gx = torch.empty_like(x)
     numbers = [_maps(x, tasks, into, out), _window(window), ctypes.c_int64(torch.get_num_threads())]
@@ -249,9 +249,9 @@ def direct_input(gy: Tensor, w: Tensor, x: Tensor, *, window: Window) -> Tensor:
 
 
 def direct_weight(x: Tensor, gy: Tensor, tasks: int, *, window: Window) -> Tensor:
-    """Gradient [B, K, C, side, side] of the weights of `direct`."""
+    """Compute the gradient [B, K, C, side, side] of the weights of `direct`."""
     into, out = x.shape[-1] // tasks, gy.shape[-1] // tasks
-    found = x.new_empty(tasks, out, into, window.side, window.side)
+    gw = x.new_empty(tasks, out, into, window.side, window.side)
     numbers = [_maps(x, tasks, into, out), _window(window), ctypes.c_int64(torch.get_num_threads())]
-    call("direct_weight", [x, gy, found], numbers)
-    return found
+    call("direct_weight", [x, gy, gw], numbers)
+    return gw

@@ -21,7 +21,7 @@ Gradients = tuple[Tensor | None, ...]
 
 
 def twice_differentiable_only(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
-    """The backward without graph, refused where a graph is asked for: torch's own mark lets gradients get lost."""
+    """Run `backward` without graph and refuse a third derivative: `once_differentiable` of torch loses gradients."""
 
     @wraps(backward)
     def wrapper(ctx: Any, *along: Tensor | None) -> Gradients:
@@ -39,31 +39,31 @@ def twice_differentiable_only(backward: Callable[..., Gradients]) -> Callable[..
 
 
 def compiled_images(x: Tensor, window: Window) -> bool:
-    """Whether the images [B, R, C, H, W] can take the compiled first convolution."""
+    """Tell whether the images [B, R, C, H, W] can take the compiled first convolution."""
     return window.side == 3 and x.shape[2] in (1, 3) and not x.requires_grad and supported(x)
 
 
 def _filtered(x: Tensor, window: Window) -> bool:
-    """Whether minimal filtering is faster than the product of patches and weights: not for the smallest maps."""
+    """Tell whether minimal filtering is faster than the product of patches and weights: not for the smallest maps."""
     return window == Window() and x.shape[2] * x.shape[3] > 16
 
 
 def _gpu(x: Tensor, window: Window) -> bool:
-    """Whether the Triton kernels take x; with ``MAMLPROBE_GPU_CONV=cudnn`` in the environment they do not."""
+    """Tell whether the Triton kernels take x; not with ``MAMLPROBE_GPU_CONV=cudnn`` in the environment."""
     if os.environ.get("MAMLPROBE_GPU_CONV") == "cudnn" or x.dtype != torch.float32 or window.side > 3:
         return False
     return _factors(x) == x.dtype and available.ready(x)
 
 
 def _gpu_options(window: Window) -> dict[str, Any]:
-    """Step, pad and precision of the Triton kernels: that of torch's own convolutions, or nearly float32."""
+    """Return step, pad and precision of the Triton kernels: that of torch's own convolutions, or nearly float32."""
     backend: Any = torch.backends.cudnn
     low = backend.conv.fp32_precision == "tf32" if hasattr(backend, "conv") else backend.allow_tf32
     return {"step": window.step, "pad": window.pad, "precision": "tf32" if low else "float32"}
 
 
 def _conv(x: Tensor, w: Tensor, window: Window, *more: Tensor) -> Tensor:
-    """Convolution of maps x [G, R, H, W, B*C] by w [B, K, C, side, side]; plus that of a second x and w."""
+    """Convolve maps x [G, R, H, W, B*C] by w [B, K, C, side, side]; add the result of a second x and w."""
     if _gpu(x, window):
         from mamlprobe.native.gpu import conv
 
@@ -84,7 +84,7 @@ def _filters(w: Tensor) -> Tensor:
 def _conv_backward(
     gy: Tensor, x: Tensor, w: Tensor, window: Window, mask: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of the input and of the weight, those that the mask asks for."""
+    """Compute gradients of the input and of the weight, those that the mask asks for."""
     if _gpu(x, window):
         from mamlprobe.native.gpu import conv
 
@@ -108,25 +108,25 @@ def _conv_backward(
 
 
 def _factors(x: Tensor) -> torch.dtype:
-    """What torch's own convolution multiplies x in: under autocast that precision, which its backward knows not of."""
+    """Return the type in which torch convolves x: that of autocast, which the derivative does not see by itself."""
     kind = x.device.type
     low = kind in ("cpu", "cuda") and x.dtype == torch.float32 and torch.is_autocast_enabled(kind)
     return torch.get_autocast_dtype(kind) if low else x.dtype
 
 
 class Conv(Function):
-    """`_conv`; the shared weights of B tasks whose maps lie behind each other are B = 1."""
+    """`_conv`; weights that B tasks share have B = 1, and the tasks' maps follow each other as rows."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, window: Window) -> Tensor:
-        """Maps of the convolution."""
+        """Compute the maps of the convolution."""
         ctx.save_for_backward(x, w)
         ctx.window = window
         return _conv(x, w, window)
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> Gradients:
-        """Gradients, themselves differentiable once."""
+        """Compute gradients, themselves differentiable once."""
         x, w = ctx.saved_tensors
         gx, gw = _ConvGradient.apply(gy.contiguous(), x, w, ctx.window, ctx.needs_input_grad[:2])
         return gx, gw, None
@@ -163,14 +163,14 @@ class FirstConv(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, window: Window, grouped: bool) -> Tensor:
-        """Maps of the convolution."""
+        """Compute the maps of the convolution."""
         ctx.save_for_backward(x)
         ctx.weights, ctx.window, ctx.grouped = len(w), window, grouped
         return kernels.first_conv(x, w, window, grouped)
 
     @staticmethod
     def backward(ctx: Any, gy: Tensor) -> Gradients:
-        """Gradients, themselves differentiable once."""
+        """Compute gradients, themselves differentiable once."""
         (x,) = ctx.saved_tensors
         return None, _FirstConvGradient.apply(gy.contiguous(), x, ctx.weights, ctx.window, ctx.grouped), None, None
 

@@ -1,4 +1,4 @@
-"""What a convolution sees at a time, and how it moves."""
+"""The window of a convolution, and how it moves."""
 
 from typing import NamedTuple
 
@@ -11,5 +11,5 @@ class Window(NamedTuple):
     pad: int = 1
 
     def places(self, length: int) -> int:
-        """Number of places along an image of this length; below 1 where the window does not fit."""
+        """Count the places along an image of this length; below 1 if the window does not fit."""
         return (length + 2 * self.pad - self.side) // self.step + 1

@@ -1,13 +1,13 @@
 """Norm, ReLU and pooling of one block with their first and second derivative, in torch.
 
 Maps are y [G, R, H, W, K]: each of G groups and K channels is normalised over its R * H * W = n values. A *cell* is
-what one output value sees: 2 x 2 positions where the block pools, one where it does not. With
+the input of one output value: 2 x 2 positions where the block pools, one where it does not. With
 
     s = y,  or relu(y + bias) where the ReLU comes first        u = (s - mean) r,  r = (var + eps)^-1/2
     z = scale u + shift                                         p = relu(z), or z, at the cell's winner
 
 the winner is the position of the largest sign(scale) s, the first of equals: the largest z. With g the gradient of p,
-stopped where the ReLU after the norm is shut and put at the winners (0 elsewhere), the first derivative is
+0 where the ReLU after the norm gives 0 and placed at the winners (0 elsewhere), the first derivative is
 
     d shift = sum g,  d scale = sum g u,   ds = scale r (g - d shift / n - u d scale / n)
 
@@ -25,7 +25,7 @@ d scale q, nothing for the shift, and for s
 
 Each pass over the maps is one operation that torch has for channels innermost, on a CPU as on a GPU. The kernels of
 ``native/cpp/cells.h`` are the same for a CPU, in fewer passes; there activities within 256 roundings of the channel's
-deviation count as equal, since equal sums of products come out rounded otherwise at another place. Sums over groups are
+deviation count as equal, since equal sums of products are rounded differently at another place. Sums over groups are
 left to the caller.
 """
 
@@ -41,29 +41,29 @@ EPS = 1e-5
 
 
 class Kind(NamedTuple):
-    """Which block it is."""
+    """The kind of a block."""
 
     pool: int
-    """2: 2x2 max-pool with stride 2, leftovers of odd sizes dropped; 1: none."""
+    """2: 2x2 max-pool with stride 2, the last row or column of odd sizes dropped; 1: none."""
     relu_first: bool
     """ReLU before the norm (and nothing after it)."""
 
 
 def planes(maps: Tensor) -> Tensor:
-    """Maps as torch's convolutions, norms and pools take them: [G R, K, H, W], channels last in memory."""
+    """View maps as torch's convolutions, norms and pools take them: [G R, K, H, W], channels last in memory."""
     _, _, height, width, channels = maps.shape
-    strides = (height * width * channels, 1, width * channels, channels)  # those of one channel could be of any layout
+    strides = (height * width * channels, 1, width * channels, channels)  # explicit: one channel allows several layouts
     return maps.contiguous().as_strided((maps.shape[0] * maps.shape[1], channels, height, width), strides)
 
 
 def _maps(planes: Tensor, groups: int) -> Tensor:
-    """The inverse of `planes`."""
-    found: Tensor = planes.movedim(1, -1).unflatten(0, (groups, -1))
-    return found
+    """Invert `planes`."""
+    maps: Tensor = planes.movedim(1, -1).unflatten(0, (groups, -1))
+    return maps
 
 
 def _wide(per_channel: Tensor) -> Tensor:
-    """[G or 1, K] beside maps."""
+    """Broadcast [G or 1, K] along maps."""
     return per_channel[:, None, None, None, :]
 
 
@@ -76,7 +76,7 @@ def _activity(y: Tensor, bias: Tensor, kind: Kind) -> Tensor:
 
 
 def _moments(s: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance [G, K]."""
+    """Compute mean and biased variance [G, K]."""
     if s.device.type != "cpu":
         var, mean = torch.var_mean(s, (1, 2, 3), correction=0)
         return mean, var
@@ -85,18 +85,18 @@ def _moments(s: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _winners(s: Tensor, scale: Tensor, kind: Kind) -> tuple[Tensor, Tensor | None]:
-    """The value of every cell's winner, and its position."""
+    """Return the value of every cell's winner, and its position."""
     if kind.pool == 1:
         return s, None
     sign = _wide(scale.sign())
     top, which = F.max_pool2d(planes(sign * s), kind.pool, return_indices=True)
     height, width = (size // kind.pool * kind.pool for size in s.shape[2:4])
-    first = s[:, :, : height : kind.pool, : width : kind.pool]  # wins where the scale is 0
+    first = s[:, :, : height : kind.pool, : width : kind.pool]  # the winner where the scale is 0
     return torch.addcmul(sign * _maps(top, len(s)), first, 1 - sign.abs()), _maps(which, len(s))
 
 
 def _place(values: Tensor, which: Tensor | None, like: Tensor, kind: Kind) -> Tensor:
-    """Maps like `like` with a cell's value at its winner, 0 elsewhere."""
+    """Return maps like `like` with a cell's value at its winner, 0 elsewhere."""
     if which is None:
         return values
     sizes = [kind.pool] * 2, [kind.pool] * 2, [0, 0], [1, 1], False
@@ -105,24 +105,24 @@ def _place(values: Tensor, which: Tensor | None, like: Tensor, kind: Kind) -> Te
 
 
 def _pick(maps: Tensor, which: Tensor | None) -> Tensor:
-    """The maps' value at each cell's winner."""
+    """Return the maps' value at each cell's winner."""
     if which is None:
         return maps
     return maps.flatten(2, 3).gather(2, which.flatten(2, 3)).view(which.shape)
 
 
 def _gated(gradient: Tensor, activity: Tensor) -> Tensor:
-    """The gradient where the activity is above 0, else 0."""
-    found: Tensor = torch.ops.aten.threshold_backward(gradient, activity, 0)
-    return found
+    """Return the gradient where the activity is above 0, else 0."""
+    gated: Tensor = torch.ops.aten.threshold_backward(gradient, activity, 0)
+    return gated
 
 
 def forward(
     y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Outputs p [G, R, h, w, K], and mean, r and biased variance [G, K].
+    """Compute outputs p [G, R, h, w, K], and mean, r and biased variance [G, K].
 
-    And for the derivatives p again, s - mean at the winners, and their positions, counted over H * W, where it pools.
+    Also return, for the derivatives, p again, s - mean at the winners and, if it pools, their positions over H * W.
     """
     s = _activity(y, bias, kind)
     mean, var = _moments(s)
@@ -147,7 +147,7 @@ def backward(
     off: Tensor,
     which: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of y, and of bias, scale and shift, a group each [G, K]."""
+    """Compute gradients of y, and of bias, scale and shift for each group [G, K]."""
     count = y[0, ..., 0].numel()
     s = _activity(y, bias, kind)
     g = gp if kind.relu_first else _gated(gp, p)
@@ -181,7 +181,7 @@ def double_backward(
     off: Tensor,
     which: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Derivatives of <(hy, hbias, hscale, hshift), backward> for gp, y, bias and scale; that for shift is 0.
+    """Compute derivatives of <(hy, hbias, hscale, hshift), backward> for gp, y, bias and scale; that for shift is 0.
 
     hbias, hscale, hshift, gscale and gshift are [G, K].
     """
@@ -206,7 +206,7 @@ def double_backward(
 
 
 def check_values(name: str, values: int) -> None:
-    """Refuse the statistics of a single value."""
+    """Refuse batch statistics of a single value."""
     if values < 2:
         raise UserError(
             name,

@@ -1,1 +1,1 @@
-"""A user's module as a net: looked at once, then passed task by task on copies of it."""
+"""A user's module as a net: inspected once, then run task by task on copies of it."""

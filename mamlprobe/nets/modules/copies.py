@@ -1,4 +1,4 @@
-"""Copies of a user's module: one of our own, whatever it keeps, and as many of that as work at the same time."""
+"""Copies of a user's module: a private one, whatever attributes it has, and one of that for each thread."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ from mamlprobe.nets.params import precision
 Item = TypeVar("Item")
 
 TABLES = ("_parameters", "_buffers", "_modules")
-"""Where a module keeps what it registered."""
+"""A module's tables of registered parameters, buffers and submodules."""
 
 OF_TORCH = frozenset(vars(nn.Module()))
 """Attributes that every module has."""
 
 
 class _Detached(TorchFunctionMode):
-    """Inside, tensors are copied that torch alone refuses to: those that a graph made, without it, and lazy ones."""
+    """Inside, `deepcopy` also copies tensors that torch refuses to copy: non-leaf ones, detached, and lazy ones."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.__deepcopy__ and is_lazy(args[0]):
@@ -35,7 +35,7 @@ class _Detached(TorchFunctionMode):
 
 
 def innermost(module: nn.Module) -> nn.Module:
-    """The module in its shells: `DataParallel`, `DistributedDataParallel`, and what ``torch.compile`` returns."""
+    """Return the module without its wrappers: `DataParallel`, `DistributedDataParallel` and ``torch.compile``."""
     while True:
         if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
             module = module.module
@@ -46,18 +46,18 @@ def innermost(module: nn.Module) -> nn.Module:
 
 
 class _AnyBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """A batch norm of whatever number of axes: what a synchronised one is in one process."""
+    """A batch norm of any number of axes: what `SyncBatchNorm` is in one process."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
 
 
 def private(module: nn.Module) -> tuple[nn.Module, frozenset[str]]:
-    """A copy without shells, in evaluation mode and without gradients, and the parameters that had none before.
+    """Copy the module without wrappers, in evaluation mode and without gradients; return its fixed parameters too.
 
-    The module itself is left as it is.
+    Fixed parameters are those that had ``requires_grad=False`` before. The module itself is left as it is.
 
-    What the module keeps beside its tensors is copied too, where Python can: a lock or an open file is shared.
+    Its other attributes are copied too where Python can; what it cannot copy, as a lock or an open file, is shared.
 
     Raises:
         UserError: a scripted module, or one that cannot be copied.
@@ -80,7 +80,7 @@ def private(module: nn.Module) -> tuple[nn.Module, frozenset[str]]:
     for parameter in copy.parameters():
         if not is_lazy(parameter):
             parameter.requires_grad_(False)
-    return copy.train().eval(), fixed  # some parts keep what they made of their parameters until they train again
+    return copy.train().eval(), fixed  # train() first: some parts cache what they compute from their parameters
 
 
 def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
@@ -89,17 +89,17 @@ def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
             if innermost(part) is not part:
                 memo[id(part)] = deepcopy(innermost(part), memo)
         try:
-            found: nn.Module = deepcopy(module, memo)
+            copy: nn.Module = deepcopy(module, memo)
         except Exception as error:
             got = f"{type(error).__name__}: {error}"
             raise UserError(
                 "wrap", "the module must be one that copy.deepcopy can copy", got, "take out what it keeps"
             ) from error
-    return found
+    return copy
 
 
 def _uncopyable(module: nn.Module) -> dict[int, Any]:
-    """A memo of `deepcopy` under which the attributes that cannot be copied stay the same objects."""
+    """Build a memo of `deepcopy` under which the attributes that cannot be copied stay the same objects."""
     memo: dict[int, Any] = {}
     for part in module.modules():
         for name, value in vars(part).items():
@@ -113,7 +113,7 @@ def _uncopyable(module: nn.Module) -> dict[int, Any]:
 
 
 def twin(module: nn.Module) -> nn.Module:
-    """Another module of the same tensors: what a pass swaps, sets or keeps on one is not seen on the other."""
+    """Make another module of the same tensors: what a pass swaps or sets on one is not seen on the other."""
     shared = {id(value): value for value in (*module.parameters(), *module.buffers())}
     with _Detached():
         try:
@@ -123,19 +123,19 @@ def twin(module: nn.Module) -> nn.Module:
 
 
 def buffers_as(module: nn.Module, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The module's buffers; those in the precision of its parameters follow them to another one."""
-    own, now = precision(dict(module.named_parameters())), precision(params)
-    follow = own != now and None not in (own, now)
-    return {name: value.to(now) if follow and value.dtype == own else value for name, value in module.named_buffers()}
+    """Return the module's buffers; those in its parameters' precision are converted to the precision of `params`."""
+    old, now = precision(dict(module.named_parameters())), precision(params)
+    follow = old != now and None not in (old, now)
+    return {name: value.to(now) if follow and value.dtype == old else value for name, value in module.named_buffers()}
 
 
 def lazy_parameters(module: nn.Module) -> list[str]:
-    """Names of the parameters and buffers whose shapes a first pass has yet to tell."""
+    """List the lazy parameters and buffers by name: a first pass has yet to set their shapes."""
     return [name for name, value in (*module.named_parameters(), *module.named_buffers()) if is_lazy(value)]
 
 
 class Stock(Generic[Item]):
-    """Things of which whoever works has one of its own; made when none is free."""
+    """A pool of items for threads: each thread borrows one for itself; a new one is made when none is free."""
 
     def __init__(self, make: Callable[[], Item]) -> None:
         self._make = make
@@ -143,9 +143,9 @@ class Stock(Generic[Item]):
 
     @contextmanager
     def one(self) -> Iterator[Item]:
-        """One that nobody else has, for the length of the block."""
+        """Lend an item to one thread for the length of the block."""
         try:
-            item = self._free.pop()  # one step for Python: no two threads are given the same
+            item = self._free.pop()  # atomic in Python: no two threads get the same item
         except IndexError:
             item = self._make()
         try:

@@ -1,4 +1,4 @@
-"""Which axis of a module's output is features: told by the kind of the module that made it."""
+"""Which axis of a module's output is features: known from the class of the module that computed it."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ CHANNELS = (
     nn.modules.instancenorm._InstanceNorm,
     nn.GroupNorm,
 )
-"""They take axis 1 of [R, C, ...] for features."""
+"""Modules that take axis 1 of [R, C, ...] for features."""
 
 FIRST = (
     *CHANNELS,
@@ -23,21 +23,21 @@ FIRST = (
     nn.Upsample,
     nn.PixelShuffle,
 )
-"""Their features are axis 1 of [R, C, ...]."""
+"""Modules whose features are axis 1 of [R, C, ...]."""
 
 LAST = (nn.Linear, nn.Bilinear, nn.LayerNorm, nn.RMSNorm, nn.Embedding, nn.MultiheadAttention, nn.RNNBase)
-"""Their features are the last axis of [R, ..., D]."""
+"""Modules whose features are the last axis of [R, ..., D]."""
 
 MOVES = frozenset(["permute", "transpose", "movedim", "moveaxis", "swapaxes", "swapdims", "t", "adjoint", "rearrange"])
 """Names of the operations that change the order of axes."""
 
 WORDS = ("first", "last")
-"""How a user tells the axis: the first behind the rows, or the last."""
+"""How a user names the axis: the first after the rows, or the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What is known of an output from the last part that tells."""
+    """What is known of an output, from the last part before it of a known class."""
 
     axis: int
     """1 or -1."""
@@ -46,17 +46,17 @@ class Layout:
     axes: int
     """Number of axes of that part's output."""
     sure: bool = True
-    """Whether no operation behind it moved axes, and the part's forward pass is that of its kind."""
+    """Whether no operation after that part moved axes, and the part's forward pass is that of its class."""
 
     def moved(self) -> "Layout":
-        """The same after an operation that moves axes."""
+        """Return the layout after an operation that moves axes: no longer sure."""
         return replace(self, sure=False)
 
 
 def layout_of(part: nn.Module, output: Tensor, *, moved: bool = True) -> Layout | None:
-    """What the kind of the module tells of its output [R, ...]; None where it tells nothing.
+    """Return the layout of the module's output [R, ...] by the class of the module; None for unknown classes.
 
-    `moved` is whether axes were moved in its forward pass, if that is one of the user's own.
+    `moved` is whether axes were moved in its forward pass, if the user wrote that.
     """
     for kinds, axis in ((FIRST, 1), (LAST, -1)):
         kind = next((each for each in kinds if isinstance(part, each)), None)
@@ -71,15 +71,15 @@ def layout_of(part: nn.Module, output: Tensor, *, moved: bool = True) -> Layout 
 
 
 def taken_as(part: nn.Module, value: Tensor) -> Layout | None:
-    """What the kind of the module tells of its input [R, ...]: a conv or a norm of channels, or a linear layer."""
+    """Return the layout that a conv, a norm of channels or a linear layer expects of its input [R, ...]; else None."""
     axis = 1 if isinstance(part, CHANNELS) else -1 if type(part) is nn.Linear else 0
     return Layout(axis=axis, size=value.shape[axis], axes=value.ndim) if axis and value.ndim > 2 else None
 
 
 def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None, taken: Layout | None = None) -> int:
-    """Axis of the features in an output [R, ...] of this shape, 1 or the last.
+    """Return the axis of the features in an output [R, ...] of this shape, 1 or the last.
 
-    `known` is told by the part that made it, `taken` by the one that it is given to.
+    `known` comes from the part that computed it, `taken` from the part that takes it as input.
 
     Raises:
         UserError: it cannot be known.
@@ -88,9 +88,9 @@ def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None, taken
     if last <= 1:
         return 1
     if known is not None:
-        told = known.axis % len(shape)
-        if known.sure and (shape[told] == known.size or known.axes == len(shape)):
-            return told  # also where channels were put together, as in a dense block
+        place = known.axis % len(shape)
+        if known.sure and (shape[place] == known.size or known.axes == len(shape)):
+            return place  # also where channels were concatenated, as in a dense block
         fits = [axis for axis in (1, last) if shape[axis] == known.size]
         if len(fits) == 1:
             return fits[0]
@@ -102,10 +102,10 @@ def feature_axis(layer: str, shape: tuple[int, ...], known: Layout | None, taken
 
 
 def rows_first(part: nn.Module, output: Tensor, rows: int, axis: int | None = None) -> Tensor | None:
-    """The output with rows on the first axis, where sequences lead as in torch's parts with ``batch_first=False``.
+    """Return the output with rows on the first axis; sequences may be there, as with ``batch_first=False``.
 
-    `axis` is that of the rows, where it is known; -1 where it is known that none is. None where no axis can be that of
-    the rows.
+    `axis` is that of the rows if it is known, -1 if it is known that there is none. Return None if no axis can be that
+    of the rows.
     """
     if axis is not None:
         return output.transpose(0, axis) if 0 <= axis < output.ndim and output.shape[axis] == rows else None

@@ -1,4 +1,4 @@
-"""What a module keeps beside its tensors and submodules, put back after each pass."""
+"""Attributes of a module other than its tensors and submodules, restored after each pass."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -15,23 +15,23 @@ from torch.nn.parameter import is_lazy
 from mamlprobe.nets.modules.copies import OF_TORCH
 
 ATOMS = (str, bytes, int, float, complex, type(None))
-"""What cannot change."""
+"""Types whose values cannot change."""
 
 LIBRARIES = ("builtins", "torch", "numpy", "threading", "logging", "functools", "weakref", "io")
-"""Where classes come from whose objects stay as they are."""
+"""Packages whose objects are left as they are."""
 
 
 class State:
-    """What a module keeps beside parameters, buffers and submodules, to be put back after a pass.
+    """Attributes of a module other than parameters, buffers and submodules, to be restored after a pass.
 
-    Features kept for a later look, counters, hidden states, in whatever lists, dicts and plain objects: a pass starts
-    as the first one did, and keeps no graph.
+    Stored features, counters and hidden states, also those in lists, dicts and plain objects: every pass starts from
+    the same state as the first, and leaves no graph in memory.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self._attributes: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._slots: list[tuple[object, dict[str, Any]]] = []
-        self._held: list[tuple[Any, Any]] = []
+        self._collections: list[tuple[Any, Any]] = []
         self._tensors: list[tuple[Tensor, Tensor, int]] = []
         self._arrays: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
         tensors = (*module.parameters(), *module.buffers())
@@ -44,13 +44,13 @@ class State:
         self._seen.clear()
 
     def _keep(self, value: Any) -> None:
-        """Remembers what it holds, and what that holds."""
+        """Remember the contents of a value, and theirs in turn."""
         inside: Iterable[Any] = ()
         if id(value) in self._seen or isinstance(value, ATOMS):
             return
         self._seen[id(value)] = value
         if isinstance(value, list | dict | set | deque):
-            self._held.append((value, copy(value)))
+            self._collections.append((value, copy(value)))
             inside = value.values() if isinstance(value, dict) else value
         elif isinstance(value, tuple | frozenset):
             inside = value
@@ -70,7 +70,7 @@ class State:
             self._keep(each)
 
     def restore(self) -> None:
-        """Puts back what was set or added."""
+        """Restore what was set or added since."""
         for now, saved in self._attributes:
             if len(now) != len(saved):
                 for name in now.keys() - saved.keys():
@@ -82,7 +82,7 @@ class State:
             for name, value in slots.items():
                 if getattr(thing, name, None) is not value:
                     object.__setattr__(thing, name, value)
-        for value, contents in self._held:
+        for value, contents in self._collections:
             if not _same(value, contents):
                 value.clear()
                 (value.update if isinstance(value, dict | set) else value.extend)(contents)
@@ -97,7 +97,7 @@ class State:
 
 
 def _plain(value: object) -> bool:
-    """Whether it is an object of a class of the user's own, which Python copies by its attributes."""
+    """Tell whether it is an object of a class that the user wrote, which Python copies by its attributes."""
     kind = type(value)
     if isinstance(value, type | nn.Module) or kind.__module__.split(".")[0] in LIBRARIES:
         return False
@@ -108,24 +108,24 @@ def _plain(value: object) -> bool:
 
 
 def _slots(value: object) -> list[str]:
-    """Names of the attributes that lie in slots."""
-    found = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
-    names = [name for each in found for name in ((each,) if isinstance(each, str) else each)]
+    """List the names of the attributes in ``__slots__``."""
+    declared = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
+    names = [name for each in declared for name in ((each,) if isinstance(each, str) else each)]
     return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
 def _free(value: object) -> bool:
-    """Whether it is a tensor that can be written into, of a module that registered it nowhere."""
+    """Tell whether it is a tensor that can be written into, and is no view."""
     return isinstance(value, Tensor) and not is_lazy(value) and not value.is_inference() and not value._is_view()
 
 
 def _same(value: Any, contents: Any) -> bool:
-    """Whether a collection holds the very things that it held."""
+    """Tell whether a collection contains the same objects as before."""
     if len(value) != len(contents):
         return False
     if isinstance(value, set):
         return bool(value == contents)
     pairs = zip(value.items(), contents.items(), strict=True) if isinstance(value, dict) else None
     if pairs is not None:
-        return all(name == other and here is there for (name, here), (other, there) in pairs)
-    return all(here is there for here, there in zip(value, contents, strict=True))
+        return all(name == other and now is before for (name, now), (other, before) in pairs)
+    return all(now is before for now, before in zip(value, contents, strict=True))

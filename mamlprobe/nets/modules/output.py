@@ -15,18 +15,18 @@ Output = str | int | None
 
 
 def as_logits(value: Tensor) -> Tensor:
-    """A head's output, [R, N] where it gives maps of one place [R, N, 1, 1]."""
+    """Return a head's output, as [R, N] if it is maps of one pixel [R, N, 1, 1]."""
     return value.flatten(1) if value.ndim > 2 and value.shape[2:].numel() == 1 else value
 
 
 def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
-    """The logits [R, N], which are the head's output, if that is what the module returns.
+    """Return the logits [R, N], which are the head's output, after checking that the module returns them.
 
-    Log-probabilities of it count too: their cross-entropy, and which is the largest, are those of the logits.
+    Log-probabilities count too: their cross-entropy and their argmax are those of the logits.
 
     Raises:
-        UserError: the module returns something else, nothing by that word, logits without two axes, or the logits cut
-            off from the graph that the head's output has.
+        UserError: the module returns something else, has no such key or place, gives logits without two axes, or
+            detaches them from the graph that the head's output has.
     """
     given, logits, cut = logits, as_logits(logits), False
     if logits.ndim != 2:
@@ -36,15 +36,19 @@ def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
         if value is given:
             return logits
         if isinstance(value, Tensor) and value.numel() == logits.numel():
-            here, there = value.detach().reshape(logits.shape), logits.detach()
-            near = max(1e-3, *(4 * torch.finfo(each.dtype).eps for each in (here, there) if each.is_floating_point()))
-            here, there = here.double(), there.double()
-            if torch.equal(here, there) or torch.allclose(here, there.log_softmax(1), rtol=near, atol=near / 10):
+            actual, expected = value.detach().reshape(logits.shape), logits.detach()
+            near = max(
+                1e-3, *(4 * torch.finfo(each.dtype).eps for each in (actual, expected) if each.is_floating_point())
+            )
+            actual, expected = actual.double(), expected.double()
+            if torch.equal(actual, expected) or torch.allclose(
+                actual, expected.log_softmax(1), rtol=near, atol=near / 10
+            ):
                 if value.requires_grad or not given.requires_grad:
                     return logits
                 cut = True
                 continue
-            if torch.allclose(here, there.softmax(1), rtol=near, atol=near / 10):
+            if torch.allclose(actual, expected.softmax(1), rtol=near, atol=near / 10):
                 must, advice = "the module must return logits", "leave the softmax out: the loss has it"
                 raise UserError("wrap", must, f"softmax of what {head!r} gives", advice)
     if cut:
@@ -59,7 +63,7 @@ def logits_of(returned: Any, logits: Tensor, word: Output, head: str) -> Tensor:
 
 
 def _leaves(returned: Any) -> list[Any]:
-    """All that it holds, in mappings, sequences and dataclasses."""
+    """List all leaves in it, in mappings, sequences and dataclasses."""
     if is_dataclass(returned) and not isinstance(returned, Mapping):
         returned = [getattr(returned, each.name) for each in fields(returned)]
     if isinstance(returned, Mapping):
@@ -70,7 +74,7 @@ def _leaves(returned: Any) -> list[Any]:
 
 
 def _picked(returned: Any, word: str | int) -> Any:
-    """What is there by that word."""
+    """Return the item of that key or place, or the attribute of that name."""
     try:
         return returned[word]
     except (KeyError, IndexError, TypeError):
@@ -82,7 +86,7 @@ def _picked(returned: Any, word: str | int) -> Any:
 
 
 def described(returned: Any) -> str:
-    """What a module returned, in words."""
+    """Describe for a message what a module returned."""
     if isinstance(returned, Tensor):
         return f"another tensor of shape {list(returned.shape)}"
     if isinstance(returned, Mapping):

@@ -1,4 +1,4 @@
-"""Passes of a user's module, whole and in part: one task after the other, the layers checked and put in order."""
+"""Passes of a user's module, whole or part of one: task by task, with the layers checked and put in order."""
 
 from collections.abc import Callable, Sequence
 from threading import Lock
@@ -19,12 +19,12 @@ from mamlprobe.nets.params import ForwardPass, Moments, Params
 
 
 class Cutting(Recognised):
-    """A net made of a module whose passes can end and begin before the head, and between layers where that is clean."""
+    """A net made of a module whose passes can end and begin before the head, and at valid cuts between layers."""
 
     layers: tuple[str, ...]
     known: Trial | None
     output: Output
-    _words: tuple[str, ...]
+    _keywords: tuple[str, ...]
     _parts: dict[str, nn.Module]
     _tails: dict[int, tuple[int, ...]]
     _row_axes: dict[str, int]
@@ -37,18 +37,18 @@ class Cutting(Recognised):
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """The layers before which a pass can be cut; the head where it is given one tensor. Found when first asked for.
+        """List the layers before which a pass can be cut, and the head if its input is one tensor; found at first use.
 
-        What layers that are no entries give each other is the module's affair.
+        Layers that are no entries may take anything else as input too, such as a shortcut.
         """
-        found = self._cuts
+        by_layer = self._cuts
         if self.known_as is not None:
-            found = {entry: cut for entry, cut in found.items() if entry in self.known_as.entries}
-        return (*found, *[self.head_name] * (len(self._words) == 1))
+            by_layer = {entry: cut for entry, cut in by_layer.items() if entry in self.known_as.entries}
+        return (*by_layer, *[self.head_name] * (len(self._keywords) == 1))
 
     @property
     def _cuts(self) -> dict[str, Cut]:
-        """The cuts between layers of the body, by the layer behind."""
+        """Return the cuts between layers of the body, by the layer after the cut; found at first use."""
         if self._cut is None:
             with self._looking:
                 if self._cut is None:
@@ -73,18 +73,18 @@ class Cutting(Recognised):
                     caught.layers[self.head_name] = logits_of(caught.output, head, self.output, self.head_name)
                 return {name: caught.layers[name] for name in _of(stretch, self.layers)}, caught.moments
 
-            found = cuts(run, body, trial, draw)
-        for entry, (_, sizes) in found.items():
+            by_layer = cuts(run, body, trial, draw)
+        for entry, (_, sizes) in by_layer.items():
             row = sizes[self.layers[self.layers.index(entry) - 1]]
             assert row is not None
             self._sizes[entry, row] = sizes
-        return {entry: cut for entry, (cut, _) in found.items()}
+        return {entry: cut for entry, (cut, _) in by_layer.items()}
 
     @property
     def rowwise(self) -> bool:
-        """Whether what a row gives hangs on that row alone: found by numbers when first asked for, on random weights.
+        """Tell whether outputs of a row depend on that row alone: found numerically at first use, on random weights.
 
-        Rows must give together what each half of them gives.
+        Rows together must give the same as each half of them.
         """
         if self._rowwise is None:
             with self._looking:
@@ -106,16 +106,16 @@ class Cutting(Recognised):
                 ]
                 return not whole.moments and all(near(apart, wanted) for apart, wanted in pairs)
             except Exception:
-                return False  # it needs more rows, or its layers have them elsewhere
+                return False  # it needs more rows, or its layers have them on another axis
 
     @property
     def _like(self) -> Tensor:
-        """The first parameter that takes gradients, else an empty tensor of whole numbers."""
+        """Return the first parameter of a floating-point type, else an empty tensor of integers."""
         values = [value.detach() for value in self.module.parameters() if value.is_floating_point()]
         return values[0] if values else torch.empty(0, dtype=torch.int64)
 
     def _random(self) -> tuple[Params, Callable[..., Tensor]]:
-        """The module's parameters, moved at random, and what draws numbers like them; always the same."""
+        """Return the module's parameters plus seeded noise, and a function that draws tensors of their type."""
         like, draws = self._like, torch.Generator().manual_seed(0)
 
         def draw(*shape: int) -> Tensor:
@@ -133,30 +133,32 @@ class Cutting(Recognised):
         end: str | None,
         begin: str | None = None,
     ) -> ForwardPass:
-        """A pass by the module itself, of inputs in the precision of the parameters; the head is no place to begin.
+        """Run a pass of the module itself, on inputs in the precision of the parameters; it cannot begin at the head.
 
         Raises:
-            UserError: inputs of a shape with which no pass before has ended at this layer.
+            UserError: inputs of a shape with which no earlier pass has ended at `begin`.
         """
         stretch = None if begin is None and end in (None, self.head_name) else self._stretch(x, begin, end)
         with self._runners.one() as runner:
-            found = [
-                self._checked(runner.run(own, rows, still, collect=collect, stretch=stretch), rows, stretch)
-                for own, rows, still in one_by_one(params, x, moments)
+            caught = [
+                self._checked(
+                    runner.run(task_params, rows, task_moments, collect=collect, stretch=stretch), rows, stretch
+                )
+                for task_params, rows, task_moments in one_by_one(params, x, moments)
             ]
-        names = [name for name in found[0].layers if name != end]
-        layers = {name: together([each.layers[name] for each in found]) for name in names}
-        collected = {name: together([each.moments[name] for each in found]) for name in found[0].moments}
+        names = [name for name in caught[0].layers if name != end]
+        layers = {name: together([each.layers[name] for each in caught]) for name in names}
+        collected = {name: together([each.moments[name] for each in caught]) for name in caught[0].moments}
         if stretch is not None and stretch.end is not None:
             features = layers[stretch.end.layer]
             self._sizes[end or "", tuple(features.shape[2:])] = dict(stretch.seen)
         else:
-            self._tails |= by_size([found[0].inputs[0].shape[1:]])
-            features = together([each.inputs[0].flatten(1) for each in found])
+            self._tails |= by_size([caught[0].inputs[0].shape[1:]])
+            features = together([each.inputs[0].flatten(1) for each in caught])
         return ForwardPass(layers=layers, features=features, moments=collected)
 
     def _stretch(self, x: Tensor, begin: str | None, end: str | None) -> Stretch:
-        """The part of a pass from one entry to the other."""
+        """Return the stretch of a pass from one entry to the other."""
         last = None if end in (None, self.head_name) else self._cuts[end or ""]
         if begin is None:
             return Stretch(end=last)
@@ -170,7 +172,7 @@ class Cutting(Recognised):
         return Stretch(begin=cut, sizes=self._sizes[begin, row], end=last)
 
     def _checked(self, caught: Caught, rows: Tensor, stretch: Stretch | None) -> Caught:
-        """The same with layers whose rows lead, in the net's order, the head's logits last.
+        """Check a pass and return it with rows on the first axis, layers in the net's order, the logits last.
 
         Raises:
             UserError: a layer did not run, the layers ran in another order, or the head is not the last.
@@ -206,7 +208,7 @@ class Cutting(Recognised):
 
 
 def _of(stretch: Stretch | None, layers: Sequence[str]) -> tuple[str, ...]:
-    """The layers of the stretch."""
+    """Select the layers of the stretch."""
     if stretch is None:
         return tuple(layers)
     first = 0 if stretch.begin is None else layers.index(stretch.begin.layer) + 1

@@ -1,4 +1,4 @@
-"""A pass of one task through a copy of a user's module: its layers are caught, its norms are as the regime says."""
+"""A pass of one task through a copy of a user's module: layer outputs are recorded, norms follow the regime."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -27,32 +27,32 @@ TRACKED = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNor
 """Norms that can keep running statistics."""
 
 BY_CHANNELS = (nn.GroupNorm, _InstanceNorm)
-"""Norms that torch computes more slowly, and group norms not safely, where channels lie innermost in memory."""
+"""Norms that torch computes more slowly, and group norms not safely, with channels innermost in memory."""
 
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
-"""What torch's allocators say, in small letters."""
+"""Messages of torch's allocators, in lower case."""
 
 
 @dataclass(kw_only=True)
 class Caught:
-    """What a pass of one task gave."""
+    """What was recorded in a pass of one task."""
 
     layers: dict[str, Tensor] = field(default_factory=dict)
-    """Outputs [R, ...] in the order of the calls; of those before the head if a layer runs before and after it."""
+    """Outputs [R, ...] in the order of the calls; the one before the head if a layer runs before and after it."""
     later: dict[str, Tensor] = field(default_factory=dict)
-    """Outputs of layers that ran before, behind the head."""
+    """Outputs after the head, of layers that ran before it too."""
     inputs: list[Tensor] = field(default_factory=list)
-    """The head's input as it was given."""
+    """The head's input, unchanged."""
     output: Any = None
     """What the module returned."""
     moments: Moments = field(default_factory=dict)
-    """Those of the norms, where asked for."""
+    """Moments of the norms, if they are collected."""
 
 
 class _MathAttention:
     """Inside, attention is computed from primitives: its fused kernels, which are faster, have no second derivative.
 
-    torch keeps that choice for all threads together; the first to begin makes it, the last to end takes it back.
+    torch has one setting for all threads: the first that enters sets it, the last that leaves resets it.
     """
 
     def __init__(self) -> None:
@@ -75,14 +75,14 @@ MATH_ATTENTION = _MathAttention()
 
 
 def convolves(module: nn.Module) -> bool:
-    """Whether the module is one of convolutions whose norms, if any, do well with channels innermost in memory."""
+    """Tell whether the module has convolutions, and no norms that are bad with channels innermost in memory."""
     kinds = [type(part) for part in module.modules()]
     norms = any(issubclass(kind, BY_CHANNELS) for kind in kinds)
     return any(issubclass(kind, nn.Conv2d) for kind in kinds) and not norms
 
 
 class Runner:
-    """A copy of the module with what catches its layers. One pass at a time: every thread has its own."""
+    """A copy of the module with hooks that record its layers. One pass at a time: each thread uses another runner."""
 
     def __init__(
         self,
@@ -94,9 +94,9 @@ class Runner:
         kernels: bool = True,
     ) -> None:
         self.module, self.head, self.layers = twin(module), head, layers
-        self.written = written  # layers whose output a later operation writes into, known to all runners of a net
-        self.plain = plain  # inputs whose passes have called no norm and whatever else is replaced, also known to all
-        self.kernels = kernels  # whether operations may be done by faster ones
+        self.written = written  # layers whose output a later operation writes into, shared by all runners of a net
+        self.plain = plain  # kinds of inputs whose passes called no replaced function, such as a norm; shared too
+        self.kernels = kernels  # whether faster operations may be used
         self.caught, self.norms, self.rows = Caught(), Norms(None, collect=False), 0
         self._versions: dict[str, tuple[Tensor, int]] = {}
         self.convolves = convolves(self.module)
@@ -120,12 +120,12 @@ class Runner:
         collect: bool,
         stretch: Stretch | None = None,
     ) -> Caught:
-        """What the module makes of the rows [R, ...] with these parameters and copies of its buffers.
+        """Run the module on the rows [R, ...] with these parameters and copies of its buffers.
 
-        Of a `stretch` alone, rows are what it begins with; what layers outside of it seem to give means nothing.
+        With a `stretch`, rows are the input of that part; outputs of layers outside of it are meaningless.
 
-        A layer's output that a later operation has written into is not what the layer gave: such layers are found out,
-        and what they give is copied.
+        An output that a later operation writes into is no longer the layer's output: the pass is repeated then, with
+        copies of the outputs of such layers.
 
         Raises:
             UserError: the module fails on the rows, or gives a layer no rows.
@@ -136,15 +136,15 @@ class Runner:
         while True:
             with (
                 self._pass(moments, collect, rows, params.values(), stretch.name),
-                told(self.module, inputs),
+                explaining_failures(self.module, inputs),
                 self.places.filled(params, rows.device),
                 stretch.within(self.module, rows),
             ):
                 self.caught.output = self.module(self._given(inputs))
             late = {name for name, (value, version) in self._versions.items() if value._version != version}
-            found = self._let_go()
+            caught = self._let_go()
             if not late:
-                return found
+                return caught
             self.written |= late
 
     def run_head(
@@ -156,37 +156,42 @@ class Runner:
         collect: bool,
         word: str,
     ) -> tuple[Tensor, Moments]:
-        """What the head alone makes of its input, given by that word or by place; and the moments."""
+        """Run the head alone on its input, passed by that keyword or by position; return logits and moments."""
         self.rows, filled = len(features), self.places_of_head.filled(params, features.device)
-        with self._pass(moments, collect, features, params.values(), self.head), told(self.module, features), filled:
+        with (
+            self._pass(moments, collect, features, params.values(), self.head),
+            explaining_failures(self.module, features),
+            filled,
+        ):
             given = features.clone()
-            found = first_tensor((self.part(**{word: given}) if word else self.part(given),))
-        assert found is not None  # as a pass of the whole module would have told
-        return found, self._let_go().moments
+            logits = first_tensor((self.part(**{word: given}) if word else self.part(given),))
+        assert logits is not None  # a pass of the whole module would have failed before
+        return logits, self._let_go().moments
 
     def _given(self, rows: Tensor) -> Tensor:
-        """A copy, which the module may write into; of images for convolutions on a CPU with channels innermost."""
+        """Copy the input, as the module may write into it; images for convolutions on a CPU get channels innermost."""
         images = self.kernels and self.convolves and rows.ndim == 4 and taken(rows)
         return rows.clone(memory_format=torch.channels_last if images else torch.preserve_format)
 
     def _let_go(self) -> Caught:
-        """What the pass gave; the runner keeps nothing of it."""
-        found, self.caught, self.norms = self.caught, Caught(), Norms(None, collect=False)
+        """Return the record of the pass and drop it from the runner."""
+        caught, self.caught, self.norms = self.caught, Caught(), Norms(None, collect=False)
         self._versions = {}
-        return found
+        return caught
 
     @contextmanager
     def _pass(
         self, moments: Moments | None, collect: bool, given: Tensor, params: Iterable[Tensor], part: str = ""
     ) -> Iterator[None]:
-        """Where a pass like it has called nothing that is replaced, functions are not watched.
+        """Set up one pass: norms, attention, and the state to restore.
 
-        But for passes without slopes: torch's attention takes another way there if nobody watches.
+        If a pass of this kind has called no function that is replaced, function calls are not intercepted. They always
+        are without gradients: torch's attention takes another path there if nothing intercepts it.
         """
         self.caught, self.norms = Caught(), Norms(moments, collect=collect, kernels=self.kernels)
         self._versions = {}
         kind = (part, given.shape, given.dtype)
-        single = given.device.type == "cpu" and given.dtype != torch.float64  # who asks for float64 asks for its digits
+        single = given.device.type == "cpu" and given.dtype != torch.float64  # float64 is chosen for its precision
         fused = single and not derived_twice()
         plain = kind in self.plain and torch.is_grad_enabled() and all(each.requires_grad for each in params)
         try:
@@ -198,8 +203,8 @@ class Runner:
             self.caught.moments = self.norms.collected
             self.state.restore()
 
-    def _kept(self, name: str, value: Tensor) -> Tensor:
-        """The tensor, or a copy where it will be written into or that cannot be seen."""
+    def _record(self, name: str, value: Tensor) -> Tensor:
+        """Return the tensor and note its version; return a copy if it is written into later or has no version."""
         if name in self.written or value.is_inference():
             return value.clone()
         self._versions[name] = value, value._version
@@ -211,12 +216,12 @@ class Runner:
             if value is None:
                 got = type(output).__name__
                 raise UserError("wrap", f"layer {name!r} must return a tensor", got, "name other layers")
-            found = self.caught.layers
-            if name != self.head and name in found and self.head in found:
-                self.caught.later[name] = self._kept(name, value)
+            layers = self.caught.layers
+            if name != self.head and name in layers and self.head in layers:
+                self.caught.later[name] = self._record(name, value)
                 return
-            found.pop(name, None)
-            found[name] = self._kept(name, value)
+            layers.pop(name, None)
+            layers[name] = self._record(name, value)
 
         return hook
 
@@ -224,8 +229,8 @@ class Runner:
         value = first_tensor((*args, *kwargs.values()))
         if value is None:
             raise UserError("wrap", f"the head {self.head!r} must be given a tensor", "none", "name another head")
-        self.caught.inputs[:] = [self._kept("input of " + self.head, value)]
-        for name, late in self.caught.later.items():  # the head runs again: they lie before it
+        self.caught.inputs[:] = [self._record("input of " + self.head, value)]
+        for name, late in self.caught.later.items():  # the head runs again: these layers ran before it
             self.caught.layers.pop(name)
             self.caught.layers[name] = late
         self.caught.later.clear()
@@ -238,21 +243,21 @@ class Runner:
 
 
 def of_rows(layer: str, part: nn.Module, output: Tensor, rows: int, axis: int | None = None) -> Tensor:
-    """The layer's output with rows on the first axis.
+    """Return the layer's output with rows on the first axis.
 
     Raises:
         UserError: no axis is that of the rows.
     """
-    found = rows_first(part, output, rows, axis)
-    if found is None:
+    value = rows_first(part, output, rows, axis)
+    if value is None:
         must, advice = f"layer {layer!r} must give one entry for each of the {rows} rows", "name other layers"
         raise UserError("wrap", must, f"shape {list(output.shape)}", advice)
-    return found
+    return value
 
 
 @contextmanager
-def told(module: nn.Module, rows: Tensor) -> Iterator[None]:
-    """Tells in one line where a module fails, if it does.
+def explaining_failures(module: nn.Module, rows: Tensor) -> Iterator[None]:
+    """Turn an error of a module into a `UserError` of one line that says where it failed.
 
     Raises:
         UserError: it failed.
@@ -262,11 +267,11 @@ def told(module: nn.Module, rows: Tensor) -> Iterator[None]:
     except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        words = " ".join(str(error).split())
-        if any(word in words.lower() for word in NO_MEMORY):
+        message = " ".join(str(error).split())
+        if any(word in message.lower() for word in NO_MEMORY):
             raise
         place = _place(module, error)
-        got = f"{type(error).__name__} in {place}: {words[:200]}"
+        got = f"{type(error).__name__} in {place}: {message[:200]}"
         kind = str(rows.dtype).removeprefix("torch.")
         must = f"the module must run on {kind} inputs of shape [R, {', '.join(map(str, rows.shape[1:]))}]"
         advice = "check shape and kind of numbers of the inputs, which are all that it is given"
@@ -274,11 +279,11 @@ def told(module: nn.Module, rows: Tensor) -> Iterator[None]:
 
 
 def _place(module: nn.Module, error: Exception) -> str:
-    """The innermost part of the module that the error passed through."""
+    """Name the innermost part of the module that the error passed through."""
     names = {id(part): name for name, part in module.named_modules()}
-    found, trace = "", error.__traceback__
+    where, trace = "", error.__traceback__
     while trace is not None:
         name = names.get(id(trace.tb_frame.f_locals.get("self")))
-        found = name or found
+        where = name or where
         trace = trace.tb_next
-    return f"{found!r}" if found else "its forward pass"
+    return f"{where!r}" if where else "its forward pass"

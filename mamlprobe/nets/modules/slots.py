@@ -1,4 +1,4 @@
-"""Where the tensors of a module lie: looked up once, filled for the length of a pass."""
+"""Where the tensors of a module are stored: looked up once, replaced for the length of a pass."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +16,8 @@ Place = tuple[dict[str, Any], str]
 class Places:
     """The places of a module's parameters and buffers; one pass at a time may fill them.
 
-    A tensor that lies in several places is filled in all of them, as in ``torch.func.functional_call``, which looks
-    the places up anew in every call.
+    A tensor that is stored in several places is replaced in all of them, as in ``torch.func.functional_call``, which
+    looks the places up anew in every call.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -28,30 +28,30 @@ class Places:
                     if value is not None:
                         places.setdefault(id(value), []).append((table, name))
         parameters = dict(module.named_parameters())
-        self._own = precision(parameters)
+        self._precision = precision(parameters)
         self._parameters = {name: places[id(value)] for name, value in parameters.items()}
         self._buffers = [(value, places[id(value)]) for value in module.buffers()]
 
     @contextmanager
     def filled(self, params: Mapping[str, Tensor], device: torch.device) -> Iterator[None]:
-        """Inside, these parameters by name lie in the module, and copies of its buffers, which a pass may write into.
+        """Put these parameters into the module for the block, and copies of its buffers, which a pass may write into.
 
-        Buffers in the precision of the module's parameters follow these to another one.
+        Buffers in the precision of the module's parameters are converted to the precision of `params`.
         """
         before: list[tuple[Place, Tensor | None]] = []
         try:
             if self._buffers:
                 now = precision(params)
-                follow = self._own != now and None not in (self._own, now)
+                follow = self._precision != now and None not in (self._precision, now)
                 for value, places in self._buffers:
-                    kind = now if follow and value.dtype == self._own else None
+                    kind = now if follow and value.dtype == self._precision else None
                     _fill(places, value.to(device, kind, copy=True), before)
             for name, value in params.items():
                 _fill(self._parameters[name], value, before)
             yield
         finally:
-            for (table, key), kept in reversed(before):
-                table[key] = kept
+            for (table, key), original in reversed(before):
+                table[key] = original
 
 
 def _fill(places: list[Place], value: Tensor, before: list[tuple[Place, Tensor | None]]) -> None:

@@ -15,13 +15,13 @@ LENGTH = 8
 """Tokens, or steps of a sequence, to try."""
 
 MOST = 400_000_000
-"""Parameters of a module that is tried on inputs that are guessed."""
+"""Most parameters of a module that is tried on guessed inputs."""
 
 
 def tried(module: nn.Module, *, strangers: Collection[int] = ()) -> Trial | None:
-    """What a pass on inputs of a likely shape shows; None where the module takes none of those tried.
+    """Record a pass on inputs of a likely shape; return None if the module fails on all of them.
 
-    The order in which parts run is asked for, which hardly hangs on the shape.
+    Its purpose is the order in which parts run, which hardly depends on the shape.
     """
     params = dict(module.named_parameters())
     if sum(value.numel() for value in params.values()) > MOST:
@@ -39,7 +39,7 @@ def tried(module: nn.Module, *, strangers: Collection[int] = ()) -> Trial | None
 
 
 def guesses(module: nn.Module) -> Iterator[Tensor]:
-    """Two rows of inputs that the first parts of the module with parameters could take."""
+    """Yield inputs of two rows that the module's first parts with parameters could take."""
     floats = [value.dtype for value in module.parameters() if value.is_floating_point()]
     how: dict[str, Any] = {"dtype": floats[0] if floats else torch.float32, "device": "cpu"}
     kinds = [part for part in module.modules() if next(part.parameters(recurse=False), None) is not None]
@@ -64,7 +64,7 @@ def guesses(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _flat(width: int, how: dict[str, Any]) -> Iterator[Tensor]:
-    """Rows of so many numbers: flat, as square images, as sequences."""
+    """Yield inputs of two rows for a first linear layer of this width: flat, as square images, as sequences."""
     yield torch.ones(2, width, **how)
     for channels in (1, 3):
         side = round((width / channels) ** 0.5)

@@ -1,4 +1,4 @@
-"""A user's module as a net: layers caught and returned, norms by the regime, one task after the other."""
+"""A user's module as a net: it returns its layers' outputs, norms follow the regime, tasks run one by one."""
 
 import weakref
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ from mamlprobe.nets.params import ForwardPass, Moments, Params, as_params, layer
 
 
 class Wrapped(Cutting):
-    """A net made of a module; see `wrap`. Its passes do one task after the other, brief ones where they must."""
+    """A net made of a module; see `wrap`. Its passes run task by task, brief ones only if they must."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Wrapped(Cutting):
         self.module, self.head_name, self.output, self.known = module, head, output, trial
         body = ordered(layers, head, trial) or [BODY]
         self.layers = (*body, head)
-        self._words = trial.words.get(head, ("",)) if trial else ("",)
+        self._keywords = trial.keywords.get(head, ("",)) if trial else ("",)
         self.parameters = owners(module, head, body, trial)
         self.fixed = fixed
         parts = dict(module.named_modules())
@@ -64,18 +64,18 @@ class Wrapped(Cutting):
         self.recognise(trial if kernels else None)
 
     def _make_ready(self) -> None:
-        """Makes what cannot be copied."""
+        """Create what cannot be copied: locks and runners."""
         written, plain = set[str](), set[Hashable]()
         self._lock, self._looking = Lock(), Lock()
         self._runners = Stock(lambda: Runner(self.module, self.head_name, self.layers, written, plain, self._kernels))
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {
+        state = {
             name: value
             for name, value in vars(self).items()
             if name not in ("_lock", "_looking", "_runners", "_names", "_parts")
         }
-        return kept | {"_theirs": []}
+        return state | {"_theirs": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -97,7 +97,7 @@ class Wrapped(Cutting):
         if self.fixed:
             lines.append(f"not adapted, for requires_grad=False: {', '.join(sorted(self.fixed))}")
         if self.known_as is not None:
-            lines.append(f"runs as {self.known_as.words}")
+            lines.append(f"runs as {self.known_as.description}")
         elif self._kernels and convolves(self.module):
             lines.append("task by task; in float32 on a CPU convolutions have their channels innermost")
         if self.norms:
@@ -105,7 +105,7 @@ class Wrapped(Cutting):
         return "\n".join(lines)
 
     def roles(self, name: str) -> str:
-        """``head.<rest>``, ``body.<name>``, or of a batch norm ``body.<norm>.norm.<rest>``."""
+        """Return ``head.<rest>``, ``body.<name>``, or for a batch norm ``body.<norm>.norm.<rest>``."""
         owner, _, rest = name.rpartition(".")
         if self.parameters[name] == self.head_name:
             return "head." + name.removeprefix(self.head_name + ".")
@@ -113,7 +113,7 @@ class Wrapped(Cutting):
 
     @cached_property
     def lent(self) -> tuple[str, ...]:
-        """Parameters of the body that the head uses too."""
+        """List the parameters of the body that the head uses too."""
         names = [self._names[id(value)] for value in self.module.get_submodule(self.head_name).parameters()]
         return tuple(name for name in names if self.parameters[name] != self.head_name)
 
@@ -126,16 +126,16 @@ class Wrapped(Cutting):
 
     @property
     def linear(self) -> bool:
-        """Whether the logits are W f + b of the head's weight [N, F] and, if it has one, bias [N]: found by numbers."""
+        """Tell, by numerical tests, whether logits are W f + b of the head's weight [N, F] and optional bias [N]."""
         return self._head_facts.linear and not self.lent
 
     @property
     def slope_at_zero(self) -> bool:
-        """Whether the logits move with some weight of the head where all of them are zero: found by numbers."""
+        """Tell, by numerical tests, whether the logits move with some weight of the head when all of them are zero."""
         return self._head_facts.slope_at_zero
 
     def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
-        """The module's own weights and running moments: wrapping never draws new ones."""
+        """Return the module's weights and running moments as they are: wrapping never draws new ones."""
         params = {name: value.detach().clone() for name, value in self.module.named_parameters()}
         buffers = dict(self.module.named_buffers())
         moments = {
@@ -155,12 +155,12 @@ class Wrapped(Cutting):
         begin: str | None = None,
         end: str | None = None,
     ) -> ForwardPass:
-        """Named activations [B, R, ...] of inputs x [B, R, ...]; the module runs in evaluation mode (no dropout).
+        """Compute named activations [B, R, ...] of inputs x [B, R, ...], in evaluation mode (no dropout).
 
         Floating inputs are taken in the precision of the parameters.
 
         Raises:
-            UserError: the module fails on such inputs, or is not what it was said to be.
+            UserError: the module fails on such inputs, or differs from what `wrap` found.
         """
         layer_range(self, begin, end)
         if begin == self.head_name:
@@ -172,61 +172,61 @@ class Wrapped(Cutting):
         return self.plainly(params, x, moments, collect, end, begin)
 
     def _meet(self, params: Params, x: Tensor) -> None:
-        """On the first pass, looks at what the module does with such inputs.
+        """Check on the first pass what the module does with such inputs.
 
         Raises:
-            UserError: it draws random numbers, calls what is not its own, or is not what `wrap` took it for.
+            UserError: it draws random numbers, calls parts of another module, or differs from what `wrap` found.
         """
         if self._met:
             return
         with self._lock:
             if self._met:
                 return
-            own = {name: value[0] for name, value in params.items()}
+            task_params = {name: value[0] for name, value in params.items()}
             try:
                 others = {id(value) for each in self._theirs if (value := each()) is not None}
-                trial = look(self.module, own, x[0], strangers=others)
+                trial = look(self.module, task_params, x[0], strangers=others)
                 longer = torch.cat([x[0], x[0][:1]])
-                axes = row_axes(trial, len(x[0]), self.layers, lambda: look(self.module, own, longer))
+                axes = row_axes(trial, len(x[0]), self.layers, lambda: look(self.module, task_params, longer))
             except Exception:
-                return  # the pass itself tells what is wrong
+                return  # the pass itself will raise the error
             refuse_odd(trial)
-            refuse_own_norms(self.module, own, x[0])
+            refuse_own_norms(self.module, task_params, x[0])
             same_owners(self.module, self.parameters, self.layers, trial)
-            self._same_logits(own, x[0])
+            self._same_logits(task_params, x[0])
             self._layouts = {name: (trial.layouts.get(name), trial.taken.get(name)) for name in self.layers}
-            self._words, self._row_axes = trial.words.get(self.head_name, ("",)), axes
+            self._keywords, self._row_axes = trial.keywords.get(self.head_name, ("",)), axes
             self._met = True
 
     @torch.inference_mode(False)
-    def _same_logits(self, own: Params, rows: Tensor) -> None:
-        """Refuses a module whose logits are the head's output only at the weights that it happens to hold.
+    def _same_logits(self, values: Params, rows: Tensor) -> None:
+        """Refuse a module whose logits are the head's output only at its present weights.
 
-        Also one whose second pass gives something else, and one that cuts its logits off from the head's graph.
+        Refuse also one whose second pass gives something else, and one that detaches its logits from the head's graph.
         """
         draws = torch.Generator().manual_seed(0)
-        noise = {n: torch.randn(v.shape, generator=draws, device="cpu") / 8 for n, v in own.items()}
-        moved = {n: v.detach() + noise[n].to(v) if v.is_floating_point() else v for n, v in own.items()}
+        noise = {n: torch.randn(v.shape, generator=draws, device="cpu") / 8 for n, v in values.items()}
+        moved = {n: v.detach() + noise[n].to(v) if v.is_floating_point() else v for n, v in values.items()}
         for name, value in moved.items():
             if self.parameters[name] == self.head_name and value.is_floating_point():
                 value.requires_grad_()
-        found: list[tuple[Any, Tensor | None]] = []
+        outputs: list[tuple[Any, Tensor | None]] = []
         with torch.enable_grad(), self._runners.one() as runner:
             try:
                 for _ in range(2):
                     caught = runner.run(moved, rows, None, collect=False)
-                    found.append((caught.output, caught.layers.get(self.head_name)))
+                    outputs.append((caught.output, caught.layers.get(self.head_name)))
             except UserError:
-                return  # the pass itself tells what is wrong
-        (output, logits), (_, again) = found
+                return  # the pass itself will raise the error
+        (output, logits), (_, again) = outputs
         if logits is not None and again is not None and logits.isfinite().all():
             logits_of(output, logits, self.output, self.head_name)
             refuse_changing(logits.detach(), again.detach())
 
     def feature_axis(self, layer: str, shape: Sequence[int]) -> int:
-        """Axis of the features in activations [B, R, ...] of the layer, which have this shape.
+        """Return the axis of the features in activations [B, R, ...] of the layer, which have this shape.
 
-        Known from the kind of the module that made them, or from what `wrap` was told.
+        It is known from the class of the module that computed them, or from ``wrap(features=)``.
 
         Raises:
             UserError: it cannot be known.
@@ -238,37 +238,41 @@ class Wrapped(Cutting):
         return 1 + feature_axis(layer, rows, *self._layouts.get(layer, (None,)))
 
     def head(self, params: Params, features: Tensor) -> Tensor:
-        """Logits [B, R, N] of the head's input [B, R, F]."""
+        """Compute the logits [B, R, N] of the head's input [B, R, F]."""
         return self._of_features(params, features, None, False)[0]
 
     def _of_features(
         self, params: Params, features: Tensor, moments: Moments | None, collect: bool
     ) -> tuple[Tensor, Moments]:
-        """The same under given moments, and those of the norms in the head."""
+        """Compute the head's logits under given moments, and collect the moments of the norms in it."""
         if known := self.known_head(features):
             return known.head(params, as_params(features, params)), {}
         part = self.module.get_submodule(self.head_name)
         if _is_linear(part) and self._tails.get(features.shape[2:].numel(), (0,)) == features.shape[2:]:
             names = [self._names[id(value)] for value in (part.weight, part.bias) if value is not None]
-            own = {name: params[name] for name in names}
-            each = one_by_one(own, as_params(features, own), None)
-            return together([F.linear(rows, *(mine[name] for name in names)) for mine, rows, _ in each]), {}
-        if len(self._words) != 1:
+            head_params = {name: params[name] for name in names}
+            each = one_by_one(head_params, as_params(features, head_params), None)
+            return together(
+                [F.linear(rows, *(task_params[name] for name in names)) for task_params, rows, _ in each]
+            ), {}
+        if len(self._keywords) != 1:
             must, advice = "a head that runs alone must be given one tensor", "give wrap(inputs=) an example"
-            raise UserError("wrap", must, f"{len(self._words)} in {self.head_name!r}", advice)
-        own = {name: params[self._names[id(value)]] for name, value in part.named_parameters()}
-        found, seen = [], []
+            raise UserError("wrap", must, f"{len(self._keywords)} in {self.head_name!r}", advice)
+        head_params = {name: params[self._names[id(value)]] for name, value in part.named_parameters()}
+        outputs, seen = [], []
         with self._runners.one() as runner:
-            for mine, rows, still in one_by_one(own, as_params(features, own), moments):
+            for task_params, rows, task_moments in one_by_one(head_params, as_params(features, head_params), moments):
                 rows = rows.reshape(len(rows), *self._tails.get(rows.shape[1:].numel(), rows.shape[1:]))
-                logits, own_moments = runner.run_head(mine, rows, still, collect=collect, word=self._words[0])
-                found.append(as_logits(logits))
+                logits, own_moments = runner.run_head(
+                    task_params, rows, task_moments, collect=collect, word=self._keywords[0]
+                )
+                outputs.append(as_logits(logits))
                 seen.append(own_moments)
-        return together(found), {name: together([each[name] for each in seen]) for name in seen[0]}
+        return together(outputs), {name: together([each[name] for each in seen]) for name in seen[0]}
 
 
 def _is_linear(part: nn.Module) -> bool:
-    """Whether calling the part is one linear map of its weight and bias, and nothing else."""
+    """Tell whether calling the part is one linear map of its weight and bias, and nothing else."""
     hooks = (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks, part._backward_pre_hooks)
-    own = part._parameters.keys() <= {"weight", "bias"} and "weight" in part._parameters
-    return type(part) is nn.Linear and own and not any(hooks) and "forward" not in vars(part)
+    usual = part._parameters.keys() <= {"weight", "bias"} and "weight" in part._parameters
+    return type(part) is nn.Linear and usual and not any(hooks) and "forward" not in vars(part)

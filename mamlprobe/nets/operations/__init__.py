@@ -1,1 +1,1 @@
-"""Operations inside a user's module that run otherwise than torch would: norms, convolutions."""
+"""Operations inside a user's module that replace those of torch: norms, convolutions."""

@@ -19,17 +19,17 @@ Gradients = tuple[Tensor | None, ...]
 
 def batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Normalise x [R, C, ...] by its own mean and variance, scaled by weight and shifted by bias [C]."""
-    found: Tensor = _Norm.apply(x, weight, bias, eps)
-    return found
+    normalised: Tensor = _Norm.apply(x, weight, bias, eps)
+    return normalised
 
 
 def _sums(x: Tensor) -> Tensor:
-    """Sums of x [R, C, ...] over all but the channels [C]."""
+    """Sum x [R, C, ...] over all axes but the channels [C]."""
     return x.movedim(1, -1).reshape(-1, x.shape[1]).sum(0)
 
 
 def _along(values: Tensor, x: Tensor) -> Tensor:
-    """Numbers by channel [C], to be multiplied with x [R, C, ...]."""
+    """Reshape numbers by channel [C] to be multiplied with x [R, C, ...]."""
     return values.reshape(-1, *[1] * (x.ndim - 2))
 
 
@@ -66,7 +66,7 @@ class _Gradient(Function):
     def backward(ctx: Any, *slopes: Tensor | None) -> Gradients:
         gy, x, weight, mean, r, gg, gb = ctx.saved_tensors
         n = x.numel() // x.shape[1]
-        if torch.is_grad_enabled():  # a third derivative is to be taken: nothing here is constant
+        if torch.is_grad_enabled():  # for a third derivative: nothing here is constant
             mean = _sums(x) / n
             r = torch.rsqrt(_sums((x - _along(mean, x)) ** 2) / n + ctx.eps)
             gb, gg = _sums(gy), _sums(gy * (x - _along(mean, x))) * r

@@ -15,16 +15,16 @@ from mamlprobe.nets.differentiated import derived_twice
 from mamlprobe.nets.fast import compiled as kernels
 
 PRECISIONS = frozenset((torch.float32,))
-"""Where this is done: who asks for float64 asks for the very operations of a plain loop, and their digits."""
+"""Types for which this is done: in float64 the operations, and so the digits, are those of a plain loop."""
 
 FEWEST = 32
-"""Channels in and out from which on minimal filtering is faster than torch's own convolution."""
+"""Channels in and out from which minimal filtering is faster than torch's own convolution."""
 
 Gradients = tuple[Tensor | None, ...]
 
 
 class Shape(NamedTuple):
-    """How a convolution moves over its input, in torch's words."""
+    """How a convolution moves over its input, with torch's names."""
 
     stride: tuple[int, ...]
     padding: tuple[int, ...]
@@ -33,17 +33,17 @@ class Shape(NamedTuple):
 
     @property
     def simple(self) -> bool:
-        """Whether it keeps the size of maps that it sees three by three."""
+        """Tell whether it keeps the size of maps, with a kernel of three by three."""
         return self == ((1, 1), (1, 1), (1, 1), 1)
 
 
 def off() -> bool:
-    """Whether the user wants torch's own operations."""
+    """Tell whether the user wants torch's own operations."""
     return os.environ.get("MAMLPROBE_BLOCKS") == "off"
 
 
 def taken(*given: Tensor | None) -> bool:
-    """Whether these are of a kind that is taken: on a CPU, all in one of the `PRECISIONS`, outside of autocast.
+    """Tell whether these tensors are supported: on a CPU, all in one of the `PRECISIONS`, outside of autocast.
 
     ``MAMLPROBE_BLOCKS=off`` in the environment turns it off.
     """
@@ -54,7 +54,7 @@ def taken(*given: Tensor | None) -> bool:
 
 
 def innermost(x: Tensor) -> Tensor:
-    """The images [R, C, H, W] with their channels innermost in memory: torch's and our kernels are faster so."""
+    """Put the channels of images [R, C, H, W] innermost in memory, where torch's and our kernels are faster."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -67,17 +67,17 @@ def conv2d(
     dilation: int | tuple[int, ...] = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """Maps [R, K, h, w] as by torch's ``conv2d``, in its words; None where that is the faster way.
+    """Compute maps [R, K, h, w] as torch's ``conv2d`` does, with its parameters; None if torch's own is faster.
 
-    It is not on a CPU where minimal filtering can be used, or where maps are differentiated twice.
+    On a CPU torch's own is slower if minimal filtering can be used, or if maps are differentiated twice.
     """
     if isinstance(padding, str) or input.ndim != 4 or not taken(input, weight, bias):
         return None
     shape = Shape(_pair(stride), _pair(padding), _pair(dilation), groups)
     if not _filtered(input, weight, shape) and not (derived_twice() and torch.is_grad_enabled()):
         return None
-    found: Tensor = _Conv.apply(input, weight, bias, shape)
-    return found
+    maps: Tensor = _Conv.apply(input, weight, bias, shape)
+    return maps
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -86,18 +86,18 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _filtered(x: Tensor, weight: Tensor, shape: Shape) -> bool:
-    """Whether minimal filtering is the faster way, for whichever of the derivatives."""
+    """Tell whether minimal filtering is faster, for the pass and all derivatives alike."""
     wide = min(weight.shape[:2]) >= FEWEST and x.shape[2] * x.shape[3] > 16
     return wide and shape.simple and weight.shape[2:] == (3, 3) and weight.shape[1] == x.shape[1] and supported(x)
 
 
 def _maps(x: Tensor) -> Tensor:
-    """[1, R, H, W, C] as the kernels have it, of images [R, C, H, W]: a view where channels are innermost."""
+    """Reorder images [R, C, H, W] as the kernels' [1, R, H, W, C]: a view if channels are innermost."""
     return x.permute(0, 2, 3, 1).contiguous().unsqueeze(0)
 
 
 def _images(maps: Tensor) -> Tensor:
-    """The other way round, a view."""
+    """View maps [1, R, H, W, C] as images [R, C, H, W]."""
     return maps.squeeze(0).permute(0, 3, 1, 2)
 
 
@@ -109,7 +109,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Te
 
 
 def _backward(gy: Tensor, x: Tensor, weight: Tensor, shape: Shape, mask: tuple[bool, bool, bool]) -> Gradients:
-    """Gradients of input, weight and bias, those that the mask asks for."""
+    """Compute gradients of input, weight and bias, those that the mask asks for."""
     if not any(mask):
         return None, None, None
     if _filtered(x, weight, shape):
@@ -118,14 +118,14 @@ def _backward(gy: Tensor, x: Tensor, weight: Tensor, shape: Shape, mask: tuple[b
         gw = kernels.conv_weight(_maps(x), maps, 1).squeeze(0) if mask[1] else None
         return gx, gw, maps.flatten(0, 3).sum(0) if mask[2] else None
     sizes = [weight.shape[0]] if mask[2] else None
-    found = torch.ops.aten.convolution_backward(
+    gradients = torch.ops.aten.convolution_backward(
         innermost(gy), innermost(x), weight, sizes, *shape[:3], False, [0, 0], shape.groups, mask
     )
-    return tuple(found)
+    return tuple(gradients)
 
 
 class _Conv(Function):
-    """The convolution; as often differentiable as asked for."""
+    """The convolution, differentiable any number of times."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
@@ -140,7 +140,7 @@ class _Conv(Function):
 
 
 class _Gradient(Function):
-    """Its first derivative: linear in gy, and in weight and x."""
+    """The first derivative of `_Conv`: linear in gy, and in weight and x."""
 
     @staticmethod
     def forward(

@@ -9,7 +9,7 @@ from torch import Tensor
 from mamlprobe.base.autograd import Function
 
 SLOPE = float(torch.tensor(1 / 6, dtype=torch.float32, device="cpu"))
-"""The slope between -3 and 3 that torch takes, in every precision."""
+"""The slope between -3 and 3 that torch uses, in every precision."""
 
 
 class _HardSigmoid(Function):
@@ -25,6 +25,6 @@ class _HardSigmoid(Function):
 
 
 def hard_sigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """As ``F.hardsigmoid``, value and slope, with a second derivative; the words are torch's."""
-    found: Tensor = _HardSigmoid.apply(input.clone() if inplace else input)
-    return input.copy_(found) if inplace else found
+    """Compute ``F.hardsigmoid``, value and slope, with a second derivative; parameters have torch's names."""
+    output: Tensor = _HardSigmoid.apply(input.clone() if inplace else input)
+    return input.copy_(output) if inplace else output

@@ -21,7 +21,7 @@ REPLACED = frozenset(
         *(F.embedding, F.hardsigmoid, torch.conv2d, Tensor.view, F.group_norm, torch.group_norm),
     )
 )
-"""Functions that are not called as they are."""
+"""Functions that `Norms` intercepts."""
 
 
 class Norms(TorchFunctionMode):
@@ -31,9 +31,9 @@ class Norms(TorchFunctionMode):
     any norm module is ``batch_norm@1``, ``batch_norm@2``, ... A call whose moments are not given takes the first one's.
     A norm that keeps no running statistics uses those of its input under given moments too, as in evaluation mode.
     Instance norms that keep running statistics use the given moments, and else their input's, image by image. With
-    `collect`, the statistics of the inputs are kept: those of instance norms on average over rows.
+    `collect`, the statistics of the inputs are collected: those of instance norms on average over rows.
 
-    Convolutions are done by faster `kernels` where there are some (`plain_conv`).
+    With `kernels`, convolutions run on faster kernels where these exist (`conv2d`).
     """
 
     def __init__(self, moments: Moments | None, *, collect: bool, kernels: bool = True) -> None:
@@ -47,40 +47,40 @@ class Norms(TorchFunctionMode):
         self.calls: Counter[str] = Counter()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replaces norms, convolutions, and an activation that torch cannot differentiate twice; all else passes."""
+        """Replace norms, convolutions, and an activation that torch cannot differentiate twice; call all else as is."""
         if func not in REPLACED:
             return func(*args, **(kwargs or {}))
         if func is Tensor.view:
             return self._view(*args, **(kwargs or {}))
         if func is torch.conv2d:
-            found = conv2d(*args, **(kwargs or {})) if self.kernels else None
-            self.replaced |= found is not None
-            return func(*args, **(kwargs or {})) if found is None else found
+            maps = conv2d(*args, **(kwargs or {})) if self.kernels else None
+            self.replaced |= maps is not None
+            return func(*args, **(kwargs or {})) if maps is None else maps
         self.replaced = True
         if func in (F.group_norm, torch.group_norm):  # torch's own, channels innermost, can crash in its derivative
-            words = {name: value.contiguous() if name == "input" else value for name, value in (kwargs or {}).items()}
-            return func(*[value.contiguous() for value in args[:1]], *args[1:], **words)
+            options = {name: value.contiguous() if name == "input" else value for name, value in (kwargs or {}).items()}
+            return func(*[value.contiguous() for value in args[:1]], *args[1:], **options)
         if func is F.batch_norm:
             return self.batch_norm(*args, **(kwargs or {}))
         if func is F.instance_norm:
             return self.instance_norm(*args, **(kwargs or {}))
         if func in (torch.batch_norm, torch.instance_norm):  # what those two call: weights come first there
-            x, weight, bias, mean, variance, own, momentum, eps, *_ = args
+            x, weight, bias, mean, variance, training, momentum, eps, *_ = args
             norm = self.batch_norm if func is torch.batch_norm else self.instance_norm
-            return norm(x, mean, variance, weight, bias, own, momentum, eps)
-        if func is F.embedding:  # no gradient is kept sparse: a task's is a part of all tasks'
+            return norm(x, mean, variance, weight, bias, training, momentum, eps)
+        if func is F.embedding:  # no sparse gradient: that of a task is a part of one for all tasks
             return func(*args[:6], **{**(kwargs or {}), "sparse": False})
         return hard_sigmoid(*args, **(kwargs or {}))
 
-    def _view(self, input: Tensor, *shape: Any, **words: Any) -> Tensor:
-        """A view, or a copy where images whose channels are innermost in memory have none in that shape."""
+    def _view(self, input: Tensor, *shape: Any, **options: Any) -> Tensor:
+        """Return a view, or a copy if images whose channels are innermost in memory have no view of that shape."""
         try:
-            return input.view(*shape, **words)
+            return input.view(*shape, **options)
         except RuntimeError:
             if input.ndim != 4 or not input.is_contiguous(memory_format=torch.channels_last):
                 raise
         self.replaced = True
-        return input.contiguous().view(*shape, **words)
+        return input.contiguous().view(*shape, **options)
 
     def batch_norm(
         self,
@@ -93,7 +93,7 @@ class Norms(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        """Batch norm by the input's own statistics or by the given moments; the words are torch's."""
+        """Compute batch norm by the input's own statistics or by the given moments; parameters have torch's names."""
         first = self.running or "batch_norm"
         self.calls[first] += 1
         name = first if self.running and self.calls[first] == 1 else f"{first}@{self.calls[first]}"
@@ -130,7 +130,7 @@ class Norms(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Tensor:
-        """Instance norm of input [R, C, ...] by its own statistics or by the given moments; the words are torch's."""
+        """Compute instance norm of input [R, C, ...] by its own statistics or given moments; parameters as in torch."""
         name = None if self.untracked else self.running
         if name is not None and self.collect:
             variance, mean = torch.var_mean(input, dim=list(range(2, input.ndim)), correction=0)
@@ -141,7 +141,7 @@ class Norms(TorchFunctionMode):
 
 
 def affine(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """(x - mean) / sqrt(variance + eps) * weight + bias along axis 1 of x [R, C, ...]; the others are [C]."""
+    """Compute (x - mean) / sqrt(variance + eps) * weight + bias along axis 1 of x [R, C, ...]; the others are [C]."""
     shape = (1, -1) + (1,) * (x.ndim - 2)
     mean, variance = mean.to(x.dtype).reshape(shape), variance.to(x.dtype).reshape(shape)
     x = (x - mean) * torch.rsqrt(variance + eps)

@@ -10,10 +10,10 @@ WORDS = ("keep", "zero_at_test", "nil", "head", "body", "freeze:A-B", "freeze", 
 
 
 def freeze(net: Net, method: Method, first: int, last: int) -> Method:
-    """The method with layers `first` to `last` (counted from 1) left at the start by the inner loop.
+    """Return the method with layers `first` to `last` (counted from 1) frozen in the inner loop.
 
     Raises:
-        UserError: layers that are not there, or that own no parameter.
+        UserError: layers that the net does not have, or that own no parameter.
     """
     if not 1 <= first <= last <= len(net.layers):
         raise UserError(
@@ -31,7 +31,7 @@ def freeze(net: Net, method: Method, first: int, last: int) -> Method:
 
 
 def prefixes(net: Net, method: Method) -> dict[str, Method]:
-    """Every contiguous prefix of the body frozen, from none to all (Raghu et al. 2020, table 1)."""
+    """Freeze every contiguous prefix of the body, from none to all (Raghu et al. 2020, table 1)."""
     body = len(net.layers) - 1
     labels = ["none", *(",".join(str(i + 1) for i in range(last)) for last in range(1, body + 1))]
     frozen = [method, *(freeze(net, method, 1, last) for last in range(1, body + 1))]
@@ -39,37 +39,37 @@ def prefixes(net: Net, method: Method) -> dict[str, Method]:
 
 
 def each_frozen(net: Net, method: Method) -> dict[str, Method]:
-    """Every single layer that owns parameters frozen by its name, behind "none" (Raghu et al. 2020, section 3.2)."""
+    """Freeze each layer that owns parameters alone, keyed by name, after "none" (Raghu et al. 2020, section 3.2)."""
     owning = set(net.parameters.values())
     numbered = [(k, name) for k, name in enumerate(net.layers, start=1) if name in owning]
     return {"none": method} | {name: freeze(net, method, k, k) for k, name in numbered}
 
 
 def nil(method: Method) -> Method:
-    """No inner loop and no head: attention by cosine on the start's features (NIL, Raghu et al. 2020)."""
+    """Drop inner loop and head: attention by cosine on the start's features (NIL, Raghu et al. 2020)."""
     return replace(method, readout="cosine", inner=replace(method.inner, test_steps=0))
 
 
 def zero_at_test(method: Method) -> Method:
-    """The head at zero before adaptation (Kao et al. 2022)."""
+    """Set the head to zero before adaptation (Kao et al. 2022)."""
     return replace(method, head="zero_at_test")
 
 
 def only(method: Method, *patterns: str) -> Method:
-    """The method whose inner loop adapts just what the patterns select."""
+    """Return the method whose inner loop adapts only what the patterns select."""
     return replace(method, inner=replace(method.inner, adapts=patterns))
 
 
 def variants(net: Net, method: Method, words: str) -> dict[str, Method]:
-    """Methods by label from a comma-separated list of words.
+    """Return methods by label from a comma-separated list of words.
 
     ``keep`` as trained, ``zero_at_test``, ``nil``, ``head`` or ``body`` adapts alone, ``freeze:1-3`` freezes these
     layers, ``freeze`` every prefix, ``adapt:PATTERN`` adapts what the pattern selects.
 
     Raises:
-        UserError: an unknown word, layers that are not there.
+        UserError: an unknown word, layers that the net does not have.
     """
-    found: dict[str, Method] = {}
+    methods: dict[str, Method] = {}
     for word in (part.strip() for part in words.split(",")):
         kind, _, rest = word.partition(":")
         if kind == "freeze" and rest:
@@ -77,15 +77,15 @@ def variants(net: Net, method: Method, words: str) -> dict[str, Method]:
             last = last if dash else first
             if not (first.isdecimal() and last.isdecimal()):
                 raise UserError("variants", "freeze must name layers as in freeze:1-3", repr(word), "count from 1")
-            found[word] = freeze(net, method, int(first), int(last))
+            methods[word] = freeze(net, method, int(first), int(last))
         elif kind == "freeze":
-            found |= {f"freeze:{label}": value for label, value in prefixes(net, method).items()}
+            methods |= {f"freeze:{label}": value for label, value in prefixes(net, method).items()}
         elif kind == "adapt" and rest:
-            found[word] = only(method, rest)
+            methods[word] = only(method, rest)
         elif word in ("head", "body"):
-            found[word] = only(method, f"{word}.*")
+            methods[word] = only(method, f"{word}.*")
         elif word in ("keep", "zero_at_test", "nil"):
-            found[word] = {"keep": method, "zero_at_test": zero_at_test(method), "nil": nil(method)}[word]
+            methods[word] = {"keep": method, "zero_at_test": zero_at_test(method), "nil": nil(method)}[word]
         else:
             raise unknown("variants", "variant", word, WORDS)
-    return found
+    return methods

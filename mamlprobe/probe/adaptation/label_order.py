@@ -24,11 +24,11 @@ Order = tuple[int, ...]
 """The class in slot j goes to slot ``order[j]``."""
 
 ORDERS = 24
-"""Orders to look at unless told otherwise."""
+"""Number of orders by default."""
 
 
 def orders(way: int, count: int = ORDERS, *, seed: int = 0) -> list[Order]:
-    """Every order of N slots, or `count` distinct ones drawn where there are more; the identity is the first.
+    """List every order of N slots, or draw `count` distinct ones if there are more; the identity is the first.
 
     Raises:
         UserError: a way or a count below 1.
@@ -37,17 +37,17 @@ def orders(way: int, count: int = ORDERS, *, seed: int = 0) -> list[Order]:
         raise UserError("permutation", "way and count must be at least 1", f"{way} and {count}", "raise them")
     if factorial(way) <= count:
         return list(permutations(range(way)))
-    draws, found = generator(seed, "label slots"), {tuple(range(way)): None}
-    while len(found) < count:
-        found[tuple(torch.randperm(way, generator=draws, device="cpu").tolist())] = None
-    return list(found)
+    draws, distinct = generator(seed, "label slots"), {tuple(range(way)): None}
+    while len(distinct) < count:
+        distinct[tuple(torch.randperm(way, generator=draws, device="cpu").tolist())] = None
+    return list(distinct)
 
 
 def relabelled(episodes: Episodes, order: Order) -> Episodes:
-    """The same tasks with their classes in other slots.
+    """Return the same tasks with their classes in other slots.
 
     Raises:
-        UserError: an order that is none of the tasks' N slots.
+        UserError: an order that is not a permutation of the tasks' N slots.
     """
     _check(order, episodes.way)
     to = torch.tensor(order, device=episodes.support_y.device)
@@ -57,12 +57,13 @@ def relabelled(episodes: Episodes, order: Order) -> Episodes:
 
 
 def permuted_head(net: Net, theta: Theta, method: Method, order: Order) -> Theta:
-    """The start whose head does on tasks as they are what this one does on the relabelled ones: row j is ``order[j]``.
+    """Permute the rows of the start's head: row j of the result is row ``order[j]``.
 
-    Rates learned for every weight go with their rows.
+    On the original tasks the new start does what the old one does on the relabelled ones. Learned per-weight rates move
+    with their rows.
 
     Raises:
-        UserError: an order that is none of the head's rows; a head that is not one linear layer.
+        UserError: an order that is not a permutation of the head's rows; a head that is not one linear layer.
     """
     names = linear_head(net, "permutation")
     _check(order, len(theta.net[names[0]]))
@@ -82,14 +83,14 @@ def permutation_table(
     orders: Sequence[Order],
     chunk: int | None = None,
 ) -> pd.DataFrame:
-    """Query accuracy (a fraction) after the last test step of every task under every variant and order: a row each.
+    """Evaluate query accuracy (a fraction) after the last test step, a row for every task, variant and order.
 
-    Columns ``variant order task value norm episodes``; `order` reads "0 2 1", `episodes` is the manifest of the tasks
-    as they are. Computed in float64: what rounding does to an order's sums must not pass for an effect of it. `chunk`
-    tasks are held in memory at a time, None for what suits the device.
+    Columns ``variant order task value norm episodes``; `order` reads "0 2 1", `episodes` is the manifest of the
+    original tasks. Computed in float64, so that rounding does not look like an effect of the order. `chunk` tasks are
+    in memory at a time; None picks a number that suits the device.
 
     Raises:
-        UserError: an order that is none of the tasks' N slots; no order; a chunk below 1.
+        UserError: an order that is not a permutation of the tasks' N slots; no order; a chunk below 1.
     """
     if not orders:
         raise UserError("permutation", "there must be at least one order", 0, "take those of permutation.orders")
@@ -98,20 +99,20 @@ def permutation_table(
     theta = theta.to(dtype=torch.float64)
 
     def work(part: Episodes, first: int) -> pd.DataFrame:
-        known: PrefixCache = {}
+        cache: PrefixCache = {}
         tables = []
         for label, method in variants.items():
             last = method.inner.test_steps
             for order in orders:
                 tasks, path = adaptation_path(
-                    net, theta, relabelled(part, order).to(dtype=torch.float64), method, prefix_cache=known
+                    net, theta, relabelled(part, order).to(dtype=torch.float64), method, prefix_cache=cache
                 )
                 params = deque(path, maxlen=1).pop()
                 with torch.no_grad():
                     logits = tasks.query_logits(params, step=last)
-                found = task_accuracies(logits, tasks.episodes.query_y).cpu().numpy()
-                words = {"variant": label, "order": " ".join(map(str, order)), "task": range(first, first + part.tasks)}
-                tables.append(pd.DataFrame(words).assign(value=found, norm=method.norm.statistics))
+                accuracies = task_accuracies(logits, tasks.episodes.query_y).cpu().numpy()
+                keys = {"variant": label, "order": " ".join(map(str, order)), "task": range(first, first + part.tasks)}
+                tables.append(pd.DataFrame(keys).assign(value=accuracies, norm=method.norm.statistics))
         return pd.concat(tables, ignore_index=True)
 
     parts = list(map_tasks(work, episodes, chunk, net=net, name="permutation"))

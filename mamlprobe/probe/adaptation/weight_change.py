@@ -6,7 +6,8 @@ import pandas as pd
 import torch
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.task_batch import chosen_steps, path_points
+from mamlprobe.learn.task_batch import path_points
+from mamlprobe.learn.task_checks import chosen_steps
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, flatten
@@ -22,12 +23,12 @@ def weight_distance(
     steps: Sequence[int] | None = None,
     chunk: int | None = None,
 ) -> pd.DataFrame:
-    """Euclidean distance of each layer's parameters from the start: a row a task, layer, step and quantity.
+    """Measure how far each layer's parameters move from the start: a row for every task, layer, step and quantity.
 
-    Columns ``task layer step quantity value parameters norm episodes``. `quantity` is ``distance``, |w_t - w_0|_2 over
-    all parameters of the layer; ``relative``, that over |w_0|_2 (NaN where the start is zero); ``per parameter``, the
-    root mean square move. `steps` counts inner steps; None takes the last. `chunk` tasks are held in memory at a time,
-    None for what suits the device.
+    Columns ``task layer step quantity value parameters norm episodes``. `quantity` is ``distance``, the Euclidean
+    |w_t - w_0|_2 over all parameters of the layer; ``relative``, that over |w_0|_2 (NaN where the start is zero);
+    ``per parameter``, the root mean square move. `steps` counts inner steps; None takes the last. `chunk` tasks are in
+    memory at a time; None picks a number that suits the device.
 
     Raises:
         UserError: a step the method does not take, or none at all; a chunk below 1.
@@ -39,7 +40,7 @@ def weight_distance(
 
     @torch.no_grad()
     def look(part: Episodes, _: int) -> pd.DataFrame:
-        found: list[dict[str, object]] = []
+        rows: list[dict[str, object]] = []
         begin, *path = path_points(net, theta, part, method, (0, *steps))
         for layer in (name for name in net.layers if name in owned):
             start = flatten(begin, owned[layer])
@@ -53,8 +54,8 @@ def weight_distance(
                 }
                 for quantity, values in quantities.items():
                     row = {"layer": layer, "step": step, "quantity": quantity, "parameters": start.shape[1]}
-                    found += [{"task": task, **row, "value": value} for task, value in enumerate(values.tolist())]
-        return pd.DataFrame(found)
+                    rows += [{"task": task, **row, "value": value} for task, value in enumerate(values.tolist())]
+        return pd.DataFrame(rows)
 
     table = tabled(look, episodes, chunk, net=net, name="distance", by=("layer", "step", "quantity"))
     table = table.assign(norm=method.norm.statistics)

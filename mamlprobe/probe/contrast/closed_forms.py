@@ -1,10 +1,10 @@
-"""Closed contrastive forms of the body's outer gradient, and how far the method's own gradient is from each.
+"""Closed contrastive forms of the body's outer gradient, and how far the method's gradient is from each.
 
-Kao et al. 2022 have one step of a head that alone adapts. With f_k the features and p^k the predictions on the support
-set after k inner steps, r those on the query set after the last, and a_k the head's inner rate, every step adds pairs:
-a_k / (n_s n_q) sum_im C_im^k <f_k(s_i), f_S(q_m)>, C_im^k = <e_t - p_i^k, r_m - e_u> with constant coefficients, beside
-the interference <W_0 f_S(q_m), r_m - e_u> / n_q of the initial head. In order 1 query features alone move, in order 2
-both sides.
+Kao et al. 2022 treat one step in which only the head adapts. With f_k the features and p^k the predictions on the
+support set after k inner steps, r those on the query set after the last, and a_k the head's inner rate, every step adds
+pairs: a_k / (n_s n_q) sum_im C_im^k <f_k(s_i), f_S(q_m)>, C_im^k = <e_t - p_i^k, r_m - e_u> with constant coefficients,
+plus the interference <W_0 f_S(q_m), r_m - e_u> / n_q of the initial head. In order 1 only query features carry
+gradient, in order 2 both sides do.
 """
 
 from dataclasses import replace
@@ -19,7 +19,8 @@ from mamlprobe.learn.losses import targets
 from mamlprobe.learn.method_params import STEPS
 from mamlprobe.learn.outer.contrast_terms import linear_head, predictions
 from mamlprobe.learn.outer.many_runs import meta_gradients
-from mamlprobe.learn.task_batch import inner_paths, rates_at
+from mamlprobe.learn.run_index import rates_at
+from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.params import Net, Params, adapting, expand_tasks, flatten
@@ -27,19 +28,19 @@ from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.contrast.tables import WORDS, words_of
 
 FORMS = ("clean", "one step", "every step")
-"""clean: the first step counted S times, features of the start, without what the initial head adds (no interference,
-C_im = r_m[t] - 1[t = u]); one step: the same with both; every step: all steps, features wherever the path is."""
+"""clean: the first step counted S times, features of the start, without the initial head's terms (no interference,
+C_im = r_m[t] - 1[t = u]); one step: the same with both; every step: all steps, features at each point of the path."""
 
 Slopes = tuple[int, Tensor | None, Tensor | None]
 """(point of the path, slope at its query features [B, n_q, F], at its support features [B, n_s, F])."""
 
 
 def form_table(net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None) -> pd.DataFrame:
-    """How far each form is from the body's own outer gradient g, a row a task, form and quantity.
+    """Measure how far each form is from the body's outer gradient g, a row for every task, form and quantity.
 
     Columns ``task form quantity value order loss steps norm episodes``. Quantities: ``error`` |g - form| / |g| and
-    ``cosine``; NaN where a gradient is zero. The method's loss is that after its training steps. `chunk` tasks are held
-    in memory at a time, None for what suits the device.
+    ``cosine``; NaN where a gradient is zero. The method's loss is that after its training steps. `chunk` tasks are in
+    memory at a time; None picks a number that suits the device.
 
     Raises:
         UserError: as `closed_forms`; a chunk below 1.
@@ -50,15 +51,15 @@ def form_table(net: Net, theta: Theta, episodes: Episodes, method: Method, *, ch
 
 
 def _distances(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
-    """Columns ``task form quantity value``."""
-    own, forms = own_gradient(net, theta, episodes, method), closed_forms(net, theta, episodes, method)
+    """Compute the columns ``task form quantity value``."""
+    outer, forms = own_gradient(net, theta, episodes, method), closed_forms(net, theta, episodes, method)
     names = list(next(iter(forms.values())))
-    g, rows = flatten(own, names).double(), []
+    g, rows = flatten(outer, names).double(), []
     for form, gradient in forms.items():
         other = flatten(gradient, names).double()
         size, length = g.norm(dim=1), other.norm(dim=1)
-        found = {"error": (g - other).norm(dim=1) / size, "cosine": (g * other).sum(1) / (size * length)}
-        for quantity, values in found.items():
+        quantities = {"error": (g - other).norm(dim=1) / size, "cosine": (g * other).sum(1) / (size * length)}
+        for quantity, values in quantities.items():
             rows += [
                 {"task": task, "form": form, "quantity": quantity, "value": value}
                 for task, value in enumerate(values.tolist())
@@ -67,18 +68,18 @@ def _distances(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd
 
 
 def own_gradient(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Params:
-    """The method's outer gradient of each task by itself, by name [B, ...]."""
+    """Compute the method's outer gradient of each task separately, by name [B, ...]."""
     tasks = [episodes.task(number) for number in range(episodes.tasks)]
-    found = [gradient for gradient, _ in meta_gradients(net, [theta] * len(tasks), tasks, method)]
-    return {name: torch.stack([each[name] for each in found]) for name in found[0]}
+    gradients = [gradient for gradient, _ in meta_gradients(net, [theta] * len(tasks), tasks, method)]
+    return {name: torch.stack([each[name] for each in gradients]) for name in gradients[0]}
 
 
 @torch.enable_grad()
 def closed_forms(net: Net, theta: Theta, episodes: Episodes, method: Method) -> dict[str, Params]:
-    """The `FORMS` as gradients by parameter of the body [B, ...], each task by itself; norms by step are left out.
+    """Compute the `FORMS` as gradients by body parameter [B, ...], per task; parameters of per-step norms are left out.
 
     Raises:
-        UserError: an outer loss other than that after gradient steps from theta, a rate of its own for every weight, a
+        UserError: an outer loss other than that after gradient steps from theta, learned per-weight rates, a
             readout other than the head, a head that is not one linear layer.
     """
     head, adapts = _head(net, method), adapting(net, method.inner.adapts)
@@ -101,10 +102,10 @@ def closed_forms(net: Net, theta: Theta, episodes: Episodes, method: Method) -> 
         return (predictions(logits, method) - targets(logits, episodes.query_y)) / logits.shape[1]
 
     def pairs(error: Tensor, far: Tensor, scale: float, at: tuple[int, int]) -> list[Slopes]:
-        """Slopes of pairs between query features at one point of the path and support features at another."""
+        """Compute slopes of pairs of query features at one point of the path and support features at another."""
         coefficients = scale / error.shape[1] * error @ far.mT
-        found: list[Slopes] = [(at[0], coefficients.mT @ support[at[1]], None)]
-        return [*found, (at[1], None, coefficients @ query[at[0]])] if second else found
+        query_side: list[Slopes] = [(at[0], coefficients.mT @ support[at[1]], None)]
+        return [*query_side, (at[1], None, coefficients @ query[at[0]])] if second else query_side
 
     def gradient(slopes: list[Slopes]) -> Params:
         value = torch.zeros((), dtype=initial.dtype, device=initial.device)
@@ -112,8 +113,8 @@ def closed_forms(net: Net, theta: Theta, episodes: Episodes, method: Method) -> 
             for passed, slope in zip(seen[point], sides, strict=True):
                 value = value + (0.0 if slope is None else (slope * passed.features).sum())
         leaves = [each[name] for each in live for name in body]
-        found = iter(torch.autograd.grad(value, leaves, retain_graph=True, materialize_grads=True))
-        points = [dict(zip(body, found, strict=False)) for _ in live]
+        derivatives = iter(torch.autograd.grad(value, leaves, retain_graph=True, materialize_grads=True))
+        points = [dict(zip(body, derivatives, strict=False)) for _ in live]
         return {name: torch.stack([each[name] for each in points]).sum(0) for name in body}
 
     end, first = away(steps), (0, 0)
@@ -130,7 +131,7 @@ def closed_forms(net: Net, theta: Theta, episodes: Episodes, method: Method) -> 
 
 
 def _head(net: Net, method: Method) -> tuple[str, ...]:
-    """Names of the head's weight and bias."""
+    """Return the names of the head's weight and bias, and refuse methods the forms do not cover."""
     inner = method.inner
     for field, fits in {
         "readout": method.readout == "head",

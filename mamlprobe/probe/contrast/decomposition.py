@@ -1,7 +1,7 @@
 """The outer gradient as a contrastive gradient between support and query features (Kao et al. 2022, sections 3 and 4).
 
 The terms, in closed form, are those of `mamlprobe.learn.outer.contrast_terms`. In second order with the body adapting,
-the term "remainder" is what autograd finds beyond the first-order terms.
+the term "remainder" is the autograd gradient minus the first-order terms.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ PAIRS = ("all", "same", "different")
 
 @dataclass(frozen=True, kw_only=True)
 class Decomposition:
-    """The body's outer gradient as a sum of terms, each task by itself."""
+    """The body's outer gradient as a sum of terms, each task separately."""
 
     __repr__ = described
 
@@ -48,7 +48,7 @@ class Decomposition:
 
     @property
     def total(self) -> Params:
-        """The sum of the terms [B, ...]."""
+        """Sum the terms [B, ...]."""
         names = next(iter(self.terms.values()))
         return {name: torch.stack([term[name] for term in self.terms.values()]).sum(0) for name in names}
 
@@ -56,11 +56,11 @@ class Decomposition:
 def decompose(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, pairs: str = "all", chunk: int | None = None
 ) -> Decomposition:
-    """Take apart the outer gradient of the body under this method, on its training steps, into its terms.
+    """Decompose the outer gradient of the body under this method, on its training steps, into its terms.
 
-    All of them, also where the contrastive rule takes only some. With `pairs` "same" or "different" the terms
-    "contrastive" and "noise" are of support and query items with the same label, or with different ones, alone.
-    `chunk` as in `evaluate`: beyond what is returned, memory does not grow with the tasks.
+    All terms, also where the contrastive rule uses only some. With `pairs` "same" or "different" the terms
+    "contrastive" and "noise" come only from support and query items with the same label, or with different ones.
+    `chunk` as in `evaluate`: apart from the result, memory does not grow with the tasks.
 
     Raises:
         UserError: unknown pairs; learned rates, a readout other than the head, a head that is not one linear layer, or
@@ -86,7 +86,7 @@ def _joined(parts: Sequence[Params]) -> Params:
 
 @torch.enable_grad()
 def decomposed(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pairs: str = "all") -> Decomposition:
-    """What `decompose` returns, of all tasks at once."""
+    """Compute what `decompose` returns, of all tasks at once."""
     if pairs not in PAIRS:
         raise unknown("contrast", "word for pairs", pairs, PAIRS)
     head = _head(net, method)
@@ -125,13 +125,13 @@ def decomposed(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pa
         terms["remainder"] = {n: torch.stack([g[n] for g in each]) - first[n] for n in body}
         head_gradient = {}
     clean = parts.clean * method.inner.steps
-    still = {name: torch.zeros_like(live[name]) for name in params if name in net.fixed and name not in head}
-    terms = {term: {**each, **still} for term, each in terms.items()}
+    zeros = {name: torch.zeros_like(live[name]) for name in params if name in net.fixed and name not in head}
+    terms = {term: {**each, **zeros} for term, each in terms.items()}
     return Decomposition(terms=terms, head=head_gradient, clean=clean, noise=parts.noise, same=parts.same)
 
 
 def _head(net: Net, method: Method) -> tuple[str, ...]:
-    """Names of the head's weight and bias."""
+    """Return the names of the head's weight and bias, and refuse methods that have no decomposition."""
     if method.inner.rates != "fixed" or method.readout != "head":
         raise UserError(
             "contrast",
@@ -157,8 +157,8 @@ def _head(net: Net, method: Method) -> tuple[str, ...]:
 
 
 def _gradient(value: Tensor, live: Params, body: list[str]) -> Params:
-    """Gradient of `value` by body parameter [B, ...], zeros where it does not depend on it."""
+    """Differentiate `value` by body parameter [B, ...]; zeros where it does not depend on the parameter."""
     if not value.requires_grad:
         return {name: torch.zeros_like(live[name]) for name in body}
-    found = torch.autograd.grad(value, [live[n] for n in body], retain_graph=True, allow_unused=True)
-    return {n: torch.zeros_like(live[n]) if g is None else g for n, g in zip(body, found, strict=True)}
+    gradients = torch.autograd.grad(value, [live[n] for n in body], retain_graph=True, allow_unused=True)
+    return {n: torch.zeros_like(live[n]) if g is None else g for n, g in zip(body, gradients, strict=True)}

@@ -19,7 +19,7 @@ from mamlprobe.probe.contrast.decomposition import decomposed
 
 
 def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
-    """Errors of the identities D1, D2, D3 at this start, columns ``part value``; zero but for rounding.
+    """Compute errors of the identities D1, D2, D3 at this start, columns ``part value``; zero up to rounding.
 
     D1: the sum of the terms against autograd, relative to the largest entry of the gradient, for orders 1 and 2, one
     and three steps, cross-entropy and squared error, the body frozen in the inner loop. D2: the outer loss and gradient
@@ -36,8 +36,8 @@ def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) 
                 total = decomposed(net, theta, episodes, m).total
                 mean = {name: value.mean(0) for name, value in total.items()}
                 error = relative_error(mean, meta_gradient(net, theta, episodes, m)[0], part=True)
-                words = f"order {order}, {steps} step{'s' * (steps > 1)}, {name.replace('_', '-')}"
-                rows.append((f"D1: sum of the terms equals autograd, {words}", error))
+                setting = f"order {order}, {steps} step{'s' * (steps > 1)}, {name.replace('_', '-')}"
+                rows.append((f"D1: sum of the terms equals autograd, {setting}", error))
     loss, gradient = prototype_errors(net, theta, episodes, head_only)
     rows.append(("D2: zeroed one-step outer loss equals the prototype loss", loss))
     rows.append(("D2: zeroed one-step outer gradient equals the prototype gradient", gradient))
@@ -48,9 +48,9 @@ def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) 
 
 
 def prototype_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) -> tuple[float, float]:
-    """How far loss and, relative to its largest entry, gradient of the body are from the prototype classifier's.
+    """Compare loss and body gradient (relative to its largest entry) with those of the prototype classifier.
 
-    Of one step from a zeroed head that alone adapts, order 2, cross-entropy; the support set must be balanced.
+    For one step from a zeroed head, only the head adapting, order 2, cross-entropy; the support set must be balanced.
     """
     one = _one_step(method, head="zero_each_update")
     gradients, readings = meta_gradient(net, theta, episodes, one)
@@ -60,22 +60,22 @@ def prototype_errors(net: Net, theta: Theta, episodes: Episodes, method: Method)
     logits = prototype_logits(support, episodes.support_y, query, way=episodes.way, lr=one.inner.lr)
     loss = task_losses(logits, episodes.query_y, "cross_entropy").mean()
     body = [name for name in leaves if net.roles(name).startswith("body.")]
-    found = torch.autograd.grad(loss, [leaves[name] for name in body])
-    error = relative_error(dict(zip(body, found, strict=True)), gradients, part=True)
+    of_prototypes = torch.autograd.grad(loss, [leaves[name] for name in body])
+    error = relative_error(dict(zip(body, of_prototypes, strict=True)), gradients, part=True)
     return float((loss.detach() - readings.loss).abs()), error
 
 
 def wrong_signs(net: Net, theta: Theta, episodes: Episodes, method: Method) -> dict[str, float]:
-    """By how much a pair coefficient leaves the bounds it has after one step, by the kind of pair: 0 where none does.
+    """Find by how much pair coefficients exceed their bounds after one step, by kind of pair; 0 where none does.
 
-    same: of the same label, at most 0; different: more than -1 and less than 2; the same from a zeroed head: at least
-    -1 and at most 0, at least 0 and at most 1.
+    same (pairs of one label): at most 0; different: more than -1 and less than 2. From a zeroed head, same: at least -1
+    and at most 0; different: at least 0 and at most 1.
     """
     worst = {}
     for end, head, bounds in (("", "keep", (-1.0, 2.0)), (", zeroed", "zero_each_update", (0.0, 1.0))):
-        found = decomposed(net, theta, episodes, _one_step(method, head=head))
-        pairs = found.clean + found.noise
-        same, different = pairs[found.same], pairs[~found.same]
+        decomposition = decomposed(net, theta, episodes, _one_step(method, head=head))
+        pairs = decomposition.clean + decomposition.noise
+        same, different = pairs[decomposition.same], pairs[~decomposition.same]
         low = -1.0 if head != "keep" else -torch.inf
         worst[f"same{end}"] = _outside(same, low, 0.0)
         worst[f"different{end}"] = _outside(different, *bounds)
@@ -87,6 +87,6 @@ def _outside(values: Tensor, low: float, high: float) -> float:
 
 
 def _one_step(method: Method, *, head: str) -> Method:
-    """One step of the head alone on the cross-entropy, in second order."""
+    """Restrict the method to one step of the head alone on the cross-entropy, in second order."""
     inner = replace(method.inner, adapts=("head.*",), steps=1, order=2)
     return replace(method, loss="cross_entropy", head=head, inner=inner)

@@ -1,10 +1,10 @@
 """The model as a prototype classifier: from a zeroed head one inner step writes the class means into the head.
 
 One step of rate eta on the cross-entropy of a balanced support set moves the zeroed weight of class j to
-eta/N (c_j - c), c_j the mean support feature of the class and c that of all, and leaves the bias. What it says to a
-query item is therefore eta/N <c_j, f(q)> up to a number that all classes share: a dot-product prototype classifier with
-temperature N/eta (Kao et al. 2022, section 4). Several steps, a head that is not zero, rates of each entry of the
-head's weight, or steps of Adam depart from that.
+eta/N (c_j - c), c_j the mean support feature of the class and c that of all, and leaves the bias. The logits of a query
+item are therefore eta/N <c_j, f(q)> up to a constant common to all classes: a dot-product prototype classifier with
+temperature N/eta (Kao et al. 2022, section 4). Several steps, a head that is not zero, learned rates of each entry of
+the head's weight, or Adam steps depart from that.
 """
 
 from collections.abc import Callable
@@ -27,19 +27,19 @@ from mamlprobe.nets.params import Net, adapting
 from mamlprobe.probe.adaptation.interventions import zero_at_test
 
 Scores = Callable[[Tensor, Tensor, Tensor, int], Tensor]
-"""(support [B, n_s, F], labels [B, n_s], query [B, n_q, F], way) -> scores [B, n_q, N], the highest of which wins."""
+"""(support [B, n_s, F], labels [B, n_s], query [B, n_q, F], way) -> scores [B, n_q, N], the highest wins."""
 
 MODEL, EXACT = "model", "zeroed, 1 step"
 """The model itself among classifiers, and the variant that is a prototype classifier exactly."""
 
 
 def dot_products(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
-    """<c_j, f(q)> [B, n_q, N], c_j the class means."""
+    """Compute <c_j, f(q)> [B, n_q, N], c_j the class means."""
     return query @ class_means(support, labels, way).mT
 
 
 def cosines(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:
-    """Cosine of class means and query features [B, n_q, N]; 0 for a zero vector."""
+    """Compute cosines of class means and query features [B, n_q, N]; 0 for a zero vector."""
     return F.normalize(query, dim=-1) @ F.normalize(class_means(support, labels, way), dim=-1).mT
 
 
@@ -52,7 +52,7 @@ CLASSIFIERS: dict[str, Scores] = {
 
 
 def readings(method: Method) -> dict[str, Method]:
-    """The method with its head zeroed at test and as trained, after one inner step and after all at test."""
+    """Return variants of the method: head zeroed at test or as trained, after one inner step or all test steps."""
     counts = {"1 step": 1} | ({"all steps": method.inner.test_steps} if method.inner.test_steps > 1 else {})
     return {
         f"{head}, {word}": replace(each, inner=replace(each.inner, test_steps=count))
@@ -65,15 +65,16 @@ def readings(method: Method) -> dict[str, Method]:
 def prototype_table(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
 ) -> pd.DataFrame:
-    """The model beside prototype classifiers on its own features, a row a task, variant, classifier and quantity.
+    """Compare the model with prototype classifiers on its features: a row a task, variant, classifier and quantity.
 
     Columns ``task variant classifier quantity value norm episodes``; variants are those of `readings`, classifiers
-    ``model`` and `CLASSIFIERS`. Prototypes are made of the support features that the last inner step saw, and are held
-    against the query features that the model itself reads; all in float64. Quantities: ``accuracy``; of a prototype
-    classifier also ``agreement``, the share of query items that it gives the model's label, and ``correlation`` of its
-    scores and the model's logits, both less their mean over classes; of the dot product also ``scale``, the slope of
-    the model's logits in its scores, times N / inner.lr. The last three are 1 where the identity holds; NaN for logits
-    that do not vary. `chunk` tasks are held in memory at a time, None for what suits the device.
+    ``model`` and `CLASSIFIERS`. Prototypes are means of the support features that the last inner step saw, and are
+    compared with the query features that the model itself reads; all in float64. Quantities: ``accuracy``; of a
+    prototype classifier also ``agreement``, the share of query items to which it gives the model's label, and
+    ``correlation`` of its scores and the model's logits, both minus their mean over classes; of the dot product also
+    ``scale``, the slope of the model's logits in its scores, times N / inner.lr. The last three are 1 where the
+    identity holds; NaN for logits that do not vary. `chunk` tasks are in memory at a time; None picks a number that
+    suits the device.
 
     Raises:
         UserError: targets that are no classes; a support set that is not balanced; a head that is not one linear layer
@@ -88,9 +89,9 @@ def prototype_table(
 
     parts = list(map_tasks(work, episodes, chunk, net=net, name="prototypes"))
     tables = []
-    for words in parts[0]:
-        keys = dict(zip(("variant", "classifier", "quantity"), words, strict=True))
-        value = torch.cat([part[words] for part in parts])
+    for key in parts[0]:
+        keys = dict(zip(("variant", "classifier", "quantity"), key, strict=True))
+        value = torch.cat([part[key] for part in parts])
         tables.append(pd.DataFrame({"task": range(episodes.tasks), **keys, "value": value.cpu()}))
     return pd.concat(tables, ignore_index=True).assign(norm=method.norm.statistics, episodes=manifest(episodes))
 
@@ -98,24 +99,24 @@ def prototype_table(
 def _numbers(
     net: Net, theta: Theta, episodes: Episodes, method: Method, way: int
 ) -> dict[tuple[str, str, str], Tensor]:
-    """Values of the tasks [B] by variant, classifier and quantity."""
-    labels, found = episodes.query_y, {}
+    """Compute the values of the tasks [B] by variant, classifier and quantity."""
+    labels, values = episodes.query_y, {}
     for variant, each in readings(method).items():
         tasks, path = inner_paths(net, theta, episodes, each, stage="test", track="none")
         end = max(len(path) - 1, 1)
         support = tasks.support(path[end - 1], step=end - 1).features
         passed = tasks.query(path[-1], step=len(path) - 1)
-        says = passed.logits.argmax(2)
-        found[variant, MODEL, "accuracy"] = _share(says == labels)
+        predicted = passed.logits.argmax(2)
+        values[variant, MODEL, "accuracy"] = _share(predicted == labels)
         for name, classify in CLASSIFIERS.items():
             scores = classify(support, episodes.support_y, passed.features, way)
             slope, correlation = _line(scores, passed.logits)
-            found[variant, name, "accuracy"] = _share(scores.argmax(2) == labels)
-            found[variant, name, "agreement"] = _share(scores.argmax(2) == says)
-            found[variant, name, "correlation"] = correlation
+            values[variant, name, "accuracy"] = _share(scores.argmax(2) == labels)
+            values[variant, name, "agreement"] = _share(scores.argmax(2) == predicted)
+            values[variant, name, "correlation"] = correlation
             if classify is dot_products:
-                found[variant, name, "scale"] = slope * way / method.inner.lr
-    return found
+                values[variant, name, "scale"] = slope * way / method.inner.lr
+    return values
 
 
 def _share(hits: Tensor) -> Tensor:
@@ -123,12 +124,12 @@ def _share(hits: Tensor) -> Tensor:
 
 
 def _line(scores: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Slope of logits [B, n_q, N] in scores and their correlation [B], of what differs between classes."""
+    """Regress logits [B, n_q, N] on scores, both minus their mean over classes: slope and correlation [B]."""
     x, y = ((each - each.mean(2, keepdim=True)).flatten(1) for each in (scores, logits))
     both, xx, yy = (x * y).sum(1), x.square().sum(1), y.square().sum(1)
     slope, correlation = both / xx, both / (xx.sqrt() * yy.sqrt())
-    kept = (xx > 0) & (yy > 0) & correlation.isfinite()
-    return slope.where(kept, torch.nan), correlation.where(kept, torch.nan)
+    defined = (xx > 0) & (yy > 0) & correlation.isfinite()
+    return slope.where(defined, torch.nan), correlation.where(defined, torch.nan)
 
 
 def _possible(net: Net, theta: Theta, episodes: Episodes, method: Method) -> None:
@@ -141,7 +142,7 @@ def _possible(net: Net, theta: Theta, episodes: Episodes, method: Method) -> Non
     if weight not in adapting(net, method.inner.adapts):
         got = f"inner.adapts {list(method.inner.adapts)}"
         raise UserError(where, "the head must adapt", got, "choose another run")
-    held = F.one_hot(episodes.support_y, way).sum(1)
-    if (odd := (held != held[:, :1]).any(1)).any():
+    counts = F.one_hot(episodes.support_y, way).sum(1)
+    if (odd := (counts != counts[:, :1]).any(1)).any():
         must = "classes must have equally many support rows"
-        raise UserError(where, must, held[odd][0].tolist(), "balance them")
+        raise UserError(where, must, counts[odd][0].tolist(), "balance them")

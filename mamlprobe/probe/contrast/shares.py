@@ -1,4 +1,4 @@
-"""What the outer gradient is made of, as a table (Kao et al. 2022)."""
+"""Shares of the contrastive terms in the outer gradient, as a table (Kao et al. 2022)."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ ROUNDING = 16.0
 def contrast_table(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
 ) -> pd.DataFrame:
-    """What the outer gradient is made of, one row a task, quantity and part.
+    """Compute what the outer gradient consists of, one row a task, quantity and part.
 
-    Columns ``task quantity part value order loss steps norm episodes``. Quantities: ``share``, the part of the
-    squared norm of the body's gradient a term accounts for, <g_term, g> / |g|^2 (signed; the shares sum to 1);
+    Columns ``task quantity part value order loss steps norm episodes``. Quantities: ``share``, the fraction of the
+    squared norm of the body's gradient that a term accounts for, <g_term, g> / |g|^2 (signed; the shares sum to 1);
     ``norm`` of each term's gradient; ``coefficient``, the mean over pairs of the same or of different labels;
     ``attracted``, the fraction of different-label pairs whose coefficient is negative by more than rounding (the noise
-    of the paper's title). `chunk` tasks are held in memory at a time, None for what suits the device.
+    of the paper's title). `chunk` tasks are in memory at a time; None picks a number that suits the device.
 
     Raises:
         UserError: as `decompose`; a chunk below 1.
@@ -40,28 +40,29 @@ def contrast_table(
         by=("quantity", "part"),
     )
     inner = method.inner
-    words: dict[str, Any] = {"order": inner.order, "loss": method.loss, "steps": inner.steps}
-    return table.assign(**words, norm=method.norm.statistics, episodes=table.pop("episodes"))
+    columns: dict[str, Any] = {"order": inner.order, "loss": method.loss, "steps": inner.steps}
+    return table.assign(**columns, norm=method.norm.statistics, episodes=table.pop("episodes"))
 
 
 def _shares(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
-    """Columns ``task quantity part value``."""
-    found = decomposed(net, theta, episodes, method)
-    total = flatten(found.total).double()
+    """Compute the columns ``task quantity part value``."""
+    decomposition = decomposed(net, theta, episodes, method)
+    total = flatten(decomposition.total).double()
     size = total.square().sum(1)
     rows: list[tuple[str, str, Tensor]] = []
-    for term, gradient in found.terms.items():
+    for term, gradient in decomposition.terms.items():
         flat = flatten(gradient).double()
         rows.append(("share", term, (flat * total).sum(1) / size))
         rows.append(("norm", term, flat.norm(dim=1)))
     rows.append(("norm", "total", size.sqrt()))
-    rounding = ROUNDING * torch.finfo(found.clean.dtype).eps
-    pairs = (found.clean + found.noise).double()
-    for label, mask in (("same", found.same), ("different", ~found.same)):
+    rounding = ROUNDING * torch.finfo(decomposition.clean.dtype).eps
+    pairs = (decomposition.clean + decomposition.noise).double()
+    for label, mask in (("same", decomposition.same), ("different", ~decomposition.same)):
         mean = (pairs * mask).flatten(1).sum(1) / mask.flatten(1).sum(1)
         rows.append(("coefficient", label, mean))
-    negative = (pairs < -rounding) & ~found.same
-    rows.append(("attracted", "different", negative.flatten(1).double().sum(1) / (~found.same).flatten(1).sum(1)))
+    negative = (pairs < -rounding) & ~decomposition.same
+    attracted = negative.flatten(1).double().sum(1) / (~decomposition.same).flatten(1).sum(1)
+    rows.append(("attracted", "different", attracted))
     tables = [
         pd.DataFrame({"task": range(episodes.tasks), "quantity": q, "part": part, "value": value.cpu().numpy()})
         for q, part, value in rows

@@ -1,4 +1,4 @@
-"""Terms of the outer gradient by layer and by pairs, and what the head carries over (Kao et al. 2022, 3 and 4)."""
+"""Terms of the outer gradient by layer and pairs, and what the initial head contributes (Kao et al. 2022, 3 and 4)."""
 
 from typing import Any
 
@@ -24,13 +24,13 @@ WORDS = ("order", "loss", "steps", "norm", "episodes")
 
 
 def term_table(net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None) -> pd.DataFrame:
-    """Size and direction of every term of the body's outer gradient, a row a task, layer, term and quantity.
+    """Measure size and direction of every term of the body's outer gradient, a row a task, layer, term and quantity.
 
-    Columns ``task layer term quantity value order loss steps norm episodes``. The layer ``body`` is all of them. Of the
+    Columns ``task layer term quantity value order loss steps norm episodes``. The layer ``body`` is all layers. Of the
     terms, ``contrastive`` and ``noise`` are also split by pairs, as ``contrastive, same`` and so on: the parts sum to
-    the term. Quantities, of a term's gradient g_t against the whole gradient g of that layer: ``share``
-    <g_t, g> / |g|^2 (shares of the terms sum to 1), ``cosine`` and ``norm``; NaN where a gradient is zero. `chunk`
-    tasks are held in memory at a time, None for what suits the device.
+    the term. Quantities, for a term's gradient g_t and the whole gradient g of that layer: ``share`` <g_t, g> / |g|^2
+    (shares of the terms sum to 1), ``cosine`` and ``norm``; NaN where a gradient is zero. `chunk` tasks are in memory
+    at a time; None picks a number that suits the device.
 
     Raises:
         UserError: as `decompose`; a chunk below 1.
@@ -41,15 +41,15 @@ def term_table(net: Net, theta: Theta, episodes: Episodes, method: Method, *, ch
 
 
 def _terms(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
-    """The columns `TERM_COLUMNS`."""
-    found = decomposed(net, theta, episodes, method)
-    terms = dict(found.terms)
+    """Compute the columns `TERM_COLUMNS`."""
+    decomposition = decomposed(net, theta, episodes, method)
+    terms = dict(decomposition.terms)
     for pairs in PAIRS:
         parts = decomposed(net, theta, episodes, method, pairs=pairs).terms
         terms |= {f"{name}, {pairs}": parts[name] for name in ("contrastive", "noise")}
     rows = []
-    for layer, names in layers_of(net, found.total).items():
-        whole = flatten(found.total, names).double()
+    for layer, names in layers_of(net, decomposition.total).items():
+        whole = flatten(decomposition.total, names).double()
         size = whole.norm(dim=1)
         for term, gradient in terms.items():
             part = flatten(gradient, names).double()
@@ -64,24 +64,24 @@ def _terms(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.Dat
 
 
 def layers_of(net: Net, gradient: Params) -> dict[str, list[str]]:
-    """Names of the body's parameters by layer, and of all under ``body``."""
-    found: dict[str, list[str]] = {BODY: list(gradient)}
+    """Return the names of the body's parameters by layer, and all of them under ``body``."""
+    layers: dict[str, list[str]] = {BODY: list(gradient)}
     for name in gradient:
-        found.setdefault(net.parameters[name], []).append(name)
-    return found
+        layers.setdefault(net.parameters[name], []).append(name)
+    return layers
 
 
 def head_table(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, past: Episodes, chunk: int | None = None
 ) -> pd.DataFrame:
-    """What the head brings to a task before it has seen it, a row a task and quantity.
+    """Measure what the head contributes to a task before adapting to it, a row a task and quantity.
 
     Columns ``task quantity value order loss steps norm episodes``. Quantities: ``head norm``, Frobenius norm of its
-    weight; ``initial logits``, standard deviation over classes of what it says to a query item before the inner loop,
-    on average over items; ``alignment, past`` and ``alignment, own``, the energy w^T C w / (|w|^2 tr(C) / F) of its
-    rows in the features of the query items of `past` tasks (those it was trained on) and of the task itself, C their
-    second moments: 1 is what a random direction has. NaN for a zero head. `chunk` tasks are held in memory at a time,
-    None for what suits the device.
+    weight; ``initial logits``, standard deviation over classes of the logits of a query item before the inner loop,
+    averaged over items; ``alignment, past`` and ``alignment, own``, the energy w^T C w / (|w|^2 tr(C) / F) of its rows
+    in the features of the query items of `past` tasks (those it was trained on) and of the task itself, C their second
+    moments: 1 is the value of a random direction. NaN for a zero head. `chunk` tasks are in memory at a time; None
+    picks a number that suits the device.
 
     Raises:
         UserError: a head that is not one linear layer; a chunk below 1.
@@ -99,7 +99,7 @@ def head_table(
         values = {
             "head norm": weight.norm().expand(part.tasks),
             "initial logits": seen.layers["head"].double().std(-1, correction=0).mean(1),
-            "alignment, past": beside.expand(part.tasks),
+            "alignment, past": past_alignment.expand(part.tasks),
             "alignment, own": alignment(weight, seen.features),
         }
         rows = [
@@ -110,13 +110,13 @@ def head_table(
         return pd.DataFrame(rows)
 
     before = torch.cat(list(map_chunks(features, past, chunk, net=net)))
-    beside = alignment(weight, before.flatten(0, 1)[None])
+    past_alignment = alignment(weight, before.flatten(0, 1)[None])
     table = tabled(look, episodes, chunk, net=net, name="head", by=("quantity",))
     return table.assign(**words_of(episodes, method))[["task", "quantity", "value", *WORDS]]
 
 
 def alignment(weight: Tensor, features: Tensor) -> Tensor:
-    """Energy of the rows of weight [N, F] in features [B, R, F], as a multiple of a random direction's [B]."""
+    """Compute the energy of rows of weight [N, F] in features [B, R, F], relative to a random direction's [B]."""
     features = features.double()
     energy = (features @ weight.T).square().mean(1).sum(1)
     usual = features.square().mean(1).sum(1) / features.shape[2]
@@ -124,7 +124,7 @@ def alignment(weight: Tensor, features: Tensor) -> Tensor:
 
 
 def words_of(episodes: Episodes, method: Method) -> dict[str, Any]:
-    """The columns that say under which method, and of which tasks."""
+    """Return the columns that name the method and the tasks."""
     inner = method.inner
-    words: dict[str, Any] = {"order": inner.order, "loss": method.loss, "steps": inner.steps}
-    return words | {"norm": method.norm.statistics, "episodes": manifest(episodes)}
+    columns: dict[str, Any] = {"order": inner.order, "loss": method.loss, "steps": inner.steps}
+    return columns | {"norm": method.norm.statistics, "episodes": manifest(episodes)}

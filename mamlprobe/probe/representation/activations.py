@@ -25,11 +25,11 @@ def record(
     layers: Sequence[str] | None = None,
     chunk: int | None = None,
 ) -> dict[str, Tensor]:
-    """Activations by layer [B, R, F] of inputs x [B, R, ...], maps flattened; no graph, inputs and net unchanged.
+    """Record activations by layer [B, R, F] of inputs x [B, R, ...], maps flattened; no graph, x and net unchanged.
 
     `params` is a start (`Theta`, or its dict of parameters) or an entry of a path, with task axis B. Batch norms use
-    the statistics of x, each task its own. `chunk` tasks pass at a time, None for what suits the device: beside what is
-    returned, memory holds what lies between the layers for these alone.
+    the statistics of x, each task its own. `chunk` tasks pass at a time, None picks a number that suits the device;
+    apart from the result, intermediate values of only these tasks are in memory.
 
     Raises:
         UserError: unknown layer; a chunk below 1.
@@ -45,7 +45,7 @@ def activations(
     layers: Sequence[str] | None = None,
     chunk: int | None = None,
 ) -> dict[str, Tensor]:
-    """As `record`, the maps kept as maps [B, R, C, H, W]."""
+    """Record activations as `record`, but with maps unflattened [B, R, C, H, W]."""
     for name in layers or ():
         if name not in net.layers:
             raise unknown("record", "layer", name, net.layers)
@@ -53,9 +53,9 @@ def activations(
 
     @torch.no_grad()
     def passed(rows: Tensor, first: int) -> list[Params]:
-        own = {name: each if len(each) == 1 else each[first : first + len(rows)] for name, each in given.items()}
-        found = net(own, rows).layers
-        return [{name: found[name].detach() for name in names}]
+        selected = {name: each if len(each) == 1 else each[first : first + len(rows)] for name, each in given.items()}
+        outputs = net(selected, rows).layers
+        return [{name: outputs[name].detach() for name in names}]
 
     tasks = max([len(x), *(len(each) for each in given.values())])
     if len(x) < tasks or x.ndim < 3:
@@ -71,7 +71,7 @@ def activations(
 def activations_along(
     net: Net, path: Sequence[Params], x: Tensor, *, layers: Sequence[str]
 ) -> Iterator[dict[str, Tensor]]:
-    """The same at every point of a path; a module's layers before the first parameter that moves run once for all."""
+    """Yield activations at every point of a path; a module's layers before the first moving parameter run only once."""
     start = path[0]
     built = isinstance(net, Built)
     moved = [n for n in start if not built and not all(torch.equal(start[n], each[n]) for each in path[1:])]
@@ -83,15 +83,15 @@ def activations_along(
         first = net(start, x, end=entry)
     for params in path:
         with torch.no_grad():
-            found = first.layers | net(params, first.features, begin=entry).layers
-        yield {name: found[name].detach() for name in layers}
+            outputs = first.layers | net(params, first.features, begin=entry).layers
+        yield {name: outputs[name].detach() for name in layers}
 
 
 def tasked(net: Net, params: Theta | Params) -> Params:
-    """The parameters with a task axis; one is added where there is none.
+    """Return the parameters with a task axis, added if missing.
 
     Raises:
-        UserError: parameters that are not the net's, by name or by shape.
+        UserError: parameters whose names or shapes are not the net's.
     """
     given = at_step(params.net, params.extra, 0) if isinstance(params, Theta) else params
     if set(given) != set(net.parameters):
@@ -108,9 +108,9 @@ def tasked(net: Net, params: Theta | Params) -> Params:
 
 
 def as_rows(maps: Tensor, features: str, axis: int = 2) -> Tensor:
-    """Rows [B, R', F] of activations [B, R, C, H, W] (or [B, R, F], which stay); `features` as in `FEATURES`.
+    """Turn activations [B, R, C, H, W] into rows [B, R', F] ([B, R, F] stay); `features` as in `FEATURES`.
 
-    `axis` is that of the features, as the net's `feature_axis` tells it; flattened maps do not depend on it.
+    `axis` is that of the features, from the net's `feature_axis`; flattened maps do not depend on it.
     """
     if features not in FEATURES:
         raise unknown("record", "way to make features", features, FEATURES)

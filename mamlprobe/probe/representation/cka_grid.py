@@ -25,7 +25,7 @@ COLUMNS = "task moment_a moment_b layer_a layer_b value measure features inputs 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gram:
-    """All that CKA asks of a layer: the Gram matrices of its centred rows, a task each [B, R, R] float64."""
+    """All that CKA needs of a layer: the Gram matrices of its centred rows, one per task [B, R, R], float64."""
 
     matrices: Tensor
     width: int
@@ -33,31 +33,31 @@ class Gram:
 
     @cached_property
     def lengths(self) -> Tensor:
-        """Squared norms of the rows [B, R]."""
+        """Return the squared norms of the rows [B, R]."""
         return self.matrices.diagonal(dim1=1, dim2=2)
 
     @cached_property
     def energy(self) -> Tensor:
-        """Square root of the sum of squares of each matrix [B], ||X^T X||_F."""
+        """Compute the Frobenius norm of each matrix [B], ||X^T X||_F."""
         return self.matrices.square().sum((1, 2)).sqrt()
 
     def cka(self, other: "Gram") -> list[float]:
-        """Debiased CKA of each task: ||X^T Y||_F^2 is the inner product of the two Gram matrices."""
+        """Compute debiased CKA of each task: ||X^T Y||_F^2 is the inner product of the two Gram matrices."""
         both = (self.matrices * other.matrices).sum((1, 2)).clamp_min(0).sqrt()
         parts = [(self.lengths * other.lengths).sum(1), self.lengths.square().sum(1), other.lengths.square().sum(1)]
         norms = torch.stack([*parts, self.lengths.sum(1), other.lengths.sum(1)], dim=1).tolist()
         products = zip(both, self.energy, other.energy, strict=True)
         rows = self.matrices.shape[1]
-        return [alignment(rows, each, tuple(mine)) for each, mine in zip(products, norms, strict=True)]
+        return [alignment(rows, each, tuple(sums)) for each, sums in zip(products, norms, strict=True)]
 
 
 def gram(maps: Tensor) -> Gram:
-    """The Gram matrices of activations [B, R, ...], made task by task; NaN where activations are not finite."""
+    """Compute the Gram matrices of activations [B, R, ...], task by task; NaN where activations are not finite."""
     return Gram(matrices=torch.stack([_products(each.flatten(1)) for each in maps]), width=maps[0, 0].numel())
 
 
 def _products(rows: Tensor) -> Tensor:
-    """X X^T [R, R] of the centred rows [R, F]; the first is taken off before, so that large means cost no digits."""
+    """Compute X X^T [R, R] of the centred rows [R, F]; row 0 is subtracted first, so large means cost no digits."""
     x = rows.double() - rows[0].double()
     products = x @ x.T
     return products - products.mean(0) - products.mean(1, keepdim=True) + products.mean()
@@ -74,12 +74,12 @@ def cka_grid(
     layers: Sequence[str] | None = None,
     chunk: int | None = None,
 ) -> pd.DataFrame:
-    """Debiased linear CKA of every layer with every layer: a row a task, pair of moments and pair of layers.
+    """Compute debiased linear CKA of every layer with every layer: a row a task, pair of moments and pair of layers.
 
     Columns ``task moment_a moment_b layer_a layer_b value measure features inputs rows width_a width_b norm episodes``.
     Rows are images, their maps flattened, so layers may differ in width. Inputs are the query or the support set, the
     same at both moments, each task's own statistics. A value is NaN where a layer does not vary or is not finite.
-    `chunk` tasks are held in memory at a time, None for what suits the device.
+    `chunk` tasks are in memory at a time; None picks a number that suits the device.
 
     Raises:
         UserError: unknown layer, inputs or moment; fewer than 4 images; a chunk below 1.
@@ -98,10 +98,10 @@ def pair_grid(
     layers: Sequence[str] | None = None,
     chunk: int | None = None,
 ) -> pd.DataFrame:
-    """As `cka_grid`, every layer of `a` with every layer of `b`, each adapted to the task by its own method.
+    """Compute `cka_grid` of every layer of `a` with every layer of `b`, each adapted to the task by its own method.
 
-    The models may differ in their layers; with `layers` both are held to have these. `norm` names the regime of both
-    where they differ.
+    The models may differ in their layers; with `layers` both must have these. `norm` names both regimes where they
+    differ.
 
     Raises:
         UserError: as `cka_grid`.
@@ -133,13 +133,13 @@ def _table(
         x = part.query_x if inputs == "query" else part.support_x
         one = _grams(a, part, x, moments, names[0])
         other = one if a is b else _grams(b, part, x, moments, names[1])
-        found = []
+        entries = []
         for (first, second), (layer_a, layer_b) in itertools.product(moments, itertools.product(*names)):
             left, right = one[first, layer_a], other[second, layer_b]
-            words: dict[str, object] = dict(zip(keys, (first, second, layer_a, layer_b), strict=True))
-            words |= {"width_a": left.width, "width_b": right.width}
-            found += [{"task": task, "value": value, **words} for task, value in enumerate(left.cka(right))]
-        return pd.DataFrame(found)
+            columns: dict[str, object] = dict(zip(keys, (first, second, layer_a, layer_b), strict=True))
+            columns |= {"width_a": left.width, "width_b": right.width}
+            entries += [{"task": task, "value": value, **columns} for task, value in enumerate(left.cka(right))]
+        return pd.DataFrame(entries)
 
     norm = " and ".join(dict.fromkeys(each.method.norm.statistics for each in (a, b)))
     table = tabled(
@@ -152,11 +152,11 @@ def _table(
 def _grams(
     model: Model, episodes: Episodes, x: Tensor, moments: Sequence[tuple[str, str]], layers: Sequence[str]
 ) -> dict[tuple[str, str], Gram]:
-    """By moment and layer, each computed once."""
+    """Compute the Gram matrices by moment and layer, each once."""
     path = path_points(model.net, model.theta, episodes, model.method, (0, model.method.inner.test_steps))
-    found: dict[tuple[str, str], Gram] = {}
+    grams: dict[tuple[str, str], Gram] = {}
     for moment, params in zip(MOMENTS, path, strict=True):
         if any(moment in pair for pair in moments):
             maps = activations(model.net, params, x, layers=layers)
-            found |= {(moment, layer): gram(maps[layer]) for layer in layers}
-    return found
+            grams |= {(moment, layer): gram(maps[layer]) for layer in layers}
+    return grams

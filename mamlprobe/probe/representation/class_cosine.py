@@ -14,7 +14,7 @@ from mamlprobe.nets.params import Net
 
 
 def _maps(net: Net, theta: Theta, episodes: Episodes, method: Method, chunk: int | None) -> torch.Tensor:
-    """Mean cosines [B, 2N, 2N] of every two blocks."""
+    """Average the cosines of every two blocks [B, 2N, 2N]."""
     for labels in (episodes.support_y, episodes.query_y):
         rows = labels.shape[1]
         ordered = torch.arange(rows, device=labels.device) * episodes.way // rows
@@ -37,10 +37,10 @@ def _maps_of(net: Net, theta: Theta, episodes: Episodes, method: Method) -> torc
 def cosine_maps(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
 ) -> pd.DataFrame:
-    """Mean cosine between the unadapted features of every two blocks (support class, query class): a row an entry.
+    """Average cosines between the unadapted features of every two blocks (support class, query class): a row an entry.
 
     Columns ``task row column value norm episodes``, blocks named ``s0`` ... ``q0`` ...; self pairs are included.
-    `chunk` tasks are held in memory at a time, None for what suits the device.
+    `chunk` tasks are in memory at a time; None picks a number that suits the device.
 
     Raises:
         UserError: rows that are not class-major, or not equally many a class; a chunk below 1.
@@ -55,18 +55,18 @@ def cosine_maps(
 def cosine_classes(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
 ) -> pd.DataFrame:
-    """Mean cosine of query with support and with query features, of the same and of different classes, a task.
+    """Average cosines of query with support and query features, of same and different classes, for each task.
 
     Columns ``task quantity value norm episodes``; the quantities are "query-support same", "query-support different",
-    "query-query same" and "query-query different". `chunk` tasks are held in memory at a time, None for what suits the
-    device.
+    "query-query same" and "query-query different". `chunk` tasks are in memory at a time; None picks a number that
+    suits the device.
 
     Raises:
         UserError: as `cosine_maps`.
     """
-    found = class_similarity(_maps(net, theta, episodes, method, chunk), episodes.way)
+    means = class_similarity(_maps(net, theta, episodes, method, chunk), episodes.way)
     tables = [
         pd.DataFrame({"task": range(episodes.tasks), "quantity": name, "value": value.cpu().numpy()})
-        for name, value in found.items()
+        for name, value in means.items()
     ]
     return pd.concat(tables, ignore_index=True).assign(norm=method.norm.statistics, episodes=manifest(episodes))

@@ -1,4 +1,4 @@
-"""What each block tells of the classes before and after the inner loop (Oh et al. 2021)."""
+"""How well each block separates the classes before and after the inner loop (Oh et al. 2021)."""
 
 import pandas as pd
 import torch
@@ -22,13 +22,13 @@ SAME, DIFFERENT, NIL = "same class", "different classes", "nil accuracy"
 def class_blocks(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
 ) -> pd.DataFrame:
-    """How apart the classes are in every layer but the head, before and after the last test step: a row each.
+    """Measure class separation in every layer but the head, before and after the last test step: a row each.
 
     Columns ``task layer moment quantity value norm episodes``, the moments "before" and "after". The quantities are
     the mean cosine between two query items of the "same class" and of "different classes" (self pairs left out, NaN
     where there is no pair), and the "nil accuracy" of cosine attention from query to support features, a fraction.
-    Maps are flattened, not centred; batch norms use each set's own statistics. `chunk` tasks are held at a time, None
-    for what suits the device.
+    Maps are flattened, not centred; batch norms use each set's own statistics. `chunk` tasks are in memory at a time;
+    None picks a number that suits the device.
 
     Raises:
         UserError: a chunk below 1.
@@ -50,15 +50,15 @@ def _blocks(net: Net, theta: Theta, episodes: Episodes, method: Method, first: i
         for layer in layers:
             same, different = class_cosines(query[layer], episodes.query_y)
             scores = cosine_attention(support[layer], episodes.support_y, query[layer], episodes.way)
-            found = {SAME: same, DIFFERENT: different, NIL: task_accuracies(scores, episodes.query_y)}
-            for quantity, value in found.items():
+            quantities = {SAME: same, DIFFERENT: different, NIL: task_accuracies(scores, episodes.query_y)}
+            for quantity, value in quantities.items():
                 part = {"task": numbers, "layer": layer, "moment": moment, "quantity": quantity}
                 tables.append(pd.DataFrame(part).assign(value=value.cpu().numpy()))
     return pd.concat(tables, ignore_index=True)
 
 
 def class_cosines(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cosine between two different rows of the same class, and of different classes [B], float64.
+    """Average cosines between two different rows of the same class, and of different classes [B], float64.
 
     features [B, R, F], labels [B, R]; a zero row has cosine 0.
     """

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.task_batch import chosen_steps, path_points
+from mamlprobe.learn.task_batch import path_points
+from mamlprobe.learn.task_checks import chosen_steps
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, procrustes, pwcca, rsa, spectrum, svcca
 from mamlprobe.measure.floors import shuffled
@@ -34,23 +35,23 @@ MEASURES: dict[str, tuple[str, Compare]] = {
     "cka_biased": ("flattened", lambda x, y: cka(x, y, debiased=False)),
     "rsa": ("flattened", rsa),
 }
-"""Measure -> how maps become its rows, and the measure. ``cca_top98`` is the summary of google/svcca.
+"""Measure -> how maps become rows for it, and the measure. ``cca_top98`` is the summary of google/svcca.
 
-Procrustes turns channels: on flattened maps, with far more features than images, it is near 1 whatever the data.
+Procrustes rotates channels: on flattened maps, with far more features than images, it is near 1 whatever the data.
 """
 
 DEFAULT = tuple(name for name in MEASURES if name != "rsa")
-"""Those that `similarity` computes unless told otherwise; RSA takes twice as long as all CKA."""
+"""Those that `similarity` computes by default; RSA takes twice as long as all CKA."""
 
 CCA_FAMILY = ("cca_mean", "cca_squared", "cca_top98", "svcca", "pwcca")
 SPECTRAL = (*CCA_FAMILY, "procrustes")
 FEWEST_ROWS = {"cka_debiased": 4, "rsa": 3}
 
 AT_A_TIME = 4
-"""Steps whose activations are held beside those of the start."""
+"""Number of steps whose activations are in memory at a time, in addition to those of the start."""
 
 COLUMNS = "measure features inputs rows width ratio value floor expected note norm episodes"
-"""Of every table of similarities, after its keys; what they mean is told at `similarity`."""
+"""Columns of every table of similarities, after its keys; `similarity` explains them."""
 
 
 def similarity(
@@ -66,17 +67,17 @@ def similarity(
     seed: int = 0,
     chunk: int | None = None,
 ) -> pd.DataFrame:
-    """Similarity of every layer's activations before and after `step` inner steps: a row a task, layer, step, measure.
+    """Compare every layer's activations before and after `step` inner steps: a row a task, layer, step and measure.
 
     Columns ``task layer step measure features inputs rows width ratio value floor expected note norm episodes``:
     `features` says how maps became rows, `ratio` is rows over width, `norm` is the regime of the inner loop. `floor` is
-    the same measure with whole images of "after" permuted, the one to hold a value against; `expected` is the mean for
-    Gaussian rows that are all independent, where it is known (positions of one image are not: the floor is higher).
-    `note` says in a phrase why a value is NaN, or not to be trusted, else it is empty: shape alone decides a CCA with
-    R - 1 <= F, such as that of five logits on a 5-way 1-shot support, and inflates it with under 10 rows a feature;
-    debiased CKA needs 4 rows, RSA 3, all finite activations that vary, a floor two images. Inputs are the query or
-    the support set, the same before and after, each task's own statistics. `steps` counts inner steps; None takes the
-    last. `chunk` tasks are held in memory at a time, None for what suits the device.
+    the same measure with whole images of "after" permuted, to compare a value with; `expected` is the mean for Gaussian
+    rows that are all independent, where it is known (positions of one image are not: the floor is higher). `note` says
+    in a phrase why a value is NaN or not to be trusted, else it is empty: shape alone decides a CCA with R - 1 <= F,
+    such as that of five logits on a 5-way 1-shot support, and inflates it with under 10 rows a feature; debiased CKA
+    needs 4 rows, RSA 3, all finite activations that vary, a floor two images. Inputs are the query or the support set,
+    the same before and after, each task's own statistics. `steps` counts inner steps; None takes the last. `chunk`
+    tasks are in memory at a time; None picks a number that suits the device.
 
     Raises:
         UserError: unknown measure, layer or inputs; a step the method does not take, or none at all; an inner loop that
@@ -96,22 +97,22 @@ def similarity(
         start, *path = path_points(net, theta, part, method, (0, *steps))
         maps = activations_along(net, [start, *path], x, layers=names)
         before = next(maps)
-        found: list[dict[str, object]] = []
+        entries: list[dict[str, object]] = []
         for at in range(0, len(steps), AT_A_TIME):
             after = dict(zip(steps[at : at + AT_A_TIME], maps, strict=False))
             for layer in names:
                 ends = {step: each[layer] for step, each in after.items()}
                 axis = axis_of(net, layer, before[layer], measures)
                 rows = compared(before[layer], ends, measures, seed=seed + first, axes=(axis, axis))
-                found += [{"layer": layer, **row} for row in rows]
-        return pd.DataFrame(found)
+                entries += [{"layer": layer, **row} for row in rows]
+        return pd.DataFrame(entries)
 
     table = tabled(look, episodes, chunk, net=net, name="layers", by=("layer", "features"))
     return table.assign(inputs=inputs, norm=method.norm.statistics)[["task", "layer", "step", *COLUMNS.split()]]
 
 
 def chosen(measures: Sequence[str], inputs: str) -> None:
-    """Refuses measures and inputs that are not there."""
+    """Refuse unknown measures and inputs."""
     for name in measures or ("",):
         if name not in MEASURES:
             raise unknown("layers", "measure", name, MEASURES)
@@ -120,10 +121,10 @@ def chosen(measures: Sequence[str], inputs: str) -> None:
 
 
 def axis_of(net: Net, layer: str, maps: Tensor, measures: Sequence[str]) -> int:
-    """Axis of the features in activations [B, R, ...] of the layer, if one of the measures needs to know it.
+    """Find the axis of the features in activations [B, R, ...] of the layer; 2 if no measure needs to know it.
 
     Raises:
-        UserError: it cannot be known.
+        UserError: the axis cannot be determined.
     """
     needed = any(MEASURES[name][0] != "flattened" for name in measures)
     return net.feature_axis(layer, maps.shape) if needed and maps.ndim > 3 else 2
@@ -137,12 +138,12 @@ def compared(
     seed: int,
     axes: tuple[int, int] = (2, 2),
 ) -> list[dict[str, object]]:
-    """Rows ``task step`` and most of `COLUMNS` of activations against those of every step.
+    """Compute rows ``task step`` and most of `COLUMNS`, comparing activations with those of every step.
 
     start, each of ends: ``[B, R, C, H, W]`` or ``[B, R, F]``, the same inputs in the same order; `axes` are those of
     the features in start and in the ends.
     """
-    found: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = []
     for features in dict.fromkeys(MEASURES[name][0] for name in measures):
         wanted = [name for name in measures if MEASURES[name][0] == features]
         first = as_rows(start, features, axes[0])
@@ -152,19 +153,19 @@ def compared(
             pairs = {step: other[task] for step, other in others.items()}
             with computed_once():
                 for row in _compare(first[task], pairs, wanted, group, seed + task):
-                    found.append({"task": task, "features": features, **row})
-    return found
+                    rows.append({"task": task, "features": features, **row})
+    return rows
 
 
 def _compare(
     start: Tensor, ends: dict[int, Tensor], measures: Sequence[str], group: int, seed: int
 ) -> list[dict[str, object]]:
-    """Rows of the table for one task and layer: start [R, F] against the end [R, G] of every step."""
+    """Compute rows of the table for one task and layer: start [R, F] compared with the end [R, G] of every step."""
     rows, width = start.shape
     spectral = any(name in CCA_FAMILY for name in measures)
     sound = _finite(start)
     first = spectrum(start) if spectral and sound and rows - 1 > width else start
-    found: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
     for step, end in ends.items():
         wide, finite = max(width, end.shape[1]), sound and _finite(end)
         second = spectrum(end) if spectral and finite and rows - 1 > wide else end
@@ -185,17 +186,17 @@ def _compare(
                     floor = compare(left, orders[right])
                 note = _caution(name, value, rows, wide)
             row = {"step": step, "measure": name, "rows": rows, "width": width, "ratio": rows / width}
-            found.append({**row, "value": value, "floor": floor, "expected": expected, "note": note})
-    return found
+            entries.append({**row, "value": value, "floor": floor, "expected": expected, "note": note})
+    return entries
 
 
 def _finite(x: Tensor) -> bool:
-    """Whether every entry is: so is their sum then, unless it overflows."""
+    """Tell whether every entry is finite: true if the sum is, else checked entry by entry, as the sum may overflow."""
     return bool(torch.isfinite(x.sum())) or bool(torch.isfinite(x).all())
 
 
 def _obstacle(name: str, rows: int, width: int) -> str:
-    """Why the measure is not defined on so many rows and features whatever they hold; empty where it is."""
+    """Say why the measure is not defined for this number of rows and features; empty where it is."""
     if name in CCA_FAMILY and rows - 1 <= width:
         return f"{rows} rows, {width} features: every correlation is 1"
     fewest = FEWEST_ROWS.get(name, 1)
@@ -203,7 +204,7 @@ def _obstacle(name: str, rows: int, width: int) -> str:
 
 
 def _caution(name: str, value: float, rows: int, width: int) -> str:
-    """What to know of a value that was computed: that there is none after all, or that its rows are few."""
+    """Say what limits a computed value: that it is NaN, or that its rows are few; else empty."""
     if math.isnan(value):
         return "no variation to compare"
     few = name in CCA_FAMILY and rows < ENOUGH_ROWS * width
@@ -211,10 +212,10 @@ def _caution(name: str, value: float, rows: int, width: int) -> str:
 
 
 def _expected(name: str, rows: int, first: Tensor | Spectrum, second: Tensor | Spectrum) -> float:
-    """The mean for independent Gaussian rows of as many directions: max(F, G) / (R - 1), or 0 by its construction.
+    """Return the mean for independent Gaussian rows: max(F, G) / (R - 1), F and G the ranks, or 0 by construction.
 
-    The mean square of the cosines between random subspaces of R - 1 dimensions; over all orders of the rows the
-    distances of RSA have covariance 0, and so has the debiased HSIC.
+    The former is the mean square of the cosines between random subspaces of R - 1 dimensions; over all orders of the
+    rows the distances of RSA have covariance 0, and so has the debiased HSIC.
     """
     if name == "cca_squared" and isinstance(first, Spectrum) and isinstance(second, Spectrum):
         widest = max(first.rank, second.rank)

@@ -42,13 +42,12 @@ def pair_similarity(
     seed: int = 0,
     chunk: int | None = None,
 ) -> pd.DataFrame:
-    """Similarity of every layer of `a` to that of `b` on the same inputs: a row a task, layer, moment and measure.
+    """Compare every layer of `a` with that of `b` on the same inputs: a row a task, layer, moment and measure.
 
     Columns ``task layer moment measure features inputs rows width ratio value floor expected note norm episodes``, as
-    those of `similarity`: `moment` says whether both are as they were learned ("before") or each has adapted to the
-    task by its own method ("after"); `width` is that of `a`; `norm` names the regime of both where they differ. The
-    models may differ in widths, not in the names of the layers that are compared (None: all that both have). `chunk` as
-    in `similarity`.
+    those of `similarity`: `moment` says whether both are as trained ("before") or each has adapted to the task by its
+    own method ("after"); `width` is that of `a`; `norm` names both regimes where they differ. The models may differ in
+    widths, not in the names of the layers that are compared (None: all that both have). `chunk` as in `similarity`.
 
     Raises:
         UserError: unknown measure, inputs, moment or layer; no layer in common; a chunk below 1.
@@ -63,7 +62,7 @@ def pair_similarity(
 
     def look(part: Episodes, first: int) -> pd.DataFrame:
         x = part.query_x if inputs == "query" else part.support_x
-        found: list[dict[str, object]] = []
+        entries: list[dict[str, object]] = []
         ends = [
             path_points(each.net, each.theta, part, each.method, (0, each.method.inner.test_steps)) for each in (a, b)
         ]
@@ -76,8 +75,8 @@ def pair_similarity(
                 sides = ((a.net, left), (b.net, right))
                 axes = [axis_of(net, layer, maps[layer], measures) for net, maps in sides]
                 rows = compared(left[layer], {0: right[layer]}, measures, seed=seed + first, axes=(axes[0], axes[1]))
-                found += [{"layer": layer, "moment": moment, **row} for row in rows]
-        return pd.DataFrame(found)
+                entries += [{"layer": layer, "moment": moment, **row} for row in rows]
+        return pd.DataFrame(entries)
 
     norm = " and ".join(dict.fromkeys(each.method.norm.statistics for each in (a, b)))
     table = tabled(
@@ -92,7 +91,7 @@ def pair_similarity(
 
 
 def both_ends(path: Iterable[Params], method: Method) -> Iterator[tuple[str, int, Params]]:
-    """The first and the last point of a test-time path, each with its name in `MOMENTS` and its number of steps."""
+    """Yield the first and the last point of a test-time path, with its name in `MOMENTS` and its number of steps."""
     last = method.inner.test_steps
     for step, params in enumerate(path):
         for moment, wanted in zip(MOMENTS, (0, last), strict=True):

@@ -1,4 +1,4 @@
-"""Layers of many trained models held against one another on the same tasks (Raghu et al. 2020, table 3, B.4, D.2)."""
+"""Layers of many trained models compared with one another on the same tasks (Raghu et al. 2020, table 3, B.4, D.2)."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -20,7 +20,7 @@ def across(
     measures: Sequence[str],
     chunk: int | None = None,
 ) -> pd.DataFrame:
-    """Similarity of layers between the models of every two seeds: columns `KEYS`, ``value floor``.
+    """Compare layers between the models of every two seeds: columns `KEYS`, ``value floor``.
 
     `models` are named by learner and seed. A pair of learners is one or more ways to take a left model from the first
     seed and a right one from the second; several, such as both ways round, are averaged. `seeds` reads ``0, 1``. The
@@ -31,8 +31,8 @@ def across(
     for s, t in combinations(seeds, 2):
         for pair, ways in pairs.items():
             for left, right in ways:
-                found = pair_similarity(models[left, s], models[right, t], episodes, measures=measures, chunk=chunk)
-                tables.append(found.assign(pair=pair, seeds=f"{s}, {t}"))
+                table = pair_similarity(models[left, s], models[right, t], episodes, measures=measures, chunk=chunk)
+                tables.append(table.assign(pair=pair, seeds=f"{s}, {t}"))
     rows = pd.concat(tables).groupby(KEYS, sort=False)[["value", "floor"]].mean().reset_index()
     body = rows[rows["layer"] != HEAD].assign(layer=BODY, features="of each layer")
     body = body.groupby(KEYS, sort=False)[["value", "floor"]].mean().reset_index()
@@ -40,15 +40,15 @@ def across(
 
 
 def gap(rows: pd.DataFrame, a: str, *others: str) -> pd.DataFrame:
-    """The pair `a` less the mean of the other pairs, in the body, task by task; column `pair` reads ``a - others``."""
+    """Subtract the mean of the other pairs from the pair `a`, in the body, by task; `pair` reads ``a - others``."""
     keys = [name for name in KEYS if name not in ("pair", "layer", "features")]
     wide = rows[rows["layer"] == BODY].pivot_table("value", keys, "pair")
-    found = (wide[a] - wide[list(others)].mean(axis=1)).reset_index(name="value")
-    return found.assign(pair=f"{a} - {' and '.join(others)}", layer=BODY)
+    difference = (wide[a] - wide[list(others)].mean(axis=1)).reset_index(name="value")
+    return difference.assign(pair=f"{a} - {' and '.join(others)}", layer=BODY)
 
 
 def moved(rows: pd.DataFrame) -> pd.DataFrame:
-    """What adapting does to a similarity: ``|after - before|``, the mean over layers of the body, task by task."""
+    """Compute how adapting changes a similarity: ``|after - before|``, the mean over layers of the body, by task."""
     layers = rows[~rows["layer"].isin([HEAD, BODY])]
     wide = layers.pivot_table("value", [name for name in KEYS if name != "moment"], "moment")
     keys = [name for name in KEYS if name not in ("moment", "layer", "features")]

@@ -1,4 +1,4 @@
-"""Where the outer gradients of different rules point at the same start, on the same tasks."""
+"""Directions of the outer gradients of different rules at the same start, on the same tasks."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,14 +17,14 @@ from mamlprobe.methods.schedules import multi_step_weights
 from mamlprobe.nets.params import Net, add_task_axis, flatten, head_names
 
 PROXIMAL, IMPLICIT_STEPS, CG_STEPS = 2.0, 16, 5
-"""lambda, inner steps and conjugate-gradient steps of the implicit rule, which looks for the inner optimum."""
+"""lambda, inner steps and conjugate-gradient steps of the implicit rule, which approximates the inner optimum."""
 
 
 def outer_rules(method: Method) -> dict[str, Method]:
-    """Nine outer rules around a method, MAML as a rule: the same inner steps and rate, the same norm and loss.
+    """Return nine outer rules derived from a method, usually MAML: same inner steps and rate, same norm and loss.
 
-    "mamlpp" is the multi-step loss of MAML++ at its beginning, equal weights, alone; "reptile" takes plain gradient
-    steps on the whole support set; "imaml" has the proximal term and the 16 steps which its rule asks for.
+    "mamlpp" is only the multi-step loss of MAML++ at the start of training, with equal weights; "reptile" takes plain
+    gradient steps on the whole support set; "imaml" has the proximal term and the 16 steps that its rule needs.
 
     Raises:
         UserError: a method without inner steps.
@@ -50,31 +50,31 @@ def outer_rules(method: Method) -> dict[str, Method]:
 def directions(
     net: Net, theta: Theta, episodes: Episodes, rules: Mapping[str, Method], *, chunk: int | None = None
 ) -> pd.DataFrame:
-    """Cosines of the outer gradients of every two rules, and their norms, by layer: a row each.
+    """Compute cosines between the outer gradients of every two rules, and their norms, by layer: a row each.
 
     Gradients are means over the tasks. Columns ``quantity layer rule other value norm episodes``; `layer` is a layer
     with parameters, or "body" for all but the head; the rows of quantity "norm" have no `other`. Reptile's
-    pseudo-gradient is divided by steps and rate, which makes it the mean inner gradient: cosines do not see that. The
-    cosine with a gradient of zero is NaN. `chunk` tasks are held in memory at a time, None for what suits the device.
+    pseudo-gradient is divided by steps and rate, which makes it the mean inner gradient: cosines are unaffected. The
+    cosine with a gradient of zero is NaN. `chunk` tasks are in memory at a time; None picks what suits the device.
 
     Raises:
         UserError: no rules; a chunk below 1.
     """
     if not rules:
         raise UserError("directions", "there must be at least one rule", 0, "give {'maml': method}")
-    found = {}
+    gradients = {}
     with bar(len(rules), "directions", unit="rule") as advance:
         for name, method in rules.items():
-            found[name] = _by_layer(net, theta, episodes, method, chunk)
+            gradients[name] = _by_layer(net, theta, episodes, method, chunk)
             advance(1)
     rows: list[dict[str, object]] = []
-    for layer in next(iter(found.values())):
-        stack = torch.stack([gradient[layer] for gradient in found.values()])
+    for layer in next(iter(gradients.values())):
+        stack = torch.stack([gradient[layer] for gradient in gradients.values()])
         norms = stack.norm(dim=1)
         cosines = stack @ stack.mT / norms / norms.unsqueeze(1)
-        for i, rule in enumerate(found):
+        for i, rule in enumerate(gradients):
             rows.append({"quantity": "norm", "layer": layer, "rule": rule, "other": "", "value": float(norms[i])})
-            for j, other in enumerate(found):
+            for j, other in enumerate(gradients):
                 row = {"quantity": "cosine", "layer": layer, "rule": rule, "other": other}
                 rows.append({**row, "value": float(cosines[i, j])})
     regimes = ";".join(sorted({method.norm.statistics for method in rules.values()}))
@@ -82,7 +82,7 @@ def directions(
 
 
 def _by_layer(net: Net, theta: Theta, episodes: Episodes, method: Method, chunk: int | None) -> dict[str, Tensor]:
-    """The outer gradient of each layer, and of the body, as one vector in float64."""
+    """Compute the outer gradient of each layer, and of the body, as one vector in float64."""
     gradients, _ = meta_gradient(net, theta, episodes, method, chunk=chunk)
     inner, scale = method.inner, 1.0
     if method.outer.rule == "reptile":

@@ -1,4 +1,4 @@
-"""How close a meta-gradient comes to the implicit one, and what it holds in memory (Rajeswaran et al. 2019, fig. 2)."""
+"""How close a meta-gradient is to the implicit one, and the memory it takes (Rajeswaran et al. 2019, figure 2)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,17 +22,17 @@ WEIGHT = "head.weight"
 
 
 def proximal_rules(loss: str, *, proximal: float, lr: float, cg_steps: Sequence[int]) -> dict[str, Method]:
-    """MAML, FOMAML and iMAML with each number of CG steps, all of them on one proximal inner loss."""
+    """Return MAML, FOMAML and iMAML with each number of CG steps, all on one proximal inner loss."""
     maml = Method(loss=loss, inner=Inner(lr=lr, proximal=proximal))
-    found = {"MAML": maml, "FOMAML": replace(maml, inner=replace(maml.inner, order=1))}
+    unrolled = {"MAML": maml, "FOMAML": replace(maml, inner=replace(maml.inner, order=1))}
     implicit = {n: Outer(rule="implicit", cg_steps=n) for n in cg_steps}
-    return found | {f"iMAML, {n} CG steps": replace(maml, outer=outer) for n, outer in implicit.items()}
+    return unrolled | {f"iMAML, {n} CG steps": replace(maml, outer=outer) for n, outer in implicit.items()}
 
 
 def regression(seed: int, *, tasks: int, rows: int, inputs: int) -> tuple[Tensor, Episodes]:
-    """A random start [D] and tasks y = <w, x> + noise of standard deviation 0.1, float64.
+    """Draw a random start [D] and tasks y = <w, x> + noise of standard deviation 0.1, float64.
 
-    Inputs have standard deviations that fall evenly in their logarithm from 1 to 0.1; w and the start have 1.
+    Inputs have standard deviations that fall evenly in their logarithm from 1 to 0.1; those of w and the start are 1.
     """
     draw = generator(seed, "linear regression")
 
@@ -50,7 +50,7 @@ def regression(seed: int, *, tasks: int, rows: int, inputs: int) -> tuple[Tensor
 
 
 def ridge(theta: Tensor, episodes: Episodes, proximal: float) -> tuple[Tensor, Tensor]:
-    """Inner optimum and exact meta-gradient [B, D] of linear regression y = <w, x> with half mean squared errors.
+    """Solve for inner optimum and exact meta-gradient [B, D] of linear regression y = <w, x>, half mean squared errors.
 
     theta [D]; lambda = `proximal`. With H = X^T X / R and c = X^T y / R of the support set, the optimum of
     L_S + (lambda / 2) |w - theta|^2 is w* = (H + lambda I)^-1 (c + lambda theta), and the gradient of L_Q(w*) with
@@ -69,7 +69,7 @@ def ridge(theta: Tensor, episodes: Episodes, proximal: float) -> tuple[Tensor, T
 def gradient_errors(
     theta: Tensor, episodes: Episodes, variants: Mapping[str, Method], *, steps: Sequence[int]
 ) -> pd.DataFrame:
-    """Distance of each variant's meta-gradient from the exact one of `ridge`, relative to its norm.
+    """Measure the distance of each variant's meta-gradient from the exact one of `ridge`, relative to its norm.
 
     theta [D]. The gradients are means over the tasks. Columns ``variant steps value``.
 
@@ -85,8 +85,8 @@ def gradient_errors(
             raise UserError("gradient_errors", "a variant must have a proximal term and loss mse", got, "set them")
         exact = ridge(theta, episodes, method.inner.proximal)[1].mean(0)
         for count in steps:
-            found = meta_gradient(net, start, episodes, _with_steps(method, count))[0][WEIGHT].flatten()
-            rows.append({"variant": label, "steps": count, "value": float((found - exact).norm() / exact.norm())})
+            gradient = meta_gradient(net, start, episodes, _with_steps(method, count))[0][WEIGHT].flatten()
+            rows.append({"variant": label, "steps": count, "value": float((gradient - exact).norm() / exact.norm())})
     return pd.DataFrame(rows)
 
 
@@ -99,9 +99,10 @@ def peaks(
     steps: Sequence[int],
     recompute: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Bytes of the tensors alive at the peak of an outer gradient of each variant, beside theta and the episodes.
+    """Measure the peak bytes of live tensors of each variant's outer gradient, not counting theta and the episodes.
 
-    Measured, all tasks held at a time; those named in `recompute` are computed so. Columns ``variant steps value``.
+    All tasks are in memory at a time; variants named in `recompute` recompute activations. Columns ``variant steps
+    value``.
 
     Raises:
         UserError: a name in `recompute` that no variant has.

@@ -1,4 +1,4 @@
-"""What a head can do on a body that stays, and a body that moves: oracles of freezing (regression)."""
+"""What a head can achieve on a frozen body and on one that adapts: oracles of freezing (regression)."""
 
 from dataclasses import replace
 
@@ -22,11 +22,11 @@ RIDGE, FLOOR, WHOLE = "ridge head, teacher's body", "floor, any fixed body", "wh
 def planted_oracles(
     source: Planted, episodes: Episodes, method: Method, *, steps: int = 100, sample: int = 500, draws: int = 5
 ) -> pd.DataFrame:
-    """Mean squared errors that show what is planted in the source: a row ``quantity task value`` a task and oracle.
+    """Compute mean squared errors of oracles that know the source: a row ``quantity task value`` a task and oracle.
 
-    On the mean teacher's body, the best head of each support set; the same teacher, all of it adapted from its mean by
-    `steps` steps of the method; and the floor of all bodies with as many features as the teacher, on `sample` other
-    tasks and inputs, drawn `draws` times: its "task" is the number of the draw.
+    The best head of each support set on the mean teacher's body; the whole teacher, adapted from its mean by `steps`
+    steps of the method; and the floor over all bodies with as many features as the teacher, on `sample` other tasks and
+    inputs, drawn `draws` times: its "task" is the number of the draw.
 
     Raises:
         UserError: as `ridge_head`; a sample below 1.
@@ -46,15 +46,15 @@ def planted_oracles(
 
 
 def _together(source: Planted, sample: int, draw: int) -> Tensor:
-    """Targets [T, R] of as many tasks as inputs, the inputs the same for all."""
+    """Compute targets [T, R] of `sample` tasks at `sample` inputs, the same inputs for all tasks."""
     x = source.episodes(split="test", shot=sample, query=1, tasks=1, seed=draw).support_x.double()
     return taught(x, *source.teachers(split="test", tasks=sample, seed=draw, index=1))[..., 0]
 
 
 def ridge_head(net: Net, params: Params, episodes: Episodes, *, ridge: float = 1e-6) -> Tensor:
-    """Mean squared query error [B], float64, of the best head for each support set on the body of these parameters.
+    """Compute the mean squared query error [B], float64, of the best head for each support set on this body.
 
-    The head has a bias and minimises the squared support error plus `ridge` times its squared norm, by a closed form.
+    The head has a bias and minimises the squared support error plus `ridge` times its squared norm, in closed form.
 
     Raises:
         UserError: targets that are not real numbers; a ridge that is not positive.
@@ -77,11 +77,11 @@ def _biased(features: Tensor) -> Tensor:
 
 
 def fixed_body_floor(values: Tensor, width: int) -> float:
-    """The least mean square that any body of `width` features leaves, with a bias and a head of each task's own.
+    """Compute the least mean square error of any fixed body of `width` features, with a head and bias per task.
 
     values: targets ``[T, R]`` of T tasks at the same R inputs. Heads span `width` + 1 functions, and no such span comes
     closer to the tasks than their first singular vectors (Eckart and Young 1936). A sample of tasks and inputs gives on
-    average no more than all of them would: a bound from below for every learner that adapts its head alone.
+    average no more than all of them would: a lower bound for every learner that adapts only its head.
 
     Raises:
         UserError: a width below 0.

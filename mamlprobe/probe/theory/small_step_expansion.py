@@ -1,4 +1,4 @@
-"""What small inner steps make of an outer gradient: AvgGrad and AvgGradInner (Nichol et al. 2018, section 5.1)."""
+"""Outer gradients for small inner steps as AvgGrad and AvgGradInner (Nichol et al. 2018, section 5.1)."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -20,7 +20,7 @@ RULES = ("maml", "fomaml", "reptile")
 
 
 def predicted(batches: int) -> dict[str, tuple[float, float]]:
-    """By rule, the coefficients of AvgGrad, and of AvgGradInner in units of the inner rate, for k mini-batches."""
+    """Return, by rule, the coefficients of AvgGrad and (in units of the inner rate) AvgGradInner for k mini-batches."""
     k = batches
     return {"maml": (1, -2 * (k - 1)), "fomaml": (1, -(k - 1)), "reptile": (k, -k * (k - 1) / 2)}
 
@@ -28,15 +28,16 @@ def predicted(batches: int) -> dict[str, tuple[float, float]]:
 def expansion(
     net: Net, theta: Theta, episodes: Episodes, *, batches: int, rates: list[float], loss: str = "cross_entropy"
 ) -> pd.DataFrame:
-    """The coefficients that fit the outer gradients best, and what the predicted ones leave, by rule and inner rate.
+    """Fit the coefficients of the outer gradients, and the residual of the predicted ones, by rule and inner rate.
 
     The support set of each task is cut into k = `batches` mini-batches; expectations are exact, over all k! orders of
     them. MAML and FOMAML take k - 1 steps and have the last mini-batch as their query set, Reptile takes k. Columns
     ``rule batches rate quantity value predicted``: "AvgGrad" and "AvgGradInner" are least-squares coefficients, the
-    latter in units of the rate; "residual" is the norm of what the predicted ones leave, relative to that of AvgGrad.
+    latter in units of the rate; "residual" is the norm of the outer gradient minus the predicted sum, relative to that
+    of AvgGrad.
 
     Raises:
-        UserError: fewer than two mini-batches, or a support set that does not fall into them.
+        UserError: fewer than two mini-batches, or a support set that cannot be cut into them.
     """
     size = _size(episodes, batches)
     both = averages(net, theta, episodes, batches=batches, loss=loss)
@@ -46,14 +47,14 @@ def expansion(
         tasks = in_every_order(episodes, batches=batches, held_out=rule != "reptile")
         for rate in rates:
             gradients, _ = meta_gradient(net, theta, tasks, _method(rule, batches, rate, size, loss))
-            found = flatten(add_task_axis(gradients), both[0])[0] / (rate if rule == "reptile" else 1)
-            fit = torch.linalg.lstsq(torch.stack([mean, inner], 1), found.unsqueeze(1)).solution.flatten()
+            gradient = flatten(add_task_axis(gradients), both[0])[0] / (rate if rule == "reptile" else 1)
+            fit = torch.linalg.lstsq(torch.stack([mean, inner], 1), gradient.unsqueeze(1)).solution.flatten()
             first, second = predicted(batches)[rule]
-            left = found - first * mean - second * rate * inner
+            residual = gradient - first * mean - second * rate * inner
             for quantity, value, wanted in (
                 ("AvgGrad", fit[0], first),
                 ("AvgGradInner", fit[1] / rate, second),
-                ("residual", left.norm() / mean.norm(), 0.0),
+                ("residual", residual.norm() / mean.norm(), 0.0),
             ):
                 row = {"rule": rule, "batches": batches, "rate": rate}
                 rows.append({**row, "quantity": quantity, "value": float(value), "predicted": wanted})
@@ -63,9 +64,9 @@ def expansion(
 def averages(
     net: Net, theta: Theta, episodes: Episodes, *, batches: int, loss: str = "cross_entropy"
 ) -> tuple[Params, Params]:
-    """AvgGrad = E[g_i] and AvgGradInner = E[H_i g_j], i other than j, over tasks and their mini-batches, at theta.
+    """Compute AvgGrad = E[g_i] and AvgGradInner = E[H_i g_j], i other than j, over tasks and mini-batches, at theta.
 
-    g_i and H_i are slope and Hessian of the loss on mini-batch i of a task.
+    g_i and H_i are gradient and Hessian of the loss on mini-batch i of a task.
 
     Raises:
         UserError: as `expansion`.
@@ -80,16 +81,16 @@ def averages(
     total = [torch.stack([slope[n].detach() for slope in slopes]).sum(0) for n in range(len(places))]
     bent = [torch.zeros_like(place) for place in places]
     for slope in slopes:
-        others = [whole - own.detach() for whole, own in zip(total, slope, strict=True)]
-        found = torch.autograd.grad(slope, places, others)
-        bent = [so_far + more for so_far, more in zip(bent, found, strict=True)]
+        others = [whole - part.detach() for whole, part in zip(total, slope, strict=True)]
+        products = torch.autograd.grad(slope, places, others)
+        bent = [so_far + more for so_far, more in zip(bent, products, strict=True)]
     pairs = batches * (batches - 1)
     mean = {name: part.mean(0) / batches for name, part in zip(names, total, strict=True)}
     return mean, {name: part.mean(0) / pairs for name, part in zip(names, bent, strict=True)}
 
 
 def in_every_order(episodes: Episodes, *, batches: int, held_out: bool) -> Episodes:
-    """Each task with its k mini-batches in all orders: B k! tasks, one task's orders beside one another.
+    """Repeat each task with its k mini-batches in all orders: B k! tasks, one task's orders next to one another.
 
     `held_out`: the last mini-batch of each order is the query set and no longer in the support set.
 
@@ -98,23 +99,23 @@ def in_every_order(episodes: Episodes, *, batches: int, held_out: bool) -> Episo
     """
     _size(episodes, batches)
     orders = torch.tensor(list(permutations(range(batches))), device=episodes.support_y.device)
-    kept = orders[:, :-1] if held_out else orders
+    training = orders[:, :-1] if held_out else orders
     parts: dict[str, Tensor] = {}
     for word, value in (("x", episodes.support_x), ("y", episodes.support_y)):
         cut = value.reshape(episodes.tasks, _classes(episodes), batches, -1, *value.shape[2:])
-        for side, chosen in (("support", kept), ("query", orders[:, -1:])):
+        for side, chosen in (("support", training), ("query", orders[:, -1:])):
             arranged = cut[:, :, chosen].transpose(1, 2)  # tasks, orders, classes, mini-batches, rows, ...
             parts[f"{side}_{word}"] = arranged.flatten(0, 1).flatten(1, 3)
     return Episodes(**parts)
 
 
 def _classes(episodes: Episodes) -> int:
-    """Blocks of rows that every mini-batch has a part of: the classes, or one for real targets."""
+    """Count the blocks of rows of which every mini-batch has a part: the classes, or one for real targets."""
     return 1 if episodes.support_y.is_floating_point() else episodes.way
 
 
 def _size(episodes: Episodes, batches: int) -> int:
-    """Rows of a mini-batch."""
+    """Count the rows of a mini-batch, and refuse a support set that cannot be cut into such."""
     if batches < 2:
         raise UserError("expansion", "there must be at least 2 mini-batches", batches, "give 2 or more")
     rows, classes = episodes.support_x.shape[1], _classes(episodes)
