@@ -13,7 +13,8 @@ from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.reproduce.gallery import build, chosen, load, redraw, summary
 from mamlprobe.reproduce.readme import marked_pages, update
 from mamlprobe.reproduce.study import Study
-from mamlprobe.training.loop import Interrupted, pick_device
+from mamlprobe.training.compute import pick_device
+from mamlprobe.training.loop import Interrupted
 
 EXAMPLE = "example: python -m analyses raghu_fig2_layers kao_fig2_cosine --preset quick --out figures"
 

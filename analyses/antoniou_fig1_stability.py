@@ -6,6 +6,7 @@ test tasks. MAML++ trains with the statistics of each batch; at test its running
 (as the paper describes it) or not (as it was released): both are scored. Cost: three models each.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -13,25 +14,22 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import caption, legend, panels
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 50
-TITLE = "Stability of MAML and MAML++"
-PAPER = "Antoniou et al. 2019, figure 1"
 MODELS = ("maml", "mamlpp")
-CORE = False
 FALL = 10.0
 """Points below the best so far that count as unstable."""
 NORMS = {"released": "per_step_unused", "described": "per_step"}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return curves; unstable seeds; test accuracy with paired differences; deviations over seeds and their ratio."""
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.reproduce.study import keyed
     from mamlprobe.statistics.tables import difference, means
 
-    runs = [(name, stage.run(name, seed)) for name in MODELS for seed in stage.seeds]
-    curves, rows, episodes = [], [], stage.episodes(stage.tasks)
+    runs = [(name, study.run(name, seed)) for name in MODELS for seed in study.seeds]
+    curves, scored, episodes = [], [], study.episodes(study.tasks)
     for name, run in runs:
         log = run.log[(run.log["split"] == "val") & (run.log["quantity"] == "accuracy")]
         curves.append(keyed(log[["value"]].assign(value=100 * log["value"]), run, name, 0).assign(update=log["update"]))
@@ -41,8 +39,8 @@ def table(stage):
             norms = {f"{name} as {word}": replace(method.norm, statistics=kind) for word, kind in NORMS.items()}
             heads |= {label: replace(method, norm=norm) for label, norm in norms.items()}
         scores = evaluate(run.net(), run.theta(), episodes, heads)
-        rows.append(keyed(scores.assign(value=100 * scores["value"]), run, name, run.updates()[-1]))
-    curve, rows = pd.concat(curves), pd.concat(rows).drop(columns="method").rename(columns={"variant": "method"})
+        scored.append(keyed(scores.assign(value=100 * scores["value"]), run, name, run.updates()[-1]))
+    curve, rows = pd.concat(curves), pd.concat(scored).drop(columns="method").rename(columns={"variant": "method"})
     falls = curve.groupby(["method", "seed"], sort=False)["value"].agg(lambda seen: (seen.cummax() - seen).max())
     unstable = (falls > FALL).groupby("method", sort=False).sum().reset_index().assign(interval="exact")
     ends = means(rows, ["method"])
@@ -55,7 +53,7 @@ def table(stage):
     return pd.concat([part.assign(quantity=name) for name, part in parts.items()], ignore_index=True)
 
 
-def ratio(by_seed, ends) -> pd.DataFrame:
+def ratio(by_seed: pd.DataFrame, ends: pd.DataFrame) -> pd.DataFrame:
     """Compute the deviation over seeds of MAML++ over that of MAML, with the F interval of two normal samples."""
     from scipy.special import fdtri
 
@@ -68,7 +66,7 @@ def ratio(by_seed, ends) -> pd.DataFrame:
     return pd.DataFrame([row | {"seeds": freedom + 1, "interval": "F over seeds"}])
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw one line per seed."""
     curve = table[table["quantity"] == "curve"]
     drawn, [(_, ax)] = panels("stability", curve, None, ratio=0.42)
@@ -80,23 +78,40 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
-    """Check unstable seeds, the gap at the end, the deviation over seeds, and what the running statistics do."""
-    from mamlprobe.reproduce.analysis import claim, only
+DROP = f"falls {FALL:g} points below its best"
+STATEMENTS: tuple[tuple[str, Mapping[str, object], str, float, str, float | str], ...] = (
+    (f"at least one seed of MAML {DROP}", {"quantity": "unstable", "method": "maml"}, "above", 1, "seeds", 2),
+    (f"no seed of MAML++ {DROP}", {"quantity": "unstable", "method": "mamlpp"}, "below", 0, "seeds", 0),
+    ("MAML++ ends above MAML", {"quantity": "difference", "method": "mamlpp - maml"}, "above", 0.0, "points", ""),
+    (
+        "the accuracy of MAML++ varies less over seeds than MAML's",
+        {"quantity": "ratio"},
+        "below",
+        1.0,
+        "ratio of sd",
+        "<1",
+    ),
+    (
+        "MAML++: each batch's own statistics at test beat the running ones",
+        {"quantity": "difference", "method": "mamlpp as released - mamlpp as described"},
+        "above",
+        0.0,
+        "points",
+        "",
+    ),
+)
+CLAIMS = tuple(
+    Claim(id="A1", text=text, where=where, unit=unit, published=published, source="fig. 1", **{side: bound})
+    for text, where, side, bound, unit, published in STATEMENTS
+)
 
-    maml, plus = (only(table, quantity="unstable", method=name) for name in MODELS)
-    gap = only(table, quantity="difference", method="mamlpp - maml")
-    norms = only(table, quantity="difference", method="mamlpp as released - mamlpp as described")
-    spread = only(table, quantity="ratio")
-    fall = f"falls {FALL:g} points below its best"
-    statements = [
-        (f"at least one seed of MAML {fall}", maml, "above", 1, "seeds", 2),
-        (f"no seed of MAML++ {fall}", plus, "below", 0, "seeds", 0),
-        ("MAML++ ends above MAML", gap, "above", 0.0, "points", ""),
-        ("the accuracy of MAML++ varies less over seeds than MAML's", spread, "below", 1.0, "ratio of sd", "<1"),
-        ("MAML++: each batch's own statistics at test beat the running ones", norms, "above", 0.0, "points", ""),
-    ]
-    return [
-        claim("A1", text, row, side=side, bound=bound, unit=unit, published=published, source="fig. 1")
-        for text, row, side, bound, unit, published in statements
-    ]
+ANALYSIS = Analysis(
+    paper="Antoniou et al. 2019, figure 1",
+    title="Stability of MAML and MAML++",
+    order=50,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+    core=False,
+)

@@ -11,19 +11,18 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.heatmaps import grid
 from mamlprobe.draw.marks import mark_bar
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 51
-TITLE = "Learned inner rates of MAML++"
-PAPER = "Antoniou et al. 2019, LSLR"
 MODELS = ("mamlpp",)
-CORE = False
+AVERAGED = "t over seeds"
+"""The interval that the mean over seeds has, and the value of a single seed has not."""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return rates by seed, layer and step, their mean over seeds, and the body's mean size over the head's by seed."""
     from mamlprobe.statistics.intervals import t_interval
 
-    runs = [stage.run(name, seed) for name in MODELS for seed in stage.seeds]
+    runs = [study.run(name, seed) for name in MODELS for seed in study.seeds]
     rows = []
     for run in runs:
         net = run.net()
@@ -40,12 +39,12 @@ def table(stage):
     ratio = sizes["body"] / sizes["head"]
     low, high = t_interval(ratio.to_numpy())
     row = {"quantity": "body over head", "value": ratio.mean(), "low": low, "high": high, "seeds": len(runs)}
-    row |= {"interval": "t over seeds", "run": ";".join(run.path.name for run in runs)}
+    row |= {"interval": AVERAGED, "run": ";".join(run.path.name for run in runs)}
     each = pd.DataFrame({"quantity": "body over head", "of": ratio.index, "value": ratio.to_numpy()})
     return pd.concat([mean, frame, each, pd.DataFrame([row])], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw the mean over seeds, then each seed; the initial rate is marked on the colour bar."""
     rates = table[table["quantity"] == "rate"]
     rates = rates.assign(step=rates["step"].astype(int).astype(str))
@@ -60,12 +59,25 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
-    """Compare the body's rates with the head's."""
-    from mamlprobe.reproduce.analysis import claim
+CLAIMS = (
+    Claim(
+        id="A6",
+        text="the mean size of the body's learned rates is less than half of the head's",
+        where={"quantity": "body over head", "interval": AVERAGED},
+        below=0.5,
+        unit="ratio",
+        published="not shown",
+        source="feature reuse",
+    ),
+)
 
-    row = table[(table["quantity"] == "body over head") & table["of"].isna()].iloc[0]
-    text = "the mean size of the body's learned rates is less than half of the head's"
-    return [
-        claim("A6", text, row, side="below", bound=0.5, unit="ratio", published="not shown", source="feature reuse")
-    ]
+ANALYSIS = Analysis(
+    paper="Antoniou et al. 2019, LSLR",
+    title="Learned inner rates of MAML++",
+    order=51,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+    core=False,
+)

@@ -7,31 +7,30 @@ half a minute.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import curves
+from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 
-ORDER = 9
-TITLE = "A shared linear representation"
-PAPER = "Collins et al. 2022, figure 1"
-MODELS = ()
-DATASET = "linear tasks"
 D, K, TASKS, INNER_LR, OUTER_LR = 20, 3, 50, 0.5, 0.1
 ARMS = ("anil", "fo_anil", "maml", "fomaml", "no inner loop")
 UPDATES = {"smoke": 20, "quick": 600, "paper": 800}
 REPEATS = {"smoke": 1, "quick": 3, "paper": 10}
+NEAR, FAR = 1e-4, 0.5
+"""Distances below which a representation is learned, and above which it is not."""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute the distance by method and update, as the geometric mean over seeds."""
     rows = [
         {"method": arm, "seed": seed, "task": 0, "update": update, "value": distance}
         for arm in ARMS
-        for seed in range(stage.sized(REPEATS))
-        for update, distance in learn(arm, seed, stage.sized(UPDATES))
+        for seed in range(study.sized(REPEATS))
+        for update, distance in learn(arm, seed, study.sized(UPDATES))
     ]
     logs = pd.DataFrame(rows)
     grouped = logs.assign(value=logs["value"].map(math.log10)).groupby(["method", "update"], sort=False)["value"]
@@ -39,7 +38,7 @@ def table(stage):
     return shown.assign(**{c: 10 ** shown[c] for c in ("value", "low", "high")}, interval="range of seeds", tasks=TASKS)
 
 
-def learn(arm: str, seed: int, updates: int):
+def learn(arm: str, seed: int, updates: int) -> Iterator[tuple[int, float]]:
     """Train once and yield the distance at every tenth update."""
     import torch
 
@@ -66,22 +65,48 @@ def learn(arm: str, seed: int, updates: int):
         params = {name: value - OUTER_LR * gradients[name] for name, value in params.items()}
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw the distance against updates, on a logarithmic axis."""
     return curves(
         table, x="update", hue="method", logy=True, xlabel="updates", ylabel="principal angle distance", width="column"
     )
 
 
-def claims(table):
-    """Check that the distance decays for the four learners and not for the baseline."""
-    from mamlprobe.reproduce.analysis import claim
+AT_THE_END = (
+    *(
+        Claim(
+            id="C1",
+            text=f"{arm}: distance falls below {NEAR:g}",
+            where={"method": arm},
+            below=NEAR,
+            unit="sine",
+            published="1e-12 at update 600",
+        )
+        for arm in ARMS[:-1]
+    ),
+    Claim(
+        id="C1",
+        text=f"no inner loop: distance stays above {FAR:g}",
+        where={"method": "no inner loop"},
+        above=FAR,
+        unit="sine",
+        published=1.0,
+    ),
+)
 
+
+def claims(table: pd.DataFrame) -> list[Row]:
+    """Check that the distance decays for the four learners and not for the baseline."""
     last = table[table["update"] == table["update"].max()]
-    results = []
-    for row in last.to_dict("records"):
-        flat = row["method"] == "no inner loop"
-        side, bound, published = ("above", 0.5, 1.0) if flat else ("below", 1e-4, "1e-12 at update 600")
-        text = f"{row['method']}: distance {'stays above' if flat else 'falls below'} {bound:g}"
-        results.append(claim("C1", text, pd.Series(row), side=side, bound=bound, unit="sine", published=published))
-    return results
+    return [each.check(last) for each in AT_THE_END]
+
+
+ANALYSIS = Analysis(
+    paper="Collins et al. 2022, figure 1",
+    title="A shared linear representation",
+    order=9,
+    table=table,
+    figure=figure,
+    claims=claims,
+    dataset="linear tasks",
+)

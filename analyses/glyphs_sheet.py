@@ -2,22 +2,19 @@
 
 import base64
 import zlib
+from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.layout import contact_sheet
+from mamlprobe.reproduce.analysis import Analysis, Study
 
-ORDER = 0
-TITLE = "The glyphs data set"
-PAPER = "built-in data"
-MODELS = ()
-DATASET = "glyphs"
 COLUMNS = 14
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return one row per image: script, split, class, item and its 28 x 28 pixels (zlib, base64)."""
     from mamlprobe.data.glyphs import class_table, draw
 
@@ -33,12 +30,22 @@ def table(stage):
     return pd.DataFrame(rows)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw one row per script."""
-    order = {"train": 0, "val": 1, "test": 2}
+    order: dict[Hashable, int] = {"train": 0, "val": 1, "test": 2}
     rows, labels = [], []
     for (split, script), part in sorted(table.groupby(["split", "script"]), key=lambda g: (order[g[0][0]], g[0][1])):
         images = [np.frombuffer(zlib.decompress(base64.b64decode(p)), np.uint8).reshape(28, 28) for p in part["pixels"]]
         rows.append(np.stack((images + [np.zeros((28, 28), np.uint8)] * COLUMNS)[:COLUMNS]))
         labels.append(f"{script} ({split})")
     return contact_sheet(np.stack(rows), row_labels=labels)
+
+
+ANALYSIS = Analysis(
+    paper="built-in data",
+    title="The glyphs data set",
+    order=0,
+    table=table,
+    figure=figure,
+    dataset="glyphs",
+)

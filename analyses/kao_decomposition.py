@@ -11,21 +11,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import curves
+from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim
 
-ORDER = 8
-TITLE = "The outer gradient, term by term"
-PAPER = "Kao et al. 2022, sections 3 and 4"
 MODELS = ("fomaml", "fomaml-zero-init", "fomaml-zeroing")
 ARMS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
+PRESENT, ABSENT = 0.05, 1e-6
+"""Shares above which a term is part of the gradient, and below which it is not."""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute shares, norms and coefficients by arm and update; and the errors of the identities."""
     from mamlprobe.probe.contrast.shares import contrast_table
     from mamlprobe.statistics.tables import means
 
-    episodes = stage.episodes(stage.few, query=5)
-    rows = stage.probe(
+    episodes = study.episodes(study.few, query=5)
+    rows = study.probe(
         MODELS,
         lambda net, theta, m: contrast_table(net, theta, episodes, m, chunk=episodes.tasks),
         lambda run: run.updates(),
@@ -33,40 +33,63 @@ def table(stage):
     rows["arm"] = rows["method"].map(ARMS)
     # a gradient of zero has no shares
     shown = means(rows.dropna(subset="value"), ["arm", "update", "quantity", "part"])
-    return pd.concat([shown, identities(stage)], ignore_index=True)
+    return pd.concat([shown, identities(study)], ignore_index=True)
 
 
-def identities(stage):
+def identities(study: Study) -> pd.DataFrame:
     """Compute the largest relative errors of D1 (terms sum to autograd) and D2 (prototypes); sign facts of D3."""
     import torch
 
     import mamlprobe as mp
     from mamlprobe.probe.contrast.identities import identity_errors
 
-    run = stage.run(MODELS[0], stage.seeds[0])
-    episodes = stage.episodes(3, query=5).to(dtype=torch.float64)
+    run = study.run(MODELS[0], study.seeds[0])
+    episodes = study.episodes(3, query=5).to(dtype=torch.float64)
     theta = run.theta().to(dtype=torch.float64)
     rows = identity_errors(run.net(), theta, episodes, replace(mp.METHODS["anil"], inner=run.config.method.inner))
     return rows.assign(quantity="identity", run=run.path.name, interval="exact", tasks=episodes.tasks, seeds=1)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw shares of the terms over updates, one panel per arm."""
     shown = table[(table["quantity"] == "share") & table["part"].isin(["interference", "noise", "contrastive"])]
     return curves(shown, x="update", hue="part", panel="arm", xlabel="updates", ylabel="share of |gradient|^2")
 
 
-def claims(table):
-    """Check the identities to machine precision, and what zeroing removes."""
-    from mamlprobe.reproduce.analysis import claim, only
+INTERFERENCE = (
+    Claim(
+        id="D1",
+        text=f"interference at the end of training, random init: share above {PRESENT:g}",
+        where={"quantity": "share", "part": "interference", "arm": "random init"},
+        above=PRESENT,
+        unit="share",
+    ),
+    Claim(
+        id="D1",
+        text=f"interference at the end of training, zeroing: share below {ABSENT:g}",
+        where={"quantity": "share", "part": "interference", "arm": "zeroing"},
+        below=ABSENT,
+        unit="share",
+    ),
+)
 
+
+def claims(table: pd.DataFrame) -> list[Row]:
+    """Check the identities to machine precision, and what zeroing removes."""
     results = []
     for _, row in table[table["quantity"] == "identity"].iterrows():
         name, _, text = row["part"].partition(": ")
         results.append(claim(name, text, row, side="below", bound=1e-10, unit="error"))
     last = table[table["update"] == table["update"].max()]
-    for arm, side, bound in (("random init", "above", 0.05), ("zeroing", "below", 1e-6)):
-        row = only(last, quantity="share", part="interference", arm=arm)
-        text = f"interference at the end of training, {arm}: share {side} {bound:g}"
-        results.append(claim("D1", text, row, side=side, bound=bound, unit="share"))
-    return results
+    return [*results, *(each.check(last) for each in INTERFERENCE)]
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, sections 3 and 4",
+    title="The outer gradient, term by term",
+    order=8,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+)

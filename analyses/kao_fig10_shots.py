@@ -7,19 +7,19 @@ drawn below from the authors' files: miniImageNet, head zeroed. Cost: nine first
 of one shot, and two minutes.
 """
 
+from functools import partial
+
+import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import Panel, caption, composite, panel
 from mamlprobe.draw.published import draw_published, split
+from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 
-ORDER = 56
-TITLE = "Many shots"
-PAPER = "Kao et al. 2022, 5-way 25-shot"
 ARMS = {"fomaml-shots": "random init", "fomaml-zero-init-shots": "zero-init", "fomaml-zeroing-shots": "zeroing"}
 MODELS = tuple(ARMS)
-CORE = False
 OURS, OTHER = ("zeroing", "zero-init"), "random init"
 PAIRS = [*((arm, OTHER) for arm in OURS), OURS]
 EXPERIMENT, PUBLISHED_SHOT = "5_way_25_shot", 25
@@ -29,26 +29,24 @@ SLACK = 1.0
 """Points below which two arms count as equally good."""
 
 
-def missing(stage):
+def missing(study: Study) -> str:
     """Return why these data allow no figure, a class with too few items; empty if they do."""
-    asked, least = stage.experiment(MODELS[0]), min(items for items, _ in stage.pool.smallest.values())
+    asked, least = study.experiment(MODELS[0]), min(items for items, _ in study.pool.smallest.values())
     wanted = asked.shot + asked.query
-    return "" if least >= wanted else f"classes must have {wanted} items, {stage.pool.name} has one of {least}"
+    return "" if least >= wanted else f"classes must have {wanted} items, {study.pool.name} has one of {least}"
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return accuracy (%) by arm, head at test, inner step k and update, ours and published; differences at the end."""
-    import pandas as pd
-
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
-    shot = stage.experiment(MODELS[0]).shot
-    settings = {"tasks": stage.few, "shot": shot}
+    shot = study.experiment(MODELS[0]).shot
+    scored = partial(arm_rows, study, ARMS, tasks=study.few, shot=shot)
     rows = pd.concat(
         [
-            arm_rows(stage, ARMS, steps=STEPS, updates=lambda run: run.updates()[:-1], **settings),
-            arm_rows(stage, ARMS, steps=(*STEPS, LONGEST), updates=lambda run: run.updates()[-1:], **settings),
+            scored(steps=STEPS, updates=lambda run: run.updates()[:-1]),
+            scored(steps=(*STEPS, LONGEST), updates=lambda run: run.updates()[-1:]),
         ]
     )
     ours = [arm_table(part, PAIRS).assign(k=step, shot=shot) for step, part in rows.groupby("step")]
@@ -57,30 +55,30 @@ def table(stage):
     return published_beside(pd.concat(ours), *theirs)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw 1 and 5 steps over updates, and the end with both heads; below the first two the published curves."""
     ours, curves, ends = split(table)
     shown = ours[ours["quantity"] == "accuracy"]
     last = shown[shown["update"] == shown["last"]]
 
-    def over(k):
-        part = shown[(shown["k"] == k) & (shown["head"] == "zeroed")]
-        return lambda ax: (draw_curves(ax, part, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
+    def over(title: str, k: int) -> Panel:
+        rows = shown[(shown["k"] == k) & (shown["head"] == "zeroed")]
+        return panel(title, draw_curves, rows, x="update", hue="arm", chance=20, xlabel="updates")
 
-    def end(head):
-        part, marks = last[last["head"] == head], ends if head == "zeroed" else None
-        return lambda ax: (draw_grouped(ax, part, group="k", hue="arm", reference=marks), ax.set(xlabel="inner steps"))
+    def end(title: str, head: str, marks: pd.DataFrame | None) -> Panel:
+        rows = last[last["head"] == head]
+        return panel(title, draw_grouped, rows, group="k", hue="arm", reference=marks, xlabel="inner steps")
 
-    def published(k):
-        return lambda ax: draw_published(ax, curves[curves["k"] == k], hue="arm")
+    def published(title: str, k: int) -> Panel:
+        return panel(title, draw_published, curves[curves["k"] == k], hue="arm")
 
     panels = [
-        ("Zeroed, 1 step (%)", over(1)),
-        ("Zeroed, 5 steps (%)", over(5)),
-        ("The end, zeroed (%)", end("zeroed")),
-        ("Published, 1 step (%)", published(1)),
-        ("Published, 5 steps (%)", published(5)),
-        ("The end, as trained (%)", end("as trained")),
+        over("Zeroed, 1 step (%)", 1),
+        over("Zeroed, 5 steps (%)", 5),
+        end("The end, zeroed (%)", "zeroed", ends),
+        published("Published, 1 step (%)", 1),
+        published("Published, 5 steps (%)", 5),
+        end("The end, as trained (%)", "as trained", None),
     ]
     drawn = composite(panels)
     note = f"Here 5-way {ours['shot'].iloc[0]:g}-shot. Published, and diamonds: miniImageNet, 25 shots, head zeroed"
@@ -88,19 +86,37 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that zeroing is ahead after one step, and that neither arm lies behind after more."""
-    from mamlprobe.reproduce.analysis import claim, only
-
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
     gaps, end = gaps[gaps["update"] == gaps["last"]], ends.set_index(["k", "arm"])["value"]
 
-    def compared(a, b, k, text, bound):
-        row, theirs = only(gaps, arm=f"{a} - {b}", k=k), round(end[k, a] - end[k, b], 2)
-        facts = {"published": theirs, "unit": "points", "source": ends["source"].iloc[0]}
-        return claim("K10", text, row, side="above", bound=bound, **facts)
+    def compared(a: str, b: str, k: int, text: str, bound: float) -> Row:
+        ahead = Claim(
+            id="K10",
+            text=text,
+            where={"arm": f"{a} - {b}", "k": k},
+            above=bound,
+            unit="points",
+            published=round(end[k, a] - end[k, b], 2),
+            source=ends["source"].iloc[0],
+        )
+        return ahead.check(gaps)
 
     first = [compared(a, b, 1, f"after 1 step: {a} is above {b}", 0.0) for a, b in (PAIRS[0], PAIRS[2])]
     later = f"is not {SLACK:g} point below {OTHER}"
     return first + [compared(a, OTHER, k, f"after {k} steps: {a} {later}", -SLACK) for k in (5, LONGEST) for a in OURS]
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, 5-way 25-shot",
+    title="Many shots",
+    order=56,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+    missing=missing,
+)

@@ -6,67 +6,58 @@ drawn below from the authors' files: miniImageNet, 5-way 1-shot. Cost: eighteen 
 smallest difference needs) and two minutes.
 """
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import caption, composite, panel
 from mamlprobe.draw.published import draw_published, split
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
-ORDER = 7
-TITLE = "Zeroing the head at test"
-PAPER = "Kao et al. 2022, zeroing at the testing stage"
 ARMS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
-MODELS = tuple(ARMS)
-QUICK_SEEDS = 6
 PAIRS = [("zero-init", "random init"), ("zeroing", "zero-init")]
 EXPERIMENT = "testing_stage_zeroing"
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return accuracy (%) after one step by arm, head and update, ours and published; lifts and differences."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
     both = [find(EXPERIMENT, test_zeroing=zeroed) for find in (published_curves, final) for zeroed in (False, True)]
-    return published_beside(arm_table(arm_rows(stage, ARMS), PAIRS), *both)
+    return published_beside(arm_table(arm_rows(study, ARMS), PAIRS), *both)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw both heads over training, and the lift at the end with the published one; below the published curves."""
     ours, curves, ends = split(table)
     accuracy, lift = (ours[ours["quantity"] == word] for word in ("accuracy", "lift"))
     marks = lifts(ends).rename("value").reset_index()
 
-    def over(head):
-        part = accuracy[accuracy["head"] == head]
-        return lambda ax: (draw_curves(ax, part, x="update", hue="arm", chance=20), ax.set(xlabel="updates"))
-
-    def published(head):
-        return lambda ax: draw_published(ax, curves[curves["head"] == head], hue="arm")
-
+    trained, zeroed = (accuracy[accuracy["head"] == head] for head in ("as trained", "zeroed"))
+    published = [curves[curves["head"] == head] for head in ("as trained", "zeroed")]
+    options = {"x": "update", "hue": "arm", "chance": 20, "xlabel": "updates"}
     panels = [
-        ("Head as trained (%)", over("as trained")),
-        ("Head zeroed at test (%)", over("zeroed")),
-        ("Gain by zeroing (points)", lambda ax: draw_grouped(ax, lift, group="arm", hue=None, reference=marks)),
-        ("Published, as trained (%)", published("as trained")),
-        ("Published, zeroed (%)", published("zeroed")),
+        panel("Head as trained (%)", draw_curves, trained, **options),
+        panel("Head zeroed at test (%)", draw_curves, zeroed, **options),
+        panel("Gain by zeroing (points)", draw_grouped, lift, group="arm", hue=None, reference=marks),
+        panel("Published, as trained (%)", draw_published, published[0], hue="arm"),
+        panel("Published, zeroed (%)", draw_published, published[1], hue="arm"),
     ]
     drawn = composite(panels)
     caption(drawn, "After one inner step. Published: miniImageNet, 5-way 1-shot; bands: sd over seeds.")
     return drawn
 
 
-def lifts(ends):
+def lifts(ends: pd.DataFrame) -> "pd.Series[float]":
     """Return what zeroing at test adds to the end of each published curve, in points by arm."""
     heads = ends.pivot(index="arm", columns="head", values="value")
     return (heads["zeroed"] - heads["as trained"]).round(2)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that the untreated arms gain, that the treated arm does not, and their order."""
-    from mamlprobe.reproduce.analysis import claim, only
-
     ours, _, ends = split(table)
     theirs, as_trained = lifts(ends), ends[ends["head"] == "as trained"].set_index("arm")["value"]
     facts, results = {"unit": "points", "source": ends["source"].iloc[0]}, []
@@ -84,3 +75,15 @@ def claims(table):
             claim("K4", text, row, side="above", bound=0.0, published=round(as_trained[a] - as_trained[b], 2), **facts)
         )
     return results
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, zeroing at the testing stage",
+    title="Zeroing the head at test",
+    order=7,
+    recipes=tuple(ARMS),
+    table=table,
+    figure=figure,
+    claims=claims,
+    quick_seeds=6,
+)

@@ -5,56 +5,55 @@ as trained. Published, drawn below from the authors' files: miniImageNet, 5-way 
 first-order and nine second-order models and two minutes.
 """
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import Panel, caption, composite, panel
 from mamlprobe.draw.published import draw_published, parted, split
+from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 
-ORDER = 51
-TITLE = "First and second order with the zeroing trick"
-PAPER = "Kao et al. 2022, figure 6"
 HEADS = ("random init", "zero-init", "zeroing")
 ARMS = dict(zip(("fomaml", "fomaml-zero-init", "fomaml-zeroing"), (f"FO, {h}" for h in HEADS), strict=True))
 ARMS |= dict(zip(("somaml", "somaml-zero-init", "somaml-zeroing"), (f"SO, {h}" for h in HEADS), strict=True))
-MODELS = tuple(ARMS)
-CORE = False
 PAIRS = [(f"SO, {head}", f"FO, {head}") for head in HEADS]
 PAIRS += [(f"{order}, zeroing", f"{order}, random init") for order in ("FO", "SO")]
 EXPERIMENT = "FOMAML_SOMAML"
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return accuracy (%) by arm, head and update, ours and published; differences early and at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
-    rows = arm_rows(stage, ARMS, steps=3)
+    rows = arm_rows(study, ARMS, steps=3)
     theirs = [find(EXPERIMENT, k=3) for find in (published_curves, final)]
     named = [each.assign(arm=each["order"] + ", " + each["arm"]) for each in theirs]
     return published_beside(arm_table(rows, PAIRS, at=[sorted(rows["update"].unique())[1]]), *named)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw both orders over updates, and the end with the published one; below them the published curves."""
     ours, curves, ends = split(table)
     shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
     shown, curves, marks = (parted(rows, "order", "start") for rows in (shown, curves, ends))
     last = shown[shown["update"] == shown["last"]]
 
-    def over(order):
-        part = shown[shown["order"] == order]
-        return lambda ax: (draw_curves(ax, part, x="update", hue="start", chance=20), ax.set(xlabel="updates"))
+    def over(title: str, order: str) -> Panel:
+        rows = shown[shown["order"] == order]
+        return panel(title, draw_curves, rows, x="update", hue="start", chance=20, xlabel="updates")
 
-    def end(ax):
-        draw_grouped(ax, last, group="start", hue="order", reference=marks)
+    def published(title: str, order: str) -> Panel:
+        return panel(title, draw_published, curves[curves["order"] == order], hue="start")
 
-    def published(order):
-        return lambda ax: draw_published(ax, curves[curves["order"] == order], hue="start")
-
-    panels = [("First order (%)", over("FO")), ("Second order (%)", over("SO")), ("The end (%)", end)]
-    panels += [("Published, first order (%)", published("FO")), ("Published, second order (%)", published("SO"))]
+    panels = [
+        over("First order (%)", "FO"),
+        over("Second order (%)", "SO"),
+        panel("The end (%)", draw_grouped, last, group="start", hue="order", reference=marks),
+        published("Published, first order (%)", "FO"),
+        published("Published, second order (%)", "SO"),
+    ]
     drawn = composite(panels)
     caption(
         drawn, "Three inner steps, head zeroed at test. Published: miniImageNet, 5-way 1-shot; bands: sd over seeds."
@@ -62,30 +61,42 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that second order is above first, and that zeroing speeds both up early."""
-    from mamlprobe.reproduce.analysis import claim, only
-
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
     early, last, results = gaps["update"].min(), gaps["update"].max(), []
-    facts, end = {"unit": "points", "source": ends["source"].iloc[0]}, ends.set_index("arm")["value"]
+    source, end = ends["source"].iloc[0], ends.set_index("arm")["value"]
     for head in HEADS:
-        row = only(gaps, arm=f"SO, {head} - FO, {head}", update=last)
-        text = f"second order above first at the end, {head}"
-        results.append(
-            claim(
-                "K6",
-                text,
-                row,
-                side="above",
-                bound=0.0,
-                published=round(end[f"SO, {head}"] - end[f"FO, {head}"], 2),
-                **facts,
-            )
+        second = Claim(
+            id="K6",
+            text=f"second order above first at the end, {head}",
+            where={"arm": f"SO, {head} - FO, {head}", "update": last},
+            above=0.0,
+            unit="points",
+            published=round(end[f"SO, {head}"] - end[f"FO, {head}"], 2),
+            source=source,
         )
+        results.append(second.check(gaps))
     for order, word in (("FO", "first"), ("SO", "second")):
-        row = only(gaps, arm=f"{order}, zeroing - {order}, random init", update=early)
-        text = f"zeroing is above random init after {early} updates, {word} order"
-        results.append(claim("K13", text, row, side="above", bound=0.0, unit="points"))
+        zeroing = Claim(
+            id="K13",
+            text=f"zeroing is above random init after {early} updates, {word} order",
+            where={"arm": f"{order}, zeroing - {order}, random init", "update": early},
+            above=0.0,
+            unit="points",
+        )
+        results.append(zeroing.check(gaps))
     return results
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, figure 6",
+    title="First and second order with the zeroing trick",
+    order=51,
+    recipes=tuple(ARMS),
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+)

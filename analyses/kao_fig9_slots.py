@@ -7,22 +7,20 @@ the authors' files: miniImageNet, 5-way, 1 and 5 shots, the head zeroed. Cost: t
 (twelve seeds), as many that other figures share, and eight minutes.
 """
 
+from typing import Any
+
+import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import caption, composite, panel
 from mamlprobe.draw.published import draw_published, parted, split
+from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 
-ORDER = 54
-TITLE = "Memorisation: labels tied to classes"
-PAPER = "Kao et al. 2022, fixed channels"
 STARTS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
 ARMS = {f"{name}-bins": f"{start}, tied" for name, start in STARTS.items()}
 ARMS |= {name: f"{start}, drawn" for name, start in STARTS.items()}
-MODELS = tuple(ARMS)
-CORE = False
-QUICK_SEEDS = 12
 PAIRS = [(f"{start}, tied", f"{start}, drawn") for start in STARTS.values()]
 PAIRS += [("zeroing, tied", "random init, tied")]
 EXPERIMENTS = {"tied": "fixed_channel", "drawn": "initialization_and_zeroing"}
@@ -30,19 +28,19 @@ SLACK = 3.0
 """Points that tied labels may cost with zeroing."""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return accuracy (%) by arm, head at test and update, ours and published, and differences at the end."""
     from mamlprobe.reproduce.arms import arm_rows, arm_table
     from mamlprobe.reproduce.published_curves import final, published_beside, published_curves
 
-    steps = stage.experiment("fomaml").method.inner.test_steps
+    steps = study.experiment("fomaml").method.inner.test_steps
     theirs = [published_curves("fixed_channel", shot=shot).assign(labels="tied") for shot in (1, 5)]
     theirs += [final(name, k=10).assign(labels=word) for word, name in EXPERIMENTS.items()]
     named = [each.assign(arm=each["arm"] + ", " + each["labels"]) for each in theirs]
-    return published_beside(arm_table(arm_rows(stage, ARMS, steps=steps), PAIRS), *named)
+    return published_beside(arm_table(arm_rows(study, ARMS, steps=steps), PAIRS), *named)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw tied labels over updates with both heads, and the end against drawn labels; below the published curves."""
     ours, curves, ends = split(table)
     both = [rows[rows["arm"].isin(ARMS.values())] for rows in (ours[ours["quantity"] == "accuracy"], curves, ends)]
@@ -50,22 +48,15 @@ def figure(table) -> Figure:
     tied = shown[shown["labels"] == "tied"]
     last = shown[(shown["update"] == shown["last"]) & (shown["head"] == "zeroed")]
 
-    def over(head):
-        part = tied[tied["head"] == head]
-        return lambda ax: (draw_curves(ax, part, x="update", hue="start", chance=20), ax.set(xlabel="updates"))
-
-    def end(ax):
-        draw_grouped(ax, last, group="start", hue="labels", reference=marks)
-
-    def published(shot):
-        return lambda ax: draw_published(ax, curves[curves["shot"] == shot], hue="start")
-
+    trained, zeroed = (tied[tied["head"] == head] for head in ("as trained", "zeroed"))
+    one, five = (curves[curves["shot"] == shot] for shot in (1, 5))
+    lines: dict[str, Any] = {"x": "update", "hue": "start", "chance": 20, "xlabel": "updates"}
     panels = [
-        ("Tied, head as trained (%)", over("as trained")),
-        ("Tied, head zeroed at test (%)", over("zeroed")),
-        ("The end, zeroed (%)", end),
-        ("Published, zeroed, 1 shot (%)", published(1)),
-        ("Published, zeroed, 5 shots (%)", published(5)),
+        panel("Tied, head as trained (%)", draw_curves, trained, **lines),
+        panel("Tied, head zeroed at test (%)", draw_curves, zeroed, **lines),
+        panel("The end, zeroed (%)", draw_grouped, last, group="start", hue="labels", reference=marks),
+        panel("Published, zeroed, 1 shot (%)", draw_published, one, hue="start"),
+        panel("Published, zeroed, 5 shots (%)", draw_published, five, hue="start"),
     ]
     drawn = composite(panels)
     caption(
@@ -74,21 +65,42 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
-    """Check that tied labels cost the untreated arms accuracy, and the zeroed one little."""
-    from mamlprobe.reproduce.analysis import claim, only
+BOUNDS = (
+    ("random init, tied - random init, drawn", "below", 0.0, "tied labels cost accuracy: random init"),
+    ("zero-init, tied - zero-init, drawn", "below", 0.0, "tied labels cost accuracy: zero-init"),
+    ("zeroing, tied - zeroing, drawn", "above", -SLACK, f"with zeroing tied labels cost at most {SLACK:g} points"),
+    ("zeroing, tied - random init, tied", "above", 0.0, "with tied labels zeroing is above random init"),
+)
 
+
+def claims(table: pd.DataFrame) -> list[Row]:
+    """Check that tied labels cost the untreated arms accuracy, and the zeroed one little."""
     ours, _, ends = split(table)
     gaps = ours[(ours["quantity"] == "difference") & (ours["head"] == "zeroed")]
-    facts, end = {"unit": "points", "source": "; ".join(ends["source"].unique())}, ends.set_index("arm")["value"]
-    theirs, results = {f"{a} - {b}": round(end[a] - end[b], 2) for a, b in PAIRS}, []
-    for start in ("random init", "zero-init"):
-        row = only(gaps, arm=f"{start}, tied - {start}, drawn")
-        text = f"tied labels cost accuracy: {start}"
-        results.append(claim("K9", text, row, side="below", bound=0.0, published=theirs[row["arm"]], **facts))
-    row = only(gaps, arm="zeroing, tied - zeroing, drawn")
-    text = f"with zeroing tied labels cost at most {SLACK:g} points"
-    results.append(claim("K9", text, row, side="above", bound=-SLACK, published=theirs[row["arm"]], **facts))
-    row = only(gaps, arm="zeroing, tied - random init, tied")
-    text = "with tied labels zeroing is above random init"
-    return [*results, claim("K9", text, row, side="above", bound=0.0, published=theirs[row["arm"]], **facts)]
+    source, end = "; ".join(ends["source"].unique()), ends.set_index("arm")["value"]
+    theirs = {f"{a} - {b}": round(end[a] - end[b], 2) for a, b in PAIRS}
+    return [
+        Claim(
+            id="K9",
+            text=text,
+            where={"arm": arm},
+            unit="points",
+            published=theirs[arm],
+            source=source,
+            **{side: bound},
+        ).check(gaps)
+        for arm, side, bound, text in BOUNDS
+    ]
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, fixed channels",
+    title="Memorisation: labels tied to classes",
+    order=54,
+    recipes=tuple(ARMS),
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+    quick_seeds=12,
+)

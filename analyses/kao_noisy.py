@@ -7,40 +7,44 @@ models that other figures share, and two minutes.
 """
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import Panel, caption, composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim, only
 
-ORDER = 48
-TITLE = "A noisy contrastive learner"
-PAPER = "Kao et al. 2022, sections 3 and 4"
-MODELS = ("fomaml", "fomaml-zero-init", "fomaml-zeroing")
 ARMS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
-CORE = False
+MODELS = tuple(ARMS)
 SHOWN = ("interference", "noise", "contrastive")
 NOISE = 0.05
 """Share of different-class pairs that are pulled together, from which on a learner is called noisy here."""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return shares, cosines, norms by update, layer, term; attracted pairs, head norm, alignment by arm and update."""
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.contrast.shares import contrast_table
     from mamlprobe.probe.contrast.tables import head_table, term_table
+    from mamlprobe.runs.folder import Run
     from mamlprobe.statistics.tables import means
 
-    episodes, past = stage.episodes(stage.few, query=5), stage.episodes(stage.few, query=5, split="train")
-    every = lambda run: run.updates()  # noqa: E731
+    episodes, past = study.episodes(study.few, query=5), study.episodes(study.few, query=5, split="train")
 
-    def pairs(net, theta, method):
+    def every(run: Run) -> list[int]:
+        return run.updates()
+
+    def pairs(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         rows = contrast_table(net, theta, episodes, method, chunk=episodes.tasks)
         heads = head_table(net, theta, episodes, method, past=past)
         return pd.concat([rows[rows["quantity"].isin(["attracted", "coefficient"])], heads], ignore_index=True)
 
-    terms = stage.probe(
+    terms = study.probe(
         MODELS[:1], lambda net, theta, m: term_table(net, theta, episodes, m, chunk=episodes.tasks), every
     )
-    others = stage.probe(MODELS, pairs, every)
+    others = study.probe(MODELS, pairs, every)
     others["part"] = others["part"].fillna("head")
     parts = [
         means(terms.assign(arm=ARMS[MODELS[0]]).dropna(subset="value"), ["arm", "update", "layer", "term", "quantity"])
@@ -50,49 +54,71 @@ def table(stage):
     return pd.concat(parts, ignore_index=True).assign(last=int(terms["update"].max()))
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw the terms of a random head by share, direction and layer; and the three arms."""
     terms = table[table["term"].isin(SHOWN)]
     body, last = terms[terms["layer"] == "body"], terms[(terms["update"] == terms["last"]) & (terms["layer"] != "body")]
 
-    def lines(rows, ylabel, x="update", hue="term", zero=False):
-        def draw(ax):
-            draw_curves(ax, rows, x=x, hue=hue)
+    def of_terms(title: str, rows: pd.DataFrame, quantity: str, x: str, ylabel: str) -> Panel:
+        def draw(ax: Axes) -> None:
+            draw_curves(ax, rows[rows["quantity"] == quantity], x=x, hue="term")
             ax.set(ylabel=ylabel, **({"xlabel": "updates"} if x == "update" else {}))
-            if zero:
-                ax.axhline(0, color="#888888", linewidth=0.8, zorder=1)
+            ax.axhline(0, color="#888888", linewidth=0.8, zorder=1)
 
-        return draw
+        return title, draw
 
-    def quantity(rows, name):
-        return rows[rows["quantity"] == name]
+    def of_arms(title: str, quantity: str, ylabel: str) -> Panel:
+        rows = table[table["quantity"] == quantity]
+        return panel(title, draw_curves, rows, x="update", hue="arm", xlabel="updates", ylabel=ylabel)
 
     panels = [
-        ("Random head: share", lines(quantity(body, "share"), "share of |gradient|^2", zero=True)),
-        ("Random head: direction", lines(quantity(body, "cosine"), "cosine to the gradient", zero=True)),
-        ("At the end, by layer", lines(quantity(last, "share"), "share of |gradient|^2", x="layer", zero=True)),
-        ("Different classes, attracted", lines(quantity(table, "attracted"), "share of pairs", hue="arm")),
-        ("Said before the task", lines(quantity(table, "initial logits"), "spread of logits", hue="arm")),
-        ("Head along past features", lines(quantity(table, "alignment, past"), "times chance", hue="arm")),
+        of_terms("Random head: share", body, "share", "update", "share of |gradient|^2"),
+        of_terms("Random head: direction", body, "cosine", "update", "cosine to the gradient"),
+        of_terms("At the end, by layer", last, "share", "layer", "share of |gradient|^2"),
+        of_arms("Different classes, attracted", "attracted", "share of pairs"),
+        of_arms("Said before the task", "initial logits", "spread of logits"),
+        of_arms("Head along past features", "alignment, past", "times chance"),
     ]
     drawn = composite(panels, ratio=0.9)
     caption(drawn, "On test tasks; shares of all terms sum to one. Below: three treatments of the head.")
     return drawn
 
 
-def claims(table):
-    """Check that the contrastive term leads, that noise is there, and that the head turns to features of past tasks."""
-    from mamlprobe.reproduce.analysis import claim, only
+AT_THE_END = (
+    Claim(
+        id="D1",
+        text="at the end the clean contrastive term is most of the body's gradient, random head",
+        where={"layer": "body", "term": "contrastive", "quantity": "share"},
+        above=0.5,
+        unit="share",
+    ),
+    Claim(
+        id="D3",
+        text="pairs of different classes are pulled together by a random head (share of pairs)",
+        where={"arm": "random init", "quantity": "attracted"},
+        above=NOISE,
+        unit="share",
+    ),
+)
 
-    last, results = table[table["update"] == table["last"]], []
-    row = only(last, layer="body", term="contrastive", quantity="share")
-    text = "at the end the clean contrastive term is most of the body's gradient, random head"
-    results.append(claim("D1", text, row, side="above", bound=0.5, unit="share"))
-    row = only(last, arm="random init", quantity="attracted")
-    text = "pairs of different classes are pulled together by a random head (share of pairs)"
-    results.append(claim("D3", text, row, side="above", bound=NOISE, unit="share"))
-    first, end = (only(table[table["update"] == u], arm="random init", quantity="alignment, past")
-                  for u in (table["update"].min(), table["last"].max()))  # fmt: skip
+
+def claims(table: pd.DataFrame) -> list[Row]:
+    """Check that the contrastive term leads, that noise is there, and that the head turns to features of past tasks."""
+    last = table[table["update"] == table["last"]]
+    start = table[table["update"] == table["update"].min()]
+    first, end = (only(part, arm="random init", quantity="alignment, past") for part in (start, last))
     text = f"the random head's rows turn to the features of past tasks (at the start {first['value']:.2f} times chance)"
-    results.append(claim("D1", text, end, side="above", bound=float(first["high"]), unit="times chance"))
-    return results
+    turns = claim("D1", text, end, side="above", bound=float(first["high"]), unit="times chance")
+    return [*(each.check(last) for each in AT_THE_END), turns]
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, sections 3 and 4",
+    title="A noisy contrastive learner",
+    order=48,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+)

@@ -7,41 +7,37 @@ does, with their curves as marks; below they are drawn as usual. Settings as in 
 """
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from mamlprobe.draw.published import published_marks
-from mamlprobe.reproduce.omniglot_names import missing as missing
-from mamlprobe.reproduce.omniglot_names import trainings
+from mamlprobe.reproduce.analysis import Analysis, Row, Study
+from mamlprobe.reproduce.omniglot_names import missing, trainings
 
-ORDER = 60
-TITLE = "Omniglot: labels tied to characters"
-PAPER = "Kao et al. 2022, Omniglot, memorisation"
 ARMS = {"grouped-random": "random init", "grouped-zero-init": "zero-init", "grouped-zeroing": "zeroing"}
-MODELS = trainings(ARMS)
-CORE = False
 PAIRS = [("zeroing", "random init"), ("zeroing", "zero-init")]
 SHOTS = {1: "1 shot", 5: "5 shots"}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute accuracy in percent by test tasks, shot, arm, head and update, ours and published, and differences."""
     from mamlprobe.reproduce.omniglot import omniglot_table
 
-    tied = omniglot_table(stage, ARMS, PAIRS, experiment="memorization", slots="groups")
-    drawn = omniglot_table(stage, ARMS, PAIRS, experiment="memorization")
+    tied = omniglot_table(study, ARMS, PAIRS, experiment="memorization", slots="groups")
+    drawn = omniglot_table(study, ARMS, PAIRS, experiment="memorization")
     drawn = drawn[(drawn["whose"] == "ours") & (drawn["quantity"] != "ours - published")]
     return pd.concat([tied.assign(tested="tied"), drawn.assign(tested="drawn", panel=drawn["panel"] + ", drawn")])
 
 
-def figure(table):
+def figure(table: pd.DataFrame) -> Figure:
     """Plot test tasks tied as the authors do, then drawn as usual: head zeroed, as in their two panels, and kept."""
-    titles = {}
+    titles: dict[str, str] = {}
     for end, tested in (("", "Tied"), (", drawn", "Drawn")):
         for head, called in (("zeroed", "zeroed"), ("as trained", "kept")):
             titles |= {f"{head}, {shot}{end}": f"{tested}: {called}, {shot}" for shot in SHOTS.values()}
     return published_marks(table, titles, lowest=40)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that zeroing in training prevents memorisation, at test recovers much; on tied and on usual test tasks."""
     from mamlprobe.reproduce.omniglot import gap
 
@@ -50,8 +46,21 @@ def claims(table):
         setting, tested_rows = f"{SHOTS[shot]}, test tasks {tested}", table[table["tested"] == tested]
         for _, other in PAIRS:
             text = f"{setting}, head as trained: zeroing in training is above {other}"
-            where = {"quantity": "difference", "head": "as trained", "arm": f"zeroing - {other}", "shot": shot}
-            rows.append(gap(tested_rows, "K14", text, **where))
+            arm = f"zeroing - {other}"
+            rows.append(gap(tested_rows, "K14", text, quantity="difference", head="as trained", arm=arm, shot=shot))
         text = f"{setting}, random init: zeroing at test raises accuracy"
         rows.append(gap(tested_rows, "K14", text, quantity="lift", arm="random init", shot=shot))
     return rows
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, Omniglot, memorisation",
+    title="Omniglot: labels tied to characters",
+    order=60,
+    recipes=trainings(ARMS),
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+    missing=missing,
+)

@@ -8,18 +8,16 @@ tinyimagenet-fs/. Cost: four minutes.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite
+from mamlprobe.draw.layout import composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 10
-TITLE = "Probing published weights"
-PAPER = "Kao et al. 2022, released checkpoints"
-MODELS = ()
 DATASET = "tinyimagenet-fs"
 FILES = {
     "FO, no zeroing": ("mini_maml_FO_init1_seed0__final_model_E7.pt", 0.1),
@@ -37,40 +35,42 @@ PUBLISHED = {
 TASKS = {"smoke": 2, "quick": 80, "paper": 400}
 
 
-def missing(stage) -> str:
+def missing(study: Study) -> str:
     """Return why this script cannot run here; empty if it can."""
     from mamlprobe.data.by_name import data_folder
 
-    root = data_folder(stage.root)
+    root = data_folder(study.root)
     wanted = [root / "kao2022" / name for name, _ in FILES.values()] + [root / "tinyimagenet-fs"]
     absent = [path.name for path in wanted if not path.exists()]
     return f"{', '.join(absent)} not found; set --data-root or MAMLPROBE_DATA" if absent else ""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute accuracy in percent by checkpoint, head and step; and layer similarity before and after adaptation."""
     import mamlprobe as mp
     from mamlprobe.data.by_name import data_folder
+    from mamlprobe.nets.from_spec import build
     from mamlprobe.probe.adaptation.interventions import nil, zero_at_test
     from mamlprobe.reproduce.study import TEST_SEED
     from mamlprobe.runs.import_weights import import_kao
     from mamlprobe.statistics.tables import difference, means
 
-    pool = mp.load_pool(DATASET, root=stage.root, size=84, normalise="imagenet")
-    options = {"split": "test", "way": 5, "shot": 1, "query": 5, "seed": TEST_SEED}
-    episodes = mp.sample(pool, tasks=stage.sized(TASKS), **options)
-    few = mp.sample(pool, tasks=min(4, stage.sized(TASKS)), **options, index=1)
+    pool = mp.load_pool(DATASET, root=study.root, size=84, normalise="imagenet")
+    options: dict[str, Any] = {"split": "test", "way": 5, "shot": 1, "query": 5, "seed": TEST_SEED}
+    episodes = mp.sample(pool, tasks=study.sized(TASKS), **options)
+    few = mp.sample(pool, tasks=min(4, study.sized(TASKS)), **options, index=1)
     scores, layers = [], []
     for label, (name, lr) in FILES.items():
-        experiment, theta = import_kao(data_folder(stage.root) / "kao2022" / name, inner_lr=lr)
-        net, method = experiment_net(experiment), experiment.method
+        experiment, theta = import_kao(data_folder(study.root) / "kao2022" / name, inner_lr=lr)
+        net, method = build(experiment.net, way=experiment.way, image=experiment.net.image), experiment.method
         method = replace(method, inner=replace(method.inner, test_steps=STEPS))
         variants = {"as saved": method, "zeroed": zero_at_test(method), "nil": nil(method)}
         scores.append(
             mp.evaluate(net, theta, episodes, variants, steps="every", chunk=4).assign(checkpoint=label, run=name)
         )
-        settings = {"steps": [method.inner.test_steps], "measures": ["cca_top98", "cka_debiased"], "chunk": few.tasks}
-        layers.append(mp.similarity(net, theta, few, method, **settings).assign(checkpoint=label, run=name))
+        last, measures = [method.inner.test_steps], ["cca_top98", "cka_debiased"]
+        alike = mp.similarity(net, theta, few, method, steps=last, measures=measures, chunk=few.tasks)
+        layers.append(alike.assign(checkpoint=label, run=name))
     rows = pd.concat(scores, ignore_index=True).assign(seed=0, dataset=DATASET)
     rows["value"] *= 100
     one = rows[rows["step"] == 1]
@@ -85,14 +85,7 @@ def table(stage):
     return pd.concat(parts, ignore_index=True)
 
 
-def experiment_net(experiment):
-    """Build the net of an imported experiment."""
-    from mamlprobe.nets.from_spec import build
-
-    return build(experiment.net, way=experiment.way, image=experiment.net.image)
-
-
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot accuracy over steps for the untreated checkpoint, after one step for all, and the layers' similarity."""
     accuracy = table[table["quantity"] == "accuracy"]
     first = accuracy[(accuracy["checkpoint"] == next(iter(FILES))) & (accuracy["variant"] != "nil")]
@@ -100,29 +93,44 @@ def figure(table) -> Figure:
     marks = pd.DataFrame([{"checkpoint": c, "variant": v, "value": x} for (c, v), x in PUBLISHED.items()])
     layers = table[(table["quantity"] == "similarity") & (table["measure"] == "cca_top98")]
     panels = [
-        (f"{next(iter(FILES))}: accuracy (%)", lambda ax: draw_curves(ax, first, x="step", hue="variant", chance=20)),
-        (
-            "One step: accuracy (%)",
-            lambda ax: draw_grouped(ax, one, group="checkpoint", hue="variant", reference=marks),
-        ),
-        ("CCA before and after", lambda ax: draw_curves(ax, layers, x="layer", hue="checkpoint")),
+        panel(f"{next(iter(FILES))}: accuracy (%)", draw_curves, first, x="step", hue="variant", chance=20),
+        panel("One step: accuracy (%)", draw_grouped, one, group="checkpoint", hue="variant", reference=marks),
+        panel("CCA before and after", draw_curves, layers, x="layer", hue="checkpoint"),
     ]
     return composite(panels, cols=3)
 
 
-def claims(table):
-    """Check that accuracy is far above chance, and that the untreated checkpoint gains by zeroing."""
-    from mamlprobe.reproduce.analysis import claim, only
-
-    rows = []
-    accuracy = table[(table["quantity"] == "accuracy") & (table["variant"] == "as saved")]
-    for label in FILES:
-        row = accuracy[(accuracy["checkpoint"] == label) & (accuracy["step"] == 1)].iloc[0]
-        text = f"{label}: above 25 % on unseen classes of another data set"
-        shown = PUBLISHED.get((label, "as saved"), "")
-        rows.append(
-            claim("weights", text, row, side="above", bound=25.0, unit="%", published=shown, source="result files")
+CLAIMS = (
+    *(
+        Claim(
+            id="weights",
+            text=f"{label}: above 25 % on unseen classes of another data set",
+            where={"quantity": "accuracy", "variant": "as saved", "checkpoint": label, "step": 1},
+            above=25.0,
+            unit="%",
+            published=PUBLISHED.get((label, "as saved"), ""),
+            source="result files",
         )
-    row = only(table, quantity="gain", checkpoint="FO, no zeroing")
-    text = "FO, no zeroing: zeroing the head at test raises one-step accuracy"
-    return [*rows, claim("K4", text, row, side="above", bound=0.0, unit="points", published=4.3, source="result files")]
+        for label in FILES
+    ),
+    Claim(
+        id="K4",
+        text="FO, no zeroing: zeroing the head at test raises one-step accuracy",
+        where={"quantity": "gain", "checkpoint": "FO, no zeroing"},
+        above=0.0,
+        unit="points",
+        published=4.3,
+        source="result files",
+    ),
+)
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, released checkpoints",
+    title="Probing published weights",
+    order=10,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+    dataset=DATASET,
+    missing=missing,
+)

@@ -8,18 +8,16 @@ test, 100 points), with a body as wide as the teacher's: spare units are free to
 mean squared, twice the loss. Cost: three tiny nets at each of ten dials, two minutes of a core.
 """
 
+from collections.abc import Sequence
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
-ORDER = 60
-TITLE = "Planted truth: what the probes say where the answer is known"
-PAPER = "planted truth, beyond the papers"
-DATASET = "planted-0 to planted-1"
-MODELS = ()
-CORE = False
 TEN = tuple(round(k / 9, 2) for k in range(10))
 DIALS = {"smoke": (0.0, 0.44, 1.0), "quick": TEN, "paper": TEN}
 TASKS = {"smoke": 4, "quick": 60, "paper": 200}
@@ -40,12 +38,12 @@ LEVELS = (
 )
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute errors, probes and oracles by dial; probes by seed and their order along the dial; dial 1 less dial 0."""
     from mamlprobe.probe.adaptation.reuse import orders
     from mamlprobe.statistics.tables import difference, means
 
-    rows = pd.concat([probed(stage, dial) for dial in stage.sized(DIALS)], ignore_index=True)
+    rows = pd.concat([probed(study, dial) for dial in study.sized(DIALS)], ignore_index=True)
     probes = rows[rows["quantity"].isin(PROBES)]
     alone = means(probes, ["quantity", "dial", "seed"])
     tables = [means(rows, ["quantity", "dial"]).assign(part="mean"), alone.assign(part="seed")]
@@ -58,7 +56,7 @@ def table(stage):
     return pd.concat(tables, ignore_index=True).astype({"run": object}).fillna({"run": ""})
 
 
-def probed(stage, dial: float) -> pd.DataFrame:
+def probed(study: Study, dial: float) -> pd.DataFrame:
     """Evaluate every seed's model and the oracles on every test task of a dial."""
     from mamlprobe.data.planted import PLANTED
     from mamlprobe.probe.adaptation.reuse import reuse
@@ -68,31 +66,32 @@ def probed(stage, dial: float) -> pd.DataFrame:
     from mamlprobe.training.loop import train_together
 
     source, tables = PLANTED[name := f"planted-{dial:g}"], []
-    episodes = source.episodes(split="test", shot=100, query=100, tasks=stage.sized(TASKS), seed=TEST_SEED)
-    experiments = [planted_experiment(name, stage.preset, seed=seed) for seed in stage.seeds]
-    for run in train_together(experiments, stage.folder, device=stage.device, progress=False):
+    episodes = source.episodes(split="test", shot=100, query=100, tasks=study.sized(TASKS), seed=TEST_SEED)
+    experiments = [planted_experiment(name, study.preset, seed=seed) for seed in study.seeds]
+    for run in train_together(experiments, study.folder, device=study.device, progress=False):
         measured = reuse(run.net(), run.theta(), episodes, run.config.method, quantity="loss")
         measured["value"] *= 1 + measured["quantity"].isin([*ERRORS, FREEZING])
         tables.append(keyed(measured, run, "maml", run.updates()[-1]))
-    oracles = planted_oracles(source, episodes, experiments[0].method, sample=stage.sized(SAMPLE))
+    oracles = planted_oracles(source, episodes, experiments[0].method, sample=study.sized(SAMPLE))
     tables.append(oracles.assign(seed=0, run="", dataset=name))
     return pd.concat(tables, ignore_index=True).assign(dial=dial)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot the learner's errors, the similarities, the share of the way and the oracles, each against the dial."""
     rows = table[table["part"] == "mean"].astype({"dial": float})
 
-    def lines(names, label, top):
-        selected = pd.concat([rows[rows["quantity"] == name] for name in names])
-        options = {"xlabel": "dial (0: the head must change, 1: the body)", "ylabel": label, "ylim": (-0.05, top)}
-        return lambda ax: (draw_curves(ax, selected, x="dial", hue="quantity"), ax.set(**options))
+    def lines(ax: Axes, means: pd.DataFrame, *, names: Sequence[str], top: float) -> None:
+        selected = pd.concat([means[means["quantity"] == name] for name in names])
+        draw_curves(ax, selected, x="dial", hue="quantity")
+        ax.set(xlabel="dial (0: the head must change, 1: the body)", ylim=(-0.05, top))
 
+    error, similar, share = "mean squared error", "similarity", "share of squared way"
     panels = [
-        ("What is planted", lines(ORACLES, "mean squared error", 1.5)),
-        ("Freezing the body", lines(ERRORS, "mean squared error", 1.5)),
-        ("The body before and after adapting", lines((CCA, CKA), "similarity", 1.05)),
-        ("Which weights move", lines((WAY,), "share of squared way", 1.05)),
+        panel("What is planted", lines, rows, names=ORACLES, top=1.5, ylabel=error),
+        panel("Freezing the body", lines, rows, names=ERRORS, top=1.5, ylabel=error),
+        panel("The body before and after adapting", lines, rows, names=(CCA, CKA), top=1.05, ylabel=similar),
+        panel("Which weights move", lines, rows, names=(WAY,), top=1.05, ylabel=share),
     ]
     drawn = composite(panels, cols=2, ratio=0.62)
     worst = table[table["part"] == "order"].groupby("quantity")["value"].min()
@@ -103,10 +102,8 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that every probe orders the dials, that both ends are judged right, and that the truth is planted."""
-    from mamlprobe.reproduce.analysis import claim, only
-
     rows, order = [], table[table["part"] == "order"].sort_values("value")
     for name in PROBES:
         text = f"{name} orders the dials: Spearman correlation, signed as it should be, worst seed"
@@ -116,3 +113,15 @@ def claims(table):
         row = only(table[table["part"].isin(["mean", "gap"])], quantity=name, dial=dial)
         rows.append(claim(id, text, row, side=side, bound=bound, unit="similarity" if dial == "1 - 0" else "share"))
     return rows
+
+
+ANALYSIS = Analysis(
+    paper="planted truth, beyond the papers",
+    title="Planted truth: what the probes say where the answer is known",
+    order=60,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+    dataset="planted-0 to planted-1",
+)

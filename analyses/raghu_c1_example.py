@@ -7,36 +7,32 @@ them over the inner rate. Cost: a second.
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import caption, composite, panel
 from mamlprobe.draw.style import reference
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim
 
-ORDER = 46
-TITLE = "A worked example: MAML, ANIL and their first orders"
-PAPER = "Raghu et al. 2020, appendix C.1"
-MODELS = ()
-CORE = False
-DATASET = "two points"
 SHOWN = {"w1": 0.8, "w2": 1.2, "x1": 1.0, "y1": 0.3, "x2": 0.7, "y2": -0.4}
 DRAWS = {"smoke": 3, "quick": 100, "paper": 100}
 RATES = 13
 BOUND = 1e-12
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute formula and core by method, quantity and inner rate; the largest differences of the random examples."""
     from mamlprobe.probe.theory.worked_example import Example, worked_example
 
     rates = [round(float(rate), 3) for rate in np.linspace(0, 1.2, RATES)]
     shown = worked_example(Example(**SHOWN), rates).assign(draw="shown")
-    drawn = np.random.default_rng(0).normal(size=(stage.sized(DRAWS), len(SHOWN)))
-    rows = [
+    drawn = np.random.default_rng(0).normal(size=(study.sized(DRAWS), len(SHOWN)))
+    examples = [
         worked_example(Example(**dict(zip(SHOWN, each, strict=True))), [0.3]).assign(draw=str(n))
         for n, each in enumerate(drawn.tolist())
     ]
-    rows = pd.concat([shown, *rows], ignore_index=True)
+    rows = pd.concat([shown, *examples], ignore_index=True)
     scale = rows[["formula", "core"]].abs().max(axis=1).clip(lower=1)
     rows["error"] = (rows["formula"] - rows["core"]).abs() / scale
     worst = rows.groupby(["method", "quantity"], sort=False)["error"].max().rename("value").reset_index()
@@ -44,31 +40,27 @@ def table(stage):
     return pd.concat([shown, worst.assign(draw="all", interval="exact", examples=count)], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot prediction and outer gradient over the inner rate: lines by hand, diamonds by the core."""
     rows = table[table["draw"] == "shown"].assign(value=lambda t: t["formula"])
 
-    def lines(quantity):
-        selected = rows[rows["quantity"] == quantity]
+    def lines(ax: Axes, selected: pd.DataFrame) -> None:
         marks = selected[selected["lr"].isin(sorted(selected["lr"].unique())[::2])]
-
-        def draw(ax):
-            draw_curves(ax, selected, x="lr", hue="method")
-            reference(ax, marks["lr"], marks["core"], "by the core", kind="marks")
-            ax.set(xlabel="inner rate", ylabel=quantity)
-
-        return draw
+        draw_curves(ax, selected, x="lr", hue="method")
+        reference(ax, marks["lr"], marks["core"], "by the core", kind="marks")
 
     names = {"prediction": "Prediction after one step", "gradient w1": "Outer gradient of w1"}
-    drawn = composite([(title, lines(name)) for name, title in names.items()], cols=2, ratio=0.62)
+    panels = [
+        panel(title, lines, rows[rows["quantity"] == name], xlabel="inner rate", ylabel=name)
+        for name, title in names.items()
+    ]
+    drawn = composite(panels, cols=2, ratio=0.62)
     caption(drawn, "Lines by the formulas, diamonds by the core. The first orders adapt as their second orders do.")
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that the formulas hold, and that ANIL's gradient is not that of its first order."""
-    from mamlprobe.reproduce.analysis import claim
-
     worst = table[table["draw"] == "all"].sort_values("value").iloc[-1]
     text = f"prediction and outer gradient equal the formulas (largest error of {worst['examples']:.0f} examples)"
     rows = [claim("R14", text, worst, side="below", bound=BOUND, unit="relative error", source="appendix C.1")]
@@ -78,3 +70,15 @@ def claims(table):
     row = pd.Series({"value": gap, "interval": "exact"})
     text = "the gradient of w1 differs between ANIL and its first order (inner rate 1.2)"
     return [*rows, claim("R14", text, row, side="above", bound=0.01, unit="gradient", source="appendix C.1")]
+
+
+ANALYSIS = Analysis(
+    paper="Raghu et al. 2020, appendix C.1",
+    title="A worked example: MAML, ANIL and their first orders",
+    order=46,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+    dataset="two points",
+)

@@ -7,23 +7,19 @@ on the net of the preset. Cost: half a minute.
 """
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.layout import caption, composite
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim
 
-ORDER = 47
-TITLE = "Time of an iteration: MAML against ANIL"
-PAPER = "Raghu et al. 2020, appendix C.5"
-MODELS = ()
-CORE = False
-LAST = True
 ROUNDS = {"smoke": 2, "quick": 30, "paper": 100}
 SHOTS = (1, 5)
 PUBLISHED = {"training": 1.7, "inference": 4.1}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Measure mean, median, least and most seconds by method, stage and shots; median ratios with their intervals."""
     from dataclasses import replace
 
@@ -31,23 +27,23 @@ def table(stage):
     from mamlprobe.nets.from_spec import build
     from mamlprobe.training.timing import iteration_times
 
-    rows = []
+    times = []
     for shot in SHOTS:
-        methods = {name: stage.experiment(name).method for name in ("maml", "anil")}
+        methods = {name: study.experiment(name).method for name in ("maml", "anil")}
         methods = {n: replace(m, inner=replace(m.inner, steps=5, test_steps=10)) for n, m in methods.items()}
-        episodes = stage.episodes(4, query=15, shot=shot)
-        net = build(stage.experiment("maml").net, way=5, image=tuple(episodes.query_x.shape[2:]))
+        episodes = study.episodes(4, query=15, shot=shot)
+        net = build(study.experiment("maml").net, way=5, image=tuple(episodes.query_x.shape[2:]))
         theta = mp.init(net, seed=0)
-        rows.append(iteration_times(net, theta, episodes, methods, rounds=stage.sized(ROUNDS)).assign(shot=shot))
-    rows = pd.concat(rows, ignore_index=True)
+        times.append(iteration_times(net, theta, episodes, methods, rounds=study.sized(ROUNDS)).assign(shot=shot))
+    rows = pd.concat(times, ignore_index=True)
     by = ["stage", "shot", "method"]
-    aggregates = {"mean": "mean", "value": "median", "low": "min", "high": "max", "rounds": "count"}
-    seconds = rows.groupby(by, sort=False)["seconds"].agg(**aggregates).reset_index()
+    grouped = rows.groupby(by, sort=False)["seconds"]
+    seconds = grouped.agg(mean="mean", value="median", low="min", high="max", rounds="count").reset_index()
     seconds = seconds.assign(quantity="seconds", interval="least and most")
     return pd.concat([seconds, ratios(rows)], ignore_index=True).assign(tasks=4)
 
 
-def ratios(rows) -> pd.DataFrame:
+def ratios(rows: pd.DataFrame) -> pd.DataFrame:
     """Compute medians over rounds of MAML's / ANIL's seconds, by stage, and of inference's / training's ratio."""
     from scipy.stats import binom
 
@@ -65,7 +61,7 @@ def ratios(rows) -> pd.DataFrame:
     return pd.DataFrame(results)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot the milliseconds; on the right, the ratios with the published ones."""
     shown = table.assign(label=table["stage"] + ", " + table["shot"].astype(str) + "-shot")
     times, ratio = (shown[shown["quantity"] == name] for name in ("seconds", "ratio"))
@@ -73,11 +69,11 @@ def figure(table) -> Figure:
     times = times.assign(**{name: 1000 * times[name] for name in ("value", "low", "high")})
     marks = pd.DataFrame({"label": ratio["label"], "value": ratio["stage"].map(PUBLISHED)})
 
-    def left(ax):
+    def left(ax: Axes) -> None:
         draw_grouped(ax, times, group="label", hue="method")
         ax.set(ylabel="milliseconds", yscale="log")
 
-    def right(ax):
+    def right(ax: Axes) -> None:
         draw_grouped(ax, ratio, group="label", hue=None, reference=marks)
         ax.set(ylabel="MAML / ANIL", ylim=(0, None))
 
@@ -86,17 +82,27 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that ANIL is faster in both, and gains more at inference."""
-    from mamlprobe.reproduce.analysis import claim
-
     ratio = table[table["quantity"] == "ratio"]
     rows = []
     for part, published in PUBLISHED.items():
         worst = ratio[ratio["stage"] == part].sort_values("value").iloc[0]
         text = f"an iteration of {part} takes MAML longer than ANIL (the smaller ratio: {worst['shot']}-shot)"
-        marks = {"published": published, "source": "section 4, average"}
-        rows.append(claim("R8", text, worst, side="above", bound=1.0, unit="ratio", **marks))
+        source = "section 4, average"
+        rows.append(claim("R8", text, worst, side="above", bound=1.0, unit="ratio", published=published, source=source))
     worst = ratio[ratio["stage"] == "inference / training"].sort_values("value").iloc[0]
     text = f"the ratio at inference is larger than in training (the smaller: {worst['shot']}-shot)"
     return [*rows, claim("R8", text, worst, side="above", bound=1.0, unit="ratio", published=2.4, source="4.1 / 1.7")]
+
+
+ANALYSIS = Analysis(
+    paper="Raghu et al. 2020, appendix C.5",
+    title="Time of an iteration: MAML against ANIL",
+    order=47,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+    last=True,
+)

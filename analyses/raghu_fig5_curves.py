@@ -8,20 +8,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite
+from mamlprobe.draw.layout import composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 4
-TITLE = "Learning curves of MAML and ANIL"
-PAPER = "Raghu et al. 2020, figure 5"
 MODELS = ("maml", "anil")
 PANELS = {("train", "loss"): "Training loss", ("val", "accuracy"): "Validation accuracy (%)"}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute mean over seeds and range, by method, split, quantity, update; and the gap over the last third."""
     from mamlprobe.statistics.tables import difference, means
 
-    logs = [run.log.assign(method=name, seed=run.config.seed, run=run.path.name) for name, run in stage.runs(*MODELS)]
+    logs = [run.log.assign(method=name, seed=run.config.seed, run=run.path.name) for name, run in study.runs(*MODELS)]
     rows = pd.concat(logs, ignore_index=True)
     rows["panel"] = [PANELS.get(pair) for pair in zip(rows["split"], rows["quantity"], strict=True)]
     rows = rows.dropna(subset="panel").rename(columns={"tasks": "logged_tasks"})
@@ -38,23 +36,42 @@ def table(stage):
     return pd.concat([shown, means(gap, ["method", "panel"]).assign(quantity="gap")], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot the training loss; on the right, the validation accuracy."""
     panels = []
     for title in PANELS.values():
         rows = table[(table["quantity"] == "curve") & (table["panel"] == title)]
-        panels.append((f"{title}, by update", lambda ax, rows=rows: draw_curves(ax, rows, x="update", hue="method")))
+        panels.append(panel(f"{title}, by update", draw_curves, rows, x="update", hue="method"))
     return composite(panels, cols=2, ratio=0.7)
 
 
-def claims(table):
-    """Check the gap over the last third of training."""
-    from mamlprobe.reproduce.analysis import claim
+CLAIMS = (
+    Claim(
+        id="R6",
+        text="ANIL's validation accuracy over the last third of training is not 3 points below MAML's",
+        where={"quantity": "gap"},
+        above=-3,
+        unit="points",
+        published="curves overlap",
+        source="fig. 5",
+    ),
+    Claim(
+        id="R6",
+        text="ANIL's validation accuracy over the last third of training is not 3 points above MAML's",
+        where={"quantity": "gap"},
+        below=3,
+        unit="points",
+        published="curves overlap",
+        source="fig. 5",
+    ),
+)
 
-    row = table[table["quantity"] == "gap"].iloc[0]
-    low = "ANIL's validation accuracy over the last third of training is not 3 points below MAML's"
-    high = "ANIL's validation accuracy over the last third of training is not 3 points above MAML's"
-    return [
-        claim("R6", low, row, side="above", bound=-3, unit="points", published="curves overlap", source="fig. 5"),
-        claim("R6", high, row, side="below", bound=3, unit="points", published="curves overlap", source="fig. 5"),
-    ]
+ANALYSIS = Analysis(
+    paper="Raghu et al. 2020, figure 5",
+    title="Learning curves of MAML and ANIL",
+    order=4,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+)

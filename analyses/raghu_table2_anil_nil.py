@@ -9,20 +9,18 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import grouped
 from mamlprobe.draw.layout import caption
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 3
-TITLE = "MAML, ANIL and NIL"
-PAPER = "Raghu et al. 2020, tables 2 and 4"
 MODELS = ("maml", "anil")
 PUBLISHED = {"maml": 46.9, "anil": 46.7, "nil": 48.0}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute accuracy in percent and paired differences; step-0 accuracy as the check that labels do not leak."""
     from mamlprobe.probe.adaptation.interventions import nil
     from mamlprobe.statistics.tables import difference, last_step, means
 
-    rows = stage.score(MODELS, lambda net, method: {"own head": method, "nil": nil(method)})
+    rows = study.score(MODELS, lambda net, method: {"own head": method, "nil": nil(method)})
     start = rows[(rows["variant"] == "own head") & (rows["step"] == 0)]
     rows = last_step(rows)
     rows = rows[(rows["variant"] == "own head") | (rows["method"] == "anil")]
@@ -32,7 +30,7 @@ def table(stage):
     return pd.concat([means(p, ["method"]).assign(quantity=q) for q, p in parts.items()], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot the accuracies; on the right, the paired differences."""
     names = {"accuracy": "Accuracy (%)", "difference": "Paired difference (points)"}
     shown = table[table["quantity"].isin(names)]
@@ -45,22 +43,49 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
-    """Check that ANIL and NIL are not worse, that MAML and ANIL learn, and that labels do not leak."""
-    from mamlprobe.reproduce.analysis import claim, only
-
-    rows = []
-    for name, pair, bound, published in (("R5", "anil - maml", -2.0, -0.2), ("R9", "nil - anil", -1.5, 1.3)):
-        text = f"{pair.upper()} is above {bound:g} points"
-        row = only(table, quantity="difference", method=pair)
-        rows.append(
-            claim(name, text, row, side="above", bound=bound, unit="points", published=published, source="5w1s")
+CLAIMS = (
+    *(
+        Claim(
+            id=name,
+            text=f"{pair.upper()} is above {bound:g} points",
+            where={"quantity": "difference", "method": pair},
+            above=bound,
+            unit="points",
+            published=published,
+            source="5w1s",
         )
-    for method in MODELS:
-        row = only(table, quantity="accuracy", method=method)
-        text = f"{method.upper()} reaches 70 % on classes of scripts it never saw"
-        rows.append(claim("quick", text, row, side="above", bound=70.0, unit="%"))
-        chance = only(table, quantity="step-0 accuracy", method=method)
-        text = f"{method.upper()} before adaptation is not above chance"
-        rows.append(claim("chance", text, chance, side="below", bound=21.5, unit="%", published=20, source="5-way"))
-    return rows
+        for name, pair, bound, published in (("R5", "anil - maml", -2.0, -0.2), ("R9", "nil - anil", -1.5, 1.3))
+    ),
+    *(
+        each
+        for method in MODELS
+        for each in (
+            Claim(
+                id="quick",
+                text=f"{method.upper()} reaches 70 % on classes of scripts it never saw",
+                where={"quantity": "accuracy", "method": method},
+                above=70.0,
+                unit="%",
+            ),
+            Claim(
+                id="chance",
+                text=f"{method.upper()} before adaptation is not above chance",
+                where={"quantity": "step-0 accuracy", "method": method},
+                below=21.5,
+                unit="%",
+                published=20,
+                source="5-way",
+            ),
+        )
+    ),
+)
+
+ANALYSIS = Analysis(
+    paper="Raghu et al. 2020, tables 2 and 4",
+    title="MAML, ANIL and NIL",
+    order=3,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+)

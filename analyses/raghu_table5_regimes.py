@@ -12,11 +12,8 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import grouped
 from mamlprobe.draw.layout import caption
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 45
-TITLE = "Training regimes without a head at test"
-PAPER = "Raghu et al. 2020, table 5"
-CORE = False
 MODELS = ("maml", "anil", "multiclass", "nil", "random", "multitask")
 PUBLISHED = {"maml": 48.4, "anil": 48.0, "multiclass": 39.7, "nil": 38.3, "random": 32.9, "multitask": 26.5}
 OWN = {"maml": 46.9, "anil": 46.7, "random": 32.1, "multitask": 26.5}
@@ -32,13 +29,13 @@ PAIRS = (
 )
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute accuracy in percent by regime and readout, and paired differences between regimes under NIL."""
     from mamlprobe.probe.adaptation.interventions import nil
     from mamlprobe.statistics.tables import difference, last_step, means
 
-    nils = last_step(stage.score(MODELS, lambda net, method: {"NIL": nil(method)}))
-    heads = last_step(stage.score(tuple(OWN), lambda net, method: {"own head": method}))
+    nils = last_step(study.score(MODELS, lambda net, method: {"NIL": nil(method)}))
+    heads = last_step(study.score(tuple(OWN), lambda net, method: {"own head": method}))
     pairs = pd.concat([difference(nils, "method", a, b) for a, b in PAIRS])
     nil_rows = nils[nils["method"].isin(OWN)].assign(variant="NIL")
     both = pd.concat([nil_rows, heads])
@@ -51,7 +48,7 @@ def table(stage):
     return pd.concat([accuracy, apart, gain], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot the accuracies by regime and readout; on the right, the paired differences under NIL."""
     names = {"accuracy": "Accuracy (%)", "difference": "Difference under NIL (points)"}
     shown = table[table["quantity"].isin(names)]
@@ -77,20 +74,42 @@ def _named(name: str) -> str:
     return " - ".join(NAMES.get(word, word) for word in name.split(" - "))
 
 
-def claims(table):
-    """Check MAML and ANIL: alike, above multiclass; multiclass above NIL training and random, these above multitask."""
-    from mamlprobe.reproduce.analysis import claim, only
+def _regimes(a: str, b: str) -> Claim:
+    alike = (a, b) == ("anil", "maml")
+    return Claim(
+        id="R10",
+        text=f"under NIL, {_named(f'{a} - {b}')} is above {'-2 points' if alike else '0'}",
+        where={"quantity": "difference", "method": f"{a} - {b}"},
+        above=-2.0 if alike else 0.0,
+        unit="points",
+        published=round(PUBLISHED[a] - PUBLISHED[b], 1),
+        source="table 5, 5w1s",
+    )
 
-    rows = []
-    for a, b in PAIRS:
-        row, published = only(table, quantity="difference", method=f"{a} - {b}"), round(PUBLISHED[a] - PUBLISHED[b], 1)
-        bound, text = (-2.0, "is above -2 points") if (a, b) == ("anil", "maml") else (0.0, "is above 0")
-        text = f"under NIL, {_named(f'{a} - {b}')} {text}"
-        options = {"side": "above", "bound": bound, "unit": "points", "published": published, "source": "table 5, 5w1s"}
-        rows.append(claim("R10", text, row, **options))
-    for name in OWN:
-        row, published = only(table, quantity="own head - NIL", method=name), round(OWN[name] - PUBLISHED[name], 1)
-        text = f"after {_named(name)}, the own head is at most 3 points below NIL"
-        options = {"side": "above", "bound": -3.0, "unit": "points", "published": published, "source": "appendix D.1"}
-        rows.append(claim("R16", text, row, **options))
-    return rows
+
+def _readouts(name: str) -> Claim:
+    return Claim(
+        id="R16",
+        text=f"after {_named(name)}, the own head is at most 3 points below NIL",
+        where={"quantity": "own head - NIL", "method": name},
+        above=-3.0,
+        unit="points",
+        published=round(OWN[name] - PUBLISHED[name], 1),
+        source="appendix D.1",
+    )
+
+
+CLAIMS = (*(_regimes(a, b) for a, b in PAIRS), *(_readouts(name) for name in OWN))
+"""MAML and ANIL: alike, above multiclass; multiclass above NIL training and random, these above multitask."""
+
+
+ANALYSIS = Analysis(
+    paper="Raghu et al. 2020, table 5",
+    title="Training regimes without a head at test",
+    order=45,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+    core=False,
+)

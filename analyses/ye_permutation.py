@@ -7,17 +7,15 @@ Cost: two models each of MAML, ANIL and MAML with zeroing, and a minute.
 """
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite
+from mamlprobe.draw.layout import composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 53
-TITLE = "The same tasks under other orders of the labels"
-PAPER = "Ye and Chao 2022, section 4"
 MODELS = ("maml", "anil", "maml-zeroing")
-CORE = False
 ARMS = {
     ("maml", "own head"): "MAML",
     ("anil", "own head"): "ANIL",
@@ -27,21 +25,24 @@ ARMS = {
 ZEROED = tuple(ARMS.values())[2:]
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute spread, deviation and mean over orders, in points and percent, by arm; accuracy by rank of the order."""
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.adaptation.interventions import zero_at_test
     from mamlprobe.probe.adaptation.label_order import orders, permutation_table
     from mamlprobe.statistics.tables import means
 
-    episodes, chosen = stage.episodes(stage.few), orders(5)
+    episodes, chosen = study.episodes(study.few), orders(5)
 
-    def probe(net, theta, method):
+    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         heads = {"own head": method, "zeroed": zero_at_test(method)}
         variants = {head: value for head, value in heads.items() if (names[method.name], head) in ARMS}
         return permutation_table(net, theta, episodes, variants, orders=chosen)
 
-    names = {stage.experiment(name).method.name: name for name in MODELS}
-    rows = stage.probe(MODELS, probe)
+    names = {study.experiment(name).method.name: name for name in MODELS}
+    rows = study.probe(MODELS, probe)
     rows["arm"] = [ARMS[pair] for pair in zip(rows["method"], rows["variant"], strict=True)]
     rows["value"] *= 100
     keys = ["arm", "seed", "task", "run", "dataset", "norm", "episodes"]
@@ -57,37 +58,53 @@ def table(stage):
     )
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot the accuracy by the rank of the order within its task; on the right, the spread."""
     ranked = table[table["quantity"] == "rank"]
     names = {"spread": "best - worst", "sd": "standard deviation"}
     spread = table[table["quantity"].isin(names)].assign(over=lambda t: t["quantity"].map(names))
 
-    def by_rank(ax):
-        draw_curves(ax, ranked, x="rank", hue="arm")
-        ax.set(xlabel="rank of the order within its task (1: worst)", ylabel="accuracy (%)")
-
-    def spreads(ax):
+    def spreads(ax: Axes) -> None:
         draw_grouped(ax, spread, group="over", hue="arm")
         ax.set(ylabel="over the orders (points)", ylim=(-1, None))
 
-    return composite([("Accuracy by order", by_rank), ("Spread of a task", spreads)], cols=2, ratio=0.75)
+    across, up = "rank of the order within its task (1: worst)", "accuracy (%)"
+    by_rank = panel("Accuracy by order", draw_curves, ranked, x="rank", hue="arm", xlabel=across, ylabel=up)
+    return composite([by_rank, ("Spread of a task", spreads)], cols=2, ratio=0.75)
 
 
-def claims(table):
-    """Check that the order of labels has no effect with a zeroed head, and some without."""
-    from mamlprobe.reproduce.analysis import claim, only
+MOVED = tuple(
+    Claim(
+        id="O4",
+        text=f"{arm}: the order of the labels moves a task's accuracy by more than a point",
+        where={"quantity": "spread", "arm": arm},
+        above=1.0,
+        unit="points",
+        published=published,
+        source="5w1s, quoted",
+    )
+    for arm, published in (("MAML", "up to 15"), ("ANIL", ""))
+)
+UNMOVED = tuple(
+    Claim(
+        id="O4",
+        text=f"{arm}: the order of the labels changes no task's accuracy",
+        where={"quantity": "largest spread", "arm": arm},
+        below=0.0,
+        unit="points",
+        published=0,
+        source="by symmetry",
+    )
+    for arm in ZEROED
+)
 
-    rows = []
-    for arm in ("MAML", "ANIL"):
-        row = only(table, quantity="spread", arm=arm)
-        text = f"{arm}: the order of the labels moves a task's accuracy by more than a point"
-        published = "up to 15" if arm == "MAML" else ""
-        rows.append(
-            claim("O4", text, row, side="above", bound=1.0, unit="points", published=published, source="5w1s, quoted")
-        )
-    for arm in ZEROED:
-        row = only(table, quantity="largest spread", arm=arm)
-        text = f"{arm}: the order of the labels changes no task's accuracy"
-        rows.append(claim("O4", text, row, side="below", bound=0.0, unit="points", published=0, source="by symmetry"))
-    return rows
+ANALYSIS = Analysis(
+    paper="Ye and Chao 2022, section 4",
+    title="The same tasks under other orders of the labels",
+    order=53,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=MOVED + UNMOVED,
+    core=False,
+)

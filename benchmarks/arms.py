@@ -12,7 +12,7 @@ from benchmarks.cases import Case, Iteration
 from benchmarks.peer import algorithm
 from benchmarks.plain import adapting, plain
 from mamlprobe.learn.outer import Readings, meta_gradient
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 from mamlprobe.training.learner import Learner
 
 

@@ -14,7 +14,7 @@ from benchmarks.works import Work, episodes
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.conv4 import Conv4
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 
 CPU = torch.device("cpu")
 INNER_LR = 0.01

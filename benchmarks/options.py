@@ -9,7 +9,7 @@ import torch
 from benchmarks.arms import ARMS
 from benchmarks.works import METHODS, WORKS, Work
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.training.loop import pick_device
+from mamlprobe.training.compute import pick_device
 
 PARTS = ("training", "evaluation", "recording", "similarity", "sampling", "wrapped")
 """Parts of the table; memory and models are asked for apart."""

@@ -24,10 +24,10 @@ from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.native.library import compile_kernels
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.nets.conv4 import Conv4
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
-from mamlprobe.training.loop import pick_device
+from mamlprobe.training.compute import pick_device
 from mamlprobe.training.precision import PRECISIONS, bearing, check, precision
 
 COLUMNS = ("work", "method", "precision", "seed", "layer", "cosine", "error", "note", "device", "torch")

@@ -18,7 +18,7 @@ from benchmarks.cases import TEST_STEPS, Case, Row
 from benchmarks.options import Options
 from benchmarks.plain import plain
 from benchmarks.timing import interleaved, summary
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 from mamlprobe.probe.representation.activations import activations, as_rows
 
 RECORDED = ("B", "tiny")

@@ -23,9 +23,9 @@ from mamlprobe.data.pool import Pool
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.native.library import compile_kernels
 from mamlprobe.native.malloc import tune_malloc
+from mamlprobe.training.compute import pick_device
 from mamlprobe.training.cuda_graph import WARM, Iteration, Replayed
 from mamlprobe.training.learner import Learner
-from mamlprobe.training.loop import pick_device
 from mamlprobe.training.precision import PRECISIONS, check, precision
 
 

@@ -16,7 +16,7 @@ from benchmarks.modules import ResNet12, RowLSTM, ViT, conv4
 from benchmarks.peer import algorithm
 from benchmarks.works import Work
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 
 
 @dataclass(frozen=True, kw_only=True)

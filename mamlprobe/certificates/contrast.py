@@ -15,7 +15,8 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.relative_error import relative_error
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import TERMS, Inner, Norm, Outer
-from mamlprobe.nets.params import Net, head_names
+from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import head_names
 from mamlprobe.probe.contrast.decomposition import decomposed
 from mamlprobe.probe.contrast.identities import prototype_errors, wrong_signs
 

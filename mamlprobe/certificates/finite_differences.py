@@ -7,7 +7,8 @@ from mamlprobe.certificates.reference.gradient import outer_loss, start_of, task
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, adapting
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import adapting
 
 WIDTH, NARROW = 1e-4, 1e-7
 """Half the distance of the two points of a difference, along a direction as long as that part of theta. The narrow one

@@ -19,7 +19,7 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.relative_error import relative_error
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.schedules import resolve
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 
 DIFFERENCES = 1e-5
 """Bound on the error of finite differences."""

@@ -8,7 +8,8 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta, start
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, adapting, head_names
+from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import adapting, head_names
 
 STILL = 1e-6
 """Movement below this fraction of the largest is rounding."""

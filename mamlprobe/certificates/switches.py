@@ -17,7 +17,7 @@ from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.schedules import resolve
 from mamlprobe.methods.settings import TERMS
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.net import Net, Params
 
 LABELS = {"name"}
 """Fields that are only read by people."""

@@ -15,7 +15,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.theta import Theta, fits, init
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.from_spec import build
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.net import Net, Params
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.folder import Image, load_run

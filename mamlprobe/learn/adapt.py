@@ -9,7 +9,7 @@ from torch import Tensor
 from mamlprobe.learn.foreach import less
 from mamlprobe.learn.inner_optimizers import Rule
 from mamlprobe.learn.losses import gradients_of
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 
 Track = Literal["second", "first", "none"]
 

@@ -9,7 +9,7 @@ from mamlprobe.learn.evaluate import numbered
 from mamlprobe.learn.progress_bar import bar
 from mamlprobe.learn.threads import Found
 from mamlprobe.nets.differentiated import derived_once, derived_twice
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.net import Net, Params
 
 
 def map_tasks(

@@ -19,7 +19,8 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.learn.threads import Found, map_threads, one_thread
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.differentiated import derived_once
-from mamlprobe.nets.params import Net, adapting, unchanged_entries
+from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import adapting, unchanged_entries
 
 NUMBERS = 2**18
 """Input numbers of the tasks in memory at a time; more of them do not make a CPU faster."""

@@ -4,7 +4,8 @@ from collections.abc import Container, Sequence
 
 from mamlprobe.learn.method_params import by_step
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Built, Net, Params, unchanged_entries
+from mamlprobe.nets.net import Built, Net, Params
+from mamlprobe.nets.params import unchanged_entries
 
 
 def unmoved(

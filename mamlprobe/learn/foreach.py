@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.autograd import Function
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 
 Slopes = tuple[Tensor | None, ...]
 

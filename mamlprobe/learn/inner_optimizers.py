@@ -8,7 +8,8 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.foreach import scaled
 from mamlprobe.methods.settings import Inner
-from mamlprobe.nets.params import Net, Params, adapting
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import adapting
 
 Rates = Callable[[str, int], Tensor | float]
 """(parameter name, step) -> the factor on that parameter's gradient."""

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.native.gpu.available import ready
-from mamlprobe.nets.params import Params, by_task
+from mamlprobe.nets.net import Params
+from mamlprobe.nets.params import by_task
 
 NONE_LEFT_OUT = -(2**62)
 """No label: torch ignores rows whose label is -100, unless it is given another number."""

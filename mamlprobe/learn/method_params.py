@@ -8,7 +8,8 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names, map_tensors
+from mamlprobe.nets.net import Moments, Net, Params
+from mamlprobe.nets.params import adapting, head_names, map_tensors
 
 STEPS = "steps."
 SIAMESE = "siamese.weight"

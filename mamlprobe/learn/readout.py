@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.learn.method_params import SIAMESE
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 
 
 def cosine_attention(support: Tensor, labels: Tensor, query: Tensor, way: int) -> Tensor:

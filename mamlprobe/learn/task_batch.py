@@ -19,17 +19,8 @@ from mamlprobe.learn.run_index import RunIndex, rule_at
 from mamlprobe.learn.task_checks import chosen_steps, suited
 from mamlprobe.learn.theta import Theta, start
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import (
-    ForwardPass,
-    Moments,
-    Net,
-    Params,
-    adapting,
-    add_task_axis,
-    expand_tasks,
-    head_names,
-    map_tensors,
-)
+from mamlprobe.nets.net import ForwardPass, Moments, Net, Params
+from mamlprobe.nets.params import adapting, add_task_axis, expand_tasks, head_names, map_tensors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from mamlprobe.base.streams import generator
 from mamlprobe.learn.inner_optimizers import initial_rates
 from mamlprobe.learn.method_params import initial_extra, initial_moments
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Moments, Net, Params, adapting, head_names, map_tensors
+from mamlprobe.nets.net import Moments, Net, Params
+from mamlprobe.nets.params import adapting, head_names, map_tensors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,9 @@ from mamlprobe.nets.fast.block import block, fast
 from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import Kind
 from mamlprobe.nets.inputs import floats
+from mamlprobe.nets.net import FLOATS, Built, ForwardPass, Moments, Params
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import FLOATS, Built, ForwardPass, Moments, Params, layer_range
+from mamlprobe.nets.params import layer_range
 
 ORDERS = ("conv-bn-relu", "conv-relu-bn")
 DOWNS = ("pool", "stride", "unpadded")

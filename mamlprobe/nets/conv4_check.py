@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from mamlprobe.nets.conv4_shapes import Known, candidates
-from mamlprobe.nets.params import ForwardPass, Moments, Params, add_task_axis, map_tensors
+from mamlprobe.nets.net import ForwardPass, Moments, Params
+from mamlprobe.nets.params import add_task_axis, map_tensors
 
 Plain = Callable[[Params, Tensor, Moments | None, bool, str | None], ForwardPass]
 """A pass of the module itself: parameters, inputs, moments, whether to collect them, and the layer to end before."""

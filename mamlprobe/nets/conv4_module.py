@@ -12,7 +12,8 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets.conv4_check import Plain, found_by_numbers
 from mamlprobe.nets.conv4_shapes import Known
 from mamlprobe.nets.modules.trial import Trial
-from mamlprobe.nets.params import ForwardPass, Moments, Net, Params, as_params, layer_range
+from mamlprobe.nets.net import ForwardPass, Moments, Net, Params
+from mamlprobe.nets.params import as_params, layer_range
 
 
 class Recognised:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.conv4 import DOWNS, ORDERS, Conv4, linear
-from mamlprobe.nets.params import ForwardPass, Moments, Params
+from mamlprobe.nets.net import ForwardPass, Moments, Params
 
 PARTS = {
     1: ("conv.weight",),

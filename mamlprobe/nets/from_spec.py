@@ -13,7 +13,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.keys import key
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.nets.wrap import Wrapped, wrap
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.conv4 import linear
 from mamlprobe.nets.inputs import floats
+from mamlprobe.nets.net import FLOATS, Built, ForwardPass, Moments, Params
 from mamlprobe.nets.norm import batch_norm
-from mamlprobe.nets.params import FLOATS, Built, ForwardPass, Moments, Params, layer_range
+from mamlprobe.nets.params import layer_range
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,

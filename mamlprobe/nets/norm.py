@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.nets.fast.norm_relu_pool import check_values
-from mamlprobe.nets.params import Moments
+from mamlprobe.nets.net import Moments
 
 EPS = 1e-5
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.batching import map_tasks
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 
 
 def tabled(

@@ -50,8 +50,8 @@ class Claim:
         bound = self.above if self.above is not None else self.below
         if bound is None:
             raise ValueError(f"claim {self.id} has no bound")
-        words = {"unit": self.unit, "published": self.published, "source": self.source}
-        return claim(self.id, self.text, row, side=side, bound=bound, **words)  # type: ignore[arg-type]
+        facts = {"unit": self.unit, "published": self.published, "source": self.source}
+        return claim(self.id, self.text, row, side=side, bound=bound, **facts)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Literal
 import pandas as pd
 
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.probe.adaptation.interventions import zero_at_test
 from mamlprobe.reproduce.study import Study
 from mamlprobe.runs.folder import Run

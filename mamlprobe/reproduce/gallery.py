@@ -26,7 +26,7 @@ from mamlprobe.reproduce.study import Study
 from mamlprobe.reproduce.workers import processes
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
-from mamlprobe.training.loop import pick_device
+from mamlprobe.training.compute import pick_device
 
 CLAIM_COLUMNS = [
     *("id", "paper", "claim", "published", "published_source", "ours", "low", "high", "unit", "seeds", "tasks"),

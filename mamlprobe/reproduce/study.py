@@ -16,12 +16,13 @@ from mamlprobe.data.sources import Source
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.recipes import recipe
 from mamlprobe.recipes.presets import lasting
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run
-from mamlprobe.training.loop import pick_device, pool_of, source_of, train
+from mamlprobe.training.compute import pick_device
+from mamlprobe.training.loop import pool_of, source_of, train
 from mamlprobe.training.precision import precision
 
 T = TypeVar("T")

@@ -14,7 +14,8 @@ from safetensors.torch import save
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Params, map_tensors
+from mamlprobe.nets.net import Params
+from mamlprobe.nets.params import map_tensors
 from mamlprobe.runs.writing import write
 
 FORMAT = 1

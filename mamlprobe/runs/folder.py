@@ -15,7 +15,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.from_spec import build
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.net import Net, Params
 from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, checkpoint_updates, load_checkpoint
 from mamlprobe.runs.experiment import Experiment

@@ -13,7 +13,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import Theta, fits
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.nets.from_spec import build
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.tensors import as_floats, conversion, finite, read_tensors, same_shapes, unheard

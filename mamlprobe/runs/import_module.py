@@ -13,7 +13,8 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import Theta, fits
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.from_spec import made, wrapped
-from mamlprobe.nets.params import Net, Params, add_task_axis, map_tensors
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import add_task_axis, map_tensors
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
 from mamlprobe.runs.tensors import alike, conversion, finite, kind, read_tensors, renamed, same_shapes, unheard

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import access, locked
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.experiment import Experiment

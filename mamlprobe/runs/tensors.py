@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.params import Params
+from mamlprobe.nets.net import Params
 
 NESTS = ("model_state_dict", "state_dict", "model", "network", "net")
 """Where training scripts put the state dict inside what they save."""

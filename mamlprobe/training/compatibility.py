@@ -7,7 +7,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.nested import flatten
 from mamlprobe.base.spec import to_dict
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.runs.experiment import Experiment
 
 

@@ -10,7 +10,8 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
+from mamlprobe.training.compute import Compute
 from mamlprobe.training.learner import Learner
 from mamlprobe.training.progress import say
 from mamlprobe.training.session import Session
@@ -47,8 +48,9 @@ class Iteration:
     def compute(self) -> None:
         """Compute outer gradients of the loaded tasks, and take every learner's step."""
         thetas = [learner.theta for learner in self.learners]
-        how = {"chunk": self.chunk, "recompute": self.recompute}
-        per_learner = meta_gradients(self.net, thetas, self.inputs, self.method, **how)  # type: ignore[arg-type]
+        per_learner = meta_gradients(
+            self.net, thetas, self.inputs, self.method, chunk=self.chunk, recompute=self.recompute
+        )
         for learner, (gradients, readings) in zip(self.learners, per_learner, strict=True):
             learner.step(gradients, readings.moments)
         self.readings = [readings for _, readings in per_learner]
@@ -118,8 +120,8 @@ class Replayed:
 class Replays:
     """The replayed updates of a training; when the runs that train together change, a new graph is made."""
 
-    def __init__(self, *, chunk: int | None, recompute: bool) -> None:
-        self.chunk, self.recompute = chunk, recompute
+    def __init__(self, compute: Compute) -> None:
+        self.compute = compute
         self.group: list[Session] = []
 
     def take(self, group: Sequence[Session], episodes: Sequence[Episodes]) -> None:
@@ -127,8 +129,8 @@ class Replays:
         if self.group != list(group):
             first, self.group = group[0], list(group)
             learners, method = [each.learner for each in group], first.experiment.method
-            how = {"chunk": self.chunk, "recompute": self.recompute}
-            iteration = Iteration(first.net, learners, episodes, method, **how)  # type: ignore[arg-type]
+            chunk, recompute = self.compute.chunk, self.compute.recompute
+            iteration = Iteration(first.net, learners, episodes, method, chunk=chunk, recompute=recompute)
             self.replayed = Replayed(iteration, on=first.progress)
         for session, readings in zip(group, self.replayed(episodes), strict=True):
             session.count(readings)

@@ -11,7 +11,8 @@ from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import Outer
-from mamlprobe.nets.params import Moments, Net, Params, head_names
+from mamlprobe.nets.net import Moments, Net, Params
+from mamlprobe.nets.params import head_names
 
 MOMENTUM = 0.1
 """Weight of the newest batch in the running moments, as in ``nn.BatchNorm``."""

@@ -6,16 +6,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mamlprobe.base.errors import Stopped, UserError
 from mamlprobe.base.files import locked
 from mamlprobe.data.by_name import load_pool
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import Source, load_source
-from mamlprobe.learn.outer import only_head, task_parts, tasks_in_memory
+from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
-from mamlprobe.methods.schedules import resolve, scheduled
+from mamlprobe.methods.schedules import resolve
 from mamlprobe.native.build import kernels_path, recent_failure
 from mamlprobe.native.library import compile_kernels, kernels
 from mamlprobe.native.malloc import tune_malloc
@@ -23,9 +21,10 @@ from mamlprobe.native.variants import wanted
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.training.compatibility import only_seeds_differ, same_buffers
+from mamlprobe.training.compute import Compute, compute_for
 from mamlprobe.training.cuda_graph import Replays
 from mamlprobe.training.memory_check import check_memory, explain_out_of_memory
-from mamlprobe.training.precision import bearing, check, same
+from mamlprobe.training.precision import bearing, same
 from mamlprobe.training.progress import Bar, bar, say, show, stopping
 from mamlprobe.training.session import Hook, Session
 from mamlprobe.training.training_tasks import head_rows, training_tasks
@@ -80,9 +79,8 @@ def train(
             not finite; data or a precision other than the run began with; a precision without effect.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
     """
-    options: dict[str, Any] = {"device": device, "pool": pool, "root": root, "progress": progress, "hooks": hooks}
-    options |= {"chunk": chunk, "recompute": recompute, "precision": precision, "graph": graph}
-    return train_together([experiment], out, **options)[0]
+    compute = compute_for(experiment, device=device, chunk=chunk, recompute=recompute, precision=precision, graph=graph)
+    return _train([experiment], Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks)[0]
 
 
 def train_together(
@@ -109,20 +107,30 @@ def train_together(
         UserError: as `train`; experiments that differ in another field, or share a seed.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
     """
-    where = pick_device(device)
     only_seeds_differ(experiments)
-    task_parts(chunk, experiments[0].tasks)
-    check(precision, where, experiments[0].net.kind)
-    wanted()  # a wrong environment variable is reported before a folder is made
+    compute = compute_for(
+        experiments[0], device=device, chunk=chunk, recompute=recompute, precision=precision, graph=graph
+    )
+    return _train(experiments, Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks)
+
+
+def _train(
+    experiments: Sequence[Experiment],
+    out: Path,
+    compute: Compute,
+    *,
+    pool: Source | None,
+    root: str | Path | None,
+    progress: bool,
+    hooks: Sequence[Hook],
+) -> list[Run]:
+    """Return the finished runs; train together what is not finished."""
+    wanted()  # a word of the environment that is wrong is told before a folder is made
     _check_hooks(hooks)
-    graph = where.type == "cuda" and not scheduled(experiments[0].method) if graph is None else graph
-    if graph and scheduled(experiments[0].method):
-        got = f"the method {experiments[0].method.name!r}, whose numbers change with the update"
-        raise UserError("train", "a graph repeats one update as it is", got, "leave graph out")
-    paths = {Path(out) / run_name(each): each for each in experiments}
-    left = {path: each for path, each in paths.items() if not _finished(path, each, precision)}
+    paths = {out / run_name(each): each for each in experiments}
+    left = {path: each for path, each in paths.items() if not _finished(path, each, compute.precision)}
     pool = (pool or source_of(experiments[0].data, root=root)) if left else None
-    if left and where.type == "cpu":
+    if left and compute.device.type == "cpu":
         tune_malloc()
         _compile(list(left.values()), on=progress)
     with ExitStack() as stack:
@@ -131,12 +139,11 @@ def train_together(
             assert pool is not None
             stack.enter_context(locked(path))
             run = make_run(path, experiment, pool.image_shape, head_rows(pool, experiment))
-            how: dict[str, Any] = {"progress": progress, "hooks": hooks, "precision": precision, "graph": graph}
-            sessions.append(Session(run, pool, where, **how))
+            sessions.append(Session(run, pool, compute, progress=progress, hooks=hooks))
             pool = sessions[0].pool
         try:
             if sessions:
-                _to_the_end(sessions, {"chunk": chunk, "recompute": recompute})
+                _to_the_end(sessions, compute)
         except KeyboardInterrupt:
             saved = max(min(each.saved for each in sessions), 0)
             raise Interrupted(sessions[0].run, saved, *(each.run for each in sessions[1:])) from None
@@ -155,15 +162,15 @@ def _finished(path: Path, experiment: Experiment, precision: str) -> bool:
     return run is not None and run.done and make_run(path, experiment, run.image, run.classes).done
 
 
-def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
+def _to_the_end(sessions: Sequence[Session], compute: Compute) -> None:
     """Take all updates that are left, and finish the runs."""
     same_buffers([each.net for each in sessions])
     updates, on = sessions[0].experiment.updates, sessions[0].progress
     if _behind(sessions):
-        with sessions[0].precise(), bearing(sessions[0].precision):
-            check_memory([each for each in sessions if each.update < updates], **how)
+        with sessions[0].precise(), bearing(compute.precision):
+            check_memory([each for each in sessions if each.update < updates], compute)
     start = max(min(each.update for each in sessions), 0)
-    replays = Replays(**how) if sessions[0].graph else None
+    replays = Replays(compute) if compute.graph else None
     with bar(_name(sessions), start=start, updates=updates, on=on) as drawn, stopping(on=on) as stop:
         for session in sessions:
             if session.update < 0:
@@ -174,7 +181,7 @@ def _to_the_end(sessions: Sequence[Session], how: dict[str, Any]) -> None:
                 for session in sessions:
                     session.save()
                 raise KeyboardInterrupt
-            _update(group, drawn, how, replays)
+            _update(group, drawn, compute, replays)
         for session in sessions:
             session.finish()
     for session in sessions:
@@ -201,20 +208,22 @@ def _behind(sessions: Sequence[Session]) -> list[Session]:
     return [each for each in left if each.update == min(other.update for other in left)]
 
 
-def _update(group: Sequence[Session], drawn: Bar, how: dict[str, Any], replays: Replays | None) -> None:
+def _update(group: Sequence[Session], drawn: Bar, compute: Compute, replays: Replays | None) -> None:
     """Take one update of each session."""
     first, experiment = group[0], group[0].experiment
     index, pool = first.update, first.pool
     episodes = [training_tasks(pool, each.experiment, index=index) for each in group]
     thetas = [each.learner.theta for each in group]
     light = only_head(first.net, experiment.method)
-    size = tasks_in_memory(how["chunk"], experiment.tasks * len(group), episodes[0], light=light, net=group[0].net)
-    with explain_out_of_memory(size, recompute=how["recompute"]), first.precise():
+    size = tasks_in_memory(compute.chunk, experiment.tasks * len(group), episodes[0], light=light, net=group[0].net)
+    with explain_out_of_memory(size, recompute=compute.recompute), first.precise():
         if replays is not None and index > 0:  # the first goes through `take`, which checks its gradients
             replays.take(group, episodes)
         else:
             method = resolve(experiment.method, index, experiment.updates)
-            per_run = meta_gradients(first.net, thetas, episodes, method, **how)
+            per_run = meta_gradients(
+                first.net, thetas, episodes, method, chunk=compute.chunk, recompute=compute.recompute
+            )
             for session, (gradients, readings) in zip(group, per_run, strict=True):
                 session.take(gradients, readings, lr=method.outer.lr)
     looks = (index + 1) % LOOKS[pool.device.type] == 0
@@ -253,24 +262,6 @@ def source_of(data: Data, *, root: str | Path | None = None) -> Source:
 def _options(data: Data) -> dict[str, Any]:
     """Return the settings as arguments of `load_source`."""
     return {each.name: getattr(data, each.name) for each in fields(data) if each.name != "dataset"}
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the device of that name; "auto" is CUDA if available, else the CPU.
-
-    Raises:
-        UserError: another name, or a CUDA device that is not available.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise UserError("train", "device must be auto, cpu, cuda or cuda:<number>", repr(device), "choose one of them")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
-    if int(number or 0) >= count:
-        got = f"{count} CUDA devices that this torch {torch.__version__} can use"
-        raise UserError("train", f"device {device!r} must be there", got, "use device='cpu' or 'auto'")
-    return torch.device(device)
 
 
 def _check_hooks(hooks: Sequence[Hook]) -> None:

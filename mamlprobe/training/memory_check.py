@@ -11,6 +11,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.memory import Need, gradient_need
+from mamlprobe.training.compute import Compute
 from mamlprobe.training.progress import say
 from mamlprobe.training.session import Session
 from mamlprobe.training.training_tasks import training_tasks
@@ -45,7 +46,7 @@ def at_a_time(size: int) -> str:
     return f"{size} {'task' if size == 1 else 'tasks'} at a time"
 
 
-def check_memory(sessions: Sequence[Session], *, chunk: int | None, recompute: bool) -> None:
+def check_memory(sessions: Sequence[Session], compute: Compute) -> None:
     """Report what an update of all these runs needs and what is free.
 
     Raises:
@@ -55,20 +56,22 @@ def check_memory(sessions: Sequence[Session], *, chunk: int | None, recompute: b
     tasks = experiment.tasks * len(sessions)
     few = min(experiment.tasks, 2)
     episodes = [training_tasks(each.pool, each.experiment, tasks=few) for each in sessions[:2]]
-    size = tasks_in_memory(chunk, tasks, episodes[0], light=only_head(first.net, experiment.method), net=first.net)
+    size = tasks_in_memory(
+        compute.chunk, tasks, episodes[0], light=only_head(first.net, experiment.method), net=first.net
+    )
     thetas = [each.learner.theta for each in sessions]
 
     def measure_memory(again: bool) -> Need:
         with explain_out_of_memory(1, recompute=again):
             return gradient_need(first.net, thetas, episodes, experiment.method, tasks=tasks, recompute=again)
 
-    need = measure_memory(recompute)
+    need = measure_memory(compute.recompute)
     if free is None:
         return
     say(f"about {amount(need.at(size))} at {at_a_time(size)}; {amount(free)} free", on=first.progress)
     if need.at(size) > free:
-        again = need if recompute or need.largest_chunk(free) else measure_memory(True)
-        raise refusal(free, need, again, size=size, recompute=recompute)
+        again = need if compute.recompute or need.largest_chunk(free) else measure_memory(True)
+        raise refusal(free, need, again, size=size, recompute=compute.recompute)
 
 
 def refusal(free: int, needed: Need, again: Need, *, size: int, recompute: bool) -> UserError:

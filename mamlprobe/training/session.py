@@ -13,13 +13,14 @@ from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import Source
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta, init
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.net import Net, Params
 from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.folder import LOG_COLUMNS, Run, write_json
 from mamlprobe.runs.writing import write
+from mamlprobe.training.compute import Compute
 from mamlprobe.training.learner import Learner, Tally
 from mamlprobe.training.precision import precision
 from mamlprobe.training.progress import say
@@ -40,22 +41,20 @@ class Session:
         self,
         run: Run,
         pool: Source,
-        device: torch.device,
+        compute: Compute,
         *,
         progress: bool,
         hooks: Sequence[Hook],
-        precision: str = "float32",
-        graph: bool = False,
     ) -> None:
         self.run, self.experiment, self.hooks, self.progress = run, run.config, hooks, progress
-        self.precision, self.graph = precision, graph
+        self.precision, device = compute.precision, compute.device
         _suits(pool, run.config)
         self.began = time.perf_counter()
-        self.env = {**_environment(run, pool, device), "precision": precision}
+        self.env = {**_environment(run, pool, device), "precision": compute.precision}
         self.pool, self.net = pool.to(device), run.net()
         saved = _newest(run, progress)
         theta = init(self.net, seed=run.config.seed, method=run.config.method) if saved is None else saved.theta
-        capturable = graph and device.type == "cuda"
+        capturable = compute.graph and device.type == "cuda"
         self.learner = Learner(self.net, theta.to(device), run.config.method, capturable=capturable)
         if saved is not None:
             self.learner.restore(saved.optimizer)

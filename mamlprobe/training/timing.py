@@ -11,9 +11,8 @@ from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 
-STAGES = ("training", "inference")
 WARM = 2
 """Calls of each kind before the clock starts."""
 

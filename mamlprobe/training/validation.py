@@ -15,7 +15,7 @@ from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.outer.many_runs import side_by_side
 from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.runs.experiment import Experiment
 
 SPLIT = "val"

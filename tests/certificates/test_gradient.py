@@ -250,7 +250,7 @@ def test_what_strays_fails(monkeypatch, episodes):
         tasks, path = inner_paths(net, theta, episodes, method, **words)
         return tasks, [*path[:-1], {**path[-1], "body.1.norm.bias": path[-1]["body.1.norm.bias"] + 1e-9}]
 
-    monkeypatch.setattr(adapting_home, "paths", astray)
+    monkeypatch.setattr(adapting_home, "inner_paths", astray)
     [bad] = failed(table_of(MLP, method, episodes)).itertuples()
     assert (bad.what, bad.value) == ("of 8 that are to stay: body.1.norm.bias", "1 moved")
 

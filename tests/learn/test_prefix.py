@@ -209,4 +209,4 @@ def test_nothing_is_held_of_what_maml_moves(classes):
     net, (method, theta) = NETS["fast"], case_of(NETS["fast"], ("*",))
     for chosen, held in ((method, False), (replace(METHODS["boil"]), False), (METHODS["anil"], True)):
         tasks, _, _ = start_tasks(net, theta, classes(), chosen, stage="train")
-        assert (tasks.held is not None) == held
+        assert (tasks.prefix is not None) == held

@@ -13,7 +13,7 @@ from mamlprobe.native import build, variants
 from mamlprobe.native import library as load
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.recipes import recipe
-from mamlprobe.training import loop
+from mamlprobe.training import compute
 from tests.native.conftest import forget
 
 RUNS_HERE = [
@@ -79,7 +79,7 @@ def test_an_unknown_word_is_told_everywhere(monkeypatch, capsys, tmp_path):
             with pytest.raises(UserError) as caught:
                 door()
             assert str(caught.value) == line
-        monkeypatch.setattr(loop, "pick_device", lambda word: torch.device("cuda"))
+        monkeypatch.setattr(compute, "pick_device", lambda word: torch.device("cuda"))
         with pytest.raises(UserError, match="MAMLPROBE_KERNELS"):
             mp.train(recipe("sinusoid-maml", "smoke"), tmp_path / "runs", progress=False)
         assert not (tmp_path / "runs").exists()

@@ -10,7 +10,7 @@ from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import Inner, Norm
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from tests.oracles import TwinConv, TwinMlp, Weights, forward
 
 CONV = {"image": (1, 8, 8), "way": 3, "filters": 3, "blocks": 2, "order": "conv-relu-bn", "down": "pool"}

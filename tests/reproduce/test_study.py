@@ -12,8 +12,8 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.recipes.presets import lasting
 from mamlprobe.reproduce import study as module
-from mamlprobe.reproduce.gallery import _jobs
 from mamlprobe.reproduce.analysis import claim, only
+from mamlprobe.reproduce.gallery import _jobs
 from mamlprobe.reproduce.study import Study
 from mamlprobe.runs.folder import write_json
 from mamlprobe.statistics.analysis_of_variance import nested_interval, two_way_interval

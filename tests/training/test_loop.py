@@ -13,7 +13,8 @@ from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
-from mamlprobe.training.loop import pick_device, train
+from mamlprobe.training.compute import pick_device
+from mamlprobe.training.loop import train
 from tests.native.conftest import forget
 
 

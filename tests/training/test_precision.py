@@ -239,7 +239,7 @@ def test_a_net_that_cannot_is_told_before_the_first_update(flat, pool, tmp_path,
     def look(*words, **how):
         raise fault
 
-    monkeypatch.setattr(loop, "look", look)
+    monkeypatch.setattr(loop, "check_memory", look)
     with pytest.raises(UserError) as caught:
         train(flat, tmp_path, pool=pool, progress=False, precision="bfloat16")
     must, advice = "the net must be one that can compute in bfloat16", "use precision='float32' or 'tf32' (--precision)"

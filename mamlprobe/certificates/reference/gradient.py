@@ -12,7 +12,8 @@ from mamlprobe.certificates.reference.surrogate import surrogate
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, adapting, head_names
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import adapting, head_names
 
 Slopes = list[Params]
 """The inner gradients of one task, by step."""

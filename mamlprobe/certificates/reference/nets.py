@@ -11,8 +11,9 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.conv4 import Conv4
 from mamlprobe.nets.mlp import Mlp
+from mamlprobe.nets.net import ForwardPass, Moments, Net, Params
 from mamlprobe.nets.norm import EPS
-from mamlprobe.nets.params import ForwardPass, Moments, Net, Params, layer_range
+from mamlprobe.nets.params import layer_range
 
 KINKED = "relu"
 

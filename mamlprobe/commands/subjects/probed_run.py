@@ -20,12 +20,13 @@ from mamlprobe.learn.evaluate import split_tasks
 from mamlprobe.learn.progress_bar import bar
 from mamlprobe.learn.theta import Theta, fits, init
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.runs.experiment import Data
 from mamlprobe.runs.folder import Image, Run, load_run
 from mamlprobe.runs.import_module import logits
 from mamlprobe.runs.inner import InnerWords, assumption, in_words, restated, values_of
-from mamlprobe.training.loop import pick_device, pool_of
+from mamlprobe.training.compute import pick_device
+from mamlprobe.training.loop import pool_of
 from mamlprobe.training.validation import PIXELS
 
 BATCH = 25

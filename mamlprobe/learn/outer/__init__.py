@@ -25,7 +25,8 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.learn.threads import map_threads, one_thread, threads_for
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.differentiated import derived_once
-from mamlprobe.nets.params import Built, Moments, Net, Params, adapting, head_names
+from mamlprobe.nets.net import Built, Moments, Net, Params
+from mamlprobe.nets.params import adapting, head_names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import torch
 
 from mamlprobe.learn.task_batch import TaskBatch
-from mamlprobe.nets.params import Moments, Params
+from mamlprobe.nets.net import Moments, Params
 
 
 def collected(tasks: TaskBatch, path: list[Params]) -> Moments:

@@ -27,7 +27,8 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.losses import targets
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, expand_tasks, head_names
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import expand_tasks, head_names
 
 
 @dataclass(frozen=True, kw_only=True)

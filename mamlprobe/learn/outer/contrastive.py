@@ -14,7 +14,8 @@ from mamlprobe.learn.run_index import RunIndex
 from mamlprobe.learn.task_batch import Found, start_tasks
 from mamlprobe.learn.theta import Theta, check_method
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, expand_tasks
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import expand_tasks
 
 
 def contrastive(

@@ -16,7 +16,8 @@ from mamlprobe.learn.run_index import RunIndex, rule_at
 from mamlprobe.learn.task_batch import Found, TaskBatch, start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, by_task, map_tensors
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import by_task, map_tensors
 
 
 @torch.enable_grad()

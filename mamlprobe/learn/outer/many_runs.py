@@ -13,7 +13,7 @@ from mamlprobe.learn.outer import Readings, accumulate_gradients, collect_metric
 from mamlprobe.learn.run_index import owners_of
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.net import Net, Params
 
 
 def meta_gradients(

@@ -15,7 +15,7 @@ from mamlprobe.learn.outer import only_head, task_parts, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 
 
 class Living(TorchDispatchMode):  # type: ignore[no-untyped-call]

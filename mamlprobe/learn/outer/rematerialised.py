@@ -14,7 +14,8 @@ from mamlprobe.learn.run_index import RunIndex, rates_at
 from mamlprobe.learn.task_batch import Found, TaskBatch, start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, map_tensors
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import map_tensors
 
 
 def recomputed(

@@ -7,7 +7,7 @@ from mamlprobe.learn.run_index import RunIndex
 from mamlprobe.learn.task_batch import Found, inner_paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.net import Net, Params
 
 
 def reptile(

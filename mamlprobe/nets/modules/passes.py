@@ -15,7 +15,7 @@ from mamlprobe.nets.modules.runner import Caught, Runner, of_rows
 from mamlprobe.nets.modules.structure import BODY
 from mamlprobe.nets.modules.task_by_task import by_size, one_by_one, together
 from mamlprobe.nets.modules.trial import Trial
-from mamlprobe.nets.params import ForwardPass, Moments, Params
+from mamlprobe.nets.net import ForwardPass, Moments, Params
 
 
 class Cutting(Recognised):

@@ -19,9 +19,9 @@ from mamlprobe.nets.modules.feature_axis import rows_first
 from mamlprobe.nets.modules.kept_state import State
 from mamlprobe.nets.modules.slots import Places
 from mamlprobe.nets.modules.trial import first_tensor, tensor_of_rows
+from mamlprobe.nets.net import Moments
 from mamlprobe.nets.operations.conv import taken
 from mamlprobe.nets.operations.norms import Norms
-from mamlprobe.nets.params import Moments
 
 TRACKED = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 """Norms that can keep running statistics."""

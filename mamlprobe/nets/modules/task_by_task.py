@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mamlprobe.nets.params import Moments, Params, map_tensors
+from mamlprobe.nets.net import Moments, Params
+from mamlprobe.nets.params import map_tensors
 
 
 def one_by_one(params: Params, x: Tensor, moments: Moments | None) -> Iterator[tuple[Params, Tensor, Moments | None]]:

@@ -22,7 +22,8 @@ from mamlprobe.nets.modules.runner import TRACKED, Runner, convolves
 from mamlprobe.nets.modules.structure import BODY, ordered, owners, same_owners
 from mamlprobe.nets.modules.task_by_task import by_size, one_by_one, together
 from mamlprobe.nets.modules.trial import Trial, look, refuse_changing, refuse_odd, row_axes
-from mamlprobe.nets.params import ForwardPass, Moments, Params, as_params, layer_range
+from mamlprobe.nets.net import ForwardPass, Moments, Params
+from mamlprobe.nets.params import as_params, layer_range
 
 
 class Wrapped(Cutting):

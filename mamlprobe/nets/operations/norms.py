@@ -10,10 +10,10 @@ from torch.overrides import TorchFunctionMode
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.nets.differentiated import derived_twice
+from mamlprobe.nets.net import Moments
 from mamlprobe.nets.operations.batch_norm import batch_norm
 from mamlprobe.nets.operations.conv import conv2d, taken
 from mamlprobe.nets.operations.hard_sigmoid import hard_sigmoid
-from mamlprobe.nets.params import Moments
 
 REPLACED = frozenset(
     (

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 
 WORDS = ("keep", "zero_at_test", "nil", "head", "body", "freeze:A-B", "freeze", "adapt:PATTERN")
 
@@ -60,8 +60,8 @@ def only(method: Method, *patterns: str) -> Method:
     return replace(method, inner=replace(method.inner, adapts=patterns))
 
 
-def variants(net: Net, method: Method, words: str) -> dict[str, Method]:
-    """Return methods by label from a comma-separated list of words.
+def variants(net: Net, method: Method, names: str) -> dict[str, Method]:
+    """Return methods by label from a comma-separated list of names.
 
     ``keep`` as trained, ``zero_at_test``, ``nil``, ``head`` or ``body`` adapts alone, ``freeze:1-3`` freezes these
     layers, ``freeze`` every prefix, ``adapt:PATTERN`` adapts what the pattern selects.
@@ -70,7 +70,7 @@ def variants(net: Net, method: Method, words: str) -> dict[str, Method]:
         UserError: an unknown word, layers that the net does not have.
     """
     methods: dict[str, Method] = {}
-    for word in (part.strip() for part in words.split(",")):
+    for word in (part.strip() for part in names.split(",")):
         kind, _, rest = word.partition(":")
         if kind == "freeze" and rest:
             first, dash, last = rest.partition("-")

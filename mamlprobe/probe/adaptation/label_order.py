@@ -18,7 +18,7 @@ from mamlprobe.learn.outer.contrast_terms import linear_head
 from mamlprobe.learn.task_batch import PrefixCache, adaptation_path
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 
 Order = tuple[int, ...]
 """The class in slot j goes to slot ``order[j]``."""

@@ -9,7 +9,8 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.evaluate import query_table
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, head_names
+from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import head_names
 from mamlprobe.probe.adaptation.interventions import freeze
 from mamlprobe.probe.adaptation.weight_change import weight_distance
 from mamlprobe.probe.representation.layer_similarity import similarity

@@ -11,7 +11,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.evaluate import map_chunks, query_table
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.probe.representation.activations import tasked
 
 

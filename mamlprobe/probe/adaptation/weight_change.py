@@ -10,7 +10,8 @@ from mamlprobe.learn.task_batch import path_points
 from mamlprobe.learn.task_checks import chosen_steps
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, flatten
+from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import flatten
 from mamlprobe.probe.by_task import tabled
 
 

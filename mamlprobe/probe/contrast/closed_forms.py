@@ -23,7 +23,8 @@ from mamlprobe.learn.run_index import rates_at
 from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, adapting, expand_tasks, flatten
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import adapting, expand_tasks, flatten
 from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.contrast.tables import WORDS, words_of
 

@@ -23,7 +23,8 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import TERMS as TERMS_OF_THE_RULE
 from mamlprobe.methods.settings import Inner
-from mamlprobe.nets.params import Net, Params, expand_tasks, head_names
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import expand_tasks, head_names
 
 TERMS = (*TERMS_OF_THE_RULE, "remainder")
 PAIRS = ("all", "same", "different")

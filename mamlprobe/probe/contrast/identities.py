@@ -14,7 +14,7 @@ from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.relative_error import relative_error
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.probe.contrast.decomposition import decomposed
 
 

@@ -23,7 +23,8 @@ from mamlprobe.learn.readout import class_means, squared_distances
 from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, adapting
+from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import adapting
 from mamlprobe.probe.adaptation.interventions import zero_at_test
 
 Scores = Callable[[Tensor, Tensor, Tensor, int], Tensor]

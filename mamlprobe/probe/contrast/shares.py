@@ -9,7 +9,8 @@ from torch import Tensor
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, flatten
+from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import flatten
 from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.contrast.decomposition import decomposed
 

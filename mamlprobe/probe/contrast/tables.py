@@ -11,7 +11,8 @@ from mamlprobe.learn.evaluate import map_chunks
 from mamlprobe.learn.outer.contrast_terms import linear_head
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params, flatten
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import flatten
 from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.contrast.decomposition import decomposed
 from mamlprobe.probe.representation.activations import tasked

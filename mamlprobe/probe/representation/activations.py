@@ -11,7 +11,8 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.batching import concatenate_tasks, map_tasks
 from mamlprobe.learn.method_params import at_step
 from mamlprobe.learn.theta import Theta
-from mamlprobe.nets.params import Built, Net, Params, add_task_axis, unchanged_entries
+from mamlprobe.nets.net import Built, Net, Params
+from mamlprobe.nets.params import add_task_axis, unchanged_entries
 
 FEATURES = ("positions", "pooled", "flattened")
 """How maps [R, C, H, W] become features: every position a row [R*H*W, C]; the mean over space [R, C]; [R, C*H*W]."""

@@ -15,7 +15,7 @@ from mamlprobe.learn.task_batch import path_points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.cka import alignment
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.representation.activations import activations
 from mamlprobe.probe.representation.model_similarity import MOMENTS, Model

@@ -10,7 +10,7 @@ from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import class_similarity, cosine_map
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 
 
 def _maps(net: Net, theta: Theta, episodes: Episodes, method: Method, chunk: int | None) -> torch.Tensor:

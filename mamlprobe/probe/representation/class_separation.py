@@ -12,7 +12,7 @@ from mamlprobe.learn.readout import cosine_attention
 from mamlprobe.learn.task_batch import path_points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.probe.representation.activations import record
 from mamlprobe.probe.representation.model_similarity import MOMENTS
 

@@ -18,7 +18,8 @@ from mamlprobe.measure.floors import shuffled
 from mamlprobe.measure.once import computed_once
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.differentiated import derived_once
-from mamlprobe.nets.params import Net, adapting
+from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import adapting
 from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.representation.activations import activations_along, as_rows
 

@@ -11,7 +11,7 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.task_batch import path_points
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.net import Net, Params
 from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.representation.activations import activations
 from mamlprobe.probe.representation.layer_similarity import COLUMNS, DEFAULT, axis_of, chosen, compared

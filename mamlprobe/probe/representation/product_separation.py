@@ -10,7 +10,7 @@ from mamlprobe.learn.batching import map_tasks
 from mamlprobe.learn.task_batch import adaptation_path
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 from mamlprobe.probe.representation.model_similarity import MOMENTS, both_ends
 
 

@@ -14,7 +14,8 @@ from mamlprobe.learn.progress_bar import bar
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.schedules import multi_step_weights
-from mamlprobe.nets.params import Net, add_task_axis, flatten, head_names
+from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import add_task_axis, flatten, head_names
 
 PROXIMAL, IMPLICIT_STEPS, CG_STEPS = 2.0, 16, 5
 """lambda, inner steps and conjugate-gradient steps of the implicit rule, which approximates the inner optimum."""

@@ -16,7 +16,7 @@ from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import Inner, Outer
 from mamlprobe.nets.mlp import Mlp
-from mamlprobe.nets.params import Net
+from mamlprobe.nets.net import Net
 
 WEIGHT = "head.weight"
 

@@ -13,7 +13,7 @@ from mamlprobe.learn.evaluate import query_table
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.mlp import mlp
-from mamlprobe.nets.params import Net, Params
+from mamlprobe.nets.net import Net, Params
 from mamlprobe.probe.representation.activations import record
 
 RIDGE, FLOOR, WHOLE = "ridge head, teacher's body", "floor, any fixed body", "whole teacher adapts"

@@ -14,7 +14,8 @@ from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import Inner, Outer
-from mamlprobe.nets.params import Net, Params, add_task_axis, flatten
+from mamlprobe.nets.net import Net, Params
+from mamlprobe.nets.params import add_task_axis, flatten
 
 RULES = ("maml", "fomaml", "reptile")
 

@@ -1,0 +1,67 @@
+"""How updates are computed, as against what is computed."""
+
+from dataclasses import dataclass
+
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.learn.outer import task_parts
+from mamlprobe.methods.schedules import scheduled
+from mamlprobe.runs.experiment import Experiment
+from mamlprobe.training.precision import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Where updates are computed, in what precision, with how much in memory; see `train`."""
+
+    device: torch.device
+    chunk: int | None = None
+    """Tasks in memory at a time; None picks a number that suits the device."""
+    recompute: bool = False
+    precision: str = "float32"
+    graph: bool = False
+    """Replay each update as one CUDA graph."""
+
+
+def compute_for(
+    experiment: Experiment,
+    *,
+    device: str = "auto",
+    chunk: int | None = None,
+    recompute: bool = False,
+    precision: str = "float32",
+    graph: bool | None = None,
+) -> Compute:
+    """Return the choices for this experiment; a graph by default on a GPU, if the method stays the same.
+
+    Raises:
+        UserError: no such device; a chunk below 1; a precision without effect there; a graph of a method that changes.
+    """
+    where = pick_device(device)
+    task_parts(chunk, experiment.tasks)
+    check(precision, where, experiment.net.kind)
+    changes = scheduled(experiment.method)
+    if graph and changes:
+        got = f"the method {experiment.method.name!r}, whose numbers change with the update"
+        raise UserError("train", "a graph repeats one update as it is", got, "leave graph out")
+    replays = where.type == "cuda" and not changes if graph is None else graph
+    return Compute(device=where, chunk=chunk, recompute=recompute, precision=precision, graph=replays)
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device of that name; "auto" is CUDA if available, else the CPU.
+
+    Raises:
+        UserError: another name, or a CUDA device that is not available.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise UserError("train", "device must be auto, cpu, cuda or cuda:<number>", repr(device), "choose one of them")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if int(number or 0) >= count:
+        got = f"{count} CUDA devices that this torch {torch.__version__} can use"
+        raise UserError("train", f"device {device!r} must be there", got, "use device='cpu' or 'auto'")
+    return torch.device(device)
