@@ -9,16 +9,14 @@ models, six of them those of another figure, and a minute.
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import caption, composite, panel
 from mamlprobe.draw.style import DOTS, GREY, PALE
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
-CORE = False
-ORDER = 63
-TITLE = "The temperature of zeroed MAML"
-PAPER = "ours, after Kao et al. 2022, section 4"
 ETAS, USUAL, TWINS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0), 0.1, (0.01, 0.1, 1.0)
 LOOPS, EXPLICIT = (
     {eta: name if eta == USUAL else f"{name}-eta{eta:g}" for eta in etas}
@@ -38,22 +36,25 @@ EXACT, NEAR, GROWS, POINTS = 1e-10, 0.5, 1.0, -2.0
 """Error; decades that are near; decades of logits out of three of rates; points of accuracy that count."""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute accuracy, loss and logit size by rate in training and at test; best rates; differences; the law."""
     import torch
 
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.adaptation.temperature import rate_table
     from mamlprobe.probe.contrast.identities import prototype_errors
     from mamlprobe.statistics.tables import difference, means
 
-    episodes, few = (stage.episodes(n, query=q).to(dtype=torch.float64) for n, q in ((stage.tasks, 15), (2, 5)))
+    episodes, few = (study.episodes(n, query=q).to(dtype=torch.float64) for n, q in ((study.tasks, 15), (2, 5)))
 
-    def probe(net, theta, method):
+    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         theta = theta.to(dtype=torch.float64)
         error = max(prototype_errors(net, theta, few, method))
         return rate_table(net, theta, episodes, method, rates=AT).assign(eta=method.inner.lr, error=error)
 
-    rows = stage.probe(MODELS, probe)
+    rows = study.probe(MODELS, probe)
     rows["arm"] = rows["method"].isin(LOOPS.values()).map({True: "inner loop", False: "contrastive loss"})
     parts = [means(rows, ["method", "arm", "eta", "rate", "quantity"])]
     as_trained = rows[rows["rate"] == rows["eta"]]
@@ -69,49 +70,46 @@ def table(stage):
     parts.append(means(least, ["method", "arm", "eta"]).assign(quantity="best rate"))
     every = rows[rows["quantity"] == "accuracy"].groupby(["run", "task"])["value"]
     exact = {"accuracy moved": (every.max() - every.min()).max(), "law": rows["error"].max()}
-    origin = {"interval": "exact", "seeds": len(stage.seeds), "run": ";".join(sorted(set(rows["run"])))}
+    origin = {"interval": "exact", "seeds": len(study.seeds), "run": ";".join(sorted(set(rows["run"])))}
     parts += [pd.DataFrame([{"quantity": name, "value": value, **origin}]) for name, value in exact.items()]
     return pd.concat(parts, ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw accuracy and size of logits by rate in training; accuracy and loss by rate at test."""
     as_trained = table[np.isclose(table["rate"], table["eta"])]
     loops = table[(table["arm"] == "inner loop") & table["rate"].notna()].sort_values("eta")
     loops = loops.assign(trained=loops["eta"].map("{:g}".format))
 
-    def lines(rows, quantity, x, hue, **settings):
+    def draw(ax: Axes, rows: pd.DataFrame, *, quantity: str, x: str, hue: str) -> None:
         rows = rows[rows["quantity"] == quantity]
-
-        def draw(ax):
-            draw_curves(ax, rows, x=x, hue=hue)
-            if quantity == "size":
-                usual = rows[rows["eta"] == USUAL]["value"].iloc[0]
-                guide = [usual + np.log10(eta / USUAL) for eta in ETAS]
-                ax.plot(ETAS, guide, color=PALE, linestyle=DOTS, label="features of rate 0.1", gid="aside")
-            if quantity == "loss":
-                here = rows[np.isclose(rows["rate"], rows["eta"])]
-                ax.plot(here["rate"], here["value"], "o", mfc="none", mec=GREY, ms=7, label="as trained", gid="aside")
-            ax.set(xscale="log", xlabel=f"inner rate {'in training' if x == 'eta' else 'at test'}", **settings)
-
-        return draw
+        draw_curves(ax, rows, x=x, hue=hue)
+        if quantity == "size":
+            usual = rows[rows["eta"] == USUAL]["value"].iloc[0]
+            guide = [usual + np.log10(eta / USUAL) for eta in ETAS]
+            ax.plot(ETAS, guide, color=PALE, linestyle=DOTS, label="features of rate 0.1", gid="aside")
+        if quantity == "loss":
+            here = rows[np.isclose(rows["rate"], rows["eta"])]
+            ax.plot(here["rate"], here["value"], "o", mfc="none", mec=GREY, ms=7, label="as trained", gid="aside")
+            ax.set_ylim(0.35, 2)
+        ax.set_xscale("log")
 
     plain = loops.drop(columns=["low", "high"])
+    train = {"x": "eta", "hue": "arm", "xlabel": "inner rate in training"}
+    test = {"x": "rate", "hue": "trained", "xlabel": "inner rate at test"}
     panels = [
-        ("Accuracy", lines(as_trained, "accuracy", "eta", "arm", ylabel="accuracy (%)")),
-        ("Size of logits", lines(as_trained, "size", "eta", "arm", ylabel="log10(rate |f|^2 / N)")),
-        ("Accuracy at another rate", lines(plain, "accuracy", "rate", "trained", ylabel="accuracy (%)")),
-        ("Loss at another rate", lines(loops, "loss", "rate", "trained", ylabel="cross-entropy", ylim=(0.35, 2))),
+        panel("Accuracy", draw, as_trained, quantity="accuracy", ylabel="accuracy (%)", **train),
+        panel("Size of logits", draw, as_trained, quantity="size", ylabel="log10(rate |f|^2 / N)", **train),
+        panel("Accuracy at another rate", draw, plain, quantity="accuracy", ylabel="accuracy (%)", **test),
+        panel("Loss at another rate", draw, loops, quantity="loss", ylabel="cross-entropy", **test),
     ]
     drawn = composite(panels, cols=2, ratio=0.7)
     caption(drawn, "Head zeroed, one step of the head alone. Below: a line for each rate in training.")
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check the law, the effect of the rate at test and in training, and the explicit loss."""
-    from mamlprobe.reproduce.analysis import claim, only
-
     best = table[(table["quantity"] == "best rate") & (table["arm"] == "inner loop")]
     law, moved, growth = (only(table, quantity=name) for name in ("law", "accuracy moved", "growth"))
     rows = [
@@ -124,3 +122,15 @@ def claims(table):
     for pair, (text, side) in PAIRS.items():
         rows.append((text, only(table, quantity="difference", method=" - ".join(pair)), side, POINTS, "points"))
     return [claim("D5", text, row, side=side, bound=bound, unit=unit) for text, row, side, bound, unit in rows]
+
+
+ANALYSIS = Analysis(
+    paper="ours, after Kao et al. 2022, section 4",
+    title="The temperature of zeroed MAML",
+    order=63,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+)

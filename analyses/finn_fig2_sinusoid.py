@@ -8,20 +8,16 @@ noise. Meta-SGD is shown for the one step it learned rates for. Cost: eight tiny
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.charts.sinusoids import draw_fits
-from mamlprobe.draw.layout import composite
+from mamlprobe.draw.layout import composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 40
-CORE = False
-TITLE = "Sine curves from ten points"
-PAPER = "Finn et al. 2017, figure 2"
-DATASET = "sinusoids"
 FINN = ("sinusoid-maml", "sinusoid-fomaml", "sinusoid-anil", "sinusoid-meta-sgd", "sinusoid-joint")
 NICHOL = ("sinusoid-maml-2pi", "sinusoid-reptile", "sinusoid-joint-2pi")
 MODELS = (*FINN, *NICHOL)
@@ -36,64 +32,63 @@ GAPS = {
     ("meta-sgd 1", "maml 1"): ("S1", "Meta-SGD's error after 1 step less MAML's"),
 }
 LEVELS = {
-    "joint-2pi output 0": (0.05, "the joint net's output before adaptation is near 0: mean square"),
-    "maml-2pi 32": (0.2, "MAML fits within 32 steps: error"),
-    "reptile 32": (0.2, "Reptile fits within 32 steps: error"),
+    ("joint-2pi output", 0): (0.05, "the joint net's output before adaptation is near 0: mean square", "0"),
+    ("maml-2pi", 32): (0.2, "MAML fits within 32 steps: error", "fits"),
+    ("reptile", 32): (0.2, "Reptile fits within 32 steps: error", "fits"),
 }
-SOURCES = {"F1": "fig. 2", "S1": "sinusoid tables", "N1": "fig. 1"}
+SOURCES = {"F1": "fig. 2", "S1": "sinusoid tables"}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute errors by method and step, their paired differences, and the fits of one task."""
     from mamlprobe.statistics.tables import difference, means
 
     steps = {name: 1 if "sgd" in name else 10 if name in FINN else 32 for name in MODELS}
-    rows = [scored(stage, name, steps[name]) for name in MODELS]
-    rows += [scored(stage, "sinusoid-maml", 1, "unseen"), scored(stage, "sinusoid-joint-2pi", 0, "output")]
+    rows = [scored(study, name, steps[name]) for name in MODELS]
+    rows += [scored(study, "sinusoid-maml", 1, "unseen"), scored(study, "sinusoid-joint-2pi", 0, "output")]
     scores = pd.concat(rows, ignore_index=True)
     scores["arm"] = scores["method"] + " " + scores["step"].astype(str)
     gaps = pd.concat([difference(scores, "arm", a, b) for a, b in GAPS])
     shown = [means(scores, ["method", "step"]).assign(part="error"), means(gaps, ["arm"]).assign(part="gap")]
-    shown += [fitted(stage, name, wanted).assign(part="fit") for name, wanted in FITS.items()]
+    shown += [fitted(study, name, wanted).assign(part="fit") for name, wanted in FITS.items()]
     return pd.concat(shown, ignore_index=True).assign(quantity="mean squared error = 2 x loss")
 
 
-def scored(stage, name: str, steps: int, word: str = ""):
+def scored(study: Study, name: str, steps: int, word: str = "") -> pd.DataFrame:
     """Score each test task's squared error after every step, 100 if a fit diverged; `word`: unseen half, or output."""
+    from mamlprobe.data.sinusoids import Sinusoids
     from mamlprobe.data.sources import draw
     from mamlprobe.learn.evaluate import query_table as score
     from mamlprobe.reproduce.study import TEST_SEED, keyed
 
-    drawn = partial(draw, tasks=stage.sized(TASKS), split="test", way=1, shot=10, query=100, seed=TEST_SEED)
-    episodes = drawn(source := stage.source(name))
+    drawn = partial(draw, tasks=study.sized(TASKS), split="test", way=1, shot=10, query=100, seed=TEST_SEED)
+    episodes = drawn(source := cast(Sinusoids, study.source(name)))
     if word == "unseen":
         right, left = (drawn(replace(source, x=x)) for x in ((0.0, 5.0), (-5.0, 0.0)))
         episodes = replace(right, query_x=left.query_x, query_y=left.query_y)
     if word == "output":
         episodes = replace(episodes, query_y=0 * episodes.query_y)
     short, parts = f"{name.removeprefix('sinusoid-')} {word}".strip(), []
-    for _, run in stage.runs(name):
-        made = score(run.net(), run.theta(), episodes, {short: _stepped(run, steps)}, quantity="loss", steps="every")
+    for _, run in study.runs(name):
+        method = replace(run.config.method, inner=replace(run.config.method.inner, test_steps=steps))
+        made = score(run.net(), run.theta(), episodes, {short: method}, quantity="loss", steps="every")
         made["value"] = (2 * made["value"]).fillna(100).clip(upper=100)
         parts.append(keyed(made, run, short, run.updates()[-1]))
     return pd.concat(parts)
 
 
-def _stepped(run, steps: int):
-    return replace(run.config.method, inner=replace(run.config.method.inner, test_steps=steps))
-
-
-def fitted(stage, name: str, steps: tuple[int, ...]):
+def fitted(study: Study, name: str, steps: tuple[int, ...]) -> pd.DataFrame:
     """Collect the curve, the points and the net's values for one test task, by the first seed's model."""
     import torch
 
     import mamlprobe as mp
-    from mamlprobe.data.sinusoids import curve
+    from mamlprobe.data.sinusoids import Sinusoids, curve
 
-    source, run = replace(stage.source(name), x=(0.0, 5.0)), stage.run(name, stage.seeds[0])
-    settings = {"split": "test", "tasks": 1, "seed": 5}
+    source, run = replace(cast(Sinusoids, study.source(name)), x=(0.0, 5.0)), study.run(name, study.seeds[0])
+    settings: dict[str, Any] = {"split": "test", "tasks": 1, "seed": 5}
     episodes, grid = source.episodes(shot=10, query=1, **settings), torch.linspace(-5, 5, 101)[None, :, None]
-    path, net = mp.adapt_tasks(run.net(), run.theta(), episodes, _stepped(run, steps[-1])), run.net()
+    method = replace(run.config.method, inner=replace(run.config.method.inner, test_steps=steps[-1]))
+    path, net = mp.adapt_tasks(run.net(), run.theta(), episodes, method), run.net()
     drawn = [("truth", 0, grid, curve(grid, *source.curves(**settings)))]
     drawn += [("support", 0, episodes.support_x, episodes.support_y)]
     drawn += [("fit", step, grid, net(path[step], grid).logits) for step in steps]
@@ -101,30 +96,54 @@ def fitted(stage, name: str, steps: tuple[int, ...]):
     return pd.concat(parts).assign(method=name.removeprefix("sinusoid-"), seed=run.config.seed, run=run.path.name)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw fits of MAML, the joint net and Reptile, and errors by step."""
     fits, titles = table[table["part"] == "fit"], ("MAML, one task", "Joint net, same task", "Reptile, all phases")
     groups, high = zip(titles, fits.groupby("method", sort=False), strict=True), 1.1 * fits["value"].abs().max()
-    panels: list[tuple[str, Any]] = [(title, partial(draw_fits, table=rows, high=high)) for title, (_, rows) in groups]
+    panels = [panel(title, draw_fits, rows, high=high) for title, (_, rows) in groups]
     shown = [name.removeprefix("sinusoid-") for name in FINN]
     errors = table[(table["part"] == "error") & table["method"].isin(shown)]
-    panels.append(("Error by step, 10 points", lambda ax: draw_curves(ax, errors, x="step", hue="method")))
+    panels.append(panel("Error by step, 10 points", draw_curves, errors, x="step", hue="method"))
     drawn = composite(panels, cols=2, ratio=0.72)
     drawn.axes[3].set(xlabel="gradient steps at test", ylabel="mean squared error", ylim=(0, None))
     return drawn
 
 
-def claims(table):
-    """Check F1 and S1 by paired differences, N1 by levels."""
-    from mamlprobe.reproduce.analysis import claim, only
+CLAIMS = (
+    *(
+        Claim(
+            id=name,
+            text=text,
+            where={"part": "gap", "arm": f"{a} - {b}"},
+            below=0,
+            unit="mse",
+            published="< 0",
+            source=SOURCES[name],
+        )
+        for (a, b), (name, text) in GAPS.items()
+    ),
+    *(
+        Claim(
+            id="N1",
+            text=f"{text} below {100 * share:g} % of the curves' power",
+            where={"part": "error", "method": method, "step": step},
+            below=share * POWER,
+            unit="mse",
+            published=published,
+            source="fig. 1",
+        )
+        for (method, step), (share, text, published) in LEVELS.items()
+    ),
+)
 
-    results = []
-    for (a, b), (name, text) in GAPS.items():
-        row = only(table, part="gap", arm=f"{a} - {b}")
-        results.append(claim(name, text, row, side="below", bound=0, unit="mse", published="< 0", source=SOURCES[name]))
-    for arm, (share, text) in LEVELS.items():
-        row = only(table, part="error", method=arm.rpartition(" ")[0], step=int(arm.split()[-1]))
-        text += f" below {100 * share:g} % of the curves' power"
-        facts = {"unit": "mse", "published": "0" if "output" in arm else "fits", "source": SOURCES["N1"]}
-        results.append(claim("N1", text, row, side="below", bound=share * POWER, **facts))
-    return results
+ANALYSIS = Analysis(
+    paper="Finn et al. 2017, figure 2",
+    title="Sine curves from ten points",
+    order=40,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+    dataset="sinusoids",
+    core=False,
+)

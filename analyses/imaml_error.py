@@ -10,17 +10,13 @@ what is there before (parameters, images) not counted. Cost: half a minute.
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.tinted_curves import draw_variants
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
-ORDER = 31
-TITLE = "Error and memory of the implicit meta-gradient"
-PAPER = "Rajeswaran et al. 2019, figure 2"
-MODELS = ()
-CORE = False
-DATASET = "linear regression; the preset's images for memory"
 INPUTS, ROWS, TASKS, LAMBDA, RATE = 20, 40, 4, 0.1, 0.7
 CG = (2, 5, 10, 20)
 SEEDS = {"smoke": tuple(range(2)), "quick": tuple(range(5)), "paper": tuple(range(10))}
@@ -33,14 +29,14 @@ METHOD = {"MAML": "maml", "FOMAML": "fomaml", "MAML, recomputed": "maml", "iMAML
 METHOD |= {f"iMAML, {n} CG steps": "imaml" for n in CG}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute errors (geometric mean and range over seeds) and peaks in MB by variant and number of inner steps."""
     from mamlprobe.probe.theory.implicit_error import gradient_errors, proximal_rules, regression
 
     rules, parts = proximal_rules("mse", proximal=LAMBDA, lr=RATE, cg_steps=CG), []
-    for seed in stage.sized(SEEDS):
+    for seed in study.sized(SEEDS):
         theta, episodes = regression(seed, tasks=TASKS, rows=ROWS, inputs=INPUTS)
-        parts.append(gradient_errors(theta, episodes, rules, steps=stage.sized(STEPS)).assign(seed=seed))
+        parts.append(gradient_errors(theta, episodes, rules, steps=study.sized(STEPS)).assign(seed=seed))
     rows = pd.concat(parts)
     best = rows[rows["variant"] == f"iMAML, {CG[-1]} CG steps"].set_index(["steps", "seed"])["value"]
     ratio = best / rows[rows["variant"] == "MAML"].set_index(["steps", "seed"])["value"]
@@ -50,35 +46,35 @@ def table(stage):
     shown = grouped.agg(value="mean", low="min", high="max", seeds="count").reset_index()
     shown = shown.assign(**{c: np.exp(shown[c]) for c in ("value", "low", "high")})
     shown = shown.assign(interval="geometric mean, range of seeds", tasks=TASKS, dataset="linear regression")
-    return pd.concat([shown, memory(stage)], ignore_index=True)
+    return pd.concat([shown, memory(study)], ignore_index=True)
 
 
-def memory(stage):
+def memory(study: Study) -> pd.DataFrame:
     """Measure peaks of live tensors in MB by variant and number of inner steps."""
     import mamlprobe as mp
     from mamlprobe.probe.theory.implicit_error import peaks, proximal_rules
 
-    episodes = stage.episodes(1, query=5)
+    episodes = study.episodes(1, query=5)
     image = tuple(episodes.support_x.shape[2:])
-    net = mp.conv4(image=image, way=5, filters=stage.sized(FILTERS), down="stride")
+    net = mp.conv4(image=image, way=5, filters=study.sized(FILTERS), down="stride")
     theta, rules = mp.init(net, seed=0), proximal_rules("cross_entropy", proximal=2.0, lr=0.1, cg_steps=CG)
     shown = {"MAML, recomputed": rules["MAML"], "MAML": rules["MAML"], "iMAML": rules[f"iMAML, {CG[1]} CG steps"]}
-    rows = peaks(net, theta, episodes, shown, steps=stage.sized(DEPTHS), recompute=["MAML, recomputed"])
+    rows = peaks(net, theta, episodes, shown, steps=study.sized(DEPTHS), recompute=["MAML, recomputed"])
     rows["value"] /= 1e6
     size = sum(value.nbytes for value in theta.net.values()) / 1e6
-    facts = {"interval": "exact", "seeds": 1, "tasks": 1, "dataset": stage.data.dataset, "parameters": size}
+    facts = {"interval": "exact", "seeds": 1, "tasks": 1, "dataset": study.data.dataset, "parameters": size}
     return rows.assign(quantity="memory", low=rows["value"], high=rows["value"], **facts)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw the errors on the left, the peaks on the right."""
     errors, peaks = (table[table["quantity"] == name] for name in ("error", "memory"))
 
-    def left(ax):
+    def left(ax: Axes) -> None:
         draw_variants(ax, errors, x="steps", hue="variant", methods=METHOD, logx=True, logy=True)
         ax.set(xlabel="inner steps", ylabel="relative error of the meta-gradient")
 
-    def right(ax):
+    def right(ax: Axes) -> None:
         draw_variants(ax, peaks[["variant", "steps", "value"]], x="steps", hue="variant", methods=METHOD)
         ax.set(xlabel="inner steps", ylabel="peak of live tensors (MB)", ylim=(0, None))
 
@@ -87,10 +83,8 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that the error vanishes with CG and inner steps; memory stays for iMAML, grows for the unrolled rule."""
-    from mamlprobe.reproduce.analysis import claim, only
-
     results, most = [], table.loc[table["quantity"] == "error", "steps"].max()
     for name in (f"iMAML, {CG[-1]} CG steps", "MAML"):
         row = only(table, quantity="error", variant=name, steps=most)
@@ -121,3 +115,15 @@ def claims(table):
         row["value"] = fit
         results.append(claim("I1", text, row, side=side, bound=bound, unit=unit))
     return results
+
+
+ANALYSIS = Analysis(
+    paper="Rajeswaran et al. 2019, figure 2",
+    title="Error and memory of the implicit meta-gradient",
+    order=31,
+    table=table,
+    figure=figure,
+    claims=claims,
+    dataset="linear regression; the preset's images for memory",
+    core=False,
+)

@@ -9,16 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.style import canvas, look, style
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim
 
-ORDER = 5
-TITLE = "The head memorises support features"
-PAPER = "Kao et al. 2022, figure 1"
-MODELS = ()
 LR = 0.5
 PAIRS = {"head": "Head after one step", "logit": "Query logits"}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Pair numbers that must be equal: head entries and scaled features, logits and scaled inner products."""
     from dataclasses import replace
 
@@ -28,9 +25,9 @@ def table(stage):
 
     method = replace(mp.METHODS["anil"], loss="mse", head="zero_once", inner=replace(mp.METHODS["anil"].inner, lr=LR))
     method = replace(method, inner=replace(method.inner, steps=1, test_steps=1))
-    net = mp.conv4(image=stage.pool.image_shape, filters=8, down="stride", order="conv-relu-bn", head_bias=False)
+    net = mp.conv4(image=study.pool.image_shape, filters=8, down="stride", order="conv-relu-bn", head_bias=False)
     theta = mp.init(net, seed=0, method=method).to(dtype=torch.float64)
-    episodes = stage.episodes(1, query=3).to(dtype=torch.float64)
+    episodes = study.episodes(1, query=3).to(dtype=torch.float64)
     start, end = mp.adapt_tasks(net, theta, episodes, method)
     support, query = (net(start, x).features for x in (episodes.support_x, episodes.query_x))
     scale = LR / support.shape[1]
@@ -42,7 +39,7 @@ def table(stage):
     return pd.concat(rows, ignore_index=True).assign(label=lambda t: t["part"].map(PAIRS), lr=LR, unit="float64")
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw computed against expected values; the line is equality."""
     drawn, axes = canvas(1, 2, ratio=0.8)
     labels = {"head": "rate / n x support feature", "logit": "rate / n x inner product with support feature"}
@@ -63,10 +60,8 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check the largest deviation, relative to the largest entry."""
-    from mamlprobe.reproduce.analysis import claim
-
     results = []
     for part, title in PAIRS.items():
         rows = table[table["part"] == part]
@@ -77,3 +72,13 @@ def claims(table):
             claim("K1", text, row, side="below", bound=1e-12, unit="relative error", published=0, source="fig. 1")
         )
     return results
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, figure 1",
+    title="The head memorises support features",
+    order=5,
+    table=table,
+    figure=figure,
+    claims=claims,
+)

@@ -49,10 +49,11 @@ def figure(table: pd.DataFrame) -> Figure:
         draw_curves(ax, last, x="steps", hue="trained", reference=marks)
         ax.set(xlabel="inner steps in training", xticks=[1, 3, 5, 7])
 
-    over = {"x": "update", "hue": "steps", "chance": 20, "xlabel": "updates"}
+    original, zeroing = (shown[shown["trained"] == name] for name in ("original", "zeroing"))
+    over = {"x": "update", "hue": "steps"}
     panels = [
-        panel("Original (%)", draw_curves, shown[shown["trained"] == "original"], **over),
-        panel("Zeroing in training (%)", draw_curves, shown[shown["trained"] == "zeroing"], **over),
+        panel("Original (%)", draw_curves, original, xlabel="updates", chance=20, **over),
+        panel("Zeroing in training (%)", draw_curves, zeroing, xlabel="updates", chance=20, **over),
         ("The end (%)", end),
         panel("Published, original (%)", draw_published, curves[curves["trained"] == "original"], hue="steps"),
         panel("Published, zeroing (%)", draw_published, curves[curves["trained"] == "zeroing"], hue="steps"),
@@ -71,11 +72,8 @@ def claims(table: pd.DataFrame) -> list[Row]:
 
     def gap(a: str, b: str, text: str, *, above: float | None = None, below: float | None = None) -> Row:
         where = {"quantity": "difference", "head": "zeroed", "arm": f"{a} - {b}"}
-        theirs = round(end[a] - end[b], 2)
-        bounds = {"above": above, "below": below}
-        return Claim(id="K5", text=text, where=where, **bounds, unit="points", published=theirs, source=source).check(
-            ours
-        )
+        theirs = {"published": round(end[a] - end[b], 2), "source": source}
+        return Claim(id="K5", text=text, where=where, above=above, below=below, unit="points", **theirs).check(ours)
 
     more, enough, instead = PAIRS
     return [

@@ -5,19 +5,14 @@ as trained. From a zeroed head the gradients are equal to the last digits. With 
 without interference, as published, and the head stays. Cost: eighteen models whose head alone adapts, and a minute.
 """
 
-from functools import partial
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite
+from mamlprobe.draw.layout import composite, panel
 from mamlprobe.draw.published import split
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
-CORE = False
-ORDER = 52
-TITLE = "Contrastive loss instead of an inner loop"
-PAPER = "Kao et al. 2022, figure 7"
 WAYS = LOOP, LOSS = "inner loop", "contrastive loss"
 PAIRS = {
     "random head, first order": ("efil-fo", "contrastive-no-interference"),
@@ -42,18 +37,20 @@ TWINS = (("is not 2 points below", "above", -2.0), ("is not 2 points above", "be
 GAPS = dict(zip(PAIRS, ((("is below", "below", 0.0),), TWINS, TWINS), strict=True))
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return accuracies by pair, way, head at test and update; differences and the worst gradient error at the end."""
     from mamlprobe.certificates.contrast import rule_error
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.adaptation.interventions import only as adapting
     from mamlprobe.probe.adaptation.interventions import zero_at_test
     from mamlprobe.reproduce.published_curves import final, published_beside
     from mamlprobe.statistics.tables import difference, means
 
-    def heads(_, method):
+    def heads(_: Net, method: Method) -> dict[str, Method]:
         return {"zeroed": zero_at_test(adapting(method, "*")), "as trained": adapting(method, "*")}
 
-    rows = stage.score(MODELS, heads, lambda run: run.updates(), steps="last")
+    rows = study.score(MODELS, heads, lambda run: run.updates(), steps="last")
     rows = rows[rows["step"] == 1].assign(pair=lambda t: t["method"].map(PAIR), way=lambda t: t["method"].map(WAY))
     last = rows[rows["update"] == rows["update"].max()]
     zeroed, random = last[last["variant"] == "zeroed"], last[last["pair"] == next(iter(PAIRS))]
@@ -63,13 +60,13 @@ def table(stage):
         of_way = zeroed[zeroed["way"] == w], random[random["way"] == w]
         gaps.append(difference(of_way[0], "pair", second, first).assign(way=w, quantity="order"))
         gaps.append(difference(of_way[1], "variant", "zeroed", "as trained").assign(way=w, quantity="lift"))
-    episodes, loops = stage.episodes(3, query=5), [names[0] for names in PAIRS.values()]
-    errors = stage.probe(loops, lambda *start: pd.DataFrame({"value": [rule_error(*start, episodes)]}))
+    episodes, loops = study.episodes(3, query=5), [names[0] for names in PAIRS.values()]
+    errors = study.probe(loops, lambda *start: pd.DataFrame({"value": [rule_error(*start, episodes)]}))
     errors = errors.loc[errors.groupby("method")["value"].idxmax()].assign(pair=lambda t: t["method"].map(PAIR))
     parts = [
         means(rows, ["pair", "way", "variant", "update"]).assign(quantity="accuracy"),
         means(pd.concat(gaps).fillna({"pair": ""}), ["quantity", "pair", "way"]),
-        errors.assign(quantity="identity", interval="exact", tasks=episodes.tasks, seeds=len(stage.seeds)),
+        errors.assign(quantity="identity", interval="exact", tasks=episodes.tasks, seeds=len(study.seeds)),
     ]
     ends = pd.concat([final(EXPERIMENT, test_zeroing=zeroed) for zeroed in (True, False)])
     files = pd.Series(zip(ends["arm"], ends["order"], ends["scheme"], strict=True), index=ends.index).map(FILES)
@@ -77,21 +74,18 @@ def table(stage):
     return published_beside(pd.concat(parts), ends[files.notna()])
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw one panel per pair, above with the head zeroed at test, below as trained."""
     accuracy, panels = table[table["quantity"] == "accuracy"], []
     for head, word in (("zeroed", ""), ("as trained", ", kept")):
         for pair, title in zip(PAIRS, ("Random, FO", "Zeroed, FO", "Zeroed, SO"), strict=True):
             rows = accuracy[(accuracy["variant"] == head) & (accuracy["pair"] == pair)]
-            draw = partial(draw_curves, table=rows, x="update", hue="way", chance=20)
-            panels.append((f"{title}{word} (%)", draw))
+            panels.append(panel(f"{title}{word} (%)", draw_curves, rows, x="update", hue="way", chance=20))
     return composite(panels, cols=3, ratio=0.85)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that twins coincide, gradients are equal and second order is ahead, and what zeroing at test gives."""
-    from mamlprobe.reproduce.analysis import claim, only
-
     table, _, ends = split(table)
     known = ends.set_index(["pair", "way", "variant"])["value"]
     results, points = [], {"unit": "points", "source": ends["source"].iloc[0]}
@@ -113,3 +107,15 @@ def claims(table):
             gap = round(known[upper[0], way, upper[1]] - known[lower[0], way, lower[1]], 2)
             results.append(claim("K7", statement, row, side="above", bound=0.0, published=gap, **points))
     return results
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, figure 7",
+    title="Contrastive loss instead of an inner loop",
+    order=52,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+)

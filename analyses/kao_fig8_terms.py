@@ -6,18 +6,17 @@ unlike MAML's, where it grows with training. Published, from the authors' files:
 whose head alone adapts, six of them those of figure 7, and a minute.
 """
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite
+from mamlprobe.draw.layout import composite, panel
 from mamlprobe.draw.published import split
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
-CORE = False
-ORDER = 53
-TITLE = "The contrastive loss without interference, without noise"
-PAPER = "Kao et al. 2022, figure 8"
 ARMS = {
     "contrastive-fo": "both",
     "contrastive-no-interference": "noise",
@@ -45,17 +44,19 @@ ORDERS = {
 }
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Return accuracy (%) by arm, head at test and update, the published end; differences at the end, head zeroed."""
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.adaptation.interventions import only as adapting
     from mamlprobe.probe.adaptation.interventions import zero_at_test
     from mamlprobe.reproduce.published_curves import final, published_beside
     from mamlprobe.statistics.tables import difference, means
 
-    def heads(_, method):
+    def heads(_: Net, method: Method) -> dict[str, Method]:
         return {"zeroed": zero_at_test(adapting(method, "*")), "as trained": adapting(method, "*")}
 
-    rows = stage.score(MODELS, heads, lambda run: run.updates(), steps="last")
+    rows = study.score(MODELS, heads, lambda run: run.updates(), steps="last")
     rows = rows[rows["step"] == 1].assign(arm=lambda t: t["method"].map(ARMS))
     last = rows[(rows["update"] == rows["update"].max()) & (rows["variant"] == "zeroed")]
     gaps = pd.concat([difference(last, "arm", *pair) for pair in (*ORDERS, ("neither", "zeroing"))])
@@ -69,33 +70,45 @@ def table(stage):
     return published_beside(pd.concat(parts), ends[(ends["order"] == "FO") & ends["arm"].notna()])
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw accuracy at the end with the published one, and its course with the head zeroed at test."""
     ours, _, ends = split(table)
     accuracy = ours[ours["quantity"] == "accuracy"]
     last, zeroed = accuracy[accuracy["update"] == accuracy["update"].max()], accuracy[accuracy["variant"] == "zeroed"]
     zeroed = zeroed.assign(low=zeroed["low"].clip(0, 100), high=zeroed["high"].clip(0, 100))  # intervals of few seeds
-    options: dict = {"group": "arm", "hue": "variant", "reference": ends[["variant", "arm", "value"]], "chance": 20}
+    marks = ends[["variant", "arm", "value"]]
+    options = {"group": "arm", "hue": "variant", "reference": marks, "chance": 20}
     panels = [
-        ("Accuracy at the end (%), by terms kept", lambda ax: draw_grouped(ax, last, **options)),
-        ("Its course, head zeroed at test (%)", lambda ax: draw_curves(ax, zeroed, x="update", hue="arm", chance=20)),
+        panel("Accuracy at the end (%), by terms kept", draw_grouped, last, **options),
+        panel("Its course, head zeroed at test (%)", draw_curves, zeroed, x="update", hue="arm", chance=20),
     ]
     return composite(panels, cols=2, ratio=0.8)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check what removing each term does, and that the loss without both reaches what zeroing does."""
-    from mamlprobe.reproduce.analysis import claim, only
-
     table, _, ends = split(table)
     known = ends[ends["variant"] == "zeroed"].set_index("arm")["value"]
-    results, points = [], {"unit": "points", "source": ends["source"].iloc[0]}
+    points: dict[str, Any] = {"side": "above", "unit": "points", "source": ends["source"].iloc[0]}
+    results = []
     for (a, b), text in ORDERS.items():
         row = only(table, quantity="difference", arm=f"{a} - {b}")
         gap = round(known[a] - known[b], 2)
-        results.append(claim("K8", text, row, side="above", bound=0.0, published=gap, **points))
+        results.append(claim("K8", text, row, bound=0.0, published=gap, **points))
     row = only(table, quantity="difference", arm="neither - zeroing")
     text = "without either it is not 2 points below the inner loop with zeroing"
     gap = round(known["neither"] - known["zeroing"], 2)
-    results.append(claim("K8", text, row, side="above", bound=-2.0, published=gap, **points))
+    results.append(claim("K8", text, row, bound=-2.0, published=gap, **points))
     return results
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, figure 8",
+    title="The contrastive loss without interference, without noise",
+    order=53,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+)

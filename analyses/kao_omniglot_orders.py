@@ -6,32 +6,30 @@ the authors as in kao_omniglot_heads; marks are their own curves at the same upd
 six that kao_omniglot_heads shares.
 """
 
+from typing import Any
+
 import pandas as pd
+from matplotlib.figure import Figure
 
 from mamlprobe.draw.published import published_marks
-from mamlprobe.reproduce.omniglot_names import LATE, trainings
-from mamlprobe.reproduce.omniglot_names import missing as missing
+from mamlprobe.reproduce.analysis import Analysis, Row, Study
+from mamlprobe.reproduce.omniglot_names import LATE, missing, trainings
 
-ORDER = 59
-TITLE = "Omniglot: first and second order"
-PAPER = "Kao et al. 2022, Omniglot, second order"
 STARTS = {"random": "random init", "zero-init": "zero-init", "zeroing": "zeroing"}
 SECOND = {f"so-{name}": f"{STARTS[name]}, second order" for name in ("random", "zeroing")}
 ARMS = STARTS | SECOND
-MODELS = trainings(ARMS)
-CORE = False
 PAIRS = [(called, STARTS[name.removeprefix("so-")]) for name, called in SECOND.items()]
 PAIRS += [("zeroing", "random init"), ("zeroing, second order", "random init, second order")]
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute accuracy in percent by shot, arm, head at test and update, ours and published, and differences."""
     from mamlprobe.reproduce.omniglot import omniglot_table
 
-    return omniglot_table(stage, ARMS, PAIRS)
+    return omniglot_table(study, ARMS, PAIRS)
 
 
-def figure(table):
+def figure(table: pd.DataFrame) -> Figure:
     """Plot first and second order next to one another, five shots before one."""
     parts = []
     for order, second in (("first order", False), ("second order", True)):
@@ -41,14 +39,14 @@ def figure(table):
     return published_marks(pd.concat(parts), {f"zeroed, {panel}": panel for panel in panels}, lowest=25)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that at one shot second order fails with a random head, and that zeroing rescues it."""
     from mamlprobe.reproduce.omniglot import gap
 
-    options = {"quantity": "difference", "head": "zeroed"}
+    options: dict[str, Any] = {"quantity": "difference", "head": "zeroed"}
     second = "random init, second order"
     text = "1 shot, random init: second order is 10 points below first"
-    bound = {"side": "below", "bound": -10.0, "shot": 1}
+    bound: dict[str, Any] = {"side": "below", "bound": -10.0, "shot": 1}
     rows = [gap(table, "K13", text, arm=f"{second} - random init", **bound, **options)]
     text = "1 shot, second order: zeroing is 10 points above random init"
     zeroing = f"zeroing, second order - {second}"
@@ -59,3 +57,16 @@ def claims(table):
         text = "5 shots, random init: second order is above first"
         rows.append(gap(table, "K13", text, shot=5, arm=f"{second} - random init", **options))
     return rows
+
+
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, Omniglot, second order",
+    title="Omniglot: first and second order",
+    order=59,
+    recipes=trainings(ARMS),
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+    missing=missing,
+)

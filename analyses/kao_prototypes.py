@@ -12,15 +12,12 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import Panel, caption, composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 55
-TITLE = "Support features as prototypes"
-PAPER = "Kao et al. 2022, sections 3 and 4"
 NAMES = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
 NAMES |= {"maml": "MAML", "anil": "ANIL", "mamlpp": "MAML++"}
 MODELS = tuple(NAMES)
-CORE = False
 MAPS = {"fomaml": "Random", "fomaml-zeroing": "Zeroing"}
 EXACT, TRAINED, DOT = "zeroed, 1 step", "as trained, all steps", "dot product"
 PAIRED = {"after - before": "moment", f"{DOT} - model": "classifier", f"cosine - {DOT}": "classifier"}
@@ -28,20 +25,23 @@ LEARNED = "MAML++"
 """Its inner rates are learned, and so is its temperature."""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute separation, accuracy, agreement, scale by model; differences, errors of the identity; maps of a task."""
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.contrast.prototypes import prototype_table
     from mamlprobe.probe.representation.product_separation import product_maps, separation_table
     from mamlprobe.statistics.tables import difference, means
 
-    episodes = stage.episodes(stage.tasks, shot=5, query=5)
+    episodes = study.episodes(study.tasks, shot=5, query=5)
     by = ["model", "variant", "classifier", "moment", "quantity"]
 
-    def probe(net, theta, method):
+    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         both = [each(net, theta, episodes, method) for each in (separation_table, prototype_table)]
         return pd.concat(both).fillna(dict.fromkeys(by[1:4], ""))
 
-    rows = stage.probe(MODELS, probe).dropna(subset="value")
+    rows = study.probe(MODELS, probe).dropna(subset="value")
     rows["model"] = rows["method"].map(NAMES)
     parts = [rows]
     for pair, name in PAIRED.items():
@@ -52,32 +52,32 @@ def table(stage):
     off = off.assign(value=(1 - off["value"]).abs(), quantity=off["quantity"] + ", off")
     tables = [means(pd.concat(parts), by), means(off, ["quantity"])]
     for name, model in MAPS.items():
-        run = stage.run(name, stage.seeds[0])
+        run = study.run(name, study.seeds[0])
         maps = product_maps(run.net(), run.theta(), episodes.task(0), run.config.method).round({"z": 3})
         tables.append(maps[["moment", "row", "column", "query_label", "z"]].assign(quantity="map", model=model))
     return pd.concat(tables, ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot maps of a task; below, separation of classes, accuracy of model and prototypes, and their agreement."""
     maps = table[table["quantity"] == "map"].astype({"row": int, "column": int})
     alone = table[~table[["moment", "classifier"]].isin(list(PAIRED)).any(axis=1)]
 
-    def products(model, moment):
+    def products(model: str, moment: str) -> Panel:
         rows = maps[(maps["model"] == model) & (maps["moment"] == moment)]
-        return lambda ax: draw_map(ax, rows, i="row", j="column", value="z", vmin=-1.5, vmax=3)
+        return panel(f"{model}, {moment}", draw_map, rows, i="row", j="column", value="z", vmin=-1.5, vmax=3)
 
-    def dots(hue, xlabel, **where):
-        rows, options = alone[(alone[list(where)] == pd.Series(where)).all(axis=1)], {"orientation": "horizontal"}
-        return lambda ax: (draw_grouped(ax, rows, group="model", hue=hue, **options), ax.set(xlabel=xlabel))
+    def dots(title: str, hue: str, xlabel: str, **where: str) -> Panel:
+        rows = alone[(alone[list(where)] == pd.Series(where)).all(axis=1)]
+        return panel(title, draw_grouped, rows, group="model", hue=hue, orientation="horizontal", xlabel=xlabel)
 
-    panels = [(f"{model}, {at}", products(model, at)) for model in MAPS.values() for at in ("before", "after")]
+    panels = [products(model, at) for model in MAPS.values() for at in ("before", "after")]
     items, agree = "share of query items", {"quantity": "agreement"}
     panels += [
-        ("Same class above", dots("moment", "difference of means / sd", quantity="separation")),
-        ("Zeroed, 1 step", dots("classifier", "accuracy", quantity="accuracy", variant=EXACT)),
-        ("Like dot product", dots("variant", items, classifier=DOT, **agree)),
-        ("As trained, all steps", dots("classifier", "share same as model", variant=TRAINED, **agree)),
+        dots("Same class above", "moment", "difference of means / sd", quantity="separation"),
+        dots("Zeroed, 1 step", "classifier", "accuracy", quantity="accuracy", variant=EXACT),
+        dots("Like dot product", "variant", items, classifier=DOT, **agree),
+        dots("As trained, all steps", "classifier", "share same as model", variant=TRAINED, **agree),
     ]
     drawn = composite(panels, cols=4, ratio=1.38)
     axes, size = drawn.axes, 1 + int(maps["row"].max())
@@ -95,20 +95,32 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
-    """Check the identity on trained models, how adapting changes products, which prototypes fit an adapted model."""
-    from mamlprobe.reproduce.analysis import claim, only
+ITEMS = "zeroed, one step: items that model and dot-product prototypes put into different classes"
+ERROR = "zeroed, one step: relative error of the temperature N / eta (fixed rates)"
+FURTHER = "adapting sets products of one class further above those of others"
+MORE = "agrees more with prototypes by cosine than by dot product"
+ADAPTED = {"moment": "after - before", "quantity": "separation"}
+COSINE = {"classifier": f"cosine - {DOT}", "quantity": "agreement", "variant": TRAINED}
+CLAIMS = (
+    Claim(id="D2", text=ITEMS, where={"quantity": "agreement, off"}, below=0.0, unit="share"),
+    Claim(id="D2", text=ERROR, where={"quantity": "scale, off"}, below=1e-10, unit="error"),
+    *(
+        Claim(id="P1", text=f"{FURTHER}, {model}", where={"model": model, **ADAPTED}, above=0.0, unit="sd")
+        for model in (NAMES[name] for name in MAPS)
+    ),
+    *(
+        Claim(id="P2", text=f"{TRAINED}: {model} {MORE}", where={"model": model, **COSINE}, above=0.0, unit="share")
+        for model in ("random init", "MAML", "ANIL")
+    ),
+)
 
-    text = "zeroed, one step: items that model and dot-product prototypes put into different classes"
-    rows = [claim("D2", text, only(table, quantity="agreement, off"), side="below", bound=0.0, unit="share")]
-    text = "zeroed, one step: relative error of the temperature N / eta (fixed rates)"
-    rows.append(claim("D2", text, only(table, quantity="scale, off"), side="below", bound=1e-10, unit="error"))
-    for model in (NAMES[name] for name in MAPS):
-        row = only(table, model=model, moment="after - before", quantity="separation")
-        text = f"adapting sets products of one class further above those of others, {model}"
-        rows.append(claim("P1", text, row, side="above", bound=0.0, unit="sd"))
-    for model in ("random init", "MAML", "ANIL"):
-        row = only(table, model=model, classifier=f"cosine - {DOT}", quantity="agreement", variant=TRAINED)
-        text = f"{TRAINED}: {model} agrees more with prototypes by cosine than by dot product"
-        rows.append(claim("P2", text, row, side="above", bound=0.0, unit="share"))
-    return rows
+ANALYSIS = Analysis(
+    paper="Kao et al. 2022, sections 3 and 4",
+    title="Support features as prototypes",
+    order=55,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+    core=False,
+)

@@ -8,6 +8,8 @@ multi-step loss (equal weights) alone. Reptile takes plain gradient steps (no Ad
 the query set; its gradient is (theta - theta_S) / (steps x rate). Cost: two MAML models and half a minute.
 """
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -15,12 +17,9 @@ from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
 from mamlprobe.draw.layout import caption, legend_over
 from mamlprobe.draw.style import WIDTHS, canvas, style
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 32
-TITLE = "Directions of the outer gradient"
-PAPER = "ours, after Finn et al. 2017, Nichol et al. 2018, Raghu et al. 2020"
 MODELS = ("maml",)
-CORE = False
 BATCHES = {"smoke": 2, "quick": 10, "paper": 25}
 EXPECTED = (
     ("fomaml", "body", 0.5, "the first-order direction serves as the second-order one"),
@@ -31,33 +30,46 @@ EXPECTED = (
     ("reptile", "body", 0.0, "the inner path alone points where MAML does"),
 )
 """Rule, part, bound of its cosine to MAML, and what a reader of the papers would expect."""
+CLAIMS = tuple(
+    Claim(
+        id="G1",
+        text=f"{rule} to maml, {part}: cosine above {bound:g} ({why})",
+        where={"quantity": "cosine", "layer": part, "rule": rule, "other": "maml"},
+        above=bound,
+        unit="cosine",
+    )
+    for rule, part, bound, why in EXPECTED
+)
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute the cosine of every two rules for body and head, cosine to MAML and relative norm by layer."""
     from mamlprobe.data.episodes import sample
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.theory.gradient_directions import directions, outer_rules
     from mamlprobe.reproduce.study import TEST_SEED
     from mamlprobe.statistics.tables import means
 
-    size = stage.experiment("maml").tasks
-    options = {"split": "train", "way": 5, "shot": 1, "query": stage.experiment("maml").query}
+    size = study.experiment("maml").tasks
+    options: dict[str, Any] = {"split": "train", "way": 5, "shot": 1, "query": study.experiment("maml").query}
     batches = [
-        sample(stage.pool, **options, tasks=size, seed=TEST_SEED, index=index) for index in range(stage.sized(BATCHES))
+        sample(study.pool, **options, tasks=size, seed=TEST_SEED, index=index) for index in range(study.sized(BATCHES))
     ]
 
-    def probe(net, theta, method):
+    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         tables = [directions(net, theta, batch, outer_rules(method)) for batch in batches]
         return pd.concat([each.assign(task=number) for number, each in enumerate(tables)])
 
-    rows = stage.probe(MODELS, probe)
+    rows = study.probe(MODELS, probe)
     rows = relative(rows.assign(episodes=rows["episodes"].iloc[0]))
     shown = rows[rows["layer"].isin(["body", "head"]) | (rows["other"] == "maml")]
     shown = means(shown.fillna({"other": ""}), ["quantity", "layer", "rule", "other"])
     return shown.assign(interval="bootstrap over seeds and batches", tasks=size * len(batches))
 
 
-def relative(rows):
+def relative(rows: pd.DataFrame) -> pd.DataFrame:
     """Divide the norms by those of MAML, same batch and layer."""
     keys = ["seed", "task", "layer"]
     norms, cosines = rows[rows["quantity"] == "norm"], rows[rows["quantity"] == "cosine"]
@@ -67,7 +79,7 @@ def relative(rows):
     return pd.concat([cosines, norms], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot the cosines of every two rules; below, those to MAML and the norms by layer."""
     figure, axes = canvas(2, 2, ratio=0.8)
     for ax, part in zip(axes[0], ("body", "head"), strict=True):
@@ -91,13 +103,13 @@ def figure(table) -> Figure:
     return figure
 
 
-def claims(table):
-    """Check the cosines to MAML that a reader of the papers would expect."""
-    from mamlprobe.reproduce.analysis import claim, only
-
-    rows = []
-    for rule, part, bound, why in EXPECTED:
-        row = only(table, quantity="cosine", layer=part, rule=rule, other="maml")
-        text = f"{rule} to maml, {part}: cosine above {bound:g} ({why})"
-        rows.append(claim("G1", text, row, side="above", bound=bound, unit="cosine"))
-    return rows
+ANALYSIS = Analysis(
+    paper="ours, after Finn et al. 2017, Nichol et al. 2018, Raghu et al. 2020",
+    title="Directions of the outer gradient",
+    order=32,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+    core=False,
+)

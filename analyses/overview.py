@@ -5,13 +5,9 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite
+from mamlprobe.draw.layout import Panel, composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Study
 
-ORDER = 11
-TITLE = "Overview"
-PAPER = "Raghu et al. 2020; Kao et al. 2022; Collins et al. 2022"
-MODELS = ()
-LAST = True
 SOURCES = (
     "raghu_fig2_layers",
     "raghu_table1_freezing",
@@ -22,15 +18,15 @@ SOURCES = (
 )
 
 
-def missing(stage) -> str:
+def missing(study: Study) -> str:
     """List the tables that are missing."""
-    absent = [name for name in SOURCES if not (stage.out / f"{name}.csv").is_file()]
+    absent = [name for name in SOURCES if not (study.out / f"{name}.csv").is_file()]
     return f"tables not there: {', '.join(absent)}" if absent else ""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Collect the drawn rows of the six tables, with the panel they belong to."""
-    tables = {name: pd.read_csv(stage.out / f"{name}.csv") for name in SOURCES}
+    tables = {name: pd.read_csv(study.out / f"{name}.csv") for name in SOURCES}
     layers, freezing, anil, zeroing, terms, linear = tables.values()
     measures = {"cca_top98": "CCA", "cka_debiased": "CKA (debiased)"}
     layers = layers[(layers["step"] == layers["last"]) & (layers["state"] == "trained")]
@@ -52,24 +48,35 @@ def table(stage):
     return pd.concat([part.assign(panel=name)[columns] for name, part in parts.items()], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot two rows of three panels."""
     parts = dict(tuple(table.groupby("panel")))
     for name in ("zeroing", "terms", "linear"):
         parts[name] = parts[name].assign(x=parts[name]["x"].astype(float))
 
-    def lines(name, **options):
-        return lambda ax: draw_curves(ax, parts[name], x="x", hue="hue", **options)
+    def lines(title: str, name: str, *, logy: bool = False) -> Panel:
+        return panel(title, draw_curves, parts[name], x="x", hue="hue", logy=logy)
 
-    def dots(name):
-        return lambda ax: draw_grouped(ax, parts[name], group="x", hue=None)
+    def dots(title: str, name: str) -> Panel:
+        return panel(title, draw_grouped, parts[name], group="x", hue=None)
 
     panels = [
-        ("Before vs after adapting", lines("layers")),
-        ("Accuracy (%), frozen layers", dots("freezing")),
-        ("Accuracy (%)", dots("anil")),
-        ("1-step accuracy (%)", lines("zeroing")),
-        ("Outer gradient: shares", lines("terms")),
-        ("Distance to shared B*", lines("linear", logy=True)),
+        lines("Before vs after adapting", "layers"),
+        dots("Accuracy (%), frozen layers", "freezing"),
+        dots("Accuracy (%)", "anil"),
+        lines("1-step accuracy (%)", "zeroing"),
+        lines("Outer gradient: shares", "terms"),
+        lines("Distance to shared B*", "linear", logy=True),
     ]
     return composite(panels, cols=3)
+
+
+ANALYSIS = Analysis(
+    paper="Raghu et al. 2020; Kao et al. 2022; Collins et al. 2022",
+    title="Overview",
+    order=11,
+    table=table,
+    figure=figure,
+    last=True,
+    missing=missing,
+)

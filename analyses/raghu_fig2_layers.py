@@ -9,14 +9,13 @@ inner rate and steps, which the figure names. Cost: three MAML models and a minu
 from functools import partial
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim
 
-ORDER = 2
-TITLE = "Layers before and after the inner loop"
-PAPER = "Raghu et al. 2020, figure 2"
 MODELS = ("maml",)
 SHOWN = {"cca_top98": "CCA (top 98 %)", "pwcca": "PWCCA", "cka_debiased": "CKA (debiased)"}
 STATES = {True: "trained", False: "before training"}
@@ -27,16 +26,27 @@ COURSE = ("cca_top98", "cka_debiased")
 MAIN = {"split": "test", "inputs": "query"}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute similarity by measure, layer and inner step, trained and untrained, with interval and floor."""
+    from mamlprobe.data.episodes import Episodes
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.representation.layer_similarity import DEFAULT, similarity
     from mamlprobe.statistics.tables import means
 
     tables = []
     for split, inputs in LOOKS:
-        episodes, main = stage.episodes(stage.few, split=split), (split, inputs) == LOOKS[0]
+        episodes, main = study.episodes(study.few, split=split), (split, inputs) == LOOKS[0]
 
-        def probe(net, theta, method, episodes=episodes, inputs=inputs, main=main):
+        def probe(
+            net: Net,
+            theta: Theta,
+            method: Method,
+            episodes: Episodes = episodes,
+            inputs: str = inputs,
+            main: bool = main,
+        ) -> pd.DataFrame:
             last = method.inner.test_steps
             looks = [((last,), DEFAULT), (tuple(range(1, last)), COURSE)] if main else [((last,), COURSE)]
             look = partial(similarity, net, theta, episodes, method, inputs=inputs, chunk=episodes.tasks)
@@ -44,31 +54,32 @@ def table(stage):
             return pd.concat(rows).assign(inner_lr=method.inner.lr, last=last)
 
         updates = (lambda run: (run.updates()[0], run.updates()[-1])) if main else (lambda run: run.updates()[-1:])
-        tables.append(stage.probe(MODELS, probe, updates).assign(split=split))
+        tables.append(study.probe(MODELS, probe, updates).assign(split=split))
     rows = pd.concat(tables, ignore_index=True)
     rows["state"] = (rows["update"] > 0).map(STATES)
     by = ["state", "split", "inputs", "measure", "features", "layer", "step", "rows", "width", "inner_lr", "last"]
     return means(rows, by).merge(rows.groupby(by, sort=False)["floor"].mean().reset_index(), on=by)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot trained and untrained, a panel a measure; below, CKA by inner step, by inputs and by split."""
     last = picked(table[table["step"] == table["last"]], **MAIN)
     cka = picked(table[table["measure"] == "cka_debiased"], state="trained")
     ends = cka[cka["step"] == cka["last"]]
 
-    def lines(rows, x="layer", hue="state", floor="floor", low=-0.05):
-        return lambda ax: (
-            draw_curves(ax, rows, x=x, hue=hue, floor=floor),
-            ax.set(ylim=(low, 1.05), ylabel="similarity"),
-            ax.set_xlabel("inner step") if x == "step" else None,
-        )
+    def above(ax: Axes, rows: pd.DataFrame) -> None:
+        draw_curves(ax, rows, x="layer", hue="state", floor="floor")
+        ax.set(ylim=(-0.05, 1.05), ylabel="similarity")
 
-    panels = [(word, lines(picked(last, measure=name))) for name, word in SHOWN.items()]
+    def below(ax: Axes, rows: pd.DataFrame, *, hue: str, x: str = "layer") -> None:
+        draw_curves(ax, rows, x=x, hue=hue)
+        ax.set(ylim=(0.2, 1.05), ylabel="similarity")
+
+    panels = [panel(word, above, picked(last, measure=name)) for name, word in SHOWN.items()]
     panels += [
-        ("CKA by inner step", lines(picked(cka, **MAIN), x="step", hue="layer", floor=None, low=0.2)),
-        ("CKA of both inputs", lines(picked(ends, split="test"), hue="inputs", floor=None, low=0.2)),
-        ("CKA in every split", lines(picked(ends, inputs="query"), hue="split", floor=None, low=0.2)),
+        panel("CKA by inner step", below, picked(cka, **MAIN), x="step", hue="layer", xlabel="inner step"),
+        panel("CKA of both inputs", below, picked(ends, split="test"), hue="inputs"),
+        panel("CKA in every split", below, picked(ends, inputs="query"), hue="split"),
     ]
     drawn = composite(panels, ratio=0.85)
     setting = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['last'].iloc[0]} steps; below: trained."
@@ -76,17 +87,26 @@ def figure(table) -> Figure:
     return drawn
 
 
-def picked(table, **where) -> pd.DataFrame:
+def picked(table: pd.DataFrame, **where: object) -> pd.DataFrame:
     """Return the rows with these values."""
     for column, value in where.items():
         table = table[table[column] == value]
     return table
 
 
-def claims(table):
-    """Check that on test queries after the last step similarity is high in the body and low in the head."""
-    from mamlprobe.reproduce.analysis import claim
+HEAD = Claim(
+    id="R3",
+    text="CCA (top 98 %) of the head is below 0.5",
+    where={"measure": "cca_top98", "layer": "head"},
+    below=0.5,
+    unit="cca_top98",
+    published="<0.5",
+    source="fig. 2",
+)
 
+
+def claims(table: pd.DataFrame) -> list[Row]:
+    """Check that on test queries after the last step similarity is high in the body and low in the head."""
     last = picked(table[table["step"] == table["last"]], state="trained", **MAIN)
     rows = []
     for measure, bound in (("cca_top98", 0.9), ("cka_debiased", 0.9)):
@@ -97,7 +117,15 @@ def claims(table):
         rows.append(
             claim("R3", text, worst, side="above", bound=bound, unit=measure, published=f">{bound}", source="fig. 2")
         )
-    head = picked(last, measure="cca_top98", layer="head").iloc[0]
-    text = "CCA (top 98 %) of the head is below 0.5"
-    rows.append(claim("R3", text, head, side="below", bound=0.5, unit="cca_top98", published="<0.5", source="fig. 2"))
-    return rows
+    return [*rows, HEAD.check(last)]
+
+
+ANALYSIS = Analysis(
+    paper="Raghu et al. 2020, figure 2",
+    title="Layers before and after the inner loop",
+    order=2,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+)

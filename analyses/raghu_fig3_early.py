@@ -6,84 +6,100 @@ two MAML models and a minute.
 """
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim
 
-ORDER = 42
-TITLE = "Reuse in the course of training"
-PAPER = "Raghu et al. 2020, figure 3"
 MODELS = ("maml",)
-CORE = False
 LEAST = -2.0
 """Points that freezing the whole body may cost."""
 SIMILAR = 0.9
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute accuracy in percent with nothing and the body frozen, their paired difference, and CCA, by update."""
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.adaptation.interventions import prefixes
     from mamlprobe.probe.representation.layer_similarity import similarity
     from mamlprobe.statistics.tables import difference, means
 
-    def ends(net, method):
+    def ends(net: Net, method: Method) -> dict[str, Method]:
         variants = list(prefixes(net, method).values())
         return {"nothing": variants[0], "the body": variants[-1]}
 
-    def alike(net, theta, method):
+    def alike(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         return similarity(net, theta, few, method, measures=("cca_top98",), chunk=few.tasks)
 
-    few = stage.episodes(stage.few)
-    rows = stage.score(MODELS, ends, lambda run: run.updates(), steps="last")
+    few = study.episodes(study.few)
+    rows = study.score(MODELS, ends, lambda run: run.updates(), steps="last")
     on = ("seed", "task", "update")
     cost = difference(rows, "variant", "the body", "nothing", on=on)
-    cca = stage.probe(MODELS, alike, lambda run: run.updates())
+    cca = study.probe(MODELS, alike, lambda run: run.updates())
     parts = {"accuracy": (rows, ["update", "variant"]), "cost": (cost, ["update", "variant"])}
     parts["cca"] = (cca, ["update", "layer", "measure", "rows", "width"])
     whole = pd.concat([means(each, by).assign(quantity=name) for name, (each, by) in parts.items()], ignore_index=True)
-    inner = stage.experiment(MODELS[0]).method.inner
+    inner = study.experiment(MODELS[0]).method.inner
     return whole.assign(inner_lr=inner.lr, inner_steps=inner.test_steps)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot accuracy by update, what freezing costs, and CCA by layer at every checkpoint."""
     of = {name: table[table["quantity"] == name] for name in ("accuracy", "cost", "cca")}
     frozen = of["accuracy"].assign(frozen=of["accuracy"]["variant"])
     cca = of["cca"].assign(updates=[f"{update} updates" for update in of["cca"]["update"]])
 
-    def accuracy(ax):
-        draw_curves(ax, frozen, x="update", hue="frozen")
-        ax.set(xlabel="update", ylabel="accuracy (%)")
-
-    def cost(ax):
+    def cost(ax: Axes) -> None:
         draw_curves(ax, of["cost"], x="update", hue=None)
         ax.set(xlabel="update", ylabel="body frozen - nothing (points)")
         ax.axhline(0, color="#888888", linewidth=0.8, zorder=1)
 
-    def alike(ax):
+    def alike(ax: Axes) -> None:
         draw_curves(ax, cca, x="layer", hue="updates")
         ax.set(ylabel="CCA (top 98 %)", ylim=(-0.05, 1.05))
 
-    drawn = composite([("Frozen in the inner loop", accuracy), ("Cost of freezing", cost), ("Before, after", alike)])
+    labels = {"xlabel": "update", "ylabel": "accuracy (%)"}
+    accuracy = panel("Frozen in the inner loop", draw_curves, frozen, x="update", hue="frozen", **labels)
+    drawn = composite([accuracy, ("Cost of freezing", cost), ("Before, after", alike)])
     setting = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
     caption(drawn, f"{setting} Update 0 is the net before training. The same test tasks at every checkpoint.")
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check after the start, at every checkpoint, that freezing costs little; the body is similar before and after."""
-    from mamlprobe.reproduce.analysis import claim
-
     later = table[table["update"] > 0]
     cost, cca = (later[later["quantity"] == name] for name in ("cost", "cca"))
     worst = cost.loc[cost["low"].idxmin()]
     text = f"freezing the body costs at most {-LEAST:g} points at every checkpoint (worst: update {worst['update']})"
-    rows = [claim("R4", text, worst, side="above", bound=LEAST, unit="points", source="figure 3")]
+    cheap = claim("R4", text, worst, side="above", bound=LEAST, unit="points", source="figure 3")
     body = cca[cca["layer"] != "head"]
     worst = body.loc[body["low"].idxmin()]
-    text = (
-        f"CCA of every conv layer is above {SIMILAR} at every checkpoint (lowest: {worst['layer']}, {worst['update']})"
+    lowest = f"lowest: {worst['layer']}, {worst['update']}"
+    similar = claim(
+        "R4",
+        f"CCA of every conv layer is above {SIMILAR} at every checkpoint ({lowest})",
+        worst,
+        side="above",
+        bound=SIMILAR,
+        unit="cca_top98",
+        published=f">{SIMILAR}",
+        source="figure 3",
     )
-    row = {"side": "above", "bound": SIMILAR, "unit": "cca_top98", "published": f">{SIMILAR}", "source": "figure 3"}
-    return [*rows, claim("R4", text, worst, **row)]
+    return [cheap, similar]
+
+
+ANALYSIS = Analysis(
+    paper="Raghu et al. 2020, figure 3",
+    title="Reuse in the course of training",
+    order=42,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+)

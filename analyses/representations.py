@@ -12,43 +12,43 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.embeddings import draw_points
 from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
-from mamlprobe.draw.layout import composite
+from mamlprobe.draw.layout import composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-ORDER = 45
-TITLE = "Representations before and after the inner loop"
-PAPER = "ours, after Kornblith et al. 2019 and Raghu et al. 2020"
 MODELS = ("maml", "anil")
-CORE = False
 STATES = ("MAML", "ANIL", "untrained")
 SLACK = 0.02
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute points of a task, shares of nearest prototypes, maps of layers, and the differences the claims need."""
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.methods.method import Method
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.representation.cka_grid import cka_grid
     from mamlprobe.probe.representation.embedding import class_geometry, embed
     from mamlprobe.statistics.tables import means
 
-    episodes, pairs = stage.episodes(stage.few), [("before", "before"), ("before", "after")]
+    episodes, pairs = study.episodes(study.few), [("before", "before"), ("before", "after")]
 
-    def probe(net, theta, method):
+    def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         maps = cka_grid(net, theta, episodes, method, moments=pairs, chunk=episodes.tasks).assign(
             quantity="map", moment=""
         )
         return pd.concat([maps, class_geometry(net, theta, episodes, method, chunk=episodes.tasks)])
 
-    last = stage.probe(MODELS, probe)
-    rows = pd.concat([last, stage.probe(MODELS[:1], probe, lambda run: run.updates()[:1])], ignore_index=True)
+    last = study.probe(MODELS, probe)
+    rows = pd.concat([last, study.probe(MODELS[:1], probe, lambda run: run.updates()[:1])], ignore_index=True)
     rows["model"] = rows["method"].str.upper().where(rows["update"] > 0, "untrained")
     entries, shares = rows[rows["quantity"] == "map"], rows[rows["quantity"] == "nearest prototype"]
-    run = stage.run("maml", stage.seeds[0])
+    run = study.run("maml", study.seeds[0])
     points = embed(run.net(), run.theta(), episodes.task(0), run.config.method).assign(run=run.path.name)
     parts = {(): differences(entries, shares), ("moment",): shares, ("moment_b", "layer_a", "layer_b"): entries}
     tables = [means(part, ["model", "quantity", *by]) for by, part in parts.items()]
     return pd.concat([points.assign(quantity="point", seed=run.config.seed), *tables], ignore_index=True)
 
 
-def differences(entries, shares) -> pd.DataFrame:
+def differences(entries: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
     """Subtract before from after, by task: in the body (absolute), its last layer to the head, nearest prototypes."""
     keys = ["model", "seed", "task", "run", "dataset", "norm", "episodes"]
     wide = entries.pivot_table("value", [*keys, "layer_a", "layer_b"], "moment_b", sort=False)
@@ -61,21 +61,18 @@ def differences(entries, shares) -> pd.DataFrame:
     return pd.concat([part.assign(quantity=name) for name, part in named.items()], ignore_index=True)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot a task's points before and after, and nearest prototypes; below, the maps of three nets."""
     points = table[table["quantity"] == "point"].astype({"label": int, "row": int})
     shares = table[table["quantity"] == "nearest prototype"]
     maps = table[(table["quantity"] == "map") & (table["moment_b"] == "after")]
 
-    def layers(name):
-        rows = maps[maps["model"] == name]
-        return lambda ax: draw_map(ax, rows, i="layer_a", j="layer_b", vmin=0, vmax=1, digits=2)
-
+    grid = {"i": "layer_a", "j": "layer_b", "vmin": 0, "vmax": 1, "digits": 2}
     panels = [
-        ("MAML, a task before", lambda ax: draw_points(ax, points, moment="before", named=["classes"])),
-        ("after", lambda ax: draw_points(ax, points, moment="after", named=["marks"])),
-        ("Nearest prototype", lambda ax: draw_grouped(ax, shares, group="model", hue="moment", chance=0.2)),
-        *((f"{name}, before x after", layers(name)) for name in STATES),
+        panel("MAML, a task before", draw_points, points, moment="before", named=["classes"]),
+        panel("after", draw_points, points, moment="after", named=["marks"]),
+        panel("Nearest prototype", draw_grouped, shares, group="model", hue="moment", chance=0.2),
+        *(panel(f"{name}, before x after", draw_map, maps[maps["model"] == name], **grid) for name in STATES),
     ]
     drawn = composite(panels, cols=3, ratio=1.28)
     _, after, share, first, *others = drawn.axes
@@ -87,16 +84,39 @@ def figure(table) -> Figure:
     return drawn
 
 
-def claims(table):
-    """Check that the body stays, the head nears the last body layer, and items come no nearer to their prototypes."""
-    from mamlprobe.reproduce.analysis import claim, only
+CLAIMS = (
+    Claim(
+        id="L1",
+        text=f"MAML: before x after is before x before within {SLACK} in the body (mean absolute)",
+        where={"model": "MAML", "quantity": "body moves"},
+        below=SLACK,
+        unit="cka_debiased",
+    ),
+    Claim(
+        id="L2",
+        text="MAML: adapting brings the head's outputs nearer to the last body layer's",
+        where={"model": "MAML", "quantity": "body to head"},
+        above=0.0,
+        unit="cka_debiased",
+    ),
+    Claim(
+        id="L3",
+        text=f"MAML: adapting gains less than {SLACK} in query items nearest to their own prototype",
+        where={"model": "MAML", "quantity": "nearer"},
+        below=SLACK,
+        unit="share",
+    ),
+)
+"""The body stays, the head nears the last body layer, and items come no nearer to their prototypes."""
 
-    rows = [only(table, model="MAML", quantity=name) for name in ("body moves", "body to head", "nearer")]
-    same = f"MAML: before x after is before x before within {SLACK} in the body (mean absolute)"
-    head = "MAML: adapting brings the head's outputs nearer to the last body layer's"
-    near = f"MAML: adapting gains less than {SLACK} in query items nearest to their own prototype"
-    return [
-        claim("L1", same, rows[0], side="below", bound=SLACK, unit="cka_debiased"),
-        claim("L2", head, rows[1], side="above", bound=0.0, unit="cka_debiased"),
-        claim("L3", near, rows[2], side="below", bound=SLACK, unit="share"),
-    ]
+
+ANALYSIS = Analysis(
+    paper="ours, after Kornblith et al. 2019 and Raghu et al. 2020",
+    title="Representations before and after the inner loop",
+    order=45,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=CLAIMS,
+    core=False,
+)

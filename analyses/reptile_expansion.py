@@ -10,17 +10,14 @@ all k! orders are exact, coefficients are least squares at the smallest rate. Co
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import mamlprobe as mp
 from mamlprobe.draw.charts.tinted_curves import draw_slope, draw_variants
-from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.layout import Panel, caption, composite
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim
 
-ORDER = 30
-TITLE = "The expansion of MAML, FOMAML and Reptile"
-PAPER = "Nichol et al. 2018, section 5.1"
-MODELS = ()
-CORE = False
-DATASET = "sine waves"
 BATCHES = {"smoke": (2, 3), "quick": (2, 3, 4, 5), "paper": (2, 3, 4, 5, 6)}
 SEEDS = {"smoke": (0, 1), "quick": (0, 1, 2), "paper": (0, 1, 2, 3, 4)}
 RATES = [10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5)]
@@ -30,15 +27,14 @@ TASKS, POINTS = 4, 10
 LABELS = {"maml": "MAML", "fomaml": "FOMAML", "reptile": "Reptile"}
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute coefficients, residuals and slopes by rule and number of mini-batches: mean and range over seeds."""
-    import mamlprobe as mp
     from mamlprobe.probe.theory.small_step_expansion import expansion
 
     net, parts = mp.mlp(inputs=1, way=1, hidden=(20, 20), activation="tanh"), []
-    for seed in stage.sized(SEEDS):
+    for seed in study.sized(SEEDS):
         theta = mp.init(net, seed=seed).to(dtype=waves(seed, 1).support_x.dtype)
-        for k in stage.sized(BATCHES):
+        for k in study.sized(BATCHES):
             expanded = expansion(net, theta, waves(seed, k), batches=k, rates=RATES, loss="mse")
             parts.append(pd.concat([expanded, slopes(expanded)]).assign(seed=seed))
     grouped = pd.concat(parts).groupby(["rule", "batches", "quantity", "rate", "predicted"], sort=False)["value"]
@@ -46,11 +42,10 @@ def table(stage):
     return shown.assign(interval="range of seeds", tasks=TASKS)
 
 
-def waves(seed: int, batches: int):
+def waves(seed: int, batches: int) -> "mp.Episodes":
     """Draw tasks y = A sin(x + phase), x in -5 to 5, A in 0.1 to 5."""
     import torch
 
-    import mamlprobe as mp
     from mamlprobe.base.streams import generator
 
     draw = generator(seed, "sine waves")
@@ -62,7 +57,7 @@ def waves(seed: int, batches: int):
     return mp.Episodes(support_x=x, support_y=y, query_x=x, query_y=y)
 
 
-def slopes(expanded):
+def slopes(expanded: pd.DataFrame) -> pd.DataFrame:
     """Fit the slope of log residual against log rate, by rule and number of mini-batches."""
     small = expanded[(expanded["quantity"] == "residual") & (expanded["rate"] < FITTED)]
     rows = [
@@ -73,45 +68,43 @@ def slopes(expanded):
     return pd.DataFrame(rows)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot both coefficients by number of mini-batches, and the residual of the last number by rate."""
     table = table.assign(name=table["rule"].map(LABELS))
     methods = {label: rule for rule, label in LABELS.items()}
     small = table[table["rate"] == table["rate"].min()]
     most = table[(table["batches"] == table["batches"].max()) & (table["quantity"] == "residual")]
 
-    def coefficients(quantity, ylabel):
-        def draw(ax):
-            rows = small[small["quantity"] == quantity]
+    def coefficients(quantity: str, ylabel: str) -> Panel:
+        rows = small[small["quantity"] == quantity]
+
+        def draw(ax: Axes) -> None:
             draw_variants(ax, rows, x="batches", hue="name", methods=methods)
             ax.plot(rows["batches"], rows["predicted"], "D", ms=7, mfc="none", mec="#666666", label="predicted")
             ax.set(xlabel="mini-batches k", ylabel=ylabel, xticks=sorted(rows["batches"].unique()))
             ax.margins(0.09)
 
-        return draw
+        return quantity, draw
 
-    def residual(ax):
+    def residual(ax: Axes) -> None:
         draw_variants(ax, most, x="rate", hue="name", methods=methods, logx=True, logy=True)
         start = (most["rate"].min(), 0.3 * most["value"].min())
         draw_slope(ax, power=2, through=start, to=most["rate"].max(), label="slope 2")
         ax.set(xlabel="inner rate a", ylabel="residual / |AvgGrad|")
 
     panels = [
-        ("AvgGrad", coefficients("AvgGrad", "coefficient")),
-        ("AvgGradInner", coefficients("AvgGradInner", "coefficient / a")),
+        coefficients("AvgGrad", "coefficient"),
+        coefficients("AvgGradInner", "coefficient / a"),
         (f"What is left, k = {most['batches'].max()}", residual),
     ]
     drawn = composite(panels, cols=3)
-    caption(
-        drawn, "a, b: at inner rate 1e-5; in a, MAML and FOMAML coincide. Exact expectations, mean and range of seeds."
-    )
+    note = "a, b: at inner rate 1e-5; in a, MAML and FOMAML coincide. Exact expectations, mean and range of seeds."
+    caption(drawn, note)
     return drawn
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that coefficients are as predicted, the residual of second order, at the worst number of mini-batches."""
-    from mamlprobe.reproduce.analysis import claim
-
     rows = []
     ends, small = ["value", "low", "high"], table[table["rate"] == table["rate"].min()]
     for rule, label in LABELS.items():
@@ -126,3 +119,15 @@ def claims(table):
                 text = f"{label}: residual shrinks as a^2 (slope between 1.9 and 2.1), every k"
             rows.append(claim("N5", text, worst, side="below", bound=bound, unit=unit or "|slope - 2|", published=0))
     return rows
+
+
+ANALYSIS = Analysis(
+    paper="Nichol et al. 2018, section 5.1",
+    title="The expansion of MAML, FOMAML and Reptile",
+    order=30,
+    table=table,
+    figure=figure,
+    claims=claims,
+    dataset="sine waves",
+    core=False,
+)

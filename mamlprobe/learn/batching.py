@@ -7,20 +7,20 @@ from torch import Tensor
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.evaluate import numbered
 from mamlprobe.learn.progress_bar import bar
-from mamlprobe.learn.threads import Found
+from mamlprobe.learn.threads import Result
 from mamlprobe.nets.differentiated import derived_once, derived_twice
 from mamlprobe.nets.net import Net, Params
 
 
 def map_tasks(
-    work: Callable[[Episodes, int], Found],
+    work: Callable[[Episodes, int], Result],
     episodes: Episodes,
     chunk: int | None,
     *,
     net: Net,
     name: str,
     once: bool = False,
-) -> Iterator[Found]:
+) -> Iterator[Result]:
     """Apply `work` to `chunk` tasks at a time, with the number of the first; yield the results in order, under a bar.
 
     `name` is the text of the progress bar. `chunk` and `net` as in `evaluate.numbered`; `once` says that none of its
@@ -30,7 +30,7 @@ def map_tasks(
         UserError: a chunk below 1.
     """
 
-    def run_part(part: Episodes, first: int) -> tuple[int, Found]:
+    def run_part(part: Episodes, first: int) -> tuple[int, Result]:
         with derived_once(once or not derived_twice()):
             return part.tasks, work(part, first)
 

@@ -16,7 +16,7 @@ from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.progress_bar import bar
 from mamlprobe.learn.task_batch import PrefixCache, adaptation_path, start_tasks
 from mamlprobe.learn.theta import Theta
-from mamlprobe.learn.threads import Found, map_threads, one_thread
+from mamlprobe.learn.threads import Result, map_threads, one_thread
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.differentiated import derived_once
 from mamlprobe.nets.net import Net
@@ -54,8 +54,8 @@ def split_tasks(episodes: Episodes, size: int) -> list[Episodes]:
 
 
 def map_chunks(
-    work: Callable[[Episodes], Found], episodes: Episodes, chunk: int | None, *, net: Net
-) -> Iterator[Found]:
+    work: Callable[[Episodes], Result], episodes: Episodes, chunk: int | None, *, net: Net
+) -> Iterator[Result]:
     """Apply `work` to `chunk` tasks at a time, or as many as suits the device, and yield the results in order.
 
     Without `chunk`, each of torch's threads computes one of these batches (`map_threads`). A net that computes tasks
@@ -69,8 +69,8 @@ def map_chunks(
 
 
 def numbered(
-    work: Callable[[Episodes, int], Found], episodes: Episodes, chunk: int | None, *, net: Net
-) -> Iterator[Found]:
+    work: Callable[[Episodes, int], Result], episodes: Episodes, chunk: int | None, *, net: Net
+) -> Iterator[Result]:
     """Do as `map_chunks`, but call `work` also with the number of the first of its tasks.
 
     Each batch has the number of classes of all tasks, even if its own labels do not show it.
@@ -83,7 +83,7 @@ def numbered(
         for part, _ in parts:
             vars(part)["way"] = episodes.way  # sets the cached property
 
-    def run_part(part: tuple[Episodes, int]) -> Found:
+    def run_part(part: tuple[Episodes, int]) -> Result:
         with one_thread(device) if part[0].tasks == 1 else nullcontext():
             return work(*part)
 

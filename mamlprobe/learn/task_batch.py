@@ -131,9 +131,6 @@ class TaskBatch:
         return replace(here, support_x=here.support_x[of], support_y=here.support_y[of], support_items=None)
 
 
-Found = tuple[TaskBatch, list[Params], Tensor, Params]
-"""What an outer rule returns: tasks, path, query logits at its end [B, N*Q, N], gradients by name."""
-
 PrefixCache = dict[tuple[str, str], Prefix]
 """(norm regime, layer) -> inputs of the layer at the start of some tasks, as far as computed."""
 

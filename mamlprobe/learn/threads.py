@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 Part = TypeVar("Part")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def threads_for(parts: int, device: torch.device) -> int:
@@ -24,13 +24,13 @@ def threads_for(parts: int, device: torch.device) -> int:
 
 
 def map_threads(
-    function: Callable[[Part], Found],
+    function: Callable[[Part], Result],
     parts: Sequence[Part],
     device: torch.device,
     *,
     most: int | None = None,
     alone: bool = True,
-) -> Iterator[Found]:
+) -> Iterator[Result]:
     """Apply the function to each part, at most `most` at the same time, and yield the results in order.
 
     The number of threads is that of `threads_for`. Small operations gain little from several threads and wait for the
@@ -66,6 +66,6 @@ def one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(everywhere)
 
 
-def _as_here(function: Callable[[Part], Found], grad: bool, part: Part) -> Found:
+def _as_here(function: Callable[[Part], Result], grad: bool, part: Part) -> Result:
     with torch.set_grad_enabled(grad):
         return function(part)

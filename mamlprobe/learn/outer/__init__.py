@@ -10,17 +10,17 @@ from torch import Tensor
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.learn.adapt import Track
 from mamlprobe.learn.evaluate import split_tasks, tasks_at_a_time
-from mamlprobe.learn.losses import check_differentiable, task_accuracies, task_losses
+from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.outer.batch_moments import collected
 from mamlprobe.learn.outer.contrastive import contrastive
 from mamlprobe.learn.outer.implicit import implicit
-from mamlprobe.learn.outer.rematerialised import recomputed, vjp
+from mamlprobe.learn.outer.rematerialised import recomputed
 from mamlprobe.learn.outer.reptile import reptile
+from mamlprobe.learn.outer.result import OuterResult
 from mamlprobe.learn.outer.second_derivatives import derivable
+from mamlprobe.learn.outer.unrolled import unrolled
 from mamlprobe.learn.run_index import RunIndex
-from mamlprobe.learn.task_batch import Found, TaskBatch, inner_paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.learn.threads import map_threads, one_thread, threads_for
 from mamlprobe.methods.method import Method
@@ -120,7 +120,7 @@ def accumulate_gradients(
         # one thread for one task: else sums depend on the number of threads
         single = one_thread(device) if part[0].tasks == 1 else nullcontext()
         with single, derived_once(once), derivable():
-            return _with_metrics(*route(net, live, part[0], method, mean_over=mean_over, run_index=part[1]))
+            return _with_metrics(route(net, live, part[0], method, mean_over=mean_over, run_index=part[1]))
 
     device, once = episodes.support_x.device, _first_order(net, method)
     for addends, seen in map_threads(work, parts, device, most=most, alone=size == 1):
@@ -189,36 +189,16 @@ def _first_order(net: Net, method: Method) -> bool:
     return method.inner.order == 1 or method.outer.rule == "reptile" or (only_head(net, method) and net.linear)
 
 
-def unrolled(
-    net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
-) -> Found:
-    """Return tasks, path, query logits at its end [B, N*Q, N], gradients of the sum of losses / `mean_over`.
-
-    The tensors of `live` are leaves; the gradients are theirs, by name. The whole path is in memory.
-    """
-    track: Track = "second" if method.inner.order == 2 else "first"
-    tasks, path = inner_paths(net, live, episodes, method, stage="train", track=track, run_index=run_index)
-    steps = len(path) - 1
-    logits = tasks.query_logits(path[-1], step=steps)
-    losses = task_losses(logits, episodes.query_y, method.loss)
-    if method.step_weights:
-        losses = losses * method.step_weights[-1]
-        for step, weight in enumerate(method.step_weights[:-1], start=1):
-            losses = losses + weight * tasks.query_losses(path[step], step=step)
-    loss = check_differentiable(losses.sum() / mean_over)
-    return tasks, path, logits.detach(), vjp({"loss": loss}, {"loss": torch.ones_like(loss)}, live.learned)
-
-
 @torch.no_grad()
-def _with_metrics(tasks: TaskBatch, path: list[Params], logits: Tensor, gradients: Params) -> tuple[Params, Params]:
+def _with_metrics(result: OuterResult) -> tuple[Params, Params]:
     """Return the gradients, and by task: losses and accuracies [B], and the moments that the norm regime averages."""
-    labels, method = tasks.episodes.query_y, tasks.method
-    metrics = {"losses": task_losses(logits, labels, method.loss), "accuracies": task_accuracies(logits, labels)}
-    metrics |= collected(tasks, path)
-    return gradients, metrics
+    labels, loss, logits = result.tasks.episodes.query_y, result.tasks.method.loss, result.logits
+    metrics = {"losses": task_losses(logits, labels, loss), "accuracies": task_accuracies(logits, labels)}
+    metrics |= collected(result.tasks, result.path)
+    return result.gradients, metrics
 
 
-ROUTES: dict[str, Callable[..., Found]] = {
+ROUTES: dict[str, Callable[..., OuterResult]] = {
     "unrolled": unrolled,
     "recomputed": recomputed,
     "reptile": reptile,

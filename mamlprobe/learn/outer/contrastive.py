@@ -10,8 +10,9 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.losses import targets
 from mamlprobe.learn.outer.contrast_terms import Terms, linear_head, predictions, terms_of
 from mamlprobe.learn.outer.rematerialised import vjp
+from mamlprobe.learn.outer.result import OuterResult
 from mamlprobe.learn.run_index import RunIndex
-from mamlprobe.learn.task_batch import Found, start_tasks
+from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import Theta, check_method
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net, Params
@@ -20,7 +21,7 @@ from mamlprobe.nets.params import expand_tasks
 
 def contrastive(
     net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
-) -> Found:
+) -> OuterResult:
     """Return tasks, path, query logits at its end [B, N*Q, N], gradients by name; there is no inner loop.
 
     The body's gradient is that of the surrogate: inner products of its features with coefficients that are constants,
@@ -48,7 +49,7 @@ def contrastive(
     outputs = {"surrogate": surrogate, **expand_tasks({name: start[name] for name in head}, episodes.tasks, head)}
     slopes = {name: slope / mean_over for name, slope in {"surrogate": torch.ones_like(surrogate), **slopes}.items()}
     del contrast, sides  # the graph of the surrogate has what it needs, and frees it on the way
-    return tasks, [start, end], logits, vjp(outputs, slopes, live.learned)
+    return OuterResult(tasks, [start, end], logits, vjp(outputs, slopes, live.learned))
 
 
 def stepped(

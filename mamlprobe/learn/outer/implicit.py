@@ -12,8 +12,9 @@ from mamlprobe.learn.adapt import adapt
 from mamlprobe.learn.inner_optimizers import Rule
 from mamlprobe.learn.losses import task_losses
 from mamlprobe.learn.outer.rematerialised import leaf, prefix_inputs, vjp, with_inputs
+from mamlprobe.learn.outer.result import OuterResult
 from mamlprobe.learn.run_index import RunIndex, rule_at
-from mamlprobe.learn.task_batch import Found, TaskBatch, start_tasks
+from mamlprobe.learn.task_batch import TaskBatch, start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net, Params
@@ -23,7 +24,7 @@ from mamlprobe.nets.params import by_task, map_tensors
 @torch.enable_grad()
 def implicit(
     net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
-) -> Found:
+) -> OuterResult:
     """Compute gradients at phi, the end of the path, as if it were the optimum of L_S + (lambda / 2) |phi - theta|^2.
 
     With g the gradient of the query loss at phi and H the Hessian of the support loss, each task's is
@@ -66,7 +67,7 @@ def implicit(
     v = conjugate_gradients(regularised_hvp, {name: slopes[name] for name in names}, method.outer.cg_steps)
     across = hvp(v, psi) if psi and v else {}
     slopes |= v | {name: slopes[name] - slope / weight for name, slope in across.items()}
-    return tasks, path, logits.detach(), vjp({**start, **prefix, **others}, slopes, live.learned)
+    return OuterResult(tasks, path, logits.detach(), vjp({**start, **prefix, **others}, slopes, live.learned))
 
 
 def _end(tasks: TaskBatch, params: Params, names: Sequence[str], *, steps: int, rule: Rule) -> Params:

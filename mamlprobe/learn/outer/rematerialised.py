@@ -10,8 +10,9 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track, adapt
 from mamlprobe.learn.inner_optimizers import Rates, sgd
 from mamlprobe.learn.losses import task_losses
+from mamlprobe.learn.outer.result import OuterResult
 from mamlprobe.learn.run_index import RunIndex, rates_at
-from mamlprobe.learn.task_batch import Found, TaskBatch, start_tasks
+from mamlprobe.learn.task_batch import TaskBatch, start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net, Params
@@ -20,7 +21,7 @@ from mamlprobe.nets.params import map_tensors
 
 def recomputed(
     net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
-) -> Found:
+) -> OuterResult:
     """Return what `outer.unrolled` does, from two walks of the path: forth without graph, then back step by step.
 
     With theta_{k+1} = theta_k - a_k g_k(theta_k) and v_S the gradient of the query loss at theta_S, each step back
@@ -50,7 +51,7 @@ def recomputed(
             slopes, _ = _query_slopes(alone, path[step], step, slopes, others, weights[step] / mean_over)
     slopes = vjp({**start, **prefix, **learned}, slopes, {**live.net, **learned})
     points = [alone.at(map_tensors(torch.Tensor.detach, each), step) for step, each in enumerate(path)]
-    return alone, points, logits, slopes
+    return OuterResult(alone, points, logits, slopes)
 
 
 def vjp(outputs: Params, slopes: Params, inputs: Params) -> Params:

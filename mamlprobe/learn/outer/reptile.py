@@ -3,8 +3,9 @@
 import torch
 
 from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.outer.result import OuterResult
 from mamlprobe.learn.run_index import RunIndex
-from mamlprobe.learn.task_batch import Found, inner_paths
+from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net, Params
@@ -12,7 +13,7 @@ from mamlprobe.nets.net import Net, Params
 
 def reptile(
     net: Net, live: Theta, episodes: Episodes, method: Method, *, mean_over: int, run_index: RunIndex | None
-) -> Found:
+) -> OuterResult:
     """Sum theta - theta_S over tasks, / `mean_over`, by name; 0 for what does not adapt.
 
     A step of gradient descent at rate epsilon along it is theta + epsilon mean (theta_S - theta) (algorithm 2). The
@@ -29,4 +30,4 @@ def reptile(
                 gradients[name] += (
                     moved.sum(0) if run_index is None else gradients[name].index_add(0, run_index.index, moved)
                 )
-    return tasks, path, logits, gradients
+    return OuterResult(tasks, path, logits, gradients)
