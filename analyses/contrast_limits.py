@@ -18,12 +18,8 @@ from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.charts.heatmaps import draw_map
 from mamlprobe.draw.layout import caption, legend
 from mamlprobe.draw.style import canvas, style
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim
 
-CORE = False
-ORDER = 62
-TITLE = "Where the contrastive reading holds"
-PAPER = "ours, after Kao et al. 2022, sections 3 and 4"
-STARTS = ("maml", "maml-mse")
 LEARNERS = {"anil": "ANIL", "maml": "MAML", "boil": "BOIL", "mamlpp": "MAML++", "fomaml": "FOMAML",
             "fomaml-zeroing": "zeroing", "maml-mse": "MAML, mse"}  # fmt: skip
 MODELS = tuple(LEARNERS)
@@ -31,13 +27,13 @@ STEPS = {"smoke": (1, 2), "quick": (1, 2, 3, 5, 7), "paper": (1, 2, 3, 5, 7)}
 HEADS = {"keep": "head kept", "zero_each_update": "head zeroed"}
 BODIES = {"head alone": ("head.*",), "whole net": ("*",)}
 TASKS = {"smoke": 2, "quick": 10, "paper": 20}
-LAST = 10**9
+END = 10**9
 """An update after all schedules."""
 EXACT, BREAKS, SAME, HALF = 1e-10, 0.1, 0.9, 0.5**0.5
 """Relative errors in float64 up to which a form is the gradient, and from which it misses; cosines from which it points
 the same way, and from which it has more than half of the squared length."""
 ZEROED, OWN = {"head": "head zeroed"}, {"part": "learners"}
-CLAIMS = (
+CLAIMS: tuple[tuple[str, dict[str, object], float], ...] = (
     ("head zeroed, one step: every form is the gradient", {**ZEROED, "steps": 1}, EXACT),
     ("order 1: the pairs of every step are the gradient", {"form": "every step", "order": 1}, EXACT),
     ("head zeroed, two steps: the form of one misses", {**ZEROED, "form": "one step", "steps": 2}, BREAKS),
@@ -50,30 +46,32 @@ CLAIMS = (
 """Text, rows, bound; the worst of the rows must meet it."""
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute relative error and cosine of every form by loss, inner loop, order, head and steps; and by learner."""
     import torch
 
+    from mamlprobe.learn.theta import Theta
+    from mamlprobe.methods.method import Method
     from mamlprobe.methods.schedules import resolve
+    from mamlprobe.nets.net import Net
     from mamlprobe.probe.contrast.closed_forms import form_table
     from mamlprobe.statistics.tables import means
 
-    episodes = stage.episodes(stage.sized(TASKS), query=5).to(dtype=torch.float64)
+    episodes = study.episodes(study.sized(TASKS), query=5).to(dtype=torch.float64)
 
-    def probe(net, theta, method, **columns):
+    def probe(net: Net, theta: Theta, method: Method, **columns: str) -> pd.DataFrame:
         return form_table(net, theta.to(dtype=torch.float64), episodes, method, chunk=episodes.tasks).assign(**columns)
 
-    def loops(net, theta, method):
+    def loops(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
         parts = []
-        for head, (adapts, names), order, steps in product(HEADS, BODIES.items(), (1, 2), stage.sized(STEPS)):
+        for head, (adapts, names), order, steps in product(HEADS, BODIES.items(), (1, 2), study.sized(STEPS)):
             inner = replace(method.inner, steps=steps, test_steps=steps, adapts=names, order=order)
-            chosen = replace(method, head=head, inner=inner)
-            parts.append(probe(net, theta, chosen, head=HEADS[head], adapts=adapts))
+            parts.append(probe(net, theta, replace(method, head=head, inner=inner), head=HEADS[head], adapts=adapts))
         return pd.concat(parts)
 
-    grid = stage.probe(STARTS, loops)
-    learners = stage.probe(
-        MODELS, lambda net, theta, m: probe(net, theta, resolve(m, LAST, LAST), head="own", adapts="own")
+    grid = study.probe(("maml", "maml-mse"), loops)
+    learners = study.probe(
+        MODELS, lambda net, theta, m: probe(net, theta, resolve(m, END, END), head="own", adapts="own")
     )
     both = pd.concat([grid.assign(part="loops"), learners.assign(part="learners")])
     both = both.assign(learner=both["method"].map(LEARNERS), loss=both["loss"].replace("mse", "squared error"))
@@ -81,7 +79,7 @@ def table(stage):
     return means(both.dropna(subset="value"), by)
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Draw errors and directions over inner steps, and by learner."""
     loops = table[(table["part"] == "loops") & ~((table["head"] == "head zeroed") & (table["form"] == "clean"))]
     loops = loops.assign(arm=loops["head"].str.removeprefix("head ") + ": " + loops["form"])
@@ -104,22 +102,30 @@ def figure(table) -> Figure:
     with style():
         axes[2, 2].set_title("Own inner loop: cosine")
     legend(figure, axes.flat)
-    caption(
-        figure, "Error: |gradient - form| / |gradient| of the body. From a zeroed head, clean and one step are one."
-    )
+    note = "Error: |gradient - form| / |gradient| of the body. From a zeroed head, clean and one step are one."
+    caption(figure, note)
     return figure
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check where the forms are exact, and the worst case under a second step, second order and other learners."""
-    from mamlprobe.reproduce.analysis import claim
-
     results = []
     for text, where, bound in CLAIMS:
-        quantity, side = "error" if bound in (EXACT, BREAKS) else "cosine", "below" if bound == EXACT else "above"
-        part = table[(table[[*where]] == pd.Series(where)).all(axis=1) & (table["quantity"] == quantity)]
-        worst = part.loc[part["value"].idxmax() if side == "below" else part["value"].idxmin()]
-        results.append(
-            claim("D4", text, worst, side=side, bound=bound, unit=quantity.replace("error", "relative error"))
-        )
+        unit = "relative error" if bound in (EXACT, BREAKS) else "cosine"
+        side = "below" if bound == EXACT else "above"
+        rows = (table[[*where]] == pd.Series(where)).all(axis=1) & (table["quantity"] == unit.removeprefix("relative "))
+        part = table[rows].sort_values("value", ascending=side == "above", kind="stable")
+        results.append(claim("D4", text, part.iloc[0], side=side, bound=bound, unit=unit))
     return results
+
+
+ANALYSIS = Analysis(
+    paper="ours, after Kao et al. 2022, sections 3 and 4",
+    title="Where the contrastive reading holds",
+    order=62,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+)

@@ -18,10 +18,8 @@ from mamlprobe.draw.style import DOTS, GREY, PALE
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
 ETAS, USUAL, TWINS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0), 0.1, (0.01, 0.1, 1.0)
-LOOPS, EXPLICIT = (
-    {eta: name if eta == USUAL else f"{name}-eta{eta:g}" for eta in etas}
-    for name, etas in (("efil-fo-zeroing", ETAS), ("contrastive-fo-zeroing", TWINS))
-)
+LOOPS = {eta: "efil-fo-zeroing" + f"-eta{eta:g}" * (eta != USUAL) for eta in ETAS}
+EXPLICIT = {eta: "contrastive-fo-zeroing" + f"-eta{eta:g}" * (eta != USUAL) for eta in TWINS}
 MODELS = (*LOOPS.values(), *EXPLICIT.values())
 AT = tuple(float(rate) for rate in np.logspace(-3, 2, 31))
 """Rates at test, in addition to the one in training."""
@@ -32,8 +30,6 @@ PAIRS = {
     **{(name, LOOPS[eta]): (f"by the contrastive loss at rate {eta:g} it is not 2 points below", "above")
        for eta, name in EXPLICIT.items()},
 }  # fmt: skip
-EXACT, NEAR, GROWS, POINTS = 1e-10, 0.5, 1.0, -2.0
-"""Error; decades that are near; decades of logits out of three of rates; points of accuracy that count."""
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -81,27 +77,25 @@ def figure(table: pd.DataFrame) -> Figure:
     loops = table[(table["arm"] == "inner loop") & table["rate"].notna()].sort_values("eta")
     loops = loops.assign(trained=loops["eta"].map("{:g}".format))
 
-    def draw(ax: Axes, rows: pd.DataFrame, *, quantity: str, x: str, hue: str) -> None:
+    def draw(ax: Axes, rows: pd.DataFrame, *, quantity: str, x: str) -> None:
         rows = rows[rows["quantity"] == quantity]
-        draw_curves(ax, rows, x=x, hue=hue)
+        draw_curves(ax, rows, x=x, hue="arm" if x == "eta" else "trained")
         if quantity == "size":
             usual = rows[rows["eta"] == USUAL]["value"].iloc[0]
-            guide = [usual + np.log10(eta / USUAL) for eta in ETAS]
+            guide = usual + np.log10(np.divide(ETAS, USUAL))
             ax.plot(ETAS, guide, color=PALE, linestyle=DOTS, label="features of rate 0.1", gid="aside")
         if quantity == "loss":
             here = rows[np.isclose(rows["rate"], rows["eta"])]
             ax.plot(here["rate"], here["value"], "o", mfc="none", mec=GREY, ms=7, label="as trained", gid="aside")
             ax.set_ylim(0.35, 2)
-        ax.set_xscale("log")
+        ax.set(xscale="log", xlabel=f"inner rate {'in training' if x == 'eta' else 'at test'}")
 
     plain = loops.drop(columns=["low", "high"])
-    train = {"x": "eta", "hue": "arm", "xlabel": "inner rate in training"}
-    test = {"x": "rate", "hue": "trained", "xlabel": "inner rate at test"}
     panels = [
-        panel("Accuracy", draw, as_trained, quantity="accuracy", ylabel="accuracy (%)", **train),
-        panel("Size of logits", draw, as_trained, quantity="size", ylabel="log10(rate |f|^2 / N)", **train),
-        panel("Accuracy at another rate", draw, plain, quantity="accuracy", ylabel="accuracy (%)", **test),
-        panel("Loss at another rate", draw, loops, quantity="loss", ylabel="cross-entropy", **test),
+        panel("Accuracy", draw, as_trained, quantity="accuracy", x="eta", ylabel="accuracy (%)"),
+        panel("Size of logits", draw, as_trained, quantity="size", x="eta", ylabel="log10(rate |f|^2 / N)"),
+        panel("Accuracy at another rate", draw, plain, quantity="accuracy", x="rate", ylabel="accuracy (%)"),
+        panel("Loss at another rate", draw, loops, quantity="loss", x="rate", ylabel="cross-entropy"),
     ]
     drawn = composite(panels, cols=2, ratio=0.7)
     caption(drawn, "Head zeroed, one step of the head alone. Below: a line for each rate in training.")
@@ -113,14 +107,14 @@ def claims(table: pd.DataFrame) -> list[Row]:
     best = table[(table["quantity"] == "best rate") & (table["arm"] == "inner loop")]
     law, moved, growth = (only(table, quantity=name) for name in ("law", "accuracy moved", "growth"))
     rows = [
-        ("one zeroed step is a prototype classifier at temperature N / rate", law, "below", EXACT, "relative error"),
-        ("the rate at test moves no accuracy (most of a task)", moved, "below", EXACT, "points"),
+        ("one zeroed step is a prototype classifier at temperature N / rate", law, "below", 1e-10, "relative error"),
+        ("the rate at test moves no accuracy (most of a task)", moved, "below", 1e-10, "points"),
         ("the loss at test is least within half a decade of the rate in training (worst of the rates)",
-         best.loc[best["value"].idxmax()], "below", NEAR, "decades"),
-        ("of three decades of rates less than one is left in the logits", growth, "below", GROWS, "decades"),
+         best.iloc[best["value"].argmax()], "below", 0.5, "decades"),
+        ("of three decades of rates less than one is left in the logits", growth, "below", 1.0, "decades"),
+        *((text, only(table, quantity="difference", method=" - ".join(pair)), side, -2.0, "points")
+          for pair, (text, side) in PAIRS.items()),
     ]  # fmt: skip
-    for pair, (text, side) in PAIRS.items():
-        rows.append((text, only(table, quantity="difference", method=" - ".join(pair)), side, POINTS, "points"))
     return [claim("D5", text, row, side=side, bound=bound, unit=unit) for text, row, side, bound, unit in rows]
 
 

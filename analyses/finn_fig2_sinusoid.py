@@ -7,7 +7,6 @@ noise. Meta-SGD is shown for the one step it learned rates for. Cost: eight tiny
 """
 
 from dataclasses import replace
-from functools import partial
 from typing import Any, cast
 
 import pandas as pd
@@ -16,11 +15,10 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.charts.sinusoids import draw_fits
 from mamlprobe.draw.layout import composite, panel
-from mamlprobe.reproduce.analysis import Analysis, Claim, Study
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
 FINN = ("sinusoid-maml", "sinusoid-fomaml", "sinusoid-anil", "sinusoid-meta-sgd", "sinusoid-joint")
-NICHOL = ("sinusoid-maml-2pi", "sinusoid-reptile", "sinusoid-joint-2pi")
-MODELS = (*FINN, *NICHOL)
+MODELS = (*FINN, "sinusoid-maml-2pi", "sinusoid-reptile", "sinusoid-joint-2pi")
 FITS = {"sinusoid-maml": (0, 1, 10), "sinusoid-joint": (0, 1, 10), "sinusoid-reptile": (0, 1, 32)}
 TASKS = {"smoke": 4, "quick": 600, "paper": 600}
 POWER = (5**3 - 0.1**3) / (3 * 4.9) / 2  # mean square of the curves of all phases: E[A^2] / 2
@@ -57,14 +55,13 @@ def table(study: Study) -> pd.DataFrame:
 def scored(study: Study, name: str, steps: int, word: str = "") -> pd.DataFrame:
     """Score each test task's squared error after every step, 100 if a fit diverged; `word`: unseen half, or output."""
     from mamlprobe.data.sinusoids import Sinusoids
-    from mamlprobe.data.sources import draw
     from mamlprobe.learn.evaluate import query_table as score
     from mamlprobe.reproduce.study import TEST_SEED, keyed
 
-    drawn = partial(draw, tasks=study.sized(TASKS), split="test", way=1, shot=10, query=100, seed=TEST_SEED)
-    episodes = drawn(source := cast(Sinusoids, study.source(name)))
+    points: dict[str, Any] = {"split": "test", "shot": 10, "query": 100, "tasks": study.sized(TASKS), "seed": TEST_SEED}
+    episodes = (source := cast(Sinusoids, study.source(name))).episodes(**points)
     if word == "unseen":
-        right, left = (drawn(replace(source, x=x)) for x in ((0.0, 5.0), (-5.0, 0.0)))
+        right, left = (replace(source, x=x).episodes(**points) for x in ((0.0, 5.0), (-5.0, 0.0)))
         episodes = replace(right, query_x=left.query_x, query_y=left.query_y)
     if word == "output":
         episodes = replace(episodes, query_y=0 * episodes.query_y)
@@ -85,12 +82,11 @@ def fitted(study: Study, name: str, steps: tuple[int, ...]) -> pd.DataFrame:
     from mamlprobe.data.sinusoids import Sinusoids, curve
 
     source, run = replace(cast(Sinusoids, study.source(name)), x=(0.0, 5.0)), study.run(name, study.seeds[0])
-    settings: dict[str, Any] = {"split": "test", "tasks": 1, "seed": 5}
-    episodes, grid = source.episodes(shot=10, query=1, **settings), torch.linspace(-5, 5, 101)[None, :, None]
+    task: dict[str, Any] = {"split": "test", "tasks": 1, "seed": 5}
+    few, grid = source.episodes(shot=10, query=1, **task), torch.linspace(-5, 5, 101)[None, :, None]
     method = replace(run.config.method, inner=replace(run.config.method.inner, test_steps=steps[-1]))
-    path, net = mp.adapt_tasks(run.net(), run.theta(), episodes, method), run.net()
-    drawn = [("truth", 0, grid, curve(grid, *source.curves(**settings)))]
-    drawn += [("support", 0, episodes.support_x, episodes.support_y)]
+    path, net = mp.adapt_tasks(run.net(), run.theta(), few, method), run.net()
+    drawn = [("truth", 0, grid, curve(grid, *source.curves(**task))), ("support", 0, few.support_x, few.support_y)]
     drawn += [("fit", step, grid, net(path[step], grid).logits) for step in steps]
     parts = [pd.DataFrame({"kind": k, "step": s, "x": x.flatten(), "value": y.flatten()}) for k, s, x, y in drawn]
     return pd.concat(parts).assign(method=name.removeprefix("sinusoid-"), seed=run.config.seed, run=run.path.name)
@@ -101,40 +97,25 @@ def figure(table: pd.DataFrame) -> Figure:
     fits, titles = table[table["part"] == "fit"], ("MAML, one task", "Joint net, same task", "Reptile, all phases")
     groups, high = zip(titles, fits.groupby("method", sort=False), strict=True), 1.1 * fits["value"].abs().max()
     panels = [panel(title, draw_fits, rows, high=high) for title, (_, rows) in groups]
-    shown = [name.removeprefix("sinusoid-") for name in FINN]
-    errors = table[(table["part"] == "error") & table["method"].isin(shown)]
+    errors = table[(table["part"] == "error") & ("sinusoid-" + table["method"]).isin(FINN)]
     panels.append(panel("Error by step, 10 points", draw_curves, errors, x="step", hue="method"))
     drawn = composite(panels, cols=2, ratio=0.72)
     drawn.axes[3].set(xlabel="gradient steps at test", ylabel="mean squared error", ylim=(0, None))
     return drawn
 
 
-CLAIMS = (
-    *(
-        Claim(
-            id=name,
-            text=text,
-            where={"part": "gap", "arm": f"{a} - {b}"},
-            below=0,
-            unit="mse",
-            published="< 0",
-            source=SOURCES[name],
-        )
-        for (a, b), (name, text) in GAPS.items()
-    ),
-    *(
-        Claim(
-            id="N1",
-            text=f"{text} below {100 * share:g} % of the curves' power",
-            where={"part": "error", "method": method, "step": step},
-            below=share * POWER,
-            unit="mse",
-            published=published,
-            source="fig. 1",
-        )
-        for (method, step), (share, text, published) in LEVELS.items()
-    ),
-)
+def claims(table: pd.DataFrame) -> list[Row]:
+    """Check F1 and S1 by paired differences, N1 by levels."""
+    rows = []
+    for (a, b), (name, text) in GAPS.items():
+        row = only(table, part="gap", arm=f"{a} - {b}")
+        rows += [claim(name, text, row, side="below", bound=0, unit="mse", published="< 0", source=SOURCES[name])]
+    for (method, step), (share, text, word) in LEVELS.items():
+        row = only(table, part="error", method=method, step=step)
+        text += f" below {100 * share:g} % of the curves' power"
+        rows += [claim("N1", text, row, side="below", bound=share * POWER, unit="mse", published=word, source="fig. 1")]
+    return rows
+
 
 ANALYSIS = Analysis(
     paper="Finn et al. 2017, figure 2",
@@ -143,7 +124,7 @@ ANALYSIS = Analysis(
     recipes=MODELS,
     table=table,
     figure=figure,
-    claims=CLAIMS,
+    claims=claims,
     dataset="sinusoids",
     core=False,
 )

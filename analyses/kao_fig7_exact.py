@@ -61,7 +61,7 @@ def table(study: Study) -> pd.DataFrame:
         gaps.append(difference(of_way[0], "pair", second, first).assign(way=w, quantity="order"))
         gaps.append(difference(of_way[1], "variant", "zeroed", "as trained").assign(way=w, quantity="lift"))
     episodes, loops = study.episodes(3, query=5), [names[0] for names in PAIRS.values()]
-    errors = study.probe(loops, lambda *start: pd.DataFrame({"value": [rule_error(*start, episodes)]}))
+    errors = study.probe(loops, lambda net, theta, m: pd.DataFrame({"value": [rule_error(net, theta, m, episodes)]}))
     errors = errors.loc[errors.groupby("method")["value"].idxmax()].assign(pair=lambda t: t["method"].map(PAIR))
     parts = [
         means(rows, ["pair", "way", "variant", "update"]).assign(quantity="accuracy"),

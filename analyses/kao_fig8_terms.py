@@ -77,7 +77,7 @@ def figure(table: pd.DataFrame) -> Figure:
     last, zeroed = accuracy[accuracy["update"] == accuracy["update"].max()], accuracy[accuracy["variant"] == "zeroed"]
     zeroed = zeroed.assign(low=zeroed["low"].clip(0, 100), high=zeroed["high"].clip(0, 100))  # intervals of few seeds
     marks = ends[["variant", "arm", "value"]]
-    options = {"group": "arm", "hue": "variant", "reference": marks, "chance": 20}
+    options: dict[str, Any] = {"group": "arm", "hue": "variant", "reference": marks, "chance": 20}
     panels = [
         panel("Accuracy at the end (%), by terms kept", draw_grouped, last, **options),
         panel("Its course, head zeroed at test (%)", draw_curves, zeroed, x="update", hue="arm", chance=20),

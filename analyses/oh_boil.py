@@ -6,38 +6,39 @@ inner loop adds to the accuracy of cosine attention (NIL) on each block. Publish
 the body, for BOIL its last block alone. Cost: two models each of MAML, ANIL and BOIL, and half a minute.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite
+from mamlprobe.draw.layout import composite, panel
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
-ORDER = 52
-TITLE = "Body or head: BOIL, ANIL and MAML"
-PAPER = "Oh et al. 2021"
 MODELS = ("maml", "anil", "boil")
-CORE = False
 STATES = {True: "trained", False: "before training"}
 KEYS = ["method", "seed", "task", "run", "dataset", "norm", "episodes"]
 
 
-def table(stage):
+def table(study: Study) -> pd.DataFrame:
     """Compute cosines, CKA and NIL accuracy by method and layer, and the paired differences that the claims need."""
     from mamlprobe.probe.representation.class_separation import NIL, class_blocks
     from mamlprobe.probe.representation.layer_similarity import similarity
     from mamlprobe.statistics.tables import difference, means
 
-    few, many = stage.episodes(stage.few), stage.episodes(stage.tasks)
-
-    def alike(net, theta, method):
-        return similarity(net, theta, few, method, measures=("cka_debiased",), chunk=few.tasks)
-
-    cka = stage.probe(MODELS, alike, lambda run: (run.updates()[0], run.updates()[-1]))
+    few, many = study.episodes(study.few), study.episodes(study.tasks)
+    cka = study.probe(
+        MODELS,
+        lambda net, theta, method: similarity(net, theta, few, method, measures=("cka_debiased",), chunk=few.tasks),
+        lambda run: (run.updates()[0], run.updates()[-1]),
+    )
     cka = cka.assign(state=(cka["update"] > 0).map(STATES), quantity="cka")
     body = cka[(cka["state"] == "trained") & (cka["layer"] != "head")]
     end = body[body["layer"] == body["layer"].max()]
     orders = pd.concat([difference(end, "method", "boil", name) for name in ("maml", "anil")])
-    blocks = stage.probe(MODELS, lambda net, theta, method: class_blocks(net, theta, many, method))
+    blocks = study.probe(MODELS, lambda net, theta, method: class_blocks(net, theta, many, method))
     blocks = blocks.assign(pair=blocks["quantity"] + ", " + blocks["moment"])
     gain, nil = changes(blocks)
     named = {"cka": cka, "gap change": gain, "nil gain": nil}
@@ -48,7 +49,7 @@ def table(stage):
     return pd.concat([*parts, cosines, means(orders, ["method"]).assign(quantity="cka")], ignore_index=True)
 
 
-def changes(blocks) -> tuple[pd.DataFrame, pd.DataFrame]:
+def changes(blocks: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compute what adapting adds by task and block: to same- less different-class cosine, to NIL accuracy in points."""
     wide = blocks.pivot_table("value", [*KEYS, "layer"], "pair")
     gaps = {when: wide[f"same class, {when}"] - wide[f"different classes, {when}"] for when in ("before", "after")}
@@ -56,74 +57,72 @@ def changes(blocks) -> tuple[pd.DataFrame, pd.DataFrame]:
     return (gaps["after"] - gaps["before"]).reset_index(name="value"), nil.reset_index(name="value")
 
 
-def last(rows) -> pd.DataFrame:
+def last(rows: pd.DataFrame) -> pd.DataFrame:
     """Subtract the mean of the earlier blocks from the last block, by task."""
     wide = rows.pivot_table("value", KEYS, "layer")
     return (wide.iloc[:, -1] - wide.iloc[:, :-1].mean(axis=1)).reset_index(name="value").assign(layer="last - earlier")
 
 
-def figure(table) -> Figure:
+def figure(table: pd.DataFrame) -> Figure:
     """Plot the cosines of each method; below, CKA and what adapting adds to NIL accuracy."""
     others = sorted(set(table["method"].dropna()) - set(MODELS))
     table = table.assign(method=pd.Categorical(table["method"], [*MODELS, *others]))
     cosine, cka, nil = (table[table["quantity"] == name] for name in ("cosine", "cka", "nil gain"))
-    pair_order = [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")]
+    order = [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")]
+    cosine = cosine.assign(pair=pd.Categorical(cosine["pair"], order))
 
-    def pairs(name):
-        rows = cosine[cosine["method"] == name]
-        rows = rows.assign(pair=pd.Categorical(rows["pair"], pair_order))
-        return lambda ax: (draw_curves(ax, rows, x="layer", hue="pair"), ax.set(ylabel="cosine", ylim=(-0.02, 1.02)))
+    def lines(rows: pd.DataFrame, hue: str, label: str, margin: float) -> Callable[[Axes], None]:
+        def draw(ax: Axes) -> None:
+            draw_curves(ax, rows, x="layer", hue=hue)
+            ax.set(ylabel=label, ylim=(-margin, 1 + margin))
 
-    def cka_lines(state):
-        rows = cka[cka["state"] == state]
-        return lambda ax: (draw_curves(ax, rows, x="layer", hue="method"), ax.set(ylabel="CKA", ylim=(-0.05, 1.05)))
+        return draw
 
-    def gained(ax):
-        draw_curves(ax, nil, x="layer", hue="method")
-        ax.set_ylabel("after - before (points)")
-
-    panels = [(f"{name.upper()}: classes", pairs(name)) for name in MODELS]
-    panels += [(f"CKA, {state}", cka_lines(state)) for state in STATES.values()]
-    return composite([*panels, ("NIL accuracy", gained)], cols=3, ratio=0.95)
+    panels = [
+        *((f"{m.upper()}: classes", lines(cosine[cosine["method"] == m], "pair", "cosine", 0.02)) for m in MODELS),
+        *((f"CKA, {s}", lines(cka[cka["state"] == s], "method", "CKA", 0.05)) for s in STATES.values()),
+        panel("NIL accuracy", draw_curves, nil, x="layer", hue="method", ylabel="after - before (points)"),
+    ]
+    return composite(panels, cols=3, ratio=0.95)
 
 
-def claims(table):
+def claims(table: pd.DataFrame) -> list[Row]:
     """Check that bodies of MAML and ANIL stay; that BOIL's last block moves, more than earlier ones and than MAML's."""
-    from mamlprobe.reproduce.analysis import claim, only
-
     cka = table[(table["quantity"] == "cka") & (table["state"] == "trained") & (table["layer"] != "head")]
     rows = []
 
-    def add(name, text, row, side, bound, unit, published):
+    def add(name: str, text: str, row: "pd.Series[Any]", side: str, bound: float, published: str) -> None:
+        unit = {"B2": "cosine", "B3": "CKA", "B4": "points"}[name]
         rows.append(claim(name, text, row, side=side, bound=bound, unit=unit, published=published, source="recalled"))
 
     for method in ("maml", "anil"):
         body = cka[cka["method"] == method]
-        worst = body.loc[body["value"].idxmin()]
+        worst = body.iloc[body["value"].argmin()]
         text = f"{method.upper()}: CKA of every conv layer is above 0.9 (lowest: {worst['layer']})"
-        add("B3", text, worst, "above", 0.9, "CKA", "~1")
-    end = {"method": "boil", "layer": "last - earlier"}
+        add("B3", text, worst, "above", 0.9, "~1")
+    block, end = cka["layer"].max(), {"method": "boil", "layer": "last - earlier"}
     row = only(table, quantity="cka, last - earlier", **end)
-    add("B3", "BOIL: CKA of the last block is below the mean of those ahead of it", row, "below", 0.0, "CKA", "<0")
+    add("B3", "BOIL: CKA of the last block is below the mean of those ahead of it", row, "below", 0.0, "<0")
     row = only(table, quantity="cka", method="boil - maml")
-    add("B3", "CKA of BOIL's last block is below MAML's", row, "below", 0.0, "CKA", "<0")
+    add("B3", "CKA of BOIL's last block is below MAML's", row, "below", 0.0, "<0")
     row = only(table, quantity="gap change, last - earlier", **end)
-    text = "BOIL: adapting parts the classes more in the last block than ahead of it"
-    add("B2", text, row, "above", 0.0, "cosine", ">0")
-    row = only(table, quantity="gap change", method="maml", layer=cka["layer"].max())
-    add(
-        "B2", "MAML: adapting parts the classes of the last block by less than 0.05", row, "below", 0.05, "cosine", "~0"
-    )
-    row = only(table, quantity="nil gain", method="boil", layer=cka["layer"].max())
-    add("B4", "BOIL: adapting raises the NIL accuracy of the last block", row, "above", 0.0, "points", ">0")
-    row = only(table, quantity="nil gain", method="maml", layer=cka["layer"].max())
-    add(
-        "B4",
-        "MAML: adapting raises the NIL accuracy of the last block by less than 2",
-        row,
-        "below",
-        2.0,
-        "points",
-        "0",
-    )
+    add("B2", "BOIL: adapting parts the classes more in the last block than ahead of it", row, "above", 0.0, ">0")
+    row = only(table, quantity="gap change", method="maml", layer=block)
+    add("B2", "MAML: adapting parts the classes of the last block by less than 0.05", row, "below", 0.05, "~0")
+    row = only(table, quantity="nil gain", method="boil", layer=block)
+    add("B4", "BOIL: adapting raises the NIL accuracy of the last block", row, "above", 0.0, ">0")
+    row = only(table, quantity="nil gain", method="maml", layer=block)
+    add("B4", "MAML: adapting raises the NIL accuracy of the last block by less than 2", row, "below", 2.0, "0")
     return rows
+
+
+ANALYSIS = Analysis(
+    paper="Oh et al. 2021",
+    title="Body or head: BOIL, ANIL and MAML",
+    order=52,
+    recipes=MODELS,
+    table=table,
+    figure=figure,
+    claims=claims,
+    core=False,
+)

@@ -74,11 +74,11 @@ def claims(table: pd.DataFrame) -> list[Row]:
     """Check after the start, at every checkpoint, that freezing costs little; the body is similar before and after."""
     later = table[table["update"] > 0]
     cost, cca = (later[later["quantity"] == name] for name in ("cost", "cca"))
-    worst = cost.loc[cost["low"].idxmin()]
+    worst = cost.iloc[cost["low"].argmin()]
     text = f"freezing the body costs at most {-LEAST:g} points at every checkpoint (worst: update {worst['update']})"
     cheap = claim("R4", text, worst, side="above", bound=LEAST, unit="points", source="figure 3")
     body = cca[cca["layer"] != "head"]
-    worst = body.loc[body["low"].idxmin()]
+    worst = body.iloc[body["low"].argmin()]
     lowest = f"lowest: {worst['layer']}, {worst['update']}"
     similar = claim(
         "R4",

@@ -6,6 +6,8 @@ Debiased CKA of every layer before with every layer after, rows are images. Untr
 same inner loop. Cost: three models each of MAML and ANIL, and a minute.
 """
 
+from typing import Any, cast
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -52,12 +54,16 @@ def differences(entries: pd.DataFrame, shares: pd.DataFrame) -> pd.DataFrame:
     """Subtract before from after, by task: in the body (absolute), its last layer to the head, nearest prototypes."""
     keys = ["model", "seed", "task", "run", "dataset", "norm", "episodes"]
     wide = entries.pivot_table("value", [*keys, "layer_a", "layer_b"], "moment_b", sort=False)
-    moved = wide.eval("after - before").reset_index(name="value")
+    moved = cast("pd.Series[float]", wide.eval("after - before")).reset_index(name="value")
     body = moved[(moved["layer_a"] != "head") & (moved["layer_b"] != "head")]
     last = moved[(moved["layer_a"] == body["layer_a"].iloc[-1]) & (moved["layer_b"] == "head")]
     body = body.assign(value=body["value"].abs()).groupby(keys, sort=False)["value"].mean().reset_index()
-    near = shares.pivot_table("value", keys, "moment", sort=False).eval("after - before")
-    named = {"body moves": body, "body to head": last, "nearer": near.reset_index(name="value")}
+    near = cast("pd.Series[float]", shares.pivot_table("value", keys, "moment", sort=False).eval("after - before"))
+    named: dict[str, pd.DataFrame] = {
+        "body moves": body,
+        "body to head": last,
+        "nearer": near.reset_index(name="value"),
+    }
     return pd.concat([part.assign(quantity=name) for name, part in named.items()], ignore_index=True)
 
 
@@ -67,7 +73,7 @@ def figure(table: pd.DataFrame) -> Figure:
     shares = table[table["quantity"] == "nearest prototype"]
     maps = table[(table["quantity"] == "map") & (table["moment_b"] == "after")]
 
-    grid = {"i": "layer_a", "j": "layer_b", "vmin": 0, "vmax": 1, "digits": 2}
+    grid: dict[str, Any] = {"i": "layer_a", "j": "layer_b", "vmin": 0, "vmax": 1, "digits": 2}
     panels = [
         panel("MAML, a task before", draw_points, points, moment="before", named=["classes"]),
         panel("after", draw_points, points, moment="after", named=["marks"]),

@@ -7,14 +7,12 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from mamlprobe.reproduce.analysis import claim, only
+from mamlprobe.reproduce.analysis import Row, claim, only
 from mamlprobe.reproduce.arms import KEPT, ZEROED, arm_rows, arm_table
 from mamlprobe.reproduce.omniglot_names import SHOTS, recipe_of
 from mamlprobe.reproduce.published_curves import OMNIGLOT, published_beside, published_curves
 from mamlprobe.reproduce.study import Study
 from mamlprobe.runs.folder import Run
-
-Claim = dict[str, object]
 
 
 def omniglot_table(
@@ -61,9 +59,7 @@ def _theirs(experiment: str, shot: int, arms: Sequence[str]) -> pd.DataFrame:
     return curves[curves["arm"].isin(arms) & (curves["update"] > 0)]
 
 
-def gap(
-    table: pd.DataFrame, name: str, text: str, *, side: str = "above", bound: float = 0.0, **where: object
-) -> Claim:
+def gap(table: pd.DataFrame, name: str, text: str, *, side: str = "above", bound: float = 0.0, **where: object) -> Row:
     """Return the claim on the difference or lift that `where` selects, at the last update, with any published value."""
     ours, theirs = (table[table["whose"] == whose] for whose in ("ours", "published"))
     last = ours["last"].max()

@@ -20,9 +20,9 @@ from tests.zoo import orthogonal, tasks_for
 class Sequence(nn.Module):
     """Tokens [R, T, D] through one part, be it told rows or sequences first."""
 
-    def __init__(self, part: nn.Module, width: int, *, add_task_axis: bool = False, wide: int | None = None) -> None:
+    def __init__(self, part: nn.Module, width: int, *, lead: bool = False, wide: int | None = None) -> None:
         super().__init__()
-        self.embed, self.part, self.lead = nn.Linear(6, width), part, add_task_axis
+        self.embed, self.part, self.lead = nn.Linear(6, width), part, lead
         self.fc = nn.Linear(wide or width, 3)
 
     def forward(self, x: Tensor) -> Tensor:

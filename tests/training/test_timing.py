@@ -46,5 +46,5 @@ def test_real_calls_take_time():
     net = mp.mlp(inputs=4, way=2, hidden=(3,))
     table = timing.iteration_times(net, mp.init(net, seed=0), TASKS, {"maml": mp.METHODS["maml"]}, rounds=1)
     assert (table["seconds"] > 0).all()
-    assert set(table["stage"]) == set(("training", "inference"))
+    assert set(table["stage"]) == {"training", "inference"}
     assert table["episodes"].nunique() == 1
