@@ -8,6 +8,7 @@ its own inner loop at the end of its training. Squared errors start from MAML tr
 most of them those of other figures, and some minutes.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 
@@ -33,7 +34,7 @@ EXACT, BREAKS, SAME, HALF = 1e-10, 0.1, 0.9, 0.5**0.5
 """Relative errors in float64 up to which a form is the gradient, and from which it misses; cosines from which it points
 the same way, and from which it has more than half of the squared length."""
 ZEROED, OWN = {"head": "head zeroed"}, {"part": "learners"}
-CLAIMS: tuple[tuple[str, dict[str, object], float], ...] = (
+CLAIMS: tuple[tuple[str, Mapping[str, object], float], ...] = (
     ("head zeroed, one step: every form is the gradient", {**ZEROED, "steps": 1}, EXACT),
     ("order 1: the pairs of every step are the gradient", {"form": "every step", "order": 1}, EXACT),
     ("head zeroed, two steps: the form of one misses", {**ZEROED, "form": "one step", "steps": 2}, BREAKS),
@@ -70,10 +71,8 @@ def table(study: Study) -> pd.DataFrame:
         return pd.concat(parts)
 
     grid = study.probe(("maml", "maml-mse"), loops)
-    learners = study.probe(
-        MODELS, lambda net, theta, m: probe(net, theta, resolve(m, END, END), head="own", adapts="own")
-    )
-    both = pd.concat([grid.assign(part="loops"), learners.assign(part="learners")])
+    ends = study.probe(MODELS, lambda net, theta, m: probe(net, theta, resolve(m, END, END), head="own", adapts="own"))
+    both = pd.concat([grid.assign(part="loops"), ends.assign(part="learners")])
     both = both.assign(learner=both["method"].map(LEARNERS), loss=both["loss"].replace("mse", "squared error"))
     by = ["part", "learner", "loss", "adapts", "order", "head", "steps", "form", "quantity"]
     return means(both.dropna(subset="value"), by)

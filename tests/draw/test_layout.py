@@ -6,7 +6,7 @@ import pytest
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
-from mamlprobe.draw.layout import caption, composite, contact_sheet, fold, legend
+from mamlprobe.draw.layout import caption, composite, contact_sheet, fold, legend, panel
 from mamlprobe.draw.style import canvas
 
 
@@ -130,3 +130,13 @@ def test_composite_letters_its_panels_and_gives_each_its_legend(learning, simila
     with pytest.raises(UserError) as error:
         composite([])
     assert str(error.value) == "draw.composite: there must be a drawing, got none; give a title and a function"
+
+
+def test_a_panel_draws_its_rows_and_sets_what_is_said():
+    seen = []
+    title, paint = panel("one", lambda ax, rows, **how: seen.append((rows, how)), "rows", ylabel="y", hue=None)
+    figure = composite([(title, paint), panel("two", lambda ax, rows: ax.set(xlabel="kept"), "rows")])
+    first, second = figure.axes
+    assert seen == [("rows", {"hue": None})]
+    assert (first.get_title(loc="left"), first.get_ylabel(), first.get_xlabel()) == ("a  one", "y", "")
+    assert second.get_xlabel() == "kept"

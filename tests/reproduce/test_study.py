@@ -12,12 +12,10 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.recipes.presets import lasting
 from mamlprobe.reproduce import study as module
-from mamlprobe.reproduce.analysis import claim, only
+from mamlprobe.reproduce.analysis import Analysis
 from mamlprobe.reproduce.gallery import _jobs
 from mamlprobe.reproduce.study import Study
 from mamlprobe.runs.folder import write_json
-from mamlprobe.statistics.analysis_of_variance import nested_interval, two_way_interval
-from mamlprobe.statistics.tables import difference, last_step, means
 
 
 @pytest.fixture
@@ -26,44 +24,6 @@ def rows():
     grid = pd.MultiIndex.from_product([["a", "b"], [0, 1], range(30)], names=["method", "seed", "task"]).to_frame(False)
     hard = rng.normal(size=60)
     return grid.assign(value=np.where(grid["method"] == "a", 2.0, 1.0) + np.tile(hard, 2), run=grid["method"] + "-run")
-
-
-def test_means_and_what_they_rest_on(rows):
-    row = only(means(rows, ["method"]), method="a")
-    assert row["value"] == pytest.approx(rows[rows["method"] == "a"]["value"].mean())
-    assert row["low"] < row["value"] < row["high"]
-    assert (row["seeds"], row["tasks"], row["run"]) == (2, 30, "a-run")
-    assert row["interval"] == "t over seeds and tasks"
-    assert only(means(rows[rows["seed"] == 0], ["method"]), method="a")["interval"] == "t over tasks"
-
-
-def test_seeds_with_tasks_of_their_own_are_nested(rows):
-    mine = rows[rows["method"] == "a"]
-    shared, own = mine.assign(episodes="m"), mine.assign(episodes="m" + mine["seed"].astype(str))
-    words = {"rows": mine["seed"], "columns": mine["task"]}
-    nested = ("t over seeds and their tasks", nested_interval(mine["value"], clusters=mine["seed"]))
-    for table, (name, expected) in (
-        (shared, ("t over seeds and tasks", two_way_interval(mine["value"], **words))),
-        (own, nested),
-        (mine.drop(columns="task"), nested),
-    ):
-        row = means(table, ["method"]).iloc[0]
-        assert row["interval"] == name
-        assert (row["low"], row["high"]) == pytest.approx(expected)
-
-
-def test_differences_are_paired_by_seed_and_task(rows):
-    shuffled = rows.sample(frac=1.0, random_state=1)
-    row = only(means(difference(shuffled, "method", "a", "b"), ["method"]), method="a - b")
-    assert [row["value"], row["low"], row["high"]] == pytest.approx([1.0, 1.0, 1.0])
-    assert row["run"] == "a-run;b-run"
-
-
-def test_a_difference_rests_on_the_runs_of_seeds_that_both_have(rows):
-    rows = rows.assign(run=rows["run"] + rows["seed"].astype(str))
-    rows = rows[(rows["method"] == "a") | (rows["seed"] == 0)]
-    row = only(means(difference(rows, "method", "a", "b"), ["method"]))
-    assert (row["seeds"], row["run"]) == (1, "a-run0;b-run0")
 
 
 def test_finished_runs_alone_of_each_recipe_as_many_as_there_are(tmp_path):
@@ -112,37 +72,12 @@ def test_scores_are_taken_on_the_device(tmp_path, monkeypatch):
 
 
 def test_a_script_may_ask_for_more_seeds_at_quick_alone():
-    more, usual = SimpleNamespace(MODELS=("maml",), QUICK_SEEDS=5), SimpleNamespace(MODELS=("maml",))
+    facts = {"paper": "p", "title": "t", "order": 1, "table": None, "figure": None, "recipes": ("maml",)}
+    more, usual = (SimpleNamespace(ANALYSIS=Analysis(**facts, **words)) for words in ({"quick_seeds": 5}, {}))
     assert len(_jobs(Study(), more)) == 5
     assert len(_jobs(Study(), usual)) == 3
     assert len(_jobs(Study(repeats=4), more)) == 4
     assert len(_jobs(Study(preset="smoke"), more)) == 2
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "side", "verdict"),
-    [(1, 3, "above", "holds"), (-1, 3, "above", "undecided"), (-3, -1, "above", "fails"), (-3, -1, "below", "holds")],
-)
-def test_a_claim_goes_by_its_whole_interval(low, high, side, verdict):
-    row = pd.Series({"value": (low + high) / 2, "low": low, "high": high, "run": "r-s0-1", "seeds": 2, "tasks": 30})
-    found = claim("X", "text", row, side=side, bound=0.0, unit="points")
-    assert found["verdict"] == verdict
-    assert (found["runs"], found["seeds"], found["tasks"]) == ("r-s0-1", 2, 30)
-
-
-def test_an_exact_number_needs_no_interval():
-    row = pd.Series({"value": 1e-15, "low": np.nan, "high": np.nan, "interval": "exact"})
-    assert claim("D1", "text", row, side="below", bound=1e-10, unit="error")["verdict"] == "holds"
-
-
-def test_last_step_of_each_variant():
-    table = pd.DataFrame({"variant": ["k", "k", "nil"], "step": [0, 5, 0], "value": [1.0, 2.0, 3.0]})
-    assert last_step(table)["value"].tolist() == [2.0, 3.0]
-
-
-def test_only_refuses_none_and_many(rows):
-    with pytest.raises(LookupError, match="60 rows"):
-        only(rows, method="a")
 
 
 def test_a_size_of_each_preset_and_quick_for_long_without_its_own():

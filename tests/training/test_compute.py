@@ -1,0 +1,44 @@
+"""How updates are computed: what each word chooses, and what is refused before a folder is made."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import mamlprobe as mp
+from mamlprobe.base.errors import UserError
+from mamlprobe.training import compute
+from mamlprobe.training.compute import Compute, compute_for, pick_device
+
+PLAIN = mp.recipe("maml", "smoke")
+CHANGING = replace(PLAIN, method=mp.METHODS["mamlpp"])
+
+
+def test_words_become_one_value():
+    chosen = compute_for(PLAIN, device="cpu", chunk=2, recompute=True)
+    assert chosen == Compute(device=torch.device("cpu"), chunk=2, recompute=True, precision="float32", graph=False)
+
+
+@pytest.mark.parametrize(("graph", "wanted"), [(None, True), (False, False), (True, True)])
+def test_a_gpu_replays_a_graph_unless_told_otherwise(graph, wanted, monkeypatch):
+    monkeypatch.setattr(compute, "pick_device", lambda word: torch.device("cuda"))
+    assert compute_for(PLAIN, graph=graph).graph == wanted
+
+
+def test_a_method_that_changes_has_no_graph(monkeypatch):
+    monkeypatch.setattr(compute, "pick_device", lambda word: torch.device("cuda"))
+    assert not compute_for(CHANGING).graph
+    with pytest.raises(UserError, match="a graph repeats one update as it is"):
+        compute_for(CHANGING, graph=True)
+
+
+@pytest.mark.parametrize("words", [{"chunk": 0}, {"device": "tpu"}, {"precision": "float16"}])
+def test_what_cannot_be_is_refused(words):
+    with pytest.raises(UserError):
+        compute_for(PLAIN, **{"device": "cpu", **words})
+
+
+def test_devices_by_their_words():
+    assert pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(UserError, match="device must be auto, cpu, cuda or cuda:<number>"):
+        pick_device("gpu")
