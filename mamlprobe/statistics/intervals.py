@@ -67,7 +67,7 @@ def numbers_of(where: str, values: Values) -> Floats:
     Raises:
         UserError: no real numbers, an infinite one.
     """
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+    if type(values) is np.ndarray and values.dtype.kind == "f":
         numbers = values.astype(np.float64).ravel()
     else:
         from mamlprobe.base.arrays import to_float64  # it imports torch

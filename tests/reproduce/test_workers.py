@@ -15,16 +15,19 @@ BUSY = '''
 import os
 import time
 
-ORDER, TITLE, PAPER, MODELS = 1, "Busy", "none", ()
+from mamlprobe.reproduce.analysis import Analysis
 
 
-def table(stage):
-    stage.out.mkdir(parents=True, exist_ok=True)
-    (stage.out / f"{os.getpid()}.pid").touch()
+def table(study):
+    study.out.mkdir(parents=True, exist_ok=True)
+    (study.out / f"{os.getpid()}.pid").touch()
     end = time.monotonic() + 120
     while time.monotonic() < end:
         sum(range(10_000))
     raise RuntimeError("nobody ended this")
+
+
+ANALYSIS = Analysis(paper="none", title="Busy", order=1, table=table, figure=print)
 '''
 GALLERY = """
 from pathlib import Path
