@@ -28,7 +28,7 @@ from mamlprobe.probe.adaptation.interventions import variants
 from mamlprobe.probe.representation.model_similarity import Model, pair_similarity
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.runs.folder import load_run
-from mamlprobe.statistics.intervals import bootstrap
+from mamlprobe.statistics.intervals import t_interval
 from mamlprobe.training.loop import Interrupted
 from tests.tiny import SMALL, write_images
 
@@ -157,7 +157,7 @@ def test_evaluate_is_evaluate(run, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"{name} at update 2: 30 tasks 3-way 1-shot of tiny test (episodes {row['episodes']}, norm batch)" in printed
     values = 100 * table[(table["variant"] == "keep") & (table["step"] == 3)]["value"]
-    low, high = bootstrap(values.to_numpy(), seed=0)
+    low, high = t_interval(values.to_numpy())
     assert re.search(rf"^keep +3 +{re.escape(f'{values.mean():.1f} [{low:.1f}, {high:.1f}]')} +30$", printed, re.M)
 
 

@@ -108,7 +108,7 @@ def test_the_summary_is_small_whole_and_travels_with_the_package():
     assert all(table[name].between(15, 100).all() for name in ("one_mean", "last_mean"))
     assert (table["plotted_mean"].isna() == (table["plotted_k"] == 1)).all()
     packaged = (Path(__file__).parents[2] / "pyproject.toml").read_text()
-    assert f'"{SUMMARY.name}"' in packaged
+    assert f'"reproduce/{SUMMARY.name}"' in packaged
 
 
 @pytest.mark.parametrize(
