@@ -309,3 +309,14 @@ def test_an_allocator_is_named():
     assert table.allocator({"HOME": "/"}, ours=False) == "default"
     assert table.allocator({"MALLOC_X": "1", "LD_PRELOAD": "x.so"}, ours=False) == "LD_PRELOAD=x.so MALLOC_X=1"
     assert table.allocator({"MAMLPROBE_MALLOC": "default"}, ours=True) == "MAMLPROBE_MALLOC=default"
+
+
+def test_a_table_of_two_allocators_says_which_row_has_which():
+    facts = dict.fromkeys(table.ORIGIN, "x")
+    one = table.table_of(
+        [{"part": "wrapped", "work": "B", "method": "maml", "arm": "loop", "milliseconds": 1.0}], facts
+    )
+    both = pd.concat([one, one.assign(allocator="default")], ignore_index=True)
+    assert "allocator" not in table.shown(one).splitlines()[0]
+    assert table.shown(both).splitlines()[0].endswith("| allocator |")
+    assert [line.split("|")[-2].strip() for line in table.shown(both).splitlines()[2:4]] == ["x", "default"]
