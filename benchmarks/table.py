@@ -170,7 +170,7 @@ def shown(table: pd.DataFrame) -> str:
     text["time"] = [f"{t} [{a}, {b}]" if t else "" for t, a, b in zip(*(text[n] for n in TIMES), strict=True)]
     for name in ("steps", "tasks"):
         text[name] = [str(int(value)) if value != "" else "" for value in text[name]]
-    several = {name: name for name in ("vectors", "allocator") if table[name].nunique() > 1}
+    several = {name: name for name in ("vectors", "allocator") if len(table[name].unique()) > 1}
     columns = SHOWN | several
     seen = text[list(columns)]
     seen = seen.loc[:, (seen != "").any()].rename(columns=columns)

@@ -34,7 +34,7 @@ def report(cases: Sequence[ProbedRun]) -> str:
         sections += _of_run(case, accuracy, f"run{number}")
     names = ", ".join(case.name for case in cases)
     intro = (
-        "Intervals are 95 % bootstrap intervals of means over tasks. "
+        "Intervals are of means over tasks, 95 %, by Student's t. "
         "Variants, and runs on the same data, see the same tasks."
     )
     return page(sections, title=f"Report on {names}", intro=intro)

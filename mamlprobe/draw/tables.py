@@ -38,7 +38,7 @@ _WORDS = ("layer", "layer_a", "layer_b", "variant", "term", "part", "measure", "
 def draw(table: pd.DataFrame) -> Figure:
     """Draw any table that this package returns or writes, by its columns.
 
-    Rows of several tasks are shown by their mean and its 95 % bootstrap interval. What may be drawn: the tables of
+    Rows of several tasks are shown by their mean and its 95 % interval. What may be drawn: the tables of
     `evaluate`, `similarity`, `pair_similarity`, `cka_grid`, `pair_grid`, `weight_distance`, `contrast_table`,
     `cosine_maps`, `cosine_classes`, `class_geometry`, `embed`, `certify`, `manifest_table`, a run's log, the
     summary of a pool, and the CSV files of the command line, read by pandas.
