@@ -15,7 +15,7 @@ from benchmarks.parts import PARTS, chosen
 from benchmarks.peer import check
 from benchmarks.table import load, origin, printed, save, show, table_of
 from mamlprobe.base.errors import UserError
-from mamlprobe.native.library import compile_kernels
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.native.malloc import tune_malloc
 
 EXAMPLE = "example: python -m benchmarks --works A --methods anil --rounds 3 --learn2learn ../learn2learn-0.2.0"

@@ -18,7 +18,7 @@ from benchmarks.arms import ARMS, OURS, REFERENCES
 from benchmarks.cases import Case, Iteration, Missing, Row
 from benchmarks.options import Options
 from benchmarks.works import WORKS
-from mamlprobe.native.library import compile_kernels
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.native.malloc import tune_malloc
 
 SWEPT = ("B", "tiny")

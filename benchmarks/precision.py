@@ -21,7 +21,7 @@ from benchmarks.options import words
 from benchmarks.works import METHODS, WORKS, Work, episodes
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.native.library import compile_kernels
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.nets.conv4 import Conv4
 from mamlprobe.nets.net import Params

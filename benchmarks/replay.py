@@ -21,7 +21,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, sample
 from mamlprobe.data.pool import Pool
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.native.library import compile_kernels
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.training.compute import pick_device
 from mamlprobe.training.cuda_graph import WARM, Iteration, Replayed

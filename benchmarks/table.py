@@ -12,7 +12,7 @@ from benchmarks.cases import Row
 from benchmarks.options import Options
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.table_text import markdown
-from mamlprobe.native.library import kernels
+from mamlprobe.native.load import kernels
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
 

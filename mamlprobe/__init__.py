@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mamlprobe.measure import cca, cka, pwcca, svcca
     from mamlprobe.methods.method import MAMLPP, METHODS, Method
     from mamlprobe.methods.settings import Inner, Norm, Outer
-    from mamlprobe.native.library import compile_kernels
+    from mamlprobe.native.load import compile_kernels
     from mamlprobe.nets.conv4 import conv4
     from mamlprobe.nets.mlp import mlp
     from mamlprobe.nets.spec import NetSpec
@@ -64,7 +64,7 @@ _HOMES = {
     "learn.theta": "Theta init",
     "measure": "cca cka pwcca svcca",
     "nets.spec": "NetSpec",
-    "native.library": "compile_kernels",
+    "native.load": "compile_kernels",
     "nets.conv4": "conv4",
     "nets.mlp": "mlp",
     "nets.wrap": "wrap",

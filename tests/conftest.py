@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.native.build import kernels_path
-from mamlprobe.native.library import compile_kernels
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.trust import digest_path
 from tests.tiny import SMALL, write_images

@@ -8,8 +8,7 @@ from functools import lru_cache
 import pytest
 
 from mamlprobe.base.cache import cache_folder
-from mamlprobe.native import build, variants
-from mamlprobe.native import library as load
+from mamlprobe.native import build, load, variants
 
 VARIANTS = tuple(variants.VARIANTS)
 

@@ -16,7 +16,7 @@ from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, re
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show, Tasks
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
-from mamlprobe.native.library import compile_kernels
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.runs.inner import InnerWords
 from mamlprobe.runs.writing import write
 

@@ -13,7 +13,7 @@ class Doctor:
     def run(self) -> None:
         """Print one line per fact."""
         from mamlprobe.commands.machine_facts import facts  # imports torch, which no help waits for
-        from mamlprobe.native.library import compile_kernels
+        from mamlprobe.native.load import compile_kernels
 
         if self.compile:
             compile_kernels(force=True)

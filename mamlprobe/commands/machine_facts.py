@@ -12,7 +12,7 @@ import torch
 
 from mamlprobe.base.cache import cache_folder
 from mamlprobe.native.build import compiler, compiler_version, flags, kernels_path
-from mamlprobe.native.library import kernels, why_not
+from mamlprobe.native.load import kernels, why_not
 from mamlprobe.native.malloc import allocator
 from mamlprobe.native.variants import vector_set, wanted
 from mamlprobe.runs.environment import environment

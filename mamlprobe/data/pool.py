@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import atomic_write
-from mamlprobe.native.library import call, kernels
+from mamlprobe.native.load import call, kernels
 
 FORMAT = 1
 """Number of the layout that `save_pool` writes."""

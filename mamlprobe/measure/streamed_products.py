@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from mamlprobe.native.library import call, supported
+from mamlprobe.native.load import call, supported
 
 PIECE, PIECES = 512, 8
 """Rows whose products are summed in the type of the rows; pieces at a time (4,096 rows fit a cache)."""

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.draw.files import save
 from mamlprobe.draw.page import Section, page
-from mamlprobe.native.library import compile_kernels
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.reproduce.analysis import Analysis
 from mamlprobe.reproduce.imported import imported
 from mamlprobe.reproduce.study import Study

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from mamlprobe.native.library import kernels
+from mamlprobe.native.load import kernels
 
 
 def environment(device: torch.device) -> dict[str, str | int | None]:

@@ -15,7 +15,7 @@ from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.methods.schedules import resolve
 from mamlprobe.native.build import kernels_path, recent_failure
-from mamlprobe.native.library import compile_kernels, kernels
+from mamlprobe.native.load import compile_kernels, kernels
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.variants import wanted
 from mamlprobe.runs.experiment import Data, Experiment, run_name

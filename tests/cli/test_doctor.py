@@ -5,8 +5,7 @@ import torch
 
 import mamlprobe as mp
 from mamlprobe.cli import main
-from mamlprobe.native import build
-from mamlprobe.native import library as load
+from mamlprobe.native import build, load
 from tests.native.conftest import forget
 
 

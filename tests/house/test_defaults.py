@@ -10,7 +10,7 @@ import torch
 
 import mamlprobe as mp
 from mamlprobe.data.sources import draw, load_source
-from mamlprobe.native import library as native
+from mamlprobe.native import load as native
 from tests.tiny import write_images
 
 DEFAULTS = ["float64", "bfloat16", "float16", "meta"]

@@ -12,7 +12,7 @@ from mamlprobe.measure import cca, cka, pwcca, stream, svcca
 from mamlprobe.measure import streamed_products as products
 from mamlprobe.measure.spectrum import Spectrum, by_svd, centred
 from mamlprobe.native.build import compiler
-from mamlprobe.native.library import kernels
+from mamlprobe.native.load import kernels
 
 ROWS = 9000
 """More than two chunks of 4,096."""

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mamlprobe.native import build
-from mamlprobe.native import library as load
+from mamlprobe.native import build, load
 
 ANSWER = 42
 """What the tiny library answers."""

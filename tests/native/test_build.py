@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mamlprobe.native import build
-from mamlprobe.native import library as load
+from mamlprobe.native import build, load
 from tests.native.conftest import ANSWER, forget
 
 FAILS = 'echo "no wonder: vector of 3 eggs" >&2; exit 1'

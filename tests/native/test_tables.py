@@ -9,7 +9,7 @@ from mamlprobe.data.pool import Pool
 from mamlprobe.measure import streamed_products as products
 from mamlprobe.measure.streamed_products import Products
 from mamlprobe.native.build import compiler
-from mamlprobe.native.library import kernels
+from mamlprobe.native.load import kernels
 
 LEVELS = {1: ((0.0,), (1.0,)), 2: ((0.1, 0.7), (0.3, 1.2)), 3: ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))}
 

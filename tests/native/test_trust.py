@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mamlprobe.native import build, trust
-from mamlprobe.native import library as load
+from mamlprobe.native import build, load, trust
 from tests.native.conftest import ANSWER, forget
 
 STRANGER = 12345

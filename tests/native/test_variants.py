@@ -9,8 +9,7 @@ import torch.nn.functional as F
 import mamlprobe as mp
 from mamlprobe.base.errors import UserError
 from mamlprobe.cli import main
-from mamlprobe.native import build, variants
-from mamlprobe.native import library as load
+from mamlprobe.native import build, load, variants
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.recipes import recipe
 from mamlprobe.training import compute

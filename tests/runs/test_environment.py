@@ -4,7 +4,7 @@ import subprocess
 import numpy
 import torch
 
-from mamlprobe.native.library import kernels
+from mamlprobe.native.load import kernels
 from mamlprobe.runs.environment import _commit, environment
 
 

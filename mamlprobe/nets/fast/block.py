@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mamlprobe.base.autograd import Function
 from mamlprobe.native.gpu import available
-from mamlprobe.native.library import ENDS, supported
+from mamlprobe.native.load import ENDS, supported
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.nets.fast import norm_relu_pool as cells
 from mamlprobe.nets.fast.compiled import First

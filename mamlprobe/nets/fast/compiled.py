@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mamlprobe.native.library import call
+from mamlprobe.native.load import call
 from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import EPS, Kind
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from mamlprobe.base.autograd import Function
 from mamlprobe.base.errors import UserError
 from mamlprobe.native.gpu import available
-from mamlprobe.native.library import supported
+from mamlprobe.native.load import supported
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import planes

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.autograd import Function
-from mamlprobe.native.library import supported
+from mamlprobe.native.load import supported
 from mamlprobe.nets.differentiated import derived_twice
 from mamlprobe.nets.fast import compiled as kernels
 

@@ -11,7 +11,7 @@ from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import METHODS
 from mamlprobe.methods.schedules import resolve
 from mamlprobe.methods.settings import Norm
-from mamlprobe.native.library import kernels
+from mamlprobe.native.load import kernels
 from mamlprobe.nets import conv4
 from mamlprobe.nets.fast import block
 from mamlprobe.nets.fast import conv as convolution

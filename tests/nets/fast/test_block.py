@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.native import library as load
+from mamlprobe.native import load
 from mamlprobe.nets import conv4
 from mamlprobe.nets.conv4 import DOWNS, ORDERS, Conv4
 from mamlprobe.nets.fast import block as blocks

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import mamlprobe as mp
 from mamlprobe.methods.method import METHODS
-from mamlprobe.native.library import compile_kernels
+from mamlprobe.native.load import compile_kernels
 from mamlprobe.nets.operations import conv as plain_conv
 from mamlprobe.nets.operations.batch_norm import batch_norm
 from tests.oracles import close, slow_outer
