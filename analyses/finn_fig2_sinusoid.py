@@ -59,9 +59,9 @@ def scored(study: Study, name: str, steps: int, word: str = "") -> pd.DataFrame:
     from mamlprobe.reproduce.study import TEST_SEED, keyed
 
     points: dict[str, Any] = {"split": "test", "shot": 10, "query": 100, "tasks": study.sized(TASKS), "seed": TEST_SEED}
-    episodes = (source := cast(Sinusoids, study.source(name))).episodes(**points)
+    episodes = (source := cast(Sinusoids, study.source(name))).sample(**points)
     if word == "unseen":
-        right, left = (replace(source, x=x).episodes(**points) for x in ((0.0, 5.0), (-5.0, 0.0)))
+        right, left = (replace(source, x=x).sample(**points) for x in ((0.0, 5.0), (-5.0, 0.0)))
         episodes = replace(right, query_x=left.query_x, query_y=left.query_y)
     if word == "output":
         episodes = replace(episodes, query_y=0 * episodes.query_y)
@@ -83,7 +83,7 @@ def fitted(study: Study, name: str, steps: tuple[int, ...]) -> pd.DataFrame:
 
     source, run = replace(cast(Sinusoids, study.source(name)), x=(0.0, 5.0)), study.run(name, study.seeds[0])
     task: dict[str, Any] = {"split": "test", "tasks": 1, "seed": 5}
-    few, grid = source.episodes(shot=10, query=1, **task), torch.linspace(-5, 5, 101)[None, :, None]
+    few, grid = source.sample(shot=10, query=1, **task), torch.linspace(-5, 5, 101)[None, :, None]
     method = replace(run.config.method, inner=replace(run.config.method.inner, test_steps=steps[-1]))
     path, net = mp.adapt_tasks(run.net(), run.theta(), few, method), run.net()
     drawn = [("truth", 0, grid, curve(grid, *source.curves(**task))), ("support", 0, few.support_x, few.support_y)]

@@ -45,8 +45,9 @@ def table(study: Study) -> pd.DataFrame:
 
 def pixels(study: Study) -> dict[str, object]:
     """Score nearest pixels, 5-way 1-shot, on our test characters - on the last of other orders of the alphabets."""
-    from mamlprobe.data.episodes import manifest, sample
+    from mamlprobe.data.episodes import manifest
     from mamlprobe.data.pool import Pool
+    from mamlprobe.data.sampling import sample
     from mamlprobe.probe.representation.pixel_baseline import nearest_pixels, other_orders
     from mamlprobe.reproduce.omniglot_names import trainings
 

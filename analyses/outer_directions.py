@@ -44,7 +44,7 @@ CLAIMS = tuple(
 
 def table(study: Study) -> pd.DataFrame:
     """Compute the cosine of every two rules for body and head, cosine to MAML and relative norm by layer."""
-    from mamlprobe.data.episodes import sample
+    from mamlprobe.data.sampling import sample
     from mamlprobe.learn.theta import Theta
     from mamlprobe.methods.method import Method
     from mamlprobe.nets.net import Net

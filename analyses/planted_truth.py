@@ -66,7 +66,7 @@ def probed(study: Study, dial: float) -> pd.DataFrame:
     from mamlprobe.training.loop import train_together
 
     source, tables = PLANTED[name := f"planted-{dial:g}"], []
-    episodes = source.episodes(split="test", shot=100, query=100, tasks=study.sized(TASKS), seed=TEST_SEED)
+    episodes = source.sample(split="test", shot=100, query=100, tasks=study.sized(TASKS), seed=TEST_SEED)
     experiments = [planted_experiment(name, study.preset, seed=seed) for seed in study.seeds]
     for run in train_together(experiments, study.folder, device=study.device, progress=False):
         measured = reuse(run.net(), run.theta(), episodes, run.config.method, quantity="loss")

@@ -18,8 +18,9 @@ from benchmarks.options import words
 from benchmarks.timing import interleaved, launches, summary
 from benchmarks.works import METHODS, WORKS, Work
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import Episodes, sample
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.native.load import compile_kernels
 from mamlprobe.native.malloc import tune_malloc

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from mamlprobe.base.errors import UserError
     from mamlprobe.certificates.gradient import certify
     from mamlprobe.data.by_name import load_pool
-    from mamlprobe.data.episodes import Episodes, manifest, manifest_table, sample
+    from mamlprobe.data.episodes import Episodes, manifest, manifest_table
     from mamlprobe.data.manifests import read_manifest, write_manifest
     from mamlprobe.data.pool import Pool
+    from mamlprobe.data.sampling import sample
     from mamlprobe.draw.tables import draw
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.learn.outer import Readings, meta_gradient
@@ -49,10 +50,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "base.errors": "UserError",
-    "data.episodes": "Episodes manifest manifest_table sample",
+    "data.episodes": "Episodes manifest manifest_table",
     "data.by_name": "load_pool",
     "data.manifests": "read_manifest write_manifest",
     "data.pool": "Pool",
+    "data.sampling": "sample",
     "draw": "draw",
     "methods.settings": "Inner Norm Outer",
     "learn.evaluate": "evaluate",

@@ -104,7 +104,7 @@ def measured(visit: Visit, stage: Study, pool: Pool) -> dict[str, float]:
     experiments = [stage.experiment(script.ANALYSIS.recipes[0], seed) for seed in stage.seeds]
     first = experiments[0]
     method, gpu = first.method, visit.device.type == "cuda"
-    net = build(first.net, way=first.way, image=pool.image_shape)
+    net = build(first.net, way=first.way, image=pool.input_shape)
     thetas = [init(net, seed=each.seed, method=method).to(visit.device) for each in experiments]
     learners = [Learner(net, theta, method, capturable=gpu) for theta in thetas]
 

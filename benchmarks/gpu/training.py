@@ -17,7 +17,7 @@ from benchmarks.gpu.visit import LAST, ORDER, Visit, guarded, last_line
 from benchmarks.replay import noise
 from benchmarks.timing import Call, Times, launches
 from benchmarks.works import training_flop
-from mamlprobe.data.episodes import sample
+from mamlprobe.data.sampling import sample
 from mamlprobe.training.cuda_graph import WARM, Iteration, Replayed
 from mamlprobe.training.learner import Learner
 from mamlprobe.training.precision import precision

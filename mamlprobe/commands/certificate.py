@@ -44,9 +44,9 @@ def certificate(options: Certify) -> int:
     experiment, net, theta, where, image = _of_run(options) if named else _of_recipe(options)
     few = replace(experiment, query=min(experiment.query, QUERY), seed=options.seed)
     source = source_of(few.data, root=options.data_root)
-    if image is not None and source.image_shape != image:
+    if image is not None and source.input_shape != image:
         must = f"images of {source.name!r} must be {list(image)}, as the net sees them"
-        raise UserError("certify", must, list(source.image_shape), "choose other data with --dataset")
+        raise UserError("certify", must, list(source.input_shape), "choose other data with --dataset")
     episodes = training_tasks(source, few, tasks=TASKS)
     if named and image is None:
         logits("certify", net, theta, episodes.support_x[:1], way=few.way)
@@ -113,7 +113,7 @@ def _of_recipe(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | N
     experiment = _on(options.dataset, replace(known, method=restated(known.method, options, train=True)), None)
     source = source_of(experiment.data, root=options.data_root)
     way = head_rows(source, experiment) or experiment.way
-    net = build(experiment.net, way=way, image=source.image_shape, seed=options.seed)
+    net = build(experiment.net, way=way, image=source.input_shape, seed=options.seed)
     theta = init(net, seed=options.seed, method=experiment.method)
     return experiment, net, nudged(theta, options.seed), f"{experiment.recipe} near its start", None
 

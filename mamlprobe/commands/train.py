@@ -86,8 +86,7 @@ class Train:
 
     def run(self) -> None:
         """Train and say where the runs are and how good they are."""
-        from mamlprobe.data.sources import draw  # torch, which no help waits for
-        from mamlprobe.training.compute import pick_device
+        from mamlprobe.training.compute import pick_device  # torch, which no help waits for
         from mamlprobe.training.loop import source_of, train_together
         from mamlprobe.training.training_tasks import training_tasks
 
@@ -96,7 +95,7 @@ class Train:
         pool = source_of(data, root=self.data_root)
         training_tasks(pool, self.experiment, tasks=1)  # fail before any work if the data cannot supply such tasks
         if "val" in pool.splits and self.validation_tasks:
-            draw(pool, split="val", way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)
+            pool.sample(split="val", way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)
         how: dict[str, Any] = {"device": self.device, "chunk": self.chunk, "recompute": self.recompute}
         how |= {"precision": self.precision, "graph": None if self.graph else False}
         for done in train_together(experiments, self.out, pool=pool, **how):

@@ -11,8 +11,9 @@ from torch import Tensor
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import atomic_write
-from mamlprobe.data.episodes import Episodes, manifest, take
+from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sampling import take
 
 FORMAT = 1
 """Number of the layout that `write_manifest` writes."""

@@ -74,7 +74,7 @@ class Planted(Formula):
         return f"planted-{self.dial:g}"
 
     @property
-    def image_shape(self) -> tuple[int, ...]:
+    def input_shape(self) -> tuple[int, ...]:
         """Return (D,)."""
         return (self.inputs,)
 
@@ -110,7 +110,7 @@ class Planted(Formula):
         return self.gain * seen, torch.full((self.units,), self.sizes[0], dtype=torch.float64, device=self.device)
 
     def teachers(self, *, split: str, tasks: int, seed: int, index: int = 0) -> tuple[Tensor, Tensor]:
-        """Draw first and last layers, [B, H, D] and [B, H] float64, of the tasks of `episodes` with these arguments."""
+        """Draw first and last layers, [B, H, D] and [B, H] float64, of the tasks of `sample` with these arguments."""
         head, spread, angle = self.sizes
         hidden = self.inputs - self.units
         u = self._normal(split, seed, index, "body", shape=(tasks, self.units, hidden))
@@ -119,8 +119,17 @@ class Planted(Formula):
         turned = torch.cat([math.cos(angle) * seen, math.sin(angle) * u / u.norm(dim=2, keepdim=True)], 2)
         return self.gain * turned, head + spread * n
 
-    def episodes(
-        self, *, split: str, way: int = 1, shot: int, query: int, tasks: int, seed: int, index: int = 0
+    def sample(
+        self,
+        *,
+        split: str,
+        way: int = 1,
+        shot: int,
+        query: int,
+        tasks: int,
+        seed: int,
+        index: int = 0,
+        slots: str = "drawn",
     ) -> Episodes:
         """Draw batch number `index` of the stream of tasks that `seed` and `split` name, on this source's device.
 
@@ -129,9 +138,9 @@ class Planted(Formula):
         The random numbers of a task do not depend on the dial, which moves each task along its own path.
 
         Raises:
-            UserError: unknown split; a way that is not 1; a number below its least.
+            UserError: unknown split; a way that is not 1; a number below its least; labels that are tied to classes.
         """
-        self._check(split=split, way=way, shot=shot, query=query, tasks=tasks, index=index)
+        self._check(split=split, way=way, shot=shot, query=query, tasks=tasks, index=index, slots=slots)
         x = self._normal(split, seed, index, "points", shape=(tasks, shot + query, self.inputs))
         return parted(x, taught(x, *self.teachers(split=split, tasks=tasks, seed=seed, index=index)), shot)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import atomic_write
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.data.sampling import sample
 from mamlprobe.native.load import call, kernels
 
 FORMAT = 1
@@ -45,6 +48,8 @@ class Pool:
     std: tuple[float, ...] = (1.0,)
     source: str = field(default="", repr=False)
 
+    regression: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         for must, got in _faults(self):
             raise UserError(f"pool {self.name!r}", must, got, "mend the reader that made it")
@@ -63,6 +68,31 @@ class Pool:
         """Return (C, H, W)."""
         channels, height, width = self.images.shape[2:]
         return channels, height, width
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Return (C, H, W): an input is an image."""
+        return self.image_shape
+
+    def class_ids(self, split: str) -> Tensor:
+        """Return the ids [C] of the classes of a split."""
+        return self.splits[split]
+
+    def sample(
+        self,
+        *,
+        split: str,
+        way: int,
+        shot: int,
+        query: int,
+        tasks: int,
+        seed: int,
+        index: int = 0,
+        slots: str = "drawn",
+    ) -> Episodes:
+        """Draw a batch of tasks: `mamlprobe.sample` of this pool."""
+        numbers = {"way": way, "shot": shot, "query": query, "tasks": tasks, "seed": seed, "index": index}
+        return sample(self, split=split, slots=slots, **numbers)
 
     def to(self, device: torch.device | str) -> "Pool":
         """Return the same pool on another device."""

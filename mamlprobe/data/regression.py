@@ -22,6 +22,7 @@ class Formula:
     """What the formula is called in errors, and in the names of its random numbers."""
     ONE: ClassVar[str]
     """Why a task has no classes."""
+    regression: ClassVar[bool] = True
 
     device: torch.device = CPU
     """Where tasks are made."""
@@ -45,12 +46,18 @@ class Formula:
         """Return the same tasks, made on another device."""
         return replace(self, device=torch.device(device))
 
-    def _check(self, *, split: str, way: int, shot: int, query: int, tasks: int, index: int) -> None:
+    def class_ids(self, split: str) -> Tensor:
+        """Refuse: a formula has no classes."""
+        raise UserError("train", "labels by class need images in classes", self.KIND, "set labels to episode")
+
+    def _check(self, *, split: str, way: int, shot: int, query: int, tasks: int, index: int, slots: str) -> None:
         """Refuse arguments that no batch has."""
         if split not in SPLITS:
             raise unknown(self.KIND, "split", split, SPLITS)
         if way != 1:
             raise UserError(self.KIND, f"way must be 1: {self.ONE}", way, "set way to 1")
+        if slots != "drawn":
+            raise UserError("train", f"labels by {slots} need images in classes", self.KIND, "set labels to episode")
         numbers = {"shot": (shot, 1), "query": (query, 1), "tasks": (tasks, 1), "index": (index, 0)}
         for name, (value, least) in numbers.items():
             if value < least:

@@ -40,7 +40,7 @@ class Sinusoids(Formula):
         return {"amplitude": self.amplitude, "phase": self.phase, "x": self.x}
 
     @property
-    def image_shape(self) -> tuple[int, ...]:
+    def input_shape(self) -> tuple[int, ...]:
         """Return (1,): an input is one number."""
         return (1,)
 
@@ -60,12 +60,21 @@ class Sinusoids(Formula):
         return pd.DataFrame([(name, *ends) for name, ends in self._ranges.items()], columns=["quantity", "low", "high"])
 
     def curves(self, *, split: str, tasks: int, seed: int, index: int = 0) -> tuple[Tensor, Tensor]:
-        """Draw amplitudes and phases, each [B] float64, of the tasks that `episodes` gives for the same arguments."""
+        """Draw amplitudes and phases, each [B] float64, of the tasks that `sample` gives for the same arguments."""
         drawn = self._uniform(split, seed, index, "curves", shape=(2, tasks))
         return _between(drawn[0], self.amplitude), _between(drawn[1], self.phase)
 
-    def episodes(
-        self, *, split: str, way: int = 1, shot: int, query: int, tasks: int, seed: int, index: int = 0
+    def sample(
+        self,
+        *,
+        split: str,
+        way: int = 1,
+        shot: int,
+        query: int,
+        tasks: int,
+        seed: int,
+        index: int = 0,
+        slots: str = "drawn",
     ) -> Episodes:
         """Draw batch number `index` of the stream of tasks that `seed` and `split` name, on this source's device.
 
@@ -74,9 +83,9 @@ class Sinusoids(Formula):
         The same arguments give the same tasks on every device; numbers are drawn in float64 and then rounded.
 
         Raises:
-            UserError: unknown split; a way that is not 1; a number below its least.
+            UserError: unknown split; a way that is not 1; a number below its least; labels that are tied to classes.
         """
-        self._check(split=split, way=way, shot=shot, query=query, tasks=tasks, index=index)
+        self._check(split=split, way=way, shot=shot, query=query, tasks=tasks, index=index, slots=slots)
         amplitude, phase = self.curves(split=split, tasks=tasks, seed=seed, index=index)
         x = _between(self._uniform(split, seed, index, "points", shape=(tasks, shot + query, 1)), self.x)
         return parted(x, curve(x, amplitude, phase), shot)

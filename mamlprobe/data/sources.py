@@ -1,16 +1,102 @@
-"""Where tasks come from, images or a formula, and the one place that knows which."""
+"""What tasks are drawn from: what every source has, and the sources by name."""
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Protocol, Self
 
-from mamlprobe.base.errors import UserError
+import pandas as pd
+import torch
+from torch import Tensor
+
 from mamlprobe.data.by_name import load_pool, only
-from mamlprobe.data.episodes import Episodes, sample
-from mamlprobe.data.planted import PLANTED, Planted
-from mamlprobe.data.pool import Pool
-from mamlprobe.data.sinusoids import FORMULAS, Sinusoids
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.data.planted import PLANTED
+from mamlprobe.data.sinusoids import FORMULAS
 
-Source = Pool | Sinusoids | Planted
-"""What tasks are drawn from."""
+
+class TaskSource(Protocol):
+    """A source of tasks: a `Pool` of images, a formula, or one of your own."""
+
+    @property
+    def name(self) -> str:
+        """Return its name in tables and messages."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Return a sentence: where the tasks come from."""
+        ...
+
+    @property
+    def splits(self) -> Collection[str]:
+        """Return the names of the splits; training needs "train", and "val" to be validated."""
+        ...
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Return the shape of an input, (C, H, W) of images."""
+        ...
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Return what was subtracted from inputs, a number a channel."""
+        ...
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Return what inputs were divided by, a number a channel."""
+        ...
+
+    @property
+    def regression(self) -> bool:
+        """Tell whether targets are real numbers rather than classes."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of its tasks."""
+        ...
+
+    def digest(self) -> str:
+        """Return hex digits that differ where the data do."""
+        ...
+
+    def describe(self) -> pd.DataFrame:
+        """Return a table of what there is."""
+        ...
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same source, whose tasks are on another device."""
+        ...
+
+    def class_ids(self, split: str) -> Tensor:
+        """Return the ids [C] of the classes of a split.
+
+        Raises:
+            UserError: it has no classes.
+        """
+        ...
+
+    def sample(
+        self,
+        *,
+        split: str,
+        way: int,
+        shot: int,
+        query: int,
+        tasks: int,
+        seed: int,
+        index: int = 0,
+        slots: str = "drawn",
+    ) -> Episodes:
+        """Draw batch number `index` of the stream of tasks that `seed`, an int64, and `split` name.
+
+        Equal arguments give equal tasks. `slots` may tie labels to classes, see `mamlprobe.data.labelling`.
+
+        Raises:
+            UserError: there are no such tasks.
+        """
+        ...
 
 
 def load_source(
@@ -22,14 +108,14 @@ def load_source(
     split: str | None = None,
     rotations: str = "none",
     normalise: str | None = None,
-) -> Source:
+) -> TaskSource:
     """Return the formula of that name ("sinusoids", "planted-0.3"), or what `load_pool` loads with these arguments.
 
     Raises:
         UserError: as `load_pool`; options of images together with a formula.
     """
     name = str(name_or_path)
-    formulas: dict[str, Source] = {**FORMULAS, **PLANTED}
+    formulas: dict[str, TaskSource] = {**FORMULAS, **PLANTED}
     if name not in formulas:
         options = {"ink": ink, "split": split, "rotations": rotations, "normalise": normalise}
         return load_pool(name_or_path, root=root, size=size, **options)  # type: ignore[arg-type]
@@ -42,28 +128,3 @@ def load_source(
     ):
         only(name, option, value, default)
     return formulas[name]
-
-
-def draw(
-    source: Source,
-    *,
-    split: str,
-    way: int,
-    shot: int,
-    query: int,
-    tasks: int,
-    seed: int,
-    index: int = 0,
-    slots: str = "drawn",
-) -> Episodes:
-    """Draw batch `index` of the stream of tasks that `seed` and `split` name; see `sample` and `Sinusoids.episodes`.
-
-    Raises:
-        UserError: as they do; slots for a source without classes.
-    """
-    numbers = {"way": way, "shot": shot, "query": query, "tasks": tasks, "seed": seed, "index": index}
-    if isinstance(source, Pool):
-        return sample(source, split=split, slots=slots, **numbers)
-    if slots != "drawn":
-        raise UserError("train", f"labels by {slots} need images in classes", source.name, "set labels to episode")
-    return source.episodes(split=split, **numbers)

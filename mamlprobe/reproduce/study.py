@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeVar
 import pandas as pd
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import Episodes, sample
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sinusoids import FORMULAS
-from mamlprobe.data.sources import Source
+from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
@@ -92,7 +92,7 @@ class Study:
         """Load the data."""
         return pool_of(self.data, root=self.root)
 
-    def source(self, name: str) -> Source:
+    def source(self, name: str) -> TaskSource:
         """Return the source that the tasks of a recipe are drawn from."""
         data = self.experiment(name).data
         if data not in self._sources:
@@ -100,7 +100,7 @@ class Study:
         return self._sources[data]
 
     @cached_property
-    def _sources(self) -> dict[Data, Source]:
+    def _sources(self) -> dict[Data, TaskSource]:
         return {}
 
     def run(self, name: str, seed: int, *, progress: bool = False) -> Run:
@@ -142,7 +142,7 @@ class Study:
             raise UserError("stage", "episodes must be drawn from images", like, "name a recipe of images")
         query = min(query, pool.smallest[split][0] - shot)
         options: dict[str, Any] = {"way": way, "shot": shot, "query": query, "tasks": tasks, "slots": slots}
-        return sample(pool, split=split, seed=TEST_SEED, index=index, **options)
+        return pool.sample(split=split, seed=TEST_SEED, index=index, **options)
 
     def score(
         self,

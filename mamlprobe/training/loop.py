@@ -10,7 +10,7 @@ from mamlprobe.base.errors import Stopped, UserError
 from mamlprobe.base.files import locked
 from mamlprobe.data.by_name import load_pool
 from mamlprobe.data.pool import Pool
-from mamlprobe.data.sources import Source, load_source
+from mamlprobe.data.sources import TaskSource, load_source
 from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.methods.schedules import resolve
@@ -51,7 +51,7 @@ def train(
     out: str | Path = "runs",
     *,
     device: str = "auto",
-    pool: Source | None = None,
+    pool: TaskSource | None = None,
     root: str | Path | None = None,
     progress: bool = True,
     hooks: Sequence[Hook] = (),
@@ -88,7 +88,7 @@ def train_together(
     out: str | Path = "runs",
     *,
     device: str = "auto",
-    pool: Source | None = None,
+    pool: TaskSource | None = None,
     root: str | Path | None = None,
     progress: bool = True,
     hooks: Sequence[Hook] = (),
@@ -119,7 +119,7 @@ def _train(
     out: Path,
     compute: Compute,
     *,
-    pool: Source | None,
+    pool: TaskSource | None,
     root: str | Path | None,
     progress: bool,
     hooks: Sequence[Hook],
@@ -138,7 +138,7 @@ def _train(
         for path, experiment in left.items():
             assert pool is not None
             stack.enter_context(locked(path))
-            run = make_run(path, experiment, pool.image_shape, head_rows(pool, experiment))
+            run = make_run(path, experiment, pool.input_shape, head_rows(pool, experiment))
             sessions.append(Session(run, pool, compute, progress=progress, hooks=hooks))
             pool = sessions[0].pool
         try:
@@ -254,7 +254,7 @@ def pool_of(data: Data, *, root: str | Path | None = None) -> Pool:
     return load_pool(data.dataset, root=root, **_options(data))
 
 
-def source_of(data: Data, *, root: str | Path | None = None) -> Source:
+def source_of(data: Data, *, root: str | Path | None = None) -> TaskSource:
     """Load the images or the formula that the settings name."""
     return load_source(data.dataset, root=root, **_options(data))
 

@@ -9,8 +9,7 @@ import pandas as pd
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.pool import Pool
-from mamlprobe.data.sources import Source
+from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.net import Net, Params
@@ -40,7 +39,7 @@ class Session:
     def __init__(
         self,
         run: Run,
-        pool: Source,
+        pool: TaskSource,
         compute: Compute,
         *,
         progress: bool,
@@ -192,18 +191,18 @@ def _newest(run: Run, progress: bool) -> Checkpoint | None:
     return saved
 
 
-def _suits(source: Source, experiment: Experiment) -> None:
+def _suits(source: TaskSource, experiment: Experiment) -> None:
     """Refuse a method that asks for classes if the targets are real numbers.
 
     Raises:
         UserError: the method does; the message says what to set.
     """
-    if not isinstance(source, Pool) and experiment.method.loss != "mse":
+    if source.regression and experiment.method.loss != "mse":
         must, got = f"the curves {source.name!r} must have a loss of real targets", f"loss {experiment.method.loss}"
         raise UserError("train", must, got, "set method.loss to mse (--loss mse)")
 
 
-def _environment(run: Run, pool: Source, device: torch.device) -> dict[str, Any]:
+def _environment(run: Run, pool: TaskSource, device: torch.device) -> dict[str, Any]:
     """Return the contents of env.json: this session's machine, the data, and the machines of earlier sessions.
 
     Raises:

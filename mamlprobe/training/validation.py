@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 
 from mamlprobe.base.keys import key
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.data.sources import Source, draw
+from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.outer.many_runs import side_by_side
 from mamlprobe.learn.task_batch import inner_paths
@@ -27,13 +27,15 @@ TOGETHER = 5
 """Such batches that adapt at once on a GPU."""
 
 
-def validation_episodes(pool: Source, experiment: Experiment) -> Iterator[Episodes]:
+def validation_episodes(pool: TaskSource, experiment: Experiment) -> Iterator[Episodes]:
     """Draw the validation tasks in batches of a fixed size; the same for every seed, method and net."""
     way, shot, query = experiment.way, experiment.shot, experiment.query
-    most = max(1, PIXELS // (way * (shot + query) * math.prod(pool.image_shape[1:])))
+    most = max(1, PIXELS // (way * (shot + query) * math.prod(pool.input_shape[1:])))
     for index, first in enumerate(range(0, experiment.validation_tasks, most)):
         tasks = min(most, experiment.validation_tasks - first)
-        yield draw(pool, split=SPLIT, way=way, shot=shot, query=query, tasks=tasks, seed=key("validation"), index=index)
+        yield pool.sample(
+            split=SPLIT, way=way, shot=shot, query=query, tasks=tasks, seed=key("validation"), index=index
+        )
 
 
 def joined(batches: Iterable[Episodes], device: torch.device) -> Iterator[Episodes]:
@@ -46,7 +48,7 @@ def joined(batches: Iterable[Episodes], device: torch.device) -> Iterator[Episod
         yield side_by_side(some)
 
 
-def validate(net: Net, theta: Theta, pool: Source, experiment: Experiment) -> dict[str, float]:
+def validate(net: Net, theta: Theta, pool: TaskSource, experiment: Experiment) -> dict[str, float]:
     """Compute query loss and accuracy after the test-time steps, means over tasks, and the accuracy's 95 % half-width.
 
     With real targets there is no accuracy, and the half-width is the loss's. It is that of the t interval over tasks;

@@ -22,7 +22,8 @@ from mamlprobe.commands import answers
 from mamlprobe.commands.subjects.probed_run import KEYS, open_case
 from mamlprobe.commands.subjects.probes import PROBES
 from mamlprobe.commands.subjects.summaries import accuracies
-from mamlprobe.data.episodes import manifest, sample
+from mamlprobe.data.episodes import manifest
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.probe.adaptation.interventions import variants
 from mamlprobe.probe.representation.model_similarity import Model, pair_similarity

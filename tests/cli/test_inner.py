@@ -9,7 +9,7 @@ import torch
 from mamlprobe.base.streams import key
 from mamlprobe.cli import main, parse
 from mamlprobe.commands.subjects.probed_run import open_case
-from mamlprobe.data.episodes import sample
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.runs.folder import load_run
 from tests.tiny import write_images

@@ -8,8 +8,9 @@ import pytest
 
 from mamlprobe.cli import main
 from mamlprobe.commands.subjects.probed_run import open_case
-from mamlprobe.data.episodes import manifest, sample
+from mamlprobe.data.episodes import manifest
 from mamlprobe.data.manifests import read_manifest, write_manifest
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.evaluate import evaluate
 from tests.tiny import write_images
 

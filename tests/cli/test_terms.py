@@ -11,7 +11,7 @@ from mamlprobe.base.streams import key
 from mamlprobe.cli import main
 from mamlprobe.commands.subjects.probed_run import open_case
 from mamlprobe.commands.subjects.probes import PROBES
-from mamlprobe.data.episodes import sample
+from mamlprobe.data.sampling import sample
 from mamlprobe.probe.contrast.prototypes import prototype_table, readings
 from mamlprobe.probe.contrast.tables import head_table, term_table
 from tests.tiny import SMALL, write_images

@@ -7,8 +7,8 @@ from scipy.interpolate import BSpline
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data import glyphs
-from mamlprobe.data.episodes import sample
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sampling import sample
 
 
 def test_the_frozen_table():

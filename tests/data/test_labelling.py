@@ -5,9 +5,9 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import random_keys
-from mamlprobe.data.episodes import sample
 from mamlprobe.data.labelling import SLOTS, places
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sampling import sample
 
 KEYS = random_keys(0, "slots", shape=(4000, 13))
 

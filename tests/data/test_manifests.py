@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import Episodes, manifest, sample
+from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.data.manifests import load_manifest, read_manifest, write_manifest
+from mamlprobe.data.sampling import sample
 from tests.marks import cuda
 
 WORDS = {"split": "train", "way": 3, "shot": 2, "query": 4, "tasks": 5, "seed": 7}

@@ -10,7 +10,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator, random_keys
 from mamlprobe.data.episodes import manifest
 from mamlprobe.data.planted import PLANTED, Planted, taught
-from mamlprobe.data.sources import draw, load_source
+from mamlprobe.data.sources import load_source
 
 WORDS = {"split": "train", "shot": 4, "query": 6, "tasks": 5, "seed": 3, "index": 2}
 TEACHERS = {name: WORDS[name] for name in ("split", "tasks", "seed", "index")}
@@ -31,18 +31,18 @@ def left(source):
 
 
 def test_shapes_and_kinds():
-    episodes = Planted(dial=0.3).episodes(**WORDS)
+    episodes = Planted(dial=0.3).sample(**WORDS)
     assert episodes.support_x.shape == (5, 4, 20)
     assert episodes.query_x.shape == (5, 6, 20)
     assert episodes.support_y.shape == (5, 4, 1)
     assert episodes.query_y.shape == (5, 6, 1)
     assert {value.dtype for value in vars(episodes).values() if isinstance(value, torch.Tensor)} == {torch.float32}
-    assert Planted(dial=0.3).image_shape == episodes.support_x.shape[2:]
+    assert Planted(dial=0.3).input_shape == episodes.support_x.shape[2:]
 
 
 def test_targets_are_the_formula_at_the_inputs():
     source = Planted(dial=0.4)
-    episodes = source.episodes(**WORDS)
+    episodes = source.sample(**WORDS)
     first, last = source.teachers(**TEACHERS)
     for task in range(5):
         for row in range(6):
@@ -114,7 +114,7 @@ def test_normal_numbers_are_their_keys():
 
 
 def test_inputs_are_standard_normal():
-    x = Planted(dial=0.5).episodes(split="train", shot=500, query=1, tasks=100, seed=0).support_x.double().flatten(0, 1)
+    x = Planted(dial=0.5).sample(split="train", shot=500, query=1, tasks=100, seed=0).support_x.double().flatten(0, 1)
     assert float(x.mean(0).abs().max()) < 0.03
     assert float((x.mT @ x / len(x) - torch.eye(20)).abs().max()) < 0.04
     assert float(x.pow(4).mean()) == pytest.approx(3, abs=0.05)
@@ -123,7 +123,7 @@ def test_inputs_are_standard_normal():
 @pytest.mark.parametrize("change", [{"split": "val"}, {"split": "test"}, {"seed": 4}, {"index": 3}])
 def test_other_words_give_other_teachers_and_other_points(change):
     source = Planted(dial=0.5)
-    here, there = source.episodes(**WORDS), source.episodes(**{**WORDS, **change})
+    here, there = source.sample(**WORDS), source.sample(**{**WORDS, **change})
     assert not set(here.support_x.flatten().tolist()) & set(there.support_x.flatten().tolist())
     for one, other in zip(source.teachers(**TEACHERS), source.teachers(**{**TEACHERS, **change}), strict=True):
         assert not set(one[..., -1].flatten().tolist()) & set(other[..., -1].flatten().tolist())
@@ -131,7 +131,7 @@ def test_other_words_give_other_teachers_and_other_points(change):
 
 def test_the_dial_turns_the_same_random_numbers():
     low, high = Planted(dial=0.2), Planted(dial=0.9)
-    assert torch.equal(low.episodes(**WORDS).query_x, high.episodes(**WORDS).query_x)
+    assert torch.equal(low.sample(**WORDS).query_x, high.sample(**WORDS).query_x)
     one, other = (source.teachers(**TEACHERS)[0][..., 4:] for source in (low, high))
     assert torch.allclose(torch.cosine_similarity(one, other, dim=2), torch.ones(5, 4, dtype=torch.float64))
 
@@ -150,7 +150,7 @@ def test_names_digests_and_descriptions():
 def test_sources_by_name_and_drawn():
     assert load_source("planted-0.3") == Planted(dial=0.3)
     words = {"split": "train", "shot": 2, "query": 3, "tasks": 2, "seed": 1}
-    assert manifest(draw(Planted(dial=1), way=1, **words)) == manifest(Planted(dial=1).episodes(**words))
+    assert manifest(Planted(dial=1).sample(way=1, **words)) == manifest(Planted(dial=1).sample(**words))
 
 
 @pytest.mark.parametrize(

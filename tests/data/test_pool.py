@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from mamlprobe.base.cache import cache_folder
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import sample
 from mamlprobe.data.pool import Pool, load_saved, save_pool
+from mamlprobe.data.sampling import sample
 
 
 def same(one: Pool, other: Pool) -> bool:

@@ -22,7 +22,7 @@ def kind(request):
 
 def test_the_same_words_give_the_same_tasks(kind):
     source = FORMULAS[kind][0]
-    assert manifest(source.episodes(**WORDS)) == manifest(source.to("cpu").episodes(**WORDS))
+    assert manifest(source.sample(**WORDS)) == manifest(source.to("cpu").sample(**WORDS))
 
 
 @pytest.mark.parametrize("name", ["shot", "query", "tasks", "index"])
@@ -30,17 +30,17 @@ def test_numbers_below_their_least_are_refused(kind, name):
     least = 0 if name == "index" else 1
     line = f"{kind}: {name} must be at least {least}, got {least - 1}; give a larger number"
     with pytest.raises(UserError) as error:
-        FORMULAS[kind][0].episodes(**{**WORDS, name: least - 1})
+        FORMULAS[kind][0].sample(**{**WORDS, name: least - 1})
     assert str(error.value) == line
 
 
 def test_classes_and_unknown_splits_are_refused(kind):
     source, one, _ = FORMULAS[kind]
     with pytest.raises(UserError) as error:
-        source.episodes(**WORDS, way=5)
+        source.sample(**WORDS, way=5)
     assert str(error.value) == f"{kind}: way must be 1: {one}, got 5; set way to 1"
     with pytest.raises(UserError, match=rf"^{kind}: the split must be a known one, got 'tests'; did you mean test\?$"):
-        source.episodes(**{**WORDS, "split": "tests"})
+        source.sample(**{**WORDS, "split": "tests"})
 
 
 def test_a_formula_is_no_pool(kind):

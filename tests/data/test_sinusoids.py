@@ -8,9 +8,10 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import random_keys
-from mamlprobe.data.episodes import manifest, sample
+from mamlprobe.data.episodes import manifest
+from mamlprobe.data.sampling import sample
 from mamlprobe.data.sinusoids import FORMULAS, Sinusoids, curve
-from mamlprobe.data.sources import draw, load_source
+from mamlprobe.data.sources import load_source
 
 WORDS = {"split": "train", "shot": 4, "query": 6, "tasks": 5, "seed": 3, "index": 2}
 
@@ -21,17 +22,17 @@ def source():
 
 
 def test_shapes_and_kinds(source):
-    episodes = source.episodes(**WORDS)
+    episodes = source.sample(**WORDS)
     assert episodes.support_x.shape == episodes.support_y.shape == (5, 4, 1)
     assert episodes.query_x.shape == episodes.query_y.shape == (5, 6, 1)
     assert {getattr(episodes, f"{part}_{end}").dtype for part in ("support", "query") for end in "xy"} == {
         torch.float32
     }
-    assert source.image_shape == episodes.support_x.shape[2:]
+    assert source.input_shape == episodes.support_x.shape[2:]
 
 
 def test_targets_are_the_formula_at_the_inputs(source):
-    episodes = source.episodes(**WORDS)
+    episodes = source.sample(**WORDS)
     amplitude, phase = source.curves(split="train", tasks=5, seed=3, index=2)
     for part in ("support", "query"):
         x, y = getattr(episodes, f"{part}_x"), getattr(episodes, f"{part}_y")
@@ -53,7 +54,7 @@ def test_a_number_is_its_key_over_the_range(source):
 def test_numbers_are_uniform_in_their_ranges(name):
     source, count = FORMULAS[name], 20_000
     amplitude, phase = source.curves(split="train", tasks=count, seed=0)
-    episodes = source.episodes(**{**WORDS, "tasks": count, "shot": 1, "query": 1})
+    episodes = source.sample(**{**WORDS, "tasks": count, "shot": 1, "query": 1})
     for drawn, (low, high) in (
         (amplitude, source.amplitude),
         (phase, source.phase),
@@ -79,7 +80,7 @@ def test_the_mean_curve_is_its_closed_form(name, factor):
 
 @pytest.mark.parametrize("change", [{"split": "val"}, {"split": "test"}, {"seed": 4}, {"index": 3}])
 def test_other_words_give_other_curves_and_other_points(source, change):
-    here, there = source.episodes(**WORDS), source.episodes(**{**WORDS, **change})
+    here, there = source.sample(**WORDS), source.sample(**{**WORDS, **change})
     words = {name: value for name, value in WORDS.items() if name not in ("shot", "query")}
     curves = [source.curves(**each) for each in (words, {**words, **change})]
     assert not set(here.support_x.flatten().tolist()) & set(there.support_x.flatten().tolist())
@@ -90,7 +91,7 @@ def test_another_range_of_inputs_keeps_the_curves(source):
     half = replace(source, x=(0.0, 5.0))
     words = {name: value for name, value in WORDS.items() if name not in ("shot", "query")}
     assert all(map(torch.equal, half.curves(**words), source.curves(**words)))
-    assert float(half.episodes(**WORDS).support_x.min()) >= 0
+    assert float(half.sample(**WORDS).support_x.min()) >= 0
     assert half.digest() != source.digest()
 
 
@@ -108,15 +109,15 @@ def test_a_range_that_goes_down_is_refused():
 
 def test_draw_takes_images_and_formulas(source, pool):
     words = {"split": "train", "shot": 2, "query": 3, "tasks": 2, "seed": 1}
-    assert manifest(draw(pool, way=3, **words)) == manifest(sample(pool, way=3, **words))
-    assert manifest(draw(source, way=1, **words)) == manifest(source.episodes(**words))
+    assert manifest(pool.sample(way=3, **words)) == manifest(sample(pool, way=3, **words))
+    assert manifest(source.sample(way=1, **words)) == manifest(source.sample(**words))
 
 
 def test_sources_by_name(write_tree, image_bytes, tmp_path):
     assert load_source("sinusoids") == Sinusoids()
     assert load_source("sinusoids-2pi").phase == (0.0, 2 * math.pi)
     images = {f"train/c{c}/{i}.png": image_bytes(10 * c + i) for c in range(2) for i in range(2)}
-    assert load_source(write_tree(tmp_path / "some", images)).image_shape[0] == 1
+    assert load_source(write_tree(tmp_path / "some", images)).input_shape[0] == 1
 
 
 @pytest.mark.parametrize(

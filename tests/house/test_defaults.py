@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mamlprobe as mp
-from mamlprobe.data.sources import draw, load_source
+from mamlprobe.data.sources import load_source
 from mamlprobe.native import load as native
 from tests.tiny import write_images
 
@@ -64,7 +64,7 @@ def drawn(folder):
     pool, episodes = tasks_of(folder / "rgb")
     path = mp.write_manifest(episodes, folder / "tasks.json", pool=pool, split="test")
     words = {"split": "train", "way": 2, "shot": 1, "query": 2, "tasks": 4, "seed": 1}
-    curves = [draw(load_source(name), **{**words, "way": 1}) for name in ("sinusoids", "planted-0.3")]
+    curves = [load_source(name).sample(**{**words, "way": 1}) for name in ("sinusoids", "planted-0.3")]
     slots = [mp.sample(pool, slots=slots, **words) for slots in ("bins", "groups")]
     found = [mp.load_pool(folder / "grey", rotations="classes", normalise="half"), pool, mp.load_pool(folder / "rgb")]
     return [*found, episodes, mp.manifest(episodes), mp.manifest_table(episodes), path, slots, curves]

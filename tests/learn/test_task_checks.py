@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.certificates.reference.gradient import tasks_of
-from mamlprobe.data.episodes import Episodes, take
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.data.sampling import take
 from mamlprobe.learn.evaluate import evaluate, split_tasks
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.outer.many_runs import side_by_side

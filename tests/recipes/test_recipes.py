@@ -10,8 +10,8 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.cli import main, parse
 from mamlprobe.commands.train import listed
-from mamlprobe.data.episodes import sample
 from mamlprobe.data.glyphs import draw
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks import replay, timing
-from mamlprobe.data.episodes import sample
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import sample
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import Theta, init, zero_head
 from mamlprobe.nets.from_spec import build

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.episodes import sample
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.outer.memory import Need, memory_needed
 from mamlprobe.learn.theta import init
 from mamlprobe.nets.from_spec import build

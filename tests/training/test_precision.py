@@ -12,7 +12,7 @@ from benchmarks import precision as effect
 from benchmarks.works import WORKS
 from mamlprobe.base.errors import UserError
 from mamlprobe.cli import main
-from mamlprobe.data.episodes import sample
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS

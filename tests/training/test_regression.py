@@ -45,7 +45,7 @@ def test_six_updates_are_those_of_a_loop_written_out(small, tmp_path):
     params = {name: value.clone().requires_grad_() for name, value in start.items()}
     adam = torch.optim.Adam(list(params.values()), lr=small.method.outer.lr)
     for index in range(6):
-        tasks = Sinusoids().episodes(split="train", shot=10, query=10, tasks=3, seed=small.seed, index=index)
+        tasks = Sinusoids().sample(split="train", shot=10, query=10, tasks=3, seed=small.seed, index=index)
         total = 0.0
         for x, y, query_x, query_y in zip(tasks.support_x, tasks.support_y, tasks.query_x, tasks.query_y, strict=True):
             fast = adapted(params, x, y, lr=INNER_LR / 2, create_graph=True)

@@ -8,7 +8,8 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.keys import key
 from mamlprobe.commands.subjects.probed_run import ProbedRun
 from mamlprobe.commands.subjects.summaries import readable
-from mamlprobe.data.episodes import Episodes, sample
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.data.sampling import sample
 from mamlprobe.draw.probes import MAP
 from mamlprobe.probe.contrast.prototypes import prototype_table
 from mamlprobe.probe.contrast.shares import contrast_table

@@ -13,9 +13,10 @@ from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.keys import key
 from mamlprobe.data.by_name import READERS
-from mamlprobe.data.episodes import Episodes, manifest, sample
+from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.data.manifests import Manifest, load_manifest, write_manifest
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.evaluate import split_tasks
 from mamlprobe.learn.progress_bar import bar
 from mamlprobe.learn.theta import Theta, fits, init

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mamlprobe.data.episodes import Episodes, sample
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sampling import sample
 
 
 def nearest_pixels(episodes: Episodes) -> Tensor:

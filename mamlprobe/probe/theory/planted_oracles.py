@@ -47,7 +47,7 @@ def planted_oracles(
 
 def _together(source: Planted, sample: int, draw: int) -> Tensor:
     """Compute targets [T, R] of `sample` tasks at `sample` inputs, the same inputs for all tasks."""
-    x = source.episodes(split="test", shot=sample, query=1, tasks=1, seed=draw).support_x.double()
+    x = source.sample(split="test", shot=sample, query=1, tasks=1, seed=draw).support_x.double()
     return taught(x, *source.teachers(split="test", tasks=sample, seed=draw, index=1))[..., 0]
 
 

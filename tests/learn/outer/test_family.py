@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.spec import from_dict, to_dict
-from mamlprobe.data.episodes import Episodes, sample
+from mamlprobe.data.episodes import Episodes
+from mamlprobe.data.sampling import sample
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import Theta, init

@@ -18,7 +18,7 @@ METHOD = mp.Method(loss="mse", inner=mp.Inner(steps=2, test_steps=3, lr=0.3))
 def case():
     source = Planted(dial=0.5, inputs=4, units=2)
     net = mp.mlp(inputs=4, way=1, hidden=(5, 3), activation="tanh")
-    episodes = source.episodes(split="test", shot=20, query=30, tasks=4, seed=0)
+    episodes = source.sample(split="test", shot=20, query=30, tasks=4, seed=0)
     return net, mp.init(net, seed=0, method=METHOD), episodes
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from mamlprobe.data.episodes import Episodes, sample
+from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.pool import Pool
+from mamlprobe.data.sampling import sample
 from mamlprobe.probe.representation.pixel_baseline import nearest_pixels, other_orders
 
 

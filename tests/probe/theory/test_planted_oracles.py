@@ -19,7 +19,7 @@ def tasks():
     net = mp.mlp(inputs=3, way=1, hidden=(6, 4), activation="tanh")
     params = net.init(generator(1, "init"))[0]
     words = {"split": "train", "shot": 30, "query": 7, "tasks": 3, "seed": 0}
-    return net, {n: v.double() for n, v in params.items()}, Planted(dial=0.5, inputs=3, units=1).episodes(**words)
+    return net, {n: v.double() for n, v in params.items()}, Planted(dial=0.5, inputs=3, units=1).sample(**words)
 
 
 def test_the_head_is_that_of_least_squares_with_rows_for_the_ridge(tasks):
@@ -88,7 +88,7 @@ def test_a_width_below_none_is_refused():
 @pytest.mark.parametrize("dial", [0, 1])
 def test_oracles_tell_the_ends_apart(dial):
     source = Planted(dial=dial)
-    episodes = source.episodes(split="test", shot=100, query=50, tasks=10, seed=0)
+    episodes = source.sample(split="test", shot=100, query=50, tasks=10, seed=0)
     maml = mp.METHODS["maml"]
     method = mp.Method(loss="mse", inner=mp.Inner(lr=0.5), norm=maml.norm)
     table = planted_oracles(source, episodes, method, sample=200)
