@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.nets.conv4_check import Plain, found_by_numbers
 from mamlprobe.nets.conv4_shapes import Known
 from mamlprobe.nets.modules.trial import Trial
-from mamlprobe.nets.net import ForwardPass, Moments, Net, Params
+from mamlprobe.nets.net import ForwardPass, Net, Params, PassOptions
 from mamlprobe.nets.params import as_params, layer_range
 
 
@@ -86,37 +86,29 @@ class Recognised:
         """Return the same net with all layers recorded: every pass is one of the module itself."""
         return cast(Net, Full(cast(Net, self)))
 
-    def brief(
-        self,
-        params: Params,
-        x: Tensor,
-        *,
-        moments: Moments | None = None,
-        collect: bool = False,
-        begin: str | None = None,
-        end: str | None = None,
-    ) -> ForwardPass:
+    def brief(self, params: Params, x: Tensor, **how: Unpack[PassOptions]) -> ForwardPass:
         """Compute a call by the blocks of a known net, if there is one; then without layers before the head.
 
         Raises:
             UserError: as a call.
         """
         net = cast(Net, self)
+        begin, end = how.get("begin"), how.get("end")
         layer_range(net, begin, end)
         rows = as_params(x, params)
         known = self._known(rows) if begin is None else self._known_from(begin, rows)
-        if known is not None and known.covers(moments, begin, end):
+        if known is not None and known.covers(how.get("moments"), begin, end):
             if begin is None:
                 self._meet(params, rows)
             try:
-                result = known(params, rows, moments=moments, collect=collect, begin=begin, end=end)
+                result = known(params, rows, **how)
             except UserError:
                 pass  # the module raises it with the names of its own parts
             else:
                 if end in known.entries:
                     self._inner[end or "", tuple(result.features.shape[2:])] = known
                 return result
-        return net(params, x, moments=moments, collect=collect, begin=begin, end=end)
+        return net(params, x, **how)
 
 
 class Full:
@@ -128,11 +120,11 @@ class Full:
     def __getattr__(self, name: str) -> Any:
         return getattr(vars(self)["net"], name)
 
-    def __call__(self, params: Params, x: Tensor, **how: Any) -> ForwardPass:
+    def __call__(self, params: Params, x: Tensor, **how: Unpack[PassOptions]) -> ForwardPass:
         """Compute a pass of the net."""
         return self.net(params, x, **how)
 
-    def brief(self, params: Params, x: Tensor, **how: Any) -> ForwardPass:
+    def brief(self, params: Params, x: Tensor, **how: Unpack[PassOptions]) -> ForwardPass:
         """Compute a pass of the net."""
         return self.net(params, x, **how)
 

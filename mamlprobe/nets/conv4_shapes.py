@@ -67,8 +67,8 @@ class Known:
         params: Params,
         x: Tensor,
         *,
-        moments: Moments | None,
-        collect: bool,
+        moments: Moments | None = None,
+        collect: bool = False,
         begin: str | None = None,
         end: str | None = None,
     ) -> ForwardPass:

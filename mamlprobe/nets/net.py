@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -17,6 +17,15 @@ Params = dict[str, Tensor]
 
 Moments = dict[str, Tensor]
 """``<norm>.mean`` and ``<norm>.var`` [B or 1, C] of every batch norm, biased variance."""
+
+
+class PassOptions(TypedDict, total=False):
+    """The options of a forward pass, as a net's call explains them."""
+
+    moments: Moments | None
+    collect: bool
+    begin: str | None
+    end: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,16 +143,7 @@ class Net(Protocol):
         """
         ...
 
-    def brief(
-        self,
-        params: Params,
-        x: Tensor,
-        *,
-        moments: Moments | None = None,
-        collect: bool = False,
-        begin: str | None = None,
-        end: str | None = None,
-    ) -> ForwardPass:
+    def brief(self, params: Params, x: Tensor, **how: Unpack[PassOptions]) -> ForwardPass:
         """Compute a call of which only logits, features and moments are used: layers before the head may be missing.
 
         Raises:
@@ -175,7 +175,7 @@ class Built:
         """Return True."""
         return True
 
-    def brief(self: Any, params: Params, x: Tensor, **how: Any) -> ForwardPass:
+    def brief(self: Any, params: Params, x: Tensor, **how: Unpack[PassOptions]) -> ForwardPass:
         """Compute a call."""
         result: ForwardPass = self(params, x, **how)
         return result

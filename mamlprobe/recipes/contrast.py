@@ -1,11 +1,11 @@
-"""Trainings beyond Kao et al. 2022: their zeroed one-step head at other inner rates, and MAML on squared errors."""
+"""The contrastive loss in place of the inner loop: trainings of Kao et al. 2022, and the same at other inner rates."""
 
 from dataclasses import replace
 
 from mamlprobe.methods.method import METHODS
-from mamlprobe.recipes.kao import KAO
-from mamlprobe.recipes.presets import at_paper, at_quick, few, sized
-from mamlprobe.runs.experiment import Recipe
+from mamlprobe.methods.settings import TERMS, Outer
+from mamlprobe.recipes.presets import at_paper, at_quick, few, lasting, sized
+from mamlprobe.runs.experiment import Experiment, Recipe
 
 ETAS = (0.01, 0.03, 0.3, 1.0, 3.0, 10.0)
 """Inner rates in addition to the 0.1 of Kao et al.: temperatures N / eta from 500 down to 0.5 at five classes."""
@@ -15,11 +15,59 @@ TWINS = (0.01, 1.0)
 
 SOURCE = "ours, after Kao et al. 2022"
 
+CLEAN = ("contrastive", "curvature")
+"""The terms without interference and noise: pairs weighted as from a zeroed head."""
+
+
+def explicit(about: str, *, order: int = 1, head: str = "keep", outer: Outer | None = None) -> Recipe:
+    """Train by the contrastive loss, or by one inner step of the head, whose outer gradient that loss has.
+
+    At paper with the numbers of Kao et al. 2022. Under the contrastive loss a random head is not trained, as in the
+    paper.
+    """
+    name = "contrastive" if outer is not None else "anil"
+    small, large = few(name, steps=1, test_steps=1), few(name, steps=1, test_steps=1, outer_lr=0.001)
+    sizes: list[Experiment] = []
+    for each in (at_quick(small), lasting(replace(at_paper(large), validate_every=250), 20_000)):
+        rule = replace(outer or each.method.outer, lr=each.method.outer.lr)
+        method = replace(each.method, inner=replace(each.method.inner, order=order), head=head, outer=rule)
+        sizes.append(replace(each, net=replace(each.net, order="conv-relu-bn"), method=method))
+    return sized(about, "Kao et al. 2022", *sizes)
+
+
+def contrastive(
+    about: str, *, order: int = 1, head: str = "keep", pairs: str = "all", terms: tuple[str, ...] = TERMS
+) -> Recipe:
+    """Train by the contrastive loss of these terms and pairs; the head is trained unless `head` is keep."""
+    trains = ("body.*",) if head == "keep" else ("*",)
+    outer = Outer(rule="contrastive", trains=trains, terms=terms, pairs=pairs)
+    return explicit(about, order=order, head=head, outer=outer)
+
+
+ZEROED = "zero_each_update"
+
+EXPLICIT: dict[str, Recipe] = {
+    "efil-fo": explicit("one step of a random head in first order"),
+    "efil-fo-zeroing": explicit("the same, head zeroed before every update", head=ZEROED),
+    "efil-so-zeroing": explicit("the same in second order", order=2, head=ZEROED),
+    "contrastive": explicit("ANIL of one step by its contrastive loss", order=2, outer=Outer(rule="contrastive")),
+    "contrastive-fo": contrastive("by its contrastive loss, a random head stays"),
+    "contrastive-fo-zeroing": contrastive("the same, head at zero", head=ZEROED, terms=CLEAN),
+    "contrastive-so-zeroing": contrastive("in second order", order=2, head=ZEROED, terms=CLEAN),
+    "contrastive-no-interference": contrastive("random head, without interference", terms=("noise", *CLEAN)),
+    "contrastive-no-noise": contrastive("random head, without noise", terms=("interference", *CLEAN)),
+    "contrastive-clean": contrastive("random head, without both", terms=CLEAN),
+    "contrastive-positives": contrastive(
+        "without interference, same-class pairs alone", terms=("noise", *CLEAN), pairs="same"
+    ),
+}
+"""Recipes of the paper by name, in all sizes."""
+
 
 def at_rate(name: str, eta: float) -> Recipe:
     """Return the recipe of that name with inner rate `eta`, in all sizes."""
     sizes = {}
-    for size, each in KAO[name].sizes.items():
+    for size, each in EXPLICIT[name].sizes.items():
         method = replace(each.method, inner=replace(each.method.inner, lr=eta))
         sizes[size] = replace(each, method=method)
     return Recipe(sizes=sizes, source=SOURCE, about=f"{name} at inner rate {eta:g}")
@@ -33,6 +81,7 @@ def _mse() -> Recipe:
 
 
 CONTRAST: dict[str, Recipe] = {
+    **EXPLICIT,
     "maml-mse": _mse(),
     **{
         f"{name}-eta{eta:g}": at_rate(name, eta)

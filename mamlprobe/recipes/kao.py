@@ -1,14 +1,10 @@
-"""Trainings of Kao et al. 2022: treatments of the head, and the contrastive loss in place of the inner loop."""
+"""Trainings of Kao et al. 2022: MAML under their treatments of the head."""
 
 from dataclasses import replace
 
 from mamlprobe.methods.method import METHODS
-from mamlprobe.methods.settings import TERMS, Outer
 from mamlprobe.recipes.presets import at_paper, at_quick, few, lasting, sized
 from mamlprobe.runs.experiment import Experiment, Recipe
-
-CLEAN = ("contrastive", "curvature")
-"""The terms without interference and noise: pairs weighted as from a zeroed head."""
 
 
 def head_arm(
@@ -37,31 +33,6 @@ def many_shots(about: str, head: str) -> Recipe:
     return sized(about, "Kao et al. 2022", quick, paper)
 
 
-def explicit(about: str, *, order: int = 1, head: str = "keep", outer: Outer | None = None) -> Recipe:
-    """Train by the contrastive loss, or by one inner step of the head, whose outer gradient that loss has.
-
-    At paper with the numbers of Kao et al. 2022. Under the contrastive loss a random head is not trained, as in the
-    paper.
-    """
-    name = "contrastive" if outer is not None else "anil"
-    small, large = few(name, steps=1, test_steps=1), few(name, steps=1, test_steps=1, outer_lr=0.001)
-    sizes: list[Experiment] = []
-    for each in (at_quick(small), lasting(replace(at_paper(large), validate_every=250), 20_000)):
-        rule = replace(outer or each.method.outer, lr=each.method.outer.lr)
-        method = replace(each.method, inner=replace(each.method.inner, order=order), head=head, outer=rule)
-        sizes.append(replace(each, net=replace(each.net, order="conv-relu-bn"), method=method))
-    return sized(about, "Kao et al. 2022", *sizes)
-
-
-def contrastive(
-    about: str, *, order: int = 1, head: str = "keep", pairs: str = "all", terms: tuple[str, ...] = TERMS
-) -> Recipe:
-    """Train by the contrastive loss of these terms and pairs; the head is trained unless `head` is keep."""
-    trains = ("body.*",) if head == "keep" else ("*",)
-    outer = Outer(rule="contrastive", trains=trains, terms=terms, pairs=pairs)
-    return explicit(about, order=order, head=head, outer=outer)
-
-
 ZEROED, ONCE = "zero_each_update", "zero_once"
 
 KAO: dict[str, Recipe] = {
@@ -83,18 +54,5 @@ KAO: dict[str, Recipe] = {
     "fomaml-shots": many_shots("many shots, random head", "keep"),
     "fomaml-zero-init-shots": many_shots("many shots, head zero at first", ONCE),
     "fomaml-zeroing-shots": many_shots("many shots, zeroing", ZEROED),
-    "efil-fo": explicit("one step of a random head in first order"),
-    "efil-fo-zeroing": explicit("the same, head zeroed before every update", head=ZEROED),
-    "efil-so-zeroing": explicit("the same in second order", order=2, head=ZEROED),
-    "contrastive": explicit("ANIL of one step by its contrastive loss", order=2, outer=Outer(rule="contrastive")),
-    "contrastive-fo": contrastive("by its contrastive loss, a random head stays"),
-    "contrastive-fo-zeroing": contrastive("the same, head at zero", head=ZEROED, terms=CLEAN),
-    "contrastive-so-zeroing": contrastive("in second order", order=2, head=ZEROED, terms=CLEAN),
-    "contrastive-no-interference": contrastive("random head, without interference", terms=("noise", *CLEAN)),
-    "contrastive-no-noise": contrastive("random head, without noise", terms=("interference", *CLEAN)),
-    "contrastive-clean": contrastive("random head, without both", terms=CLEAN),
-    "contrastive-positives": contrastive(
-        "without interference, same-class pairs alone", terms=("noise", *CLEAN), pairs="same"
-    ),
 }
 """Recipes by name, in all sizes."""

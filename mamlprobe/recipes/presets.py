@@ -1,11 +1,16 @@
-"""How a method becomes a training: small for two cores, wider and longer, or as published."""
+"""How a method becomes a training: small for two cores, wider and longer, or on the data and nets of the papers."""
 
 from dataclasses import replace
 
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.nets.spec import NetSpec
-from mamlprobe.recipes.published import MINI, POOLED
 from mamlprobe.runs.experiment import Data, Experiment, Recipe
+
+OMNIGLOT = Data(dataset="omniglot", size=28, rotations="classes")
+KAO_OMNIGLOT = Data(dataset="omniglot", size=28, ink=0, split="first1200")
+MINI = Data(dataset="tinyimagenet-fs", size=84, normalise="imagenet")
+STRIDED = NetSpec(filters=64, down="stride")
+POOLED = NetSpec(filters=32, down="pool")
 
 SCHEDULED = 50_000
 """Updates of the trainings that the schedules in `METHODS` belong to."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Inner, Outer
 from mamlprobe.nets.spec import NetSpec
-from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.recipes.presets import KAO_OMNIGLOT, MINI, OMNIGLOT, POOLED, STRIDED, at_smoke, lasting
+from mamlprobe.runs.experiment import Data, Experiment, Recipe
 
 TASKS, SEEDS = "95 % interval over tasks", "standard deviation over seeds"
 KAO_FILES, KAO_ENDS = "Kao et al. 2022, files of the authors' program", "mean of the last ten evaluations"
@@ -40,12 +41,6 @@ class Published:
 
 Number = tuple[float, float] | float | None
 """An accuracy with its spread, or without; None: not reported."""
-
-OMNIGLOT = Data(dataset="omniglot", size=28, rotations="classes")
-KAO_OMNIGLOT = Data(dataset="omniglot", size=28, ink=0, split="first1200")
-MINI = Data(dataset="tinyimagenet-fs", size=84, normalise="imagenet")
-STRIDED = NetSpec(filters=64, down="stride")
-POOLED = NetSpec(filters=32, down="pool")
 
 STAND_IN = (
     "miniImageNet is not free to pass on: tinyimagenet-fs stands in for it, classes of Tiny ImageNet resized to 84 "
@@ -264,3 +259,18 @@ PUBLISHED: dict[str, Published] = (
     _finn() | _raghu() | _kao() | _kao_omniglot() | _antoniou() | _nichol() | _rajeswaran() | _li() | _oh()
 )
 """Published trainings by name: first author, method where the paper has several or none of its own name, data, N, K."""
+
+
+def _recipe(name: str) -> Recipe:
+    """Return the training at paper; those of small images at smoke and long too."""
+    known = PUBLISHED[name]
+    number = f"{known.accuracy:g}" + (f" +- {known.spread:g}" if known.spread is not None else "")
+    sizes = {"paper": known.experiment}
+    if known.experiment.data == KAO_OMNIGLOT:
+        smoke = replace(lasting(at_smoke(known.experiment), 60), validate_every=60, checkpoint_every=30)
+        sizes = {"smoke": smoke, "long": lasting(known.experiment, 600), **sizes}
+    return Recipe(sizes=sizes, source=known.source, about=f"{number} %, {known.cost}")
+
+
+PUBLISHED_RECIPES: dict[str, Recipe] = {name: _recipe(name) for name in PUBLISHED}
+"""Recipes by name: at paper, and Kao et al.'s Omniglot at smoke and long too."""
