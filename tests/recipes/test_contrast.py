@@ -6,7 +6,7 @@ import pytest
 
 from mamlprobe.methods.method import METHODS
 from mamlprobe.recipes import LEARNERS, PRESETS, recipe
-from mamlprobe.recipes.contrast import CONTRAST, ETAS, TWINS
+from mamlprobe.recipes.contrast import CONTRAST, ETAS, EXPLICIT, TWINS
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -32,4 +32,4 @@ def test_squared_errors_and_a_rate_for_them(preset):
 
 def test_they_can_be_trained_by_name():
     assert set(CONTRAST) <= set(LEARNERS)
-    assert len(CONTRAST) == 1 + len(ETAS) + len(TWINS)
+    assert len(CONTRAST) == len(EXPLICIT) + 1 + len(ETAS) + len(TWINS)
