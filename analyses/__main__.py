@@ -10,8 +10,9 @@ import tyro
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.native.malloc import tune_malloc
-from mamlprobe.reproduce.gallery import build, chosen, load, redraw, summary
+from mamlprobe.reproduce.gallery import build, redraw, summary
 from mamlprobe.reproduce.readme import marked_pages, update
+from mamlprobe.reproduce.scripts import chosen, scripts_of
 from mamlprobe.reproduce.study import Study
 from mamlprobe.training.compute import pick_device
 from mamlprobe.training.loop import Interrupted
@@ -71,9 +72,10 @@ def main(argv: list[str] | None = None) -> int:
         if options.readme is not None:
             marked_pages(options.readme)  # fail before the work starts
         tune_malloc()
-        scripts = chosen(Path(__file__).parent, options.names, core=options.core)
+        every = scripts_of("analyses", Path(__file__).parent)
+        scripts = chosen(every, options.names, core=options.core)
         if options.list:
-            print("\n".join(f"{name:24} {load(name).ANALYSIS.paper}: {load(name).ANALYSIS.title}" for name in scripts))
+            print("\n".join(f"{each.name:24} {each.analysis.paper}: {each.analysis.title}" for each in scripts))
             return 0
         stage = Study(
             preset=options.preset,
@@ -88,9 +90,9 @@ def main(argv: list[str] | None = None) -> int:
         )
         workers = options.workers or (min(4, os.cpu_count() or 1) if pick_device(options.device).type == "cpu" else 1)
         if options.from_table:
-            done = redraw(stage, scripts)
+            done = redraw(stage, scripts, every)
         else:
-            done = build(stage, scripts, workers=workers, force=options.force)
+            done = build(stage, scripts, every, workers=workers, force=options.force)
         if options.readme is not None:
             update(options.readme, options.out)
     except UserError as error:

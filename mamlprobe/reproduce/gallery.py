@@ -1,8 +1,6 @@
 """All analyses: models trained once, each script run or skipped, figures, tables, claims and page written."""
 
 import hashlib
-import importlib
-import inspect
 import json
 import os
 import time
@@ -10,18 +8,17 @@ from collections.abc import Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
-from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.errors import UserError
 from mamlprobe.draw.files import save
 from mamlprobe.draw.page import Section, page
 from mamlprobe.native.load import compile_kernels
-from mamlprobe.reproduce.analysis import Analysis
 from mamlprobe.reproduce.imported import imported
+from mamlprobe.reproduce.scripts import Script
 from mamlprobe.reproduce.study import Study
 from mamlprobe.reproduce.workers import processes
 from mamlprobe.runs.environment import environment
@@ -44,49 +41,17 @@ class Done:
     seconds: float = 0.0
 
 
-def load(name: str) -> ModuleType:
-    """Import the analysis script of that name."""
-    return importlib.import_module(f"analyses.{name}")
-
-
-def analysis_of(script: ModuleType) -> Analysis:
-    """Return what a script says of itself."""
-    analysis: Analysis = script.ANALYSIS
-    return analysis
-
-
-def names(folder: Path) -> list[str]:
-    """List the names of all analysis scripts, in the order of their ORDER constants."""
-    stems = [path.stem for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
-    return sorted(stems, key=lambda name: (analysis_of(load(name)).order, name))
-
-
-def chosen(folder: Path, wanted: Sequence[str], *, core: bool = False) -> list[str]:
-    """Select the `wanted` scripts, all of them if none is named; with `core`, only those of the core.
-
-    Raises:
-        UserError: an unknown name.
-    """
-    known = names(folder)
-    for name in wanted:
-        if name not in known:
-            raise unknown("analyses", "analysis", name, known)
-    selected = [name for name in known if not wanted or name in wanted]
-    return [name for name in selected if not core or analysis_of(load(name)).core]
-
-
-def seeded(stage: Study, script: ModuleType) -> Study:
+def seeded(stage: Study, script: Script) -> Study:
     """Return `stage` with as many seeds as the script needs at the preset quick to decide its claims, if it says so."""
-    more = analysis_of(script).quick_seeds
+    more = script.analysis.quick_seeds
     return stage if stage.preset != "quick" or stage.repeats or more is None else replace(stage, repeats=more)
 
 
-def key(script: ModuleType, stage: Study) -> str:
+def key(script: Script, stage: Study) -> str:
     """Hash what a script's result depends on: its text, the files it imports, the study and the runs it uses."""
     stage = seeded(stage, script)
-    text = inspect.getsource(script)
-    sha = hashlib.sha256(text.encode())
-    for path in (*imported(text), Path(__file__)):
+    sha = hashlib.sha256(script.text.encode())
+    for path in (*imported(script.text), Path(__file__)):
         sha.update(path.read_bytes())
     sha.update(f"{stage.preset} {stage.dataset} {stage.seeds} {pick_device(stage.device).type}".encode())
     if stage.updates is not None:
@@ -102,13 +67,12 @@ def _train(stage: Study, name: str, seed: int) -> float:
     return time.perf_counter() - begin
 
 
-def _make(stage: Study, name: str) -> Done:
+def _make(stage: Study, script: Script) -> Done:
     """Run one script and write its figure, table and claims."""
     begin = time.perf_counter()
-    script, reason = load(name), _missing(stage, name)
+    analysis, name, reason = script.analysis, script.name, _missing(stage, script)
     if reason:
         return Done(name=name, state="skipped", reason=reason)
-    analysis = analysis_of(script)
     table = analysis.table(seeded(stage, script))
     seconds = time.perf_counter() - begin
     claims = pd.DataFrame(analysis.judged(table))
@@ -123,8 +87,8 @@ def _make(stage: Study, name: str) -> Done:
         **{word: marks[word] for word in ("preset", "dataset")},
         **{word: str(value) for word, value in device.items()},
         "seconds": round(seconds, 1),
-        "trained": _trained(stage, name),
-        "command": f"python -m analyses {name} --preset {stage.preset}"
+        "trained": _trained(stage, script),
+        "command": f"python -m {script.package} {name} --preset {stage.preset}"
         + (f" --seeds {stage.repeats}" if stage.repeats else "")
         + (f" --updates {stage.updates}" if stage.updates else "")
         + (" --finished" if stage.finished else "")
@@ -138,9 +102,9 @@ def _make(stage: Study, name: str) -> Done:
     return Done(name=name, state="made", seconds=seconds)
 
 
-def _trained(stage: Study, name: str) -> str:
+def _trained(stage: Study, script: Script) -> str:
     """Count the models that the script uses and the seconds that their training took."""
-    runs = [stage.run(*job) for job in _models(stage, name)]
+    runs = [stage.run(*job) for job in _jobs(stage, script)]
     return f"{len(runs)} models in {sum(float(run.env.get('seconds', 0)) for run in runs):.0f} s"
 
 
@@ -152,27 +116,29 @@ def _csv(table: pd.DataFrame, path: Path) -> None:
     write(path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode())
 
 
-def _up_to_date(stage: Study, name: str) -> bool:
+def _up_to_date(stage: Study, script: Script) -> bool:
     """Tell whether figure, table and provenance exist and were made from the same text, preset and data."""
-    path = stage.out / "provenance" / f"{name}.json"
-    complete = all(p.is_file() for p in (path, stage.out / f"{name}.png", stage.out / f"{name}.csv"))
-    return complete and json.loads(path.read_text())["provenance"]["key"] == key(load(name), stage)
+    path = stage.out / "provenance" / f"{script.name}.json"
+    complete = all(p.is_file() for p in (path, *(stage.out / f"{script.name}.{end}" for end in ("png", "csv"))))
+    return complete and json.loads(path.read_text())["provenance"]["key"] == key(script, stage)
 
 
-def build(stage: Study, scripts: Sequence[str], *, workers: int, force: bool = False) -> list[Done]:
-    """Train what is missing, run the scripts that are not up to date, and write claims and page.
+def build(
+    stage: Study, scripts: Sequence[Script], published: Sequence[Script], *, workers: int, force: bool = False
+) -> list[Done]:
+    """Train what is missing, run the scripts that are not up to date, and write claims and page of the `published`.
 
     With two workers or more, models and scripts run in parallel, in processes that share the machine's threads evenly.
     """
-    due = [name for name in scripts if force or not _up_to_date(stage, name)]
-    done = [Done(name=name, state="kept") for name in scripts if name not in due]
-    jobs = list(dict.fromkeys(job for name in due if not _missing(stage, name) for job in _models(stage, name)))
+    due = [script for script in scripts if force or not _up_to_date(stage, script)]
+    done = [Done(name=script.name, state="kept") for script in scripts if script not in due]
+    jobs = list(dict.fromkeys(job for each in due if not _missing(stage, each) for job in _jobs(stage, each)))
     if jobs:
         _ = stage.pool  # drawn or read once, before the workers ask for it
     if due and stage.preset != "smoke" and pick_device(stage.device).type == "cpu":
         compile_kernels()  # once, before the workers need them
-    first = [name for name in due if not analysis_of(load(name)).last]
-    last = [name for name in due if analysis_of(load(name)).last]
+    first = [script for script in due if not script.analysis.last]
+    last = [script for script in due if script.analysis.last]
     threads = max(1, (os.cpu_count() or 1) // workers)
     with (
         tqdm(total=len(jobs) + len(due), desc="analyses", unit="job", dynamic_ncols=True) as bar,
@@ -180,28 +146,28 @@ def build(stage: Study, scripts: Sequence[str], *, workers: int, force: bool = F
     ):
         for part, tasks in (
             (_train, [(stage, name, seed) for name, seed in sorted(jobs, key=_cost)]),
-            (_make, [(stage, name) for name in first]),
-            (_make, [(stage, name) for name in last]),
+            (_make, [(stage, script) for script in first]),
+            (_make, [(stage, script) for script in last]),
         ):
             futures = {executor.submit(part, *task): task[1:] for task in tasks}
             for future in as_completed(futures):
                 outcome = future.result()
                 done += [outcome] if isinstance(outcome, Done) else []
-                bar.set_postfix_str(" ".join(map(str, futures[future])), refresh=False)
+                bar.set_postfix_str(" ".join(map(_label, futures[future])), refresh=False)
                 bar.update()
     if any(each.state != "skipped" for each in done):
-        publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
+        publish(stage, published)
     return done
 
 
-def _models(stage: Study, name: str) -> list[tuple[str, int]]:
+def _label(part: object) -> str:
+    return part.name if isinstance(part, Script) else str(part)
+
+
+def _jobs(stage: Study, script: Script) -> list[tuple[str, int]]:
     """List recipe and seed of every run that the script uses."""
-    return _jobs(stage, load(name))
-
-
-def _jobs(stage: Study, script: ModuleType) -> list[tuple[str, int]]:
     stage = seeded(stage, script)
-    return sorted((job for model in analysis_of(script).recipes for job in stage.jobs(model)), key=lambda job: job[1])
+    return sorted((job for model in script.analysis.recipes for job in stage.jobs(model)), key=lambda job: job[1])
 
 
 def _cost(job: tuple[str, int]) -> int:
@@ -210,36 +176,38 @@ def _cost(job: tuple[str, int]) -> int:
     return 0 if job[0] in heavy else 2 if "anil" in job[0] else 1
 
 
-def _missing(stage: Study, name: str) -> str:
+def _missing(stage: Study, script: Script) -> str:
     """Say why the script cannot run; empty if it can."""
-    analysis = analysis_of(load(name))
+    analysis = script.analysis
     reason = analysis.missing(stage) if analysis.missing else ""
     absent = [] if reason or not stage.finished else [model for model in analysis.recipes if not stage.jobs(model)]
     return reason or (f"not trained yet: {', '.join(absent)}" if absent else "")
 
 
-def redraw(stage: Study, scripts: Sequence[str]) -> list[Done]:
+def redraw(stage: Study, scripts: Sequence[Script], published: Sequence[Script]) -> list[Done]:
     """Draw the figures again from their tables."""
     done = []
-    for name in scripts:
+    for script in scripts:
+        name = script.name
         path = stage.out / f"{name}.csv"
         if not path.is_file():
             done.append(Done(name=name, state="skipped", reason=f"{path} is not there"))
             continue
-        save(analysis_of(load(name)).figure(pd.read_csv(path)), stage.out / f"{name}.png")
+        save(script.analysis.figure(pd.read_csv(path)), stage.out / f"{name}.png")
         done.append(Done(name=name, state="made"))
-    publish(stage, names(Path(load(scripts[0]).__file__ or ".").parent))
+    publish(stage, published)
     return done
 
 
-def publish(stage: Study, scripts: Sequence[str]) -> None:
+def publish(stage: Study, scripts: Sequence[Script]) -> None:
     """Write claims.csv and index.html from the records in the folder of figures."""
     sections, claims = [], []
-    for name in scripts:
+    for script in scripts:
+        name = script.name
         path = stage.out / "provenance" / f"{name}.json"
         if not path.is_file():
             continue
-        script, record = load(name), json.loads(path.read_text())
+        record = json.loads(path.read_text())
         claims += record["claims"]
         facts = {word: value for word, value in record["provenance"].items() if word != "key"}
         claim_table = pd.DataFrame(record["claims"], columns=CLAIM_COLUMNS) if record["claims"] else None
@@ -247,9 +215,9 @@ def publish(stage: Study, scripts: Sequence[str]) -> None:
         sections.append(
             Section(
                 name=name,
-                title=analysis_of(script).title,
-                source=analysis_of(script).paper,
-                about=" ".join((script.__doc__ or "").split()),
+                title=script.analysis.title,
+                source=script.analysis.paper,
+                about=script.about,
                 picture=(stage.out / f"{name}.png").read_bytes(),
                 table=table.drop(columns=[c for c in ("pixels",) if c in table]),
                 claims=claim_table,
@@ -257,7 +225,7 @@ def publish(stage: Study, scripts: Sequence[str]) -> None:
             )
         )
     if not sections:
-        raise UserError("analyses", "there must be a figure to publish", "none", "run python -m analyses first")
+        raise UserError("analyses", "there must be a figure to publish", "none", "run the scripts first")
     _csv(pd.DataFrame(claims, columns=CLAIM_COLUMNS), stage.out / "claims.csv")
     intro = "Figures of the papers, made again, each with its table, its claims and where its numbers come from."
     write(stage.out / "index.html", page(sections, title="mamlprobe: the gallery", intro=intro).encode())

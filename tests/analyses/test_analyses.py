@@ -13,10 +13,12 @@ from PIL import Image
 from analyses.__main__ import main
 from mamlprobe.recipes import RECIPES, recipe
 from mamlprobe.reproduce import gallery
-from mamlprobe.reproduce.gallery import CLAIM_COLUMNS, load, names
+from mamlprobe.reproduce.gallery import CLAIM_COLUMNS
+from mamlprobe.reproduce.scripts import scripts_of
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = names(ROOT / "analyses")
+EVERY = {script.name: script for script in scripts_of("analyses", ROOT / "analyses")}
+SCRIPTS = list(EVERY)
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +146,7 @@ def test_list_names_every_script(capsys):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_is_thin_and_says_what_it_answers(name):
-    script = load(name)
+    script = EVERY[name].module
     assert len(Path(script.__file__).read_text().splitlines()) <= 130
     assert script.__doc__
     assert script.ANALYSIS.title

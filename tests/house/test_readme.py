@@ -11,7 +11,7 @@ import pytest
 from analyses.__main__ import main
 from mamlprobe.base.errors import UserError
 from mamlprobe.reproduce import readme
-from mamlprobe.reproduce.gallery import names
+from mamlprobe.reproduce.scripts import scripts_of
 
 ROOT = Path(__file__).parents[2]
 FIGURES = ROOT / "figures"
@@ -45,7 +45,7 @@ def test_the_committed_pages_are_those_of_the_committed_figures() -> None:
 
 def test_the_central_scripts_are_six_that_are_there() -> None:
     assert len(set(readme.CENTRAL)) == 6
-    assert set(readme.CENTRAL) <= set(names(ROOT / "analyses"))
+    assert set(readme.CENTRAL) <= {script.name for script in scripts_of("analyses", ROOT / "analyses")}
 
 
 def test_both_pages_are_written_in_one_run_with_links_from_their_folders(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Analysis scripts as values: which there are in a folder of them, and what each says of itself."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from mamlprobe.base.errors import unknown
+from mamlprobe.reproduce.analysis import Analysis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """One module of a package of scripts; its `ANALYSIS` is imported when first asked for."""
+
+    package: str
+    """Dotted name of the package, as ``analyses``."""
+    name: str
+
+    @property
+    def module(self) -> ModuleType:
+        """Import the script."""
+        return import_module(f"{self.package}.{self.name}")
+
+    @property
+    def analysis(self) -> Analysis:
+        """Return what the script says of itself."""
+        analysis: Analysis = self.module.ANALYSIS
+        return analysis
+
+    @property
+    def text(self) -> str:
+        """Read the script's source."""
+        return inspect.getsource(self.module)
+
+    @property
+    def about(self) -> str:
+        """Return the script's docstring in one line."""
+        return " ".join((self.module.__doc__ or "").split())
+
+
+def scripts_of(package: str, folder: Path) -> list[Script]:
+    """List the scripts of the package in this folder, in the order that they give themselves."""
+    stems = [path.stem for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
+    scripts = [Script(package=package, name=stem) for stem in stems]
+    return sorted(scripts, key=lambda script: (script.analysis.order, script.name))
+
+
+def chosen(scripts: Sequence[Script], wanted: Sequence[str], *, core: bool = False) -> list[Script]:
+    """Select the `wanted` scripts, all of them if none is named; with `core`, only those of the core.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    names = [script.name for script in scripts]
+    for name in wanted:
+        if name not in names:
+            raise unknown("analyses", "analysis", name, names)
+    selected = [script for script in scripts if not wanted or script.name in wanted]
+    return [script for script in selected if not core or script.analysis.core]
