@@ -8,7 +8,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mamlprobe.base.cache import cache_folder
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.pool import Pool, load_saved, save_pool
 from mamlprobe.data.sampling import sample
@@ -177,9 +176,3 @@ def test_describe_and_words(pool):
 def test_faults(pool, changes, message):
     with pytest.raises(UserError, match=re.escape(f"pool 'toy': {message}; mend the reader that made it")):
         replace(pool, **changes)
-
-
-def test_cache_folder(monkeypatch, own_cache):
-    assert cache_folder() == own_cache
-    monkeypatch.delenv("MAMLPROBE_CACHE")
-    assert cache_folder().name == "mamlprobe"
