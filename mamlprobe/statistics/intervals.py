@@ -9,13 +9,11 @@ import numpy.typing as npt
 from scipy import stats
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.statistics.resampling import CHUNK, mean_interval
+from mamlprobe.statistics.resampling import mean_interval
 
 Values = Any
 """Numbers [n]: an array, a tensor, a list."""
 Floats = npt.NDArray[np.float64]
-
-_CHUNK = CHUNK
 
 
 def bootstrap(
@@ -43,7 +41,7 @@ def bootstrap(
         raise UserError("bootstrap", "clusters must name one cluster a value", got, "give both the same length")
     check_level("bootstrap", level)
     check_draws("bootstrap", draws)
-    return mean_interval(flat, labels, level=level, draws=draws, seed=seed, chunk=_CHUNK)
+    return mean_interval(flat, labels, level=level, draws=draws, seed=seed)
 
 
 def t_interval(values: Values, *, level: float = 0.95) -> tuple[float, float]:

@@ -37,33 +37,6 @@ def test_bootstrap_of_many_values_is_the_normal_interval():
     assert bootstrap(values, seed=0) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
 
 
-def test_hierarchical_bootstrap_has_the_variance_of_two_stage_resampling():
-    values, labels = clustered(0, 12, 7)
-    table = values.reshape(12, 7)
-    variance = table.mean(1).var() / 12 + table.var(1).mean() / (12 * 7)
-    low, high = bootstrap(values, clusters=labels, draws=20_000, seed=0)
-    assert (high - low) / (2 * 1.96) == pytest.approx(math.sqrt(variance), rel=0.03)
-
-
-def test_hierarchical_bootstrap_of_unequal_clusters_is_that_of_a_loop():
-    rng = np.random.default_rng(3)
-    groups = [rng.standard_normal(size) + 2 * rng.standard_normal() for size in (1, 4, 9, 3, 6)]
-    means = []
-    for _ in range(6000):
-        drawn = [groups[i] for i in rng.integers(5, size=5)]
-        means.append(np.concatenate([rng.choice(group, len(group)) for group in drawn]).mean())
-    labels = [name for name, group in zip("edcba", groups) for _ in group]
-    order = rng.permutation(23)
-    found = bootstrap(np.concatenate(groups)[order], clusters=[labels[i] for i in order], draws=6000, seed=0)
-    assert found == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.1)
-
-
-def test_clusters_of_one_item_are_no_clusters():
-    values = gaussian(0, 30)
-    plain = bootstrap(values, draws=20_000, seed=0)
-    assert bootstrap(values, clusters=np.arange(30)[::-1], draws=20_000, seed=1) == pytest.approx(plain, abs=0.02)
-
-
 def covered(interval, runs):
     return np.mean([low <= 0 <= high for low, high in (interval(run) for run in range(runs))])
 
@@ -128,13 +101,6 @@ def test_the_seed_decides_and_nothing_else():
     np.random.seed(1)  # noqa: NPY002
     assert bootstrap(values, seed=5) == first
     assert bootstrap(values, seed=6) != first
-
-
-def test_draws_in_pieces_fill_the_whole(monkeypatch):
-    values, labels = clustered(0, 6, 4)
-    whole = bootstrap(values, clusters=labels, draws=3001, seed=0)
-    monkeypatch.setattr("mamlprobe.statistics.intervals._CHUNK", 24 * 100)
-    assert bootstrap(values, clusters=labels, draws=3001, seed=0) == pytest.approx(whole, abs=0.1)
 
 
 def test_arrays_lists_and_tensors_are_read_alike():
