@@ -101,7 +101,8 @@ WORDING = {
 
 def assumption(method: Method, names: Iterable[str]) -> str:
     """Return a line that says which settings were assumed and by which options to give them; empty if none were."""
-    names = [name for name in NAMES if name in set(names)]
+    chosen = set(names)
+    names = [name for name in NAMES if name in chosen]
     if not names:
         return ""
     known, inner = values_of(method), method.inner

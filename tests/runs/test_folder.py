@@ -1,14 +1,11 @@
 import json
-import math
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.theta import init
-from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import checkpoint_path
 from mamlprobe.runs.folder import load_run, make_run
 
@@ -98,44 +95,3 @@ def test_a_folder_is_of_one_experiment(run, experiment):
         make_run(run.path, replace(experiment, seed=1), (1, 8, 8))
     with pytest.raises(UserError, match=r"got image \(1, 8, 8\) instead of \(1, 9, 9\); choose another folder"):
         make_run(run.path, experiment, (1, 9, 9))
-
-
-TABLE = pd.DataFrame(
-    {
-        "update": [0, 2, 4, 4],
-        "layer": ["a,b", 'say "x"', "", "NA"],
-        "value": [0.1, 1 / 3, 1e-300, math.nan],
-        "flag": [True, False, True, True],
-    }
-)
-
-
-def test_tables_keep_every_bit_and_grow(tmp_path):
-    path = tmp_path / "t.csv"
-    tables.append(path, TABLE[:1])
-    tables.append(path, TABLE[1:])
-    assert path.read_text() == TABLE.to_csv(index=False)
-    found = tables.read(path)
-    pd.testing.assert_frame_equal(found, TABLE, check_exact=True)
-
-
-def test_cut_takes_later_rows_and_leaves_the_others_to_the_letter(tmp_path):
-    path = tmp_path / "t.csv"
-    for update in (9, 4, 3, 2, 1, 0):
-        tables.append(path, TABLE)
-        tables.cut(path, update)
-        assert path.read_text() == TABLE[TABLE["update"] <= update].to_csv(index=False)
-        path.unlink()
-    tables.append(path, TABLE)
-    tables.cut(path, -1)
-    assert not path.exists()
-    tables.cut(path, 3)
-    assert not path.exists()
-
-
-def test_other_columns_are_refused(tmp_path):
-    path = tmp_path / "norms.csv"
-    tables.append(path, TABLE)
-    line = "norms.csv: the columns must be the same at every update, got update,value after update,layer,value,flag; "
-    with pytest.raises(UserError, match=line):
-        tables.append(path, TABLE[["update", "value"]])
