@@ -7,39 +7,15 @@ import pytest
 import torch
 
 import mamlprobe.certificates.gradient as home
-import mamlprobe.certificates.inner_loop as adapting_home
-import mamlprobe.certificates.switches as fields_home
 from mamlprobe.base.nested import flatten
-from mamlprobe.certificates.gradient import certify, failed
-from mamlprobe.certificates.reference.gradient import solve
-from mamlprobe.certificates.switches import changed
-from mamlprobe.learn import task_batch as tasks_home
+from mamlprobe.certificates.gradient import failed
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.task_batch import inner_paths
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS, Method
-from mamlprobe.methods.settings import Inner, Norm, Outer
-from mamlprobe.nets.conv4 import conv4
-from mamlprobe.nets.mlp import mlp
+from mamlprobe.methods.settings import Norm, Outer
 from mamlprobe.nets.wrap import wrap
+from tests.certificates.cases import CONV, MLP, SMALL, rows, table_of
 from tests.probe.cases import start
-
-MLP = mlp(inputs=16, way=3, hidden=(5, 4), activation="relu", norm="batch")
-CONV = conv4(image=(1, 8, 8), way=3, filters=3, blocks=2, order="conv-bn-relu", down="pool")
-SMALL = Method(inner=Inner(steps=2, test_steps=2, lr=0.1))
-
-
-@pytest.fixture
-def episodes(classes):
-    return classes(tasks=2, shape=(1, 4, 4))
-
-
-def table_of(net, method, episodes, theta=None, **words) -> pd.DataFrame:
-    return certify(net, theta or start(net, method), episodes, method, updates=100_000, **words)
-
-
-def rows(table: pd.DataFrame, check: str) -> pd.DataFrame:
-    return table[table["check"] == check]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -135,126 +111,6 @@ def test_a_reptile_that_goes_too_far_is_seen(monkeypatch, episodes):
     assert list(failed(table_of(MLP, method, episodes))["what"]) == [f"Reptile's direction, all {8 + 2} tensors"]
 
 
-def test_a_field_that_is_ignored_fails_alone(monkeypatch, episodes):
-    method = replace(SMALL, head_scale=0.5, inner=replace(SMALL.inner, proximal=0.5))
-    assert failed(table_of(MLP, method, episodes)).empty
-
-    def deaf(net, *, seed, method):
-        return init(net, seed=seed, method=replace(method, head_scale=1.0))
-
-    monkeypatch.setattr(fields_home, "init", deaf)
-    bad = failed(table_of(MLP, method, episodes))
-    assert bad[["check", "what", "value"]].values.tolist() == [["field", "head_scale 0.5", "nothing"]]
-    monkeypatch.setattr(tasks_home, "proximal", lambda params, anchor, weight: torch.zeros(()))
-    assert "inner.proximal 0.5" in list(failed(table_of(MLP, method, episodes))["what"])
-
-
-def test_what_cannot_be_judged_is_told(episodes, waves):
-    method = replace(SMALL, inner=replace(SMALL.inner, batch=6), outer=Outer(clip=10.0))
-    fields = rows(table_of(MLP, method, episodes), "field").set_index("what")
-    assert fields["verdict"]["inner.batch 6: the support set has 6 rows"] == "not available"
-    assert fields["verdict"]["outer.clip 10.0: acts behind the gradient"] == "not available"
-    turns = rows(table_of(MLP, replace(SMALL, inner=replace(SMALL.inner, batch=5)), episodes), "field")
-    assert turns.set_index("what")["value"]["inner.batch 5"] == "gradient, readings, test"
-
-    lines = mlp(inputs=2, way=1, hidden=(4,), activation="tanh")
-    table = table_of(lines, replace(SMALL, loss="mse"), waves(tasks=2))
-    assert failed(table).empty
-    assert "loss mse: targets are real numbers" in list(table["what"])
-
-
-def test_a_stepper_judges_what_acts_behind_the_gradient(episodes):
-    def clipped(theta, method, gradients):
-        return {n: theta.learned[n] - g.clamp(-method.outer.clip, method.outer.clip) for n, g in gradients.items()}
-
-    method = replace(SMALL, outer=Outer(clip=10.0))
-    usual = lambda theta, given, gradients: clipped(theta, given, gradients) if given.outer.clip else gradients  # noqa: E731
-    fields = rows(table_of(MLP, method, episodes, stepper=usual), "field").set_index("what")
-    assert fields["value"]["outer.clip 10.0"] == "update"
-    deaf = rows(table_of(MLP, method, episodes, stepper=lambda theta, given, gradients: gradients), "field")
-    assert deaf.set_index("what")["verdict"]["outer.clip 10.0"] == "fails"
-
-
-def test_fields_are_set_back_together_where_one_alone_is_refused_or_idle(episodes):
-    table = rows(table_of(MLP, METHODS["reptile"], episodes), "field").set_index("what")["value"]
-    assert table["inner.order 1, beside inner.optimizer, outer.rule at default"] == "gradient"
-    assert "outer.rule reptile, beside inner.optimizer at default" in table
-    idle = rows(table_of(MLP, METHODS["nil"], episodes), "field").set_index("what")["value"]
-    assert "gradient" in idle["inner.steps 0, beside inner.adapts at default"]
-    assert changed(METHODS["nil"], {"inner.adapts": ("*",), "readout": "head"}).readout == "head"
-
-
-@pytest.mark.parametrize(
-    ("net", "method", "wanted"),
-    [
-        (
-            CONV,
-            SMALL,
-            ("body.*.conv.bias: the batch norm behind takes its shift away", "2 still", "passes"),
-        ),
-        (
-            MLP,
-            replace(SMALL, head="zero_each_update", inner=Inner(steps=1, adapts=("head.*", "body.2.norm.*"))),
-            (
-                "body.2.norm.weight, body.2.norm.bias: the head is zero in the only step, so no slope comes through it",
-                "2 still",
-                "passes",
-            ),
-        ),
-        (
-            MLP,
-            replace(SMALL, head="zero_each_update", inner=Inner(steps=1, adapts=("head.*",))),
-            (
-                "head.bias: the logits of a zero head are equal,"
-                " which leaves a bias no slope where classes are balanced",
-                "1 still",
-                "passes",
-            ),
-        ),
-        (
-            MLP,
-            replace(SMALL, inner=replace(SMALL.inner, steps=0)),
-            ("all of them: there are no inner steps in training", "10 still", "passes"),
-        ),
-        (
-            MLP,
-            replace(SMALL, inner=replace(SMALL.inner, lr=0.0)),
-            ("all of them: the inner rate is 0", "10 still", "passes"),
-        ),
-    ],
-)
-def test_why_something_does_not_move(net, method, wanted, classes):
-    shape = (1, 8, 8) if net is CONV else (1, 4, 4)
-    found = list(adapting_home.adapting_rows(net, start(net, method), classes(shape=shape), method))
-    assert wanted in [(row.what, row.value, row.verdict) for row in found]
-    assert all(each.verdict == "passes" for each in found)
-
-
-def test_a_rate_of_zero_and_a_stillness_without_reason_are_told(episodes):
-    method = replace(SMALL, inner=replace(SMALL.inner, rates="layer_step"))
-    theta = start(MLP, method)
-    theta = replace(theta, rates={**theta.rates, "head.bias": torch.zeros_like(theta.rates["head.bias"])})
-    told = [row.what for row in adapting_home.adapting_rows(MLP, theta, episodes, method)]
-    assert "head.bias: its learned rate is 0" in told
-    dead = replace(theta, net={**theta.net, "body.2.norm.bias": torch.full((4,), -50.0).double()})
-    [last] = [row for row in adapting_home.adapting_rows(MLP, dead, episodes, SMALL) if row.verdict != "passes"]
-    assert last.what.endswith("no reason is known")
-    assert "body.*.norm.bias" in last.what
-    assert last.verdict == "not available"
-
-
-def test_what_strays_fails(monkeypatch, episodes):
-    method = replace(SMALL, inner=replace(SMALL.inner, adapts=("head.*",)))
-
-    def astray(net, theta, episodes, method, **words):
-        tasks, path = inner_paths(net, theta, episodes, method, **words)
-        return tasks, [*path[:-1], {**path[-1], "body.1.norm.bias": path[-1]["body.1.norm.bias"] + 1e-9}]
-
-    monkeypatch.setattr(adapting_home, "inner_paths", astray)
-    [bad] = failed(table_of(MLP, method, episodes)).itertuples()
-    assert (bad.what, bad.value) == ("of 8 that are to stay: body.1.norm.bias", "1 moved")
-
-
 def test_a_module_has_no_twin(episodes):
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
     net = wrap(module, "3")
@@ -275,13 +131,3 @@ def test_the_inner_slopes_of_the_body_leave_a_head_of_prototypes_out(order, clas
     one, two = (meta_gradient(CONV, theta, tasks, method, recompute=recompute)[0] for recompute in (False, True))
     for name, value in one.items():
         torch.testing.assert_close(value, two[name], rtol=1e-9, atol=1e-11)
-
-
-def test_conjugate_gradients_solve():
-    generator = torch.Generator().manual_seed(0)
-    root = torch.randn(6, 6, generator=generator, dtype=torch.float64)
-    matrix, right = root @ root.T + torch.eye(6), torch.randn(6, generator=generator, dtype=torch.float64)
-    wanted = torch.linalg.solve(matrix, right)
-    torch.testing.assert_close(solve(lambda v: matrix @ v, right, 6), wanted, rtol=1e-8, atol=1e-8)
-    assert (solve(lambda v: matrix @ v, right, 2) - wanted).norm() > 1e-3
-    assert not solve(lambda v: matrix @ v, torch.zeros(6), 3).any()
