@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from mamlprobe.learn.foreach import differences, scaled
-from mamlprobe.learn.run_index import RunIndex, owners_of, repeated
 
 SHAPES = [(2, 3), (4,), (1, 2, 2)]
 
@@ -55,18 +54,3 @@ def test_what_nothing_hangs_on_has_no_slope():
     found = torch.autograd.grad(first, [*a, *b], allow_unused=True)
     assert [slope is None for slope in found] == [False, True, True] * 2
     assert torch.equal(found[3], torch.full((2, 3), -2.0, dtype=torch.float64))
-
-
-def test_every_task_finds_what_is_its_own_runs():
-    owner = owners_of(3, 2, torch.device("cpu"))
-    value = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
-    along = torch.randn(6, 4, dtype=torch.float64)
-    assert torch.equal(owner.of(value), value[[0, 0, 1, 1, 2, 2]])
-    assert torch.equal(repeated(value, 2), owner.of(value))
-    slopes = [torch.autograd.grad(found, value, along)[0] for found in (owner.of(value), repeated(value, 2))]
-    assert torch.allclose(*slopes, rtol=1e-14)
-    parts = owner.split(4)
-    assert [part.index.tolist() for part in parts] == [[0, 0, 1, 1], [2, 2]]
-    assert [part.each for part in parts] == [None, None]
-    assert owner.split(6) == [owner]
-    assert isinstance(parts[0], RunIndex)

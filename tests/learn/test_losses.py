@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.losses import targets, task_accuracies, task_losses
+from mamlprobe.learn.losses import proximal, targets, task_accuracies, task_losses
+from tests.learn.outer.cases import draw
 from tests.oracles import slow_loss
 
 LOGITS = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -79,3 +80,12 @@ def test_a_label_without_a_logit_is_named(work, label):
 def test_other_errors_of_torch_stay_what_they_are():
     with pytest.raises(RuntimeError):
         task_accuracies(LOGITS, LABELS[:1, :, None])
+
+
+def test_the_proximal_term():
+    params, anchor = (
+        {"a": draw(2, 3), "b": draw(2, 2, 2), "c": draw(1, 4)},
+        {"a": draw(2, 3, seed=1), "b": draw(2, 2, 2)},
+    )
+    wanted = [0.35 * ((params["a"][b] - anchor["a"][b]) ** 2).sum() for b in range(2)]
+    torch.testing.assert_close(proximal(params, anchor, 0.7), torch.stack(wanted))

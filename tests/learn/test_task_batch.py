@@ -1,4 +1,4 @@
-"""Paths of tasks under a net and a method hold what they promise; what their passes share is in `test_held`."""
+"""Paths of tasks under a net and a method hold what they promise; what their passes share is in `test_prefix`."""
 
 from dataclasses import replace
 

@@ -1,13 +1,10 @@
 """The start: drawn from the seed, its head scaled or zeroed, rates and moments beside it."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.inner_optimizers import initial_rates, rate_of
 from mamlprobe.learn.theta import init, start, zero_head
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Inner, Norm
@@ -85,62 +82,6 @@ def test_to():
         assert {v.dtype for v in getattr(moved, kind).values()} == {torch.float64}
         assert {v.dtype for v in getattr(theta, kind).values()} == {torch.float32}
         assert all(torch.equal(v.float(), getattr(theta, kind)[n]) for n, v in getattr(moved, kind).items())
-
-
-def test_initial_rates():
-    params = init(NET, seed=0).net
-    inner = Inner(steps=3, test_steps=3, lr=0.2, adapts=("head.*", "body.1.conv.bias"))
-    names = ["body.1.conv.bias", "head.weight", "head.bias"]
-    assert initial_rates(NET, params, inner) == {}
-    layered = initial_rates(NET, params, replace(inner, rates="layer_step"))
-    assert {n: v.tolist() for n, v in layered.items()} == {n: pytest.approx([0.2] * 3) for n in names}
-    full = initial_rates(NET, params, replace(inner, rates="parameter"))
-    assert {n: v.shape for n, v in full.items()} == {n: params[n].shape for n in names}
-    assert all((v == torch.tensor(0.2)).all() for v in full.values())
-
-
-def test_rate_of():
-    learned = {"a": torch.tensor([0.1, 0.2]), "b": torch.tensor([0.3, 0.4])}
-    assert rate_of(Inner(lr=0.5), learned)("a", 7) == 0.5
-    layered = rate_of(Inner(lr=0.5, steps=2, test_steps=2, rates="layer_step"), learned)
-    assert [float(layered(n, s)) for n in "ab" for s in (0, 1)] == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert rate_of(Inner(lr=0.5, rates="parameter"), learned)("b", 3) is learned["b"]
-
-
-@pytest.mark.parametrize("kind", ["layer_step", "parameter"])
-def test_a_rate_that_was_not_learned_is_refused(kind):
-    rate = rate_of(Inner(steps=4, test_steps=4, rates=kind), {"a": torch.tensor([0.1, 0.2])})
-    with pytest.raises(UserError) as caught:
-        rate("b", 0)
-    assert str(caught.value) == (
-        "rates: all that adapts must have a learned rate, got none for 'b'; adapt less or fix rates"
-    )
-
-
-def test_a_step_without_a_rate_is_refused():
-    rate = rate_of(Inner(steps=4, test_steps=4, rates="layer_step"), {"a": torch.tensor([0.1, 0.2])})
-    with pytest.raises(UserError) as caught:
-        rate("a", 2)
-    assert str(caught.value) == "rates: there are learned rates for 2 steps, got step 3; use fewer"
-
-
-def test_what_is_learned_beside_the_net():
-    method = replace(
-        METHODS["mamlpp"], readout="siamese", inner=replace(METHODS["mamlpp"].inner, steps=2, test_steps=2)
-    )
-    theta = init(NET, seed=0, method=method)
-    norms = [n for n in theta.net if ".norm." in n]
-    assert list(theta.extra) == [*(f"steps.{n}" for n in norms), "siamese.weight"]
-    for name in norms:
-        assert torch.equal(theta.extra[f"steps.{name}"], theta.net[name].expand(3, 4))
-    assert torch.equal(theta.extra["siamese.weight"], torch.full((16,), 0.25))
-    assert {n: v.tolist() for n, v in theta.moments.items()} == {
-        f"body.{i}.norm.{kind}": [[value] * 4] * 3 for i in (1, 2) for kind, value in (("mean", 0.0), ("var", 1.0))
-    }
-    beside = {f"rates.{n}" for n in theta.rates} | {f"extra.{n}" for n in theta.extra}
-    assert set(theta.learned) == set(theta.net) | beside
-    assert theta.learned["extra.siamese.weight"] is theta.extra["siamese.weight"]
-    assert len({v.data_ptr() for v in theta.learned.values()}) == len(theta.learned)  # none lies on another
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What must hold between learners, and of each: identities, limits, schedules."""
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -8,10 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mamlprobe.learn.inner_optimizers import adam
-from mamlprobe.learn.losses import proximal
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.outer.implicit import conjugate_gradients
 from mamlprobe.learn.readout import (
     READOUTS,
     cosine_attention,
@@ -24,40 +20,10 @@ from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import MAMLPP, METHODS, Method
 from mamlprobe.methods.schedules import resolve
 from mamlprobe.methods.settings import Inner, Norm, Outer
-from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.training.learner import Learner
-from tests.oracles import TwinMlp, close, forward, norms_of, slow_loss
-
-NET = mlp(inputs=9, way=3, hidden=(5, 4), activation="tanh", norm="batch")
-TWIN = TwinMlp((9, 5, 4), 3, "tanh", True).double()
-PLAIN_NET = mlp(inputs=9, way=3, hidden=(4,), activation="tanh")
-PLAIN_TWIN = TwinMlp((9, 4), 3, "tanh", False).double()
-CONV = conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
-SHAPES = {"mlp": (3, 3), "conv": (1, 8, 8)}
-NETS = {"mlp": NET, "conv": CONV}
-
-
-def draw(*size: int, seed: int = 0) -> Tensor:
-    return torch.randn(*size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def started(net, method: Method, seed: int = 0) -> Theta:
-    theta = init(net, seed=seed, method=method).to(dtype=torch.float64)
-    return replace(theta, net={n: v + 0.2 * draw(*v.shape, seed=i) for i, (n, v) in enumerate(theta.net.items())})
-
-
-def stepping(method: Method, steps: int, lr: float = 0.3, **more) -> Method:
-    return replace(method, inner=replace(method.inner, steps=steps, test_steps=steps, lr=lr, **more))
-
-
-def body(params):
-    return {n: v for n, v in params.items() if n.startswith("body.")}
-
-
-def head(params):
-    return {n: v for n, v in params.items() if n.startswith("head.")}
-
+from tests.learn.outer.cases import CONV, NET, NETS, SHAPES, TWIN, body, draw, head, started, stepping
+from tests.oracles import close, forward, slow_loss
 
 # MAML++ ---------------------------------------------------------------------------------------------------------------
 
@@ -130,63 +96,6 @@ def test_each_part_changes_something(classes, part):
         assert all(found[name].abs().max() > 1e-5 for name in new if not name.endswith("linear.bias"))
 
 
-def test_norm_weights_by_step_share_the_slope_of_shared_ones(classes):
-    """Equal for all steps they act as one; what they learn adds up to what the one learns."""
-    method = stepping(MAMLPP["bnwb"], 3)
-    shared = replace(method, norm=Norm())
-    theta, episodes = started(NET, method), classes(shape=(3, 3))
-    extra = {f"steps.{n}": v.expand(4, *v.shape).clone() for n, v in theta.net.items() if ".norm." in n}
-    found, readings = meta_gradient(NET, replace(theta, extra=extra), episodes, method)
-    wanted, seen = meta_gradient(NET, replace(theta, extra={}), episodes, shared)
-    assert torch.equal(readings.losses, seen.losses)
-    for name in theta.net:
-        total = found[f"extra.steps.{name}"].sum(0) if ".norm." in name else found[name]
-        torch.testing.assert_close(total, wanted[name], rtol=1e-10, atol=1e-12)
-
-
-def test_the_slope_of_norm_weights_at_every_step(classes):
-    """By differences, one point of the path at a time; each of them acts, the last in the query pass alone."""
-    method = stepping(METHODS["mamlpp"], 3, first_order_updates=0)
-    method = resolve(method, 10**6, 10**6)
-    theta, episodes = started(NET, method), classes(shape=(3, 3))
-    extra = {n: v + 0.2 * draw(*v.shape, seed=7 + i) for i, (n, v) in enumerate(theta.extra.items())}
-    theta = replace(theta, extra=extra)
-    found, _ = meta_gradient(NET, theta, episodes, method)
-    for name, value in extra.items():
-        for step in range(4):
-            along = torch.zeros_like(value)
-            along[step] = 1e-5 * draw(value.shape[1], seed=step)
-            losses = [
-                meta_gradient(NET, replace(theta, extra={**extra, name: value + sign * along}), episodes, method)[
-                    1
-                ].loss
-                for sign in (1, -1)
-            ]
-            slope = float((found[f"extra.{name}"] * along).sum())
-            assert float(losses[0] - losses[1]) == pytest.approx(2 * slope, rel=1e-5, abs=1e-13)
-            assert found[f"extra.{name}"][step].abs().max() > 1e-4
-
-
-@pytest.mark.parametrize("words", ["per_step", "per_step_unused"])
-def test_moments_by_step_are_those_of_the_path(classes, words):
-    """The support set's at every point but the last, where they are the query set's; by the twin's norms."""
-    method = replace(stepping(METHODS["maml"], 2), norm=Norm(statistics=words))
-    theta, episodes = started(NET, method), classes(shape=(3, 3))
-    _, readings = meta_gradient(NET, theta, episodes, method)
-    _, path = inner_paths(NET, theta, episodes, replace(method, norm=Norm()), stage="train", track="none")
-    for step, weights in enumerate(path):
-        x = episodes.query_x if step == 2 else episodes.support_x
-        for number in (0, 1):
-            kept = []
-            for b in range(episodes.tasks):
-                forward(TWIN, {n: v[min(b, len(v) - 1)] for n, v in weights.items()}, x[b])
-                kept.append(norms_of(TWIN)[number].kept)
-            for kind, place in (("mean", 0), ("var", 1)):
-                wanted = torch.stack([each[place] for each in kept]).mean(0)
-                found = readings.moments[f"body.{number + 1}.norm.{kind}"][step]
-                torch.testing.assert_close(found, wanted.detach(), rtol=1e-10, atol=1e-12)
-
-
 def walked(theta: Theta, episodes, method: Method):
     """Parameters and logits at every point of the test-time path."""
     tasks, path = inner_paths(NET, theta, episodes, method, stage="test", track="none")
@@ -257,58 +166,6 @@ def test_meta_sgd_with_equal_rates_is_maml(classes, steps, order):
     torch.testing.assert_close(readings.losses, seen.losses, rtol=1e-12, atol=0)
 
 
-def test_one_step_reptile_is_gradient_descent_on_the_support_loss(classes):
-    lr, epsilon = 0.3, 0.7
-    outer = Outer(rule="reptile", optimizer="sgd", lr=epsilon)
-    method = Method(inner=Inner(steps=1, lr=lr, order=1), outer=outer)
-    theta, episodes = started(NET, method), classes(shape=(3, 3))
-    leaves = {n: v.clone().requires_grad_() for n, v in theta.net.items()}
-    pairs = zip(episodes.support_x, episodes.support_y)
-    support = sum(slow_loss(forward(TWIN, leaves, x), y, "cross_entropy") for x, y in pairs) / episodes.tasks
-    slopes = dict(zip(leaves, torch.autograd.grad(support, list(leaves.values()))))
-    found, readings = meta_gradient(NET, theta, episodes, method)
-    close(found, {n: lr * g for n, g in slopes.items()}, 1e-12)
-    learner = Learner(NET, theta, method)
-    learner.step(found, readings.moments)
-    close(learner.theta.net, {n: v - epsilon * lr * slopes[n] for n, v in theta.net.items()}, 1e-12)
-    turned = replace(episodes, query_y=episodes.query_y.flip(1))
-    again, others = meta_gradient(NET, theta, turned, method)
-    assert all(torch.equal(value, found[name]) for name, value in again.items())  # the query set is scored only
-    assert (others.losses != readings.losses).any()
-
-
-def test_a_reptile_update_goes_a_share_of_the_way(classes):
-    """theta + epsilon mean (phi - theta): all of it with one task and epsilon 1."""
-    method = stepping(METHODS["reptile"], 3, 0.01)
-    theta, episodes = started(NET, method), classes(shape=(3, 3), tasks=1)
-    learner = Learner(NET, theta, method)
-    learner.step(meta_gradient(NET, theta, episodes, method)[0], {}, lr=1.0)
-    end = adapt_tasks(NET, theta, episodes, method)[-1]
-    close(learner.theta.net, {n: v[0] for n, v in end.items()}, 1e-12)
-
-
-def test_the_inner_adam_is_torchs():
-    """Without momentum, for two tasks at once, from a fresh state."""
-    start, slopes = draw(2, 5), [draw(2, 5, seed=step) * 10.0 ** (-step) for step in range(6)]
-    leaf = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([leaf], lr=0.02, betas=(0.0, 0.999), eps=1e-8)
-    rule, at = adam(0.02), start
-    for step, slope in enumerate(slopes):
-        leaf.grad = slope.clone()
-        optimizer.step()
-        at = at - rule({"a": slope}, step)["a"]
-        torch.testing.assert_close(at, leaf.detach(), rtol=1e-13, atol=1e-14)
-    first = adam(0.02)({"a": slopes[0]}, 0)["a"]
-    torch.testing.assert_close(first, 0.02 * slopes[0].sign(), rtol=1e-6, atol=0)
-
-
-def test_adams_state_is_fresh_for_every_batch_of_tasks(classes):
-    method = stepping(METHODS["reptile"], 3, 0.01)
-    theta, episodes = started(NET, method), classes(shape=(3, 3))
-    one, two = (meta_gradient(NET, theta, episodes, method)[0] for _ in range(2))
-    assert all(torch.equal(value, two[name]) for name, value in one.items())
-
-
 @pytest.mark.parametrize(
     ("batch", "rows"),
     [
@@ -340,147 +197,6 @@ def test_batches_of_real_targets_are_rows_in_turn(waves):
         logits = net(params, episodes.support_x[:, chosen]).logits
         wanted = 0.5 * (logits - episodes.support_y[:, chosen]).square().mean(1).squeeze(-1)
         torch.testing.assert_close(tasks.fit_losses(params, step), wanted)
-
-
-# iMAML ----------------------------------------------------------------------------------------------------------------
-
-LAMBDA = 2.0
-
-
-def optimum(theta, x: Tensor, y: Tensor, adapts: tuple[str, ...]):
-    """The minimum of L_S + (lambda / 2) |phi - theta|^2 by so many steps that none moves it further."""
-    phi = {n: v.detach() for n, v in theta.items()}
-    for _ in range(150):
-        live = {n: v.requires_grad_(n in adapts) for n, v in phi.items()}
-        pull = sum(((live[n] - theta[n]) ** 2).sum() for n in adapts)
-        value = slow_loss(forward(PLAIN_TWIN, live, x), y, "cross_entropy") + LAMBDA / 2 * pull
-        slopes = dict(zip(adapts, torch.autograd.grad(value, [live[n] for n in adapts])))
-        phi = {n: (v - 0.3 * slopes[n]).detach() if n in adapts else v for n, v in live.items()}
-        phi = {n: v.detach() for n, v in phi.items()}
-    assert max(float(g.abs().max()) for g in slopes.values()) < 1e-13
-    return phi
-
-
-@pytest.mark.parametrize("adapts", [("*",), ("head.*",)])
-def test_the_implicit_gradient_is_the_slope_through_the_optimum(classes, adapts):
-    """By differences of a query loss behind the solved inner problem; the error falls with the steps towards it."""
-    method = Method(
-        inner=Inner(steps=1, lr=0.3, proximal=LAMBDA, adapts=adapts), outer=Outer(rule="implicit", cg_steps=40)
-    )
-    theta, episodes = started(PLAIN_NET, method), classes(shape=(3, 3), tasks=1)
-    sx, sy, qx, qy = episodes.support_x[0], episodes.support_y[0], episodes.query_x[0], episodes.query_y[0]
-    moving = tuple(n for n in theta.net if adapts == ("*",) or n.startswith("head."))
-
-    def value(at) -> float:
-        return float(slow_loss(forward(PLAIN_TWIN, optimum(at, sx, sy, moving), qx), qy, "cross_entropy"))
-
-    def slope_of(gradients, along) -> float:
-        return float(sum((gradients[n] * v).sum() for n, v in along.items()))
-
-    errors = {}
-    for seed in range(3):
-        along = {n: 1e-5 * draw(*v.shape, seed=10 * seed + i) for i, (n, v) in enumerate(theta.net.items())}
-        up, down = (value({n: v + sign * along[n] for n, v in theta.net.items()}) for sign in (1, -1))
-        for steps in (1, 3, 9, 100):
-            found, _ = meta_gradient(PLAIN_NET, theta, episodes, stepping(method, steps))
-            errors[seed, steps] = abs(slope_of(found, along) - (up - down) / 2) / 1e-5
-    sizes = [sum(errors[seed, steps] ** 2 for seed in range(3)) ** 0.5 for steps in (1, 3, 9, 100)]
-    assert sizes[0] > 0.1
-    assert all(less < 0.6 * more for more, less in itertools.pairwise(sizes))
-    assert sizes[-1] < 1e-7
-
-
-def dense(theta, episodes, phi):
-    """(I + H / lambda)^-1 g of each task at phi by the whole matrix, as vectors [B, P]."""
-    names, found = list(theta.net), []
-    for b in range(episodes.tasks):
-        vector = torch.cat([phi[n][b].flatten() for n in names])
-
-        def loss(at, x, y):
-            parts = zip(names, at.split([theta.net[n].numel() for n in names]))
-            return slow_loss(forward(TWIN, {n: p.reshape(theta.net[n].shape) for n, p in parts}, x), y, "cross_entropy")
-
-        hessian = torch.autograd.functional.hessian(
-            lambda at, b=b: loss(at, episodes.support_x[b], episodes.support_y[b]), vector
-        )
-        leaf = vector.clone().requires_grad_()
-        slope = torch.autograd.grad(loss(leaf, episodes.query_x[b], episodes.query_y[b]), leaf)[0]
-        found.append(torch.linalg.solve(torch.eye(len(vector)).double() + hessian / LAMBDA, slope))
-    return torch.stack(found)
-
-
-def test_conjugate_gradients_come_ever_closer_to_the_dense_solution(classes):
-    inner = Inner(steps=4, test_steps=4, lr=0.3, proximal=LAMBDA)
-    method = Method(inner=inner, outer=Outer(rule="implicit"))
-    theta, episodes = started(NET, method), classes(shape=(3, 3), tasks=1)
-    wanted = dense(theta, episodes, adapt_tasks(NET, theta, episodes, method)[-1]).mean(0)
-    errors = []
-    for steps in (1, 2, 4, 8, 16, 60):
-        now = replace(method, outer=replace(method.outer, cg_steps=steps))
-        found, _ = meta_gradient(NET, theta, episodes, now)
-        errors.append(float((torch.cat([found[n].flatten() for n in theta.net]) - wanted).norm()))
-    assert errors[0] > 1e-3
-    assert all(after < before for before, after in itertools.pairwise(errors))
-    assert errors[-1] < 1e-8
-
-
-def test_conjugate_gradients_by_themselves():
-    """Each task's own system, as many steps as unknowns; what is solved stays, and nothing gives nothing."""
-    roots = draw(3, 6, 6)
-    matrix = roots @ roots.mT + torch.eye(6).double()
-    right = {"a": draw(3, 2, 2), "b": draw(3, 2, seed=1)}
-    right = {n: torch.cat([v[:2], torch.zeros_like(v[2:])]) for n, v in right.items()}  # the third has none
-
-    def product(v):
-        flat = torch.einsum("bij,bj->bi", matrix, torch.cat([v["a"].flatten(1), v["b"]], dim=1))
-        return {"a": flat[:, :4].reshape(3, 2, 2), "b": flat[:, 4:]}
-
-    wanted = torch.linalg.solve(matrix, torch.cat([right["a"].flatten(1), right["b"]], dim=1))
-    for steps in (6, 12):
-        found = conjugate_gradients(product, right, steps)
-        torch.testing.assert_close(torch.cat([found["a"].flatten(1), found["b"]], dim=1), wanted, rtol=1e-9, atol=1e-12)
-    assert conjugate_gradients(product, {}, 3) == {}
-
-
-def test_a_strong_pull_makes_the_implicit_gradient_that_of_theta(classes):
-    """lambda to infinity: phi = theta and I + H / lambda = I; the gradient is the query loss's own at theta."""
-    inner = Inner(steps=5, lr=1e-7, proximal=1e6)
-    theta, episodes = started(NET, METHODS["maml"]), classes(shape=(3, 3))
-    found, _ = meta_gradient(NET, theta, episodes, Method(inner=inner, outer=Outer(rule="implicit")))
-    wanted, _ = meta_gradient(NET, theta, episodes, METHODS["multitask"])
-    close(found, wanted, 1e-5)
-
-
-def test_the_implicit_rule_teaches_the_readout_too(classes):
-    """What only the query loss sees has its plain slope there, by differences."""
-    inner = Inner(steps=3, lr=0.3, proximal=LAMBDA)
-    method = Method(inner=inner, readout="siamese", outer=Outer(rule="implicit"))
-    theta, episodes = started(NET, method), classes(shape=(3, 3))
-    found, _ = meta_gradient(NET, theta, episodes, method)
-    weight = theta.extra["siamese.weight"]
-    for entry in range(4):
-        along = 1e-5 * torch.eye(4).double()[entry]
-        up, down = (
-            float(meta_gradient(NET, replace(theta, extra={"siamese.weight": at}), episodes, method)[1].loss)
-            for at in (weight + along, weight - along)
-        )
-        assert up - down == pytest.approx(2e-5 * float(found["extra.siamese.weight"][entry]), rel=1e-6)
-
-
-def test_where_nothing_adapts_the_implicit_gradient_is_the_losses_own(classes):
-    method = Method(inner=Inner(steps=3, proximal=LAMBDA, adapts=()), outer=Outer(rule="implicit"))
-    theta, episodes = started(NET, method), classes(shape=(3, 3))
-    found, wanted = (meta_gradient(NET, theta, episodes, each)[0] for each in (method, METHODS["multitask"]))
-    close(found, wanted, 1e-12)
-
-
-def test_the_proximal_term():
-    params, anchor = (
-        {"a": draw(2, 3), "b": draw(2, 2, 2), "c": draw(1, 4)},
-        {"a": draw(2, 3, seed=1), "b": draw(2, 2, 2)},
-    )
-    wanted = [0.35 * ((params["a"][b] - anchor["a"][b]) ** 2).sum() for b in range(2)]
-    torch.testing.assert_close(proximal(params, anchor, 0.7), torch.stack(wanted))
 
 
 # A zeroed head --------------------------------------------------------------------------------------------------------

@@ -260,3 +260,34 @@ def test_norms_by_step_move_their_layers(classes):
     for gradients, told in found:
         close(gradients, wanted[0], 1e-10)
         close(told.moments, wanted[1].moments, 1e-10)
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "stage", "wanted"),
+    [
+        (0, {}, "train", ()),
+        (1, {}, "train", ("conv2",)),
+        (2, {}, "test", ("conv2", "conv3")),
+        (3, {}, "train", ("conv2", "conv3", "head")),
+        (2, {"norm": "per_step"}, "train", ("conv2", "conv3")),
+        (2, {"norm": "per_step"}, "test", ()),  # where every point of the path has its own moments
+        (2, {"norm": "per_step_unused"}, "test", ("conv2", "conv3")),
+        (2, {"batch": 2}, "train", ()),  # where every step has other rows
+    ],
+)
+def test_entries_up_to_the_first_layer_that_moves(count, words, stage, wanted):
+    net = NETS["blocks"]
+    method = freezing(net, count, **words)
+    names = adapting(net, method.inner.adapts)
+    assert unmoved_module.unmoved(net, method, names, stage=stage, extra={}, prefix_cache=()) == wanted
+
+
+def test_a_module_goes_straight_to_the_last_entry_or_from_one_that_is_known():
+    """Known under the same norm regime, that is."""
+    net = wrapped("flat")
+    method = freezing(net, 0, adapts=("head.*",), norm="support")
+    names = adapting(net, method.inner.adapts)
+    first, *_, last = net.entries
+    for cache, wanted in (((), (last,)), ((("support", first),), (first, last)), ((("batch", first),), (last,))):
+        found = unmoved_module.unmoved(net, method, names, stage="train", extra={}, prefix_cache=cache)
+        assert found == wanted
