@@ -65,8 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["--version"]:
         print(f"mamlprobe {__version__}")
         return 0
-    if argv is None and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # modules in the current folder are importable, as under `python -m`
     try:
         command = parse(arguments)
         wanted()  # refuse a wrong environment variable before anything is done

@@ -1,7 +1,9 @@
 """What the commands `evaluate`, `probe`, `report` and `data` do with their options."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -17,8 +19,11 @@ from mamlprobe.commands.words import Evaluate, Probe, Report, Show, Tasks
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
 from mamlprobe.native.load import compile_kernels
+from mamlprobe.runs.folder import load_run
 from mamlprobe.runs.inner import InnerWords
 from mamlprobe.runs.writing import write
+
+TasksT = TypeVar("TasksT", bound=Tasks)
 
 FIGURES = (".png", ".pdf", ".svg")
 PAGES = (".html", ".htm")
@@ -33,11 +38,10 @@ def case_of(options: Tasks, run: str, episodes: int | None, usual: int) -> Probe
     Raises:
         UserError: as `open_case`.
     """
-    folder, _, update = run.rpartition("@")
-    named = update.isdecimal() and folder != "" and not Path(run).exists()
+    path, update = _named_update(run)
     return open_case(
-        folder if named else run,
-        update=int(update) if named else options.update,
+        path,
+        update=options.update if update is None else update,
         split=options.split,
         tasks=episodes,
         shot=options.shot,
@@ -45,10 +49,36 @@ def case_of(options: Tasks, run: str, episodes: int | None, usual: int) -> Probe
         dataset=options.dataset,
         root=options.data_root,
         device=options.device,
+        module=options.module,
         manifest=options.manifest,
         usual=usual,
         inner=InnerWords(**options.said),
     )
+
+
+def _named_update(run: str) -> tuple[str, int | None]:
+    """Split FOLDER@100 into the folder and the update; a folder of that name itself has none."""
+    folder, _, update = run.rpartition("@")
+    named = update.isdecimal() and folder != "" and not Path(run).exists()
+    return (folder, int(update)) if named else (run, None)
+
+
+def of_each(options: TasksT, runs: Sequence[str]) -> list[TasksT]:
+    """Return the options for each run: of several modules, parted by commas, the one that its folder names.
+
+    Raises:
+        UserError: a module that none of the runs names.
+    """
+    modules = [] if options.module is None else options.module.split(",")
+    if len(runs) < 2 and len(modules) < 2:
+        return [options] * len(runs)
+    named = [load_run(_named_update(run)[0]).config.net.named for run in runs]
+    for module in modules:
+        if module not in named:
+            names = ", ".join(sorted({each for each in named if each is not None}))
+            advice = f"the folders name {names}" if names else "leave it out: the folders name none"
+            raise UserError("module", "a module must be what the folder of a run names", repr(module), advice)
+    return [replace(options, module=each if each in modules else None) for each in named]
 
 
 def evaluate(options: Evaluate) -> None:
@@ -92,7 +122,8 @@ def probe(options: Probe) -> None:
         must = f"{options.probe} must be asked of one run{' or two' if most == 2 else ''}"
         raise UserError("probe", must, len(options.runs), "name the folder of a run")
     question = (PAIRS if len(options.runs) == 2 else PROBES)[options.probe]
-    of_tasks = [options, *[replace(options, manifest=None)] * (len(options.runs) - 1)]  # both see the first run's tasks
+    first, *others = of_each(options, options.runs)
+    of_tasks = [first, *(replace(each, manifest=None) for each in others)]  # both see the first run's tasks
     cases = [case_of(each, run, options.episodes, usual=20) for each, run in zip(of_tasks, options.runs, strict=True)]
     table = question.table(*(replace(case, every=options.out is not None) for case in cases))
     say_assumed(*cases)
@@ -111,7 +142,8 @@ def report(options: Report) -> None:
     if not options.runs:
         raise UserError("report", "at least one run must be named", "none", "name the folders of runs")
     ready(options.out, *PAGES)
-    cases = [case_of(options, run, options.episodes, usual=100) for run in options.runs]
+    of_runs = zip(of_each(options, options.runs), options.runs, strict=True)
+    cases = [case_of(each, run, options.episodes, usual=100) for each, run in of_runs]
     write(Path(options.out), page(cases).encode())
     say_assumed(*cases)
     print(f"report: {options.out}")

@@ -94,7 +94,7 @@ def _of_run(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | None
     """Return settings, net and last checkpoint of the run, its name, and the shape of the net's inputs."""
     if options.preset is not None:
         raise UserError("certify", "a preset must be that of a recipe", "a run folder", "leave --preset out")
-    run = load_run(options.target)
+    run = load_run(options.target, module=options.module)
     checkpoint = run.checkpoint()
     experiment = replace(run.config, method=restated(run.config.method, options, train=True))
     fits(run.net(), checkpoint.theta, experiment.method)
@@ -108,6 +108,8 @@ def _of_run(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | None
 
 def _of_recipe(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | None]:
     """Return the same for a recipe, theta moved a little off its start."""
+    if options.module is not None:
+        raise UserError("certify", "a module must be that of a run", f"the recipe {options.target}", "leave it out")
     smallest = next(iter(RECIPES[options.target].sizes))
     known = recipe(options.target, options.preset or smallest)
     experiment = _on(options.dataset, replace(known, method=restated(known.method, options, train=True)), None)

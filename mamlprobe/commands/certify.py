@@ -23,6 +23,8 @@ class Certify(InnerWords):
     """Name of a data set, or path of a folder or zip of class folders; else the run's or recipe's own."""
     data_root: str | None = None
     """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
+    module: str | None = None
+    """package.file:Class of a run whose net is your own module; it must be what the folder names."""
     seed: int = 0
     """Decides tasks, directions and, of a recipe, the start."""
     contrast: bool = False

@@ -27,6 +27,9 @@ class Tasks(InnerWords):
     """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:<number>."""
+    module: str | None = None
+    """package.file:Class of a run whose net is your own module: it must be what the folder names, which is never
+    imported by itself. Of several runs, their modules parted by commas."""
     manifest: str | None = None
     """File that names the tasks, as --write-manifest writes it: exactly these are taken, in this order."""
 

@@ -1,17 +1,17 @@
 """Building the net that a spec names."""
 
-import importlib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.errors import UserError
 from mamlprobe.base.keys import key
 from mamlprobe.nets.conv4 import conv4
+from mamlprobe.nets.maker import Maker, maker
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.net import Net
 from mamlprobe.nets.spec import NetSpec
@@ -25,11 +25,13 @@ def build(
     image: tuple[int, ...] | None = None,
     seed: int = 0,
     buffers: Mapping[str, Tensor] | None = None,
+    module: Maker | None = None,
 ) -> Net:
     """Build the net for N-way tasks on inputs of shape `image` (C, H, W; any for an mlp), by default the spec's own.
 
     A module is created with initial weights drawn from `seed`, and these `buffers` are copied in by name; the other
-    kinds draw their weights in `init`.
+    kinds draw their weights in `init`. `module` makes it; without it the one that the spec names is imported, so give
+    it where the spec was read from a file.
 
     Raises:
         UserError: an input shape that is absent or not the spec's, a module that cannot be imported or made, or that
@@ -39,9 +41,9 @@ def build(
         raise UserError("net", f"net.image must be the data's shape {list(image)}", list(spec.image), "leave it unset")
     image = spec.image or image
     if spec.kind == "module":
-        module = made(spec, seed)
-        _fill(module, buffers or {})
-        return wrapped(module, spec, image)
+        built = made(spec, seed, module)
+        _fill(built, buffers or {})
+        return wrapped(built, spec, image)
     if image is None:
         raise UserError("net", "the shape of the inputs must be known", "none", "set net.image to C, H, W")
     if spec.kind == "mlp":
@@ -80,16 +82,18 @@ def _fill(module: nn.Module, buffers: Mapping[str, Tensor]) -> None:
         existing[name].copy_(value)
 
 
-def made(spec: NetSpec, seed: int = 0) -> nn.Module:
+def made(spec: NetSpec, seed: int = 0, make: Maker | None = None) -> nn.Module:
     """Create the spec's module with initial weights drawn from `seed`; torch's global generator is not changed.
+
+    `make` does it; without it the class or function that the spec names is imported.
 
     Raises:
         UserError: a module that cannot be imported or made.
     """
     path = spec.module
-    maker = _maker(path)
+    make = maker(path) if make is None else make
     try:
-        inspect.signature(maker).bind()
+        inspect.signature(make).bind()
     except TypeError as error:
         advice = "write a function or subclass that needs none and name that"
         raise UserError("net", f"{path} must be callable without arguments", str(error), advice) from None
@@ -97,29 +101,7 @@ def made(spec: NetSpec, seed: int = 0) -> nn.Module:
         pass
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(seed, "init", path))
-        module = maker()
+        module = make()
     if not isinstance(module, nn.Module):
         raise UserError("net", f"{path} must make an nn.Module", type(module).__name__, "name another")
     return module
-
-
-def _maker(path: str) -> Callable[..., Any]:
-    """Import the class or function that ``package.file:Class`` names."""
-    file, colon, name = path.partition(":")
-    if not (file and colon and name):
-        raise UserError(
-            "net", "net.module must read package.file:Class", repr(path), "separate file and class by a colon"
-        )
-    if "/" in file or "\\" in file or file.endswith(".py"):
-        advice = "write my.nets:Net for the file my/nets.py, beside you or on PYTHONPATH"
-        raise UserError("net", "net.module must be an import name, no path", repr(file), advice)
-    try:
-        module = importlib.import_module(file)
-    except ImportError as error:
-        advice = "install it or put its folder on PYTHONPATH"
-        raise UserError("net", f"module {file!r} must be importable", str(error), advice) from None
-    maker: Callable[..., Any] | None = getattr(module, name, None)
-    if not callable(maker):
-        names = [word for word, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
-        raise unknown("net", f"class of {file!r}", name, names or ["(it has none)"])
-    return maker

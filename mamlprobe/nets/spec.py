@@ -35,6 +35,11 @@ class NetSpec:
     features: str = field(default="", metadata=LATER)
     """first or last: the axis of features of a module's layers; empty decides by the kinds of the layers."""
 
+    @property
+    def named(self) -> str | None:
+        """Return the name of the module; None for a built net."""
+        return self.module if self.kind == "module" else None
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         object.__setattr__(self, "layers", tuple(self.layers))

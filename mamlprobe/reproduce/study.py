@@ -107,7 +107,7 @@ class Study:
         """Return the finished run of a recipe; train it first if it is not finished."""
         experiment = self.experiment(name, seed)
         if self.finished and self._done(name, seed):
-            return load_run(self.folder / run_name(experiment))
+            return load_run(self.folder / run_name(experiment), module=experiment.net.named)
         source = self.source(name)
         return train(experiment, self.folder, device=self.device, pool=source, root=self.root, progress=progress)
 

@@ -1,7 +1,8 @@
 """The folder of a run: settings, origin, log, checkpoints; and the run as a value."""
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.from_spec import build
+from mamlprobe.nets.maker import Maker, maker, name_of, same_module
 from mamlprobe.nets.net import Net, Params
 from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, checkpoint_updates, load_checkpoint
@@ -48,6 +50,8 @@ class Run:
     """Shape of an input of the net: C, H, W, or (1,) for a number."""
     classes: int | None = None
     """Rows of the head if labels are by class: the number of training classes."""
+    module: Maker | str | None = None
+    """What makes its net, or the words for it, from whoever opened the run; what the folder names is never imported."""
 
     @property
     def done(self) -> bool:
@@ -96,10 +100,21 @@ class Run:
         return checkpoint_updates(self.path)
 
     def net(self) -> Net:
-        """Build the net that was trained."""
+        """Build the net that was trained.
+
+        Raises:
+            UserError: its net is a module, and nobody who opened the run said where its class is.
+        """
+        named, given = self.config.net.named, self.module
+        if named is not None and given is None:
+            must = f"the module {named!r} of {self.path} must come from you, for what a folder names is never run"
+            typed = named if re.fullmatch(r"[\w.]+:\w+", named) else "package.file:Class"
+            advice = f"if it is code of yours, add --module {typed}, in Python load_run(path, module=...)"
+            raise UserError("load_run", must, "none", advice)
+        make = None if named is None or given is None else maker(given)
         way = self.config.way if self.classes is None else self.classes
         options: dict[str, Any] = {"way": way, "image": self.image, "seed": self.config.seed}
-        return build(self.config.net, **options, buffers=self._buffers)
+        return build(self.config.net, **options, buffers=self._buffers, module=make)
 
     def theta(self, update: int | None = None) -> Theta:
         """Load theta after `update` updates, by default of the last checkpoint; on the CPU.
@@ -118,9 +133,9 @@ class Run:
             raise UserError("run", must, update, f"the nearest are {near}" if near else "train it")
         if not known:
             raise UserError("run", f"{self.path} must hold a checkpoint", "none", "train it again")
-        chosen = known[-1] if update is None else update
+        chosen, like = known[-1] if update is None else update, self._like
         try:
-            return load_checkpoint(checkpoint_path(self.path, chosen), self._like)
+            return load_checkpoint(checkpoint_path(self.path, chosen), like)
         except UserError as error:
             good = self.last_good(before=chosen)
             advice = (
@@ -132,8 +147,9 @@ class Run:
         """Load the newest undamaged checkpoint (of those before an update); None if there is none."""
         for update in reversed(self.updates()):
             if before is None or update < before:
+                like = self._like
                 try:
-                    return load_checkpoint(checkpoint_path(self.path, update), self._like)
+                    return load_checkpoint(checkpoint_path(self.path, update), like)
                 except UserError:
                     continue
         return None
@@ -153,11 +169,15 @@ class Run:
         return init(self.net(), seed=self.config.seed, method=self.config.method)
 
 
-def load_run(path: str | Path) -> Run:
-    """Open the run in this folder.
+def load_run(path: str | Path, *, module: Maker | str | None = None) -> Run:
+    """Open the run in this folder; nothing that it names is imported or called.
+
+    A net that is a module of a user's own is made by `module`: the class or function that the folder names, or its
+    words ``package.file:Class``. Without it log and settings can be read, net and weights cannot.
 
     Raises:
-        UserError: no such folder; no or damaged settings in it; no checkpoint.
+        UserError: no such folder; no or damaged settings in it; no checkpoint; a module that is not what the folder
+            names, or not of the user's own code.
     """
     path = Path(path)
     if not path.is_dir():
@@ -171,7 +191,23 @@ def load_run(path: str | Path) -> Run:
         raise UserError("load_run", f"{path} must hold config.json", "none", advice)
     if not run.updates():
         raise UserError("load_run", f"{path} must hold a checkpoint", "none", "train it again")
-    return run
+    return run if module is None else _made_by(run, module)
+
+
+def _made_by(run: Run, module: Maker | str) -> Run:
+    """Return the run with what makes its net.
+
+    Raises:
+        UserError: as `load_run`.
+    """
+    named, got = run.config.net.named, repr(module if isinstance(module, str) else name_of(module))
+    if named is None:
+        must = f"{run.path} has a net of kind {run.config.net.kind} and needs no module"
+        raise UserError("load_run", must, got, "leave module out")
+    if not same_module(module, named):
+        must = f"the module of {run.path} must be the one it names, {named!r}"
+        raise UserError("load_run", must, got, "give the class that it was trained with")
+    return replace(run, module=maker(module))
 
 
 def open_run(path: Path) -> Run | None:
@@ -195,6 +231,8 @@ def open_run(path: Path) -> Run | None:
 def make_run(path: Path, experiment: Experiment, image: Image | None, classes: int | None = None) -> Run:
     """Open the run of these settings in this folder; write its settings first if the folder has none.
 
+    A module is the one that `experiment` names, which is the caller's word for it.
+
     `classes` is the number of training classes if labels are by class.
 
     Raises:
@@ -206,6 +244,7 @@ def make_run(path: Path, experiment: Experiment, image: Image | None, classes: i
         write_json(path / "config.json", {"format": FORMAT, **data, **to_dict(experiment)})
     run = open_run(path)
     assert run is not None
+    run = replace(run, module=experiment.net.named)
     wanted = from_dict(Experiment, to_dict(experiment))
     if run.config != wanted or run.image != image or run.classes != classes:
         settings = to_dict(run.config) | {"image": run.image, "classes": run.classes}

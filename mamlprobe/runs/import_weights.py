@@ -73,7 +73,7 @@ def write_run(
         if buffers:
             write(aside / BUFFERS, save(buffers))
         write(aside / "done", IMPORTED)
-    return load_run(out)
+    return load_run(out, module=experiment.net.named)
 
 
 @contextlib.contextmanager

@@ -147,7 +147,7 @@ def _train(
         except KeyboardInterrupt:
             saved = max(min(each.saved for each in sessions), 0)
             raise Interrupted(sessions[0].run, saved, *(each.run for each in sessions[1:])) from None
-    return [load_run(path) for path in paths]
+    return [load_run(path, module=each.net.named) for path, each in paths.items()]
 
 
 def _finished(path: Path, experiment: Experiment, precision: str) -> bool:

@@ -338,8 +338,9 @@ def test_import_a_state_dict_and_ask_it(images, tmp_path, monkeypatch, capsys):
     assert "way must be at most the head's 4 outputs, got 5" in capsys.readouterr().err
     assert main([*whole, "--way", "3"]) == 0
     assert load_run(out).config.way == 3
-    assert main(["evaluate", str(out), "--query", "2", "--episodes", "2", "--variants", "keep,nil,freeze"]) == 0
-    assert main(["report", str(out), "--query", "2", "--episodes", "2", "--out", str(report)]) == 0
+    few = ["--query", "2", "--episodes", "2", "--module", "tinynets:Net"]
+    assert main(["evaluate", str(out), *few, "--variants", "keep,nil,freeze"]) == 0
+    assert main(["report", str(out), *few, "--out", str(report)]) == 0
     assert "There is no log" in report.read_text()
 
 

@@ -1,6 +1,7 @@
 """The words of the inner loop at the command line: kept by an import, said anew by a call, told where assumed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -120,16 +121,23 @@ def foreign(brought):
 FEW = ["--query", "2", "--episodes", "4"]
 
 
+def named(*runs):
+    """The words that give the modules of these runs."""
+    modules = {load_run(run).config.net.named for run in runs} - {None}
+    return ["--module", ",".join(sorted(modules))] if modules else []
+
+
 def table_of(words, tmp_path):
     """The table of an evaluation or a probe."""
     out = tmp_path / "table.csv"
-    assert main([*words, *FEW, "--out", str(out)]) == 0
+    runs = [word for word in words if Path(word).is_dir()]
+    assert main([*words, *named(*runs), *FEW, "--out", str(out)]) == 0
     return pd.read_csv(out)
 
 
 def direct(run, method):
     """The same evaluation by hand."""
-    case = open_case(run, tasks=4, query=2)
+    case = open_case(run, tasks=4, query=2, module=load_run(run).config.net.named)
     episodes = sample(case.pool, split="test", way=3, shot=1, query=2, tasks=4, seed=key("evaluation"))
     return evaluate(case.net, case.theta, episodes, {"keep": method}, steps="every")
 
@@ -196,27 +204,48 @@ def test_all_said_and_nothing_assumed(brought, tmp_path, capsys):
     run = brought(*(word for typed, _, _ in WORDS.values() for word in typed))
     assert "assumed" not in capsys.readouterr().out
     for command in (["evaluate", run], ["probe", "layers", run], ["report", run, "--out", str(tmp_path / "a.html")]):
-        assert main([*command, *FEW]) == 0
+        assert main([*command, *FEW, *named(run)]) == 0
         assert "assumed" not in capsys.readouterr().out
 
 
 def test_reports_and_certificates_tell_it_too(foreign, tmp_path, capsys):
-    assert main(["report", foreign, *FEW, "--out", str(tmp_path / "a.html"), "--inner-lr", "0.3"]) == 0
+    assert main(["report", foreign, *FEW, *named(foreign), "--out", str(tmp_path / "a.html"), "--inner-lr", "0.3"]) == 0
     line = assumed("steps", "adapts", "norm", "readout")
     assert line in capsys.readouterr().out.splitlines()
     text = (tmp_path / "a.html").read_text()
     assert line in text
     assert "inner rate 0.3" in text
-    assert main(["certify", foreign, "--steps", "1"]) == 0
+    assert main(["certify", foreign, "--steps", "1", *named(foreign)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == assumed("inner_lr", "adapts", "norm", "readout")
 
 
 def test_two_runs_are_told_apart(foreign, brought, capsys):
     other = brought("--inner-lr", "0.1", kind="Still")
     capsys.readouterr()
-    assert main(["probe", "layers", foreign, other, *FEW]) == 0
+    assert main(["probe", "layers", foreign, other, *FEW, *named(foreign, other)]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[:2] == [f"run: {assumed(*WORDS)}", f"run: {assumed('steps', 'adapts', 'norm', 'readout')}"]
+
+
+def test_the_module_must_be_the_runs(foreign, brought, runs, files, tmp_path, capsys):
+    other, name = brought(kind="Still"), files[1]
+    two = ["probe", "layers", foreign, other, *FEW]
+    page = ["report", runs[0], runs[1], "--out", str(tmp_path / "a.html")]
+    for words, line in {
+        ("evaluate", foreign): f"load_run: the module '{name}:Net' of {foreign} must come from you, for what a folder",
+        ("evaluate", foreign, "--module", f"{name}:Flat"): f"one it names, '{name}:Net', got '{name}:Flat'; give the",
+        ("evaluate", runs[0], "--module", f"{name}:Net"): f"needs no module, got '{name}:Net'; leave module out",
+        ("certify", "maml", "--module", "a:B"): "a module must be that of a run, got the recipe maml; leave it out",
+        (*two, "--module", f"{name}:Net"): f"load_run: the module '{name}:Still' of {other} must come from you,",
+        (*two, "--module", f"{name}:Net,{name}:Flat"): f"got '{name}:Flat'; the folders name {name}:Net, {name}:Still",
+        (*page, "--module", f"{name}:Net"): f"got '{name}:Net'; leave it out: the folders name none",
+    }.items():
+        capsys.readouterr()
+        assert main(list(words)) == 2
+        told = capsys.readouterr().err
+        assert line in told
+        assert told.count("\n") == 1
+    assert main([*two, *named(foreign, other)]) == 0
 
 
 def test_files_of_kao_take_the_words(images, tmp_path, capsys):
@@ -264,8 +293,8 @@ def test_words_that_cannot_be(typed, line, command, foreign, files, tmp_path, ca
     module = ["--module", f"{name}:Net", "--head", "fc", "--out", str(out)]
     words = {
         "import": ["import", "state_dict", str(folder / "Net.pt"), *module],
-        "evaluate": ["evaluate", foreign],
-        "probe": ["probe", "layers", foreign],
+        "evaluate": ["evaluate", foreign, *named(foreign)],
+        "probe": ["probe", "layers", foreign, *named(foreign)],
     }[command]
     assert main([*words, *typed.split()]) == 2
     told = capsys.readouterr()
@@ -279,7 +308,7 @@ def test_running_averages_must_be_there(brought, files, runs, tmp_path, capsys):
     folder, name = files
     capsys.readouterr()
     module = ["--module", f"{name}:Still", "--head", "fc", "--out", str(tmp_path / "out")]
-    for words in (["evaluate", run], ["import", "state_dict", str(folder / "Still.pt"), *module]):
+    for words in (["evaluate", run, *named(run)], ["import", "state_dict", str(folder / "Still.pt"), *module]):
         assert main([*words, "--norm", "running"]) == 2
         line = "inner loop: norm 'running' needs batch norms with running averages, got none; use batch or support\n"
         assert capsys.readouterr().err == line
@@ -303,11 +332,12 @@ def test_learned_rates_stay(images, tmp_path, capsys):
 
 def test_an_image_of_another_shape_is_told_in_one_line(brought, images, tmp_path, capsys):
     run = brought(kind="Flat")
-    assert main(["evaluate", run, *FEW]) == 0
+    module = named(run)
+    assert main(["evaluate", run, *FEW, *module]) == 0
     other = write_images(tmp_path / "colour", "RGB", size=9)
     capsys.readouterr()
     for command in (["evaluate", run, *FEW], ["probe", "layers", run, *FEW], ["certify", run]):
-        assert main([*command, "--dataset", str(other)]) == 2
+        assert main([*command, *module, "--dataset", str(other)]) == 2
         told = capsys.readouterr().err
         assert (
             f"{command[0].replace('probe', 'evaluate')}: the module must run on float32 inputs of shape [R, 3, 84, 84]"

@@ -45,7 +45,7 @@ def agrees(path, small, tmp_path):
     made, name = small
     experiment, theta = import_state_dict(path, module=name, head="fc", image=(1, 8, 8))
     assert (experiment.recipe, experiment.way, experiment.updates) == ("state_dict", 3, 0)
-    run = load_run(write_run(experiment, theta, tmp_path / "run", source=path).path)
+    run = load_run(write_run(experiment, theta, tmp_path / "run", source=path).path, module=type(made))
     net, theta = run.net(), run.theta()
     x = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     params, moments = ({n: v.unsqueeze(0) for n, v in part.items()} for part in (theta.net, theta.moments))

@@ -206,7 +206,8 @@ def run_of(state, nets, kind, folder, **words):
     path, said = folder / "net.pt", []
     torch.save(state, path)
     experiment, theta = import_state_dict(path, module=f"{nets.__name__}:{kind}", head="fc", say=said.append, **words)
-    return load_run(write_run(experiment, theta, folder / "run", source=path).path), said
+    made = write_run(experiment, theta, folder / "run", source=path)
+    return load_run(made.path, module=getattr(nets, kind)), said
 
 
 def gap(run, module):

@@ -21,6 +21,7 @@ from mamlprobe.learn.evaluate import split_tasks
 from mamlprobe.learn.progress_bar import bar
 from mamlprobe.learn.theta import Theta, fits, init
 from mamlprobe.methods.method import Method
+from mamlprobe.nets.maker import Maker
 from mamlprobe.nets.net import Net
 from mamlprobe.runs.experiment import Data
 from mamlprobe.runs.folder import Image, Run, load_run
@@ -164,6 +165,7 @@ def open_case(
     dataset: str | None = None,
     root: str | None = None,
     device: str = "auto",
+    module: Maker | str | None = None,
     manifest: str | None = None,
     usual: int = 600,
     inner: InnerWords | None = None,
@@ -171,7 +173,8 @@ def open_case(
     """Open the run in this folder with the data it was trained on, or other data; shot and query None are the run's.
 
     The tasks are those of the split (None: test), `tasks` of them (None: `usual`), or those that the file `manifest`
-    names, which settles split, number, shot and query. `inner` overrides the run's inner loop.
+    names, which settles split, number, shot and query. `inner` overrides the run's inner loop; `module` makes its net
+    where that is a module, as in `load_run`.
 
     Raises:
         UserError: no such run, checkpoint, data, split or device; images of another shape; too few classes or items;
@@ -181,7 +184,7 @@ def open_case(
     if tasks is not None and tasks < 1:
         raise UserError("evaluate", "episodes must be at least 1", tasks, "600 is usual")
     where = pick_device(device)
-    run = load_run(path)
+    run = load_run(path, module=module)
     given = None
     if manifest is not None:
         given = load_manifest(manifest)
