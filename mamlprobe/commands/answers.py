@@ -14,7 +14,8 @@ from mamlprobe.commands.subjects.pairs import PAIRS
 from mamlprobe.commands.subjects.probed_run import ProbedRun, open_case
 from mamlprobe.commands.subjects.probes import PROBES, accuracy_table
 from mamlprobe.commands.subjects.probes import Probe as Question
-from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, read_table, ready, show
+from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, ready, show
+from mamlprobe.commands.subjects.table_files import known_form, read_probe
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show, Tasks
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
@@ -113,10 +114,7 @@ def probe(options: Probe) -> None:
     ready(options.figure, *FIGURES)
     ready(options.write_manifest, ".json")
     if options.from_table is not None:
-        table = read_table(options.from_table, no_runs=options.runs)
-        question = (PAIRS if "run_b" in table else PROBES)[options.probe]
-        show_means(table, question)
-        return draw(table, question, options.figure)
+        return draw_again(options.probe, options.from_table, no_runs=options.runs, figure=options.figure)
     most = 2 if options.probe in PAIRS else 1
     if not 1 <= len(options.runs) <= most:
         must = f"{options.probe} must be asked of one run{' or two' if most == 2 else ''}"
@@ -131,6 +129,21 @@ def probe(options: Probe) -> None:
     name_tasks(cases[0], options.write_manifest)
     keep(table, options.out)
     draw(table, question, options.figure)
+
+
+def draw_again(probe: str, path: str, *, no_runs: Sequence[str], figure: str | None) -> None:
+    """Print the means of a table that the probe wrote to this file, and draw its figure.
+
+    Raises:
+        UserError: runs are named too; a file that does not exist, or is no whole table of the probe.
+    """
+    if no_runs:
+        raise UserError("probe", "a table must stand for its run", " ".join(no_runs), "leave the run out")
+    table = read_probe(path, PROBES[probe].form, PAIRS[probe].form if probe in PAIRS else None)
+    question = (PAIRS if probe in PAIRS and "run_b" in table else PROBES)[probe]
+    with known_form(path):
+        show_means(table, question)
+        draw(table, question, figure)
 
 
 def report(options: Report) -> None:

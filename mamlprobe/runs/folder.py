@@ -1,6 +1,7 @@
 """The folder of a run: settings, origin, log, checkpoints; and the run as a value."""
 
 import json
+import os
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,7 +34,7 @@ IMPORTED = b"imported\n"
 BUFFERS = "buffers.safetensors"
 """File of the buffers of an imported module that differ from those its constructor makes."""
 
-LOG_COLUMNS = ("update", "split", "quantity", "value", "tasks")
+LOG_COLUMNS = tuple(tables.LOG.columns)
 
 Image = tuple[int, ...]
 
@@ -81,7 +82,7 @@ class Run:
     def log(self) -> pd.DataFrame:
         """Read the log, tidy: ``update split quantity value tasks``; train values are means since the previous row."""
         path = self.path / "log.csv"
-        return tables.read(path) if path.exists() else pd.DataFrame(columns=list(LOG_COLUMNS))
+        return tables.read(path, tables.LOG) if os.path.lexists(path) else pd.DataFrame(columns=list(LOG_COLUMNS))
 
     def table(self, name: str) -> pd.DataFrame:
         """Read the table that the hook of that name returned, of all updates.

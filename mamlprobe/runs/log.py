@@ -1,13 +1,26 @@
 """Tidy CSV files that grow by whole blocks of rows and can be cut back to an earlier update."""
 
-import math
-from contextlib import suppress
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.files import access
+from mamlprobe.borders.csv_tables import Schema, read_table
+from mamlprobe.borders.table_columns import REAL, TEXT, Column
 from mamlprobe.runs.writing import write
+
+_COUNT = Column(kind="whole", least=0)
+
+LOG = Schema(
+    columns={"update": _COUNT, "split": TEXT, "quantity": TEXT, "value": REAL, "tasks": _COUNT},
+    keys=("update", "split", "quantity"),
+)
+"""The log of a training."""
+
+TABLE = Schema(columns={"update": _COUNT}, others=True)
+"""The table of a hook."""
 
 
 def append(path: Path, rows: pd.DataFrame) -> None:
@@ -26,30 +39,42 @@ def append(path: Path, rows: pd.DataFrame) -> None:
     write(path, text.encode())
 
 
-def cut(path: Path, update: int) -> None:
-    """Remove the rows of updates later than `update` from the file; the text of the others does not change."""
-    if not path.exists():
+def cut(path: Path, update: int, schema: Schema = TABLE) -> None:
+    """Remove the rows of updates later than `update` from the file; the text of the others does not change.
+
+    Raises:
+        UserError: it is no whole table of the schema.
+    """
+    if not os.path.lexists(path):
         return
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    remaining = rows[rows["update"].astype(int) <= update]
-    if remaining.empty:
+    remains = read(path, schema)["update"] <= update
+    if not remains.any():
         path.unlink()
-    elif len(remaining) < len(rows):
-        write(path, remaining.to_csv(index=False, lineterminator="\n").encode())
+    elif not remains.all():
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        write(path, rows[remains].to_csv(index=False, lineterminator="\n").encode())
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Read the file's rows; columns are of integers, floats (to the last bit), booleans or strings."""
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return pd.DataFrame({name: _typed(list(rows[name])) for name in rows})
+def set_aside(path: Path) -> Path:
+    """Rename a file that is no whole table, whatever it is, so that a new one can begin; return its new place.
+
+    Raises:
+        UserError: the folder is not one we may write to.
+    """
+    places = [path.with_name(f"{path.name}.damaged{end}") for end in ("", *(f"-{number}" for number in range(2, 100)))]
+    place = next((each for each in places if not os.path.lexists(each)), places[-1])
+    with access(path):
+        os.rename(path, place)
+    return place
 
 
-def _typed(cells: list[str]) -> list[int] | list[float] | list[bool] | list[str]:
-    """Convert the cells of a column to the narrowest type that fits them all; an empty cell among numbers is NaN."""
-    with suppress(ValueError):
-        return [int(cell) for cell in cells]
-    with suppress(ValueError):
-        return [float(cell) if cell else math.nan for cell in cells]
-    if set(cells) <= {"True", "False"}:
-        return [cell == "True" for cell in cells]
-    return cells
+def read(path: Path, schema: Schema = TABLE) -> pd.DataFrame:
+    """Read the file's rows; columns that the schema does not name are of integers, floats, booleans or strings.
+
+    Raises:
+        UserError: it is no whole table of the schema.
+    """
+    return read_table(path, schema, where="run", advice=_ADVICE, follow=False)
+
+
+_ADVICE = "restore it or delete it: the training goes on without it"

@@ -65,8 +65,18 @@ class Session:
         self.validates = SPLIT in pool.splits and self.experiment.validation_tasks > 0
         if not self.validates and self.experiment.validation_tasks:
             say(f"no validation: {pool.name!r} has no split {SPLIT!r}", on=progress)
-        for path in (run.path / "log.csv", *(run.path / "tables").glob("*.csv")):
-            tables.cut(path, self.update)
+        self._cut()
+
+    def _cut(self) -> None:
+        """Cut the log and the tables back to this update; one that is no whole table is set aside, if it is ours."""
+        log, folder = self.run.path / "log.csv", self.run.path / "tables"
+        ours = {log, *(folder / f"{hook.__name__}.csv" for hook in self.hooks)}
+        for path in sorted(ours | set(folder.glob("*.csv"))):
+            try:
+                tables.cut(path, self.update, tables.LOG if path == log else tables.TABLE)
+            except UserError as error:
+                what = f"set aside as {tables.set_aside(path).name}" if path in ours else "left as it is"
+                say(f"{path.name} is {what}: {error.must}, got {error.got}", on=self.progress)
 
     def due(self, every: int) -> bool:
         """Tell whether this update is a multiple of `every`, or the last."""

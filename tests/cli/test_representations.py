@@ -99,10 +99,10 @@ def test_a_table_gives_its_figure_and_means_again_without_a_run(probe, count, ru
 def test_a_table_that_is_none_is_refused(runs, tmp_path, capsys):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     for words, message in (
-        (["--from-table", "none.csv"], "probe: none.csv must be a table, got No such file or directory; give the file"),
+        (["--from-table", "none.csv"], "probe: the file must exist, got none.csv; give the file that --out wrote"),
         (
             ["--from-table", str(tmp_path / "other.csv")],
-            "other.csv must be the table of a probe, got no column run; give",
+            "other.csv must be the table of a probe, got no column 'run'",
         ),
         ([runs[0], "--from-table", "t.csv"], "probe: a table must stand for its run, got "),
     ):

@@ -7,9 +7,10 @@ import pandas as pd
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.commands.subjects.probed_run import ProbedRun
-from mamlprobe.commands.subjects.probes import Probe
+from mamlprobe.commands.subjects.probes import PROBES, Probe
 from mamlprobe.commands.subjects.representations import grid_means
 from mamlprobe.commands.subjects.summaries import readable
+from mamlprobe.commands.subjects.table_files import Form
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.draw.probes import grid_figure, pair_figure, pair_means
 from mamlprobe.probe.representation.cka_grid import pair_grid
@@ -46,6 +47,7 @@ PAIRS: dict[str, Probe] = {
         ),
         summary=lambda table: readable(pair_means(table)),
         figure=pair_figure,
+        form=Form(columns="measure layer moment value floor", by="measure layer moment"),
     ),
     "grid": Probe(
         table=lambda a, b: pair_table(
@@ -53,6 +55,7 @@ PAIRS: dict[str, Probe] = {
         ),
         summary=grid_means,
         figure=grid_figure,
+        form=PROBES["grid"].form,
     ),
 }
 """Probes of two runs, by name."""

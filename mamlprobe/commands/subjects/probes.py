@@ -28,8 +28,11 @@ from mamlprobe.commands.subjects.representations import (
     grid_table,
 )
 from mamlprobe.commands.subjects.summaries import accuracies, readable
+from mamlprobe.commands.subjects.table_files import Form
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.draw.probes import (
+    MAP,
+    POINT,
     accuracy_figure,
     carried_figure,
     classifier_figure,
@@ -56,6 +59,14 @@ class Probe:
     summary: Callable[[pd.DataFrame], pd.DataFrame]
     """What is printed."""
     figure: Callable[[pd.DataFrame], Figure]
+    form: Form
+    """What the table holds."""
+
+
+ACCURACY = Form(columns="variant step quantity value", by="variant step")
+POINTS = Form(
+    columns="moment quantity value set", by="moment quantity", places="label row x y", quantity=POINT, numbers=True
+)
 
 
 def stands_still(case: ProbedRun) -> bool:
@@ -125,56 +136,67 @@ PROBES: dict[str, Probe] = {
         table=layer_table,
         summary=lambda table: readable(layer_means(table)),
         figure=layer_figure,
+        form=Form(columns="measure layer step value floor", by="measure layer step"),
     ),
     "freeze": Probe(
         table=freeze_table,
         summary=accuracies,
         figure=accuracy_figure,
+        form=ACCURACY,
     ),
     "nil": Probe(
         table=lambda case: accuracy_table(case, "keep,nil"),
         summary=accuracies,
         figure=accuracy_figure,
+        form=ACCURACY,
     ),
     "cosine": Probe(
         table=cosine_table,
         summary=cosine_means,
         figure=cosine_figure,
+        form=Form(columns="quantity value", by="quantity", places="row column", quantity=MAP),
     ),
     "contrast": Probe(
         table=share_table,
         summary=share_means,
         figure=share_figure,
+        form=Form(columns="quantity part value", by="quantity part"),
     ),
     "terms": Probe(
         table=layer_term_table,
         summary=layer_term_means,
         figure=layer_term_figure,
+        form=Form(columns="layer term quantity value", by="layer term quantity"),
     ),
     "head": Probe(
         table=carried_table,
         summary=carried_means,
         figure=carried_figure,
+        form=Form(columns="quantity value", by="quantity"),
     ),
     "prototypes": Probe(
         table=classifier_table,
         summary=classifier_means,
         figure=classifier_figure,
+        form=Form(columns="variant classifier quantity value", by="variant classifier quantity"),
     ),
     "embed": Probe(
         table=lambda case: embed_table(case, "pca"),
         summary=embed_means,
         figure=embed_figure,
+        form=POINTS,
     ),
     "tsne": Probe(
         table=lambda case: embed_table(case, "tsne"),
         summary=embed_means,
         figure=embed_figure,
+        form=POINTS,
     ),
     "grid": Probe(
         table=grid_table,
         summary=grid_means,
         figure=grid_figure,
+        form=Form(columns="moment_a moment_b layer_a layer_b value", by="moment_a moment_b layer_a layer_b"),
     ),
 }
 """Probes by name; what each asks is said in `commands.questions`."""

@@ -1,7 +1,6 @@
 """Tables as they are stored (tidy CSV) and as they are printed (means with intervals over tasks)."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +10,6 @@ from mamlprobe.draw.table_text import cell, folded
 from mamlprobe.runs.writing import write
 from mamlprobe.statistics.intervals import t_interval
 from mamlprobe.statistics.tables import last_step, task_means
-
-TEXTS = (
-    *("run", "run_b", "method", "method_b", "dataset", "split", "norm", "episodes"),
-    *("variant", "layer", "layer_a", "layer_b"),
-)
-"""Columns of text, even if all entries are digits: the hash of the tasks, names of layers."""
 
 
 def accuracies(table: pd.DataFrame) -> pd.DataFrame:
@@ -63,27 +56,6 @@ def keep(table: pd.DataFrame, out: str | None) -> None:
     if out is not None:
         write(Path(out), table.to_csv(index=False, lineterminator="\n").encode())
         print(f"table: {out}")
-
-
-def read_table(path: str, *, no_runs: Sequence[str]) -> pd.DataFrame:
-    """Read the table that `keep` wrote to this file.
-
-    Raises:
-        UserError: runs are named too; a file that does not exist, or is no table of a probe.
-    """
-    if no_runs:
-        raise UserError("probe", "a table must stand for its run", " ".join(no_runs), "leave the run out")
-    advice = "give the file that --out wrote"
-    try:
-        table = pd.read_csv(path, keep_default_na=True, dtype=dict.fromkeys(TEXTS, str))
-    except (OSError, ValueError) as error:
-        got = str(getattr(error, "strerror", None) or error).splitlines()[0]
-        raise UserError("probe", f"{path} must be a table", got, advice) from None
-    missing = [name for name in ("run", "episodes", "task") if name not in table]
-    if missing or table.empty:
-        got = f"no column {missing[0]}" if missing else "no row"
-        raise UserError("probe", f"{path} must be the table of a probe", got, advice)
-    return table
 
 
 def ready(out: str | None, *suffixes: str) -> None:
