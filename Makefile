@@ -1,14 +1,16 @@
 # make reproduce   trains on the built-in data and draws every figure, table and claim (eleven minutes on two free cores, more on busy ones)
 # make gallery     the same for every script in analyses/ (an hour and a half on two free cores)
 # make test        format, lint, types and tests
+# make fuzz       20,000 damaged, foreign and hostile inputs at every border; FUZZ="--count 300 --only config" for fewer
 # make bench       times the core against plain code: make bench BENCH="--works B --learn2learn FOLDER"; see benchmarks/
 PYTHON ?= python3
 PRESET ?= quick
 BENCH ?=
+FUZZ ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: reproduce gallery test figures bench clean
+.PHONY: reproduce gallery test figures bench fuzz clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -30,6 +32,9 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -1,0 +1,324 @@
+"""Every place where something comes in from outside: what may come, and the call that takes it."""
+
+import inspect
+import json
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from hypothesis import strategies as st
+from torch import nn
+
+import mamlprobe as mp
+from mamlprobe.runs.checkpoint import checkpoint_path
+from tests.fuzz import spoiling as bad
+from tests.fuzz.box import Box
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Border:
+    """One kind of input: `inputs` to draw from, and what is done with each."""
+
+    inputs: Callable[[Box], st.SearchStrategy[Any]]
+    act: Callable[[Box, Any], object]
+    weight: float = 1.0
+    """Share of the inputs, relative to the others."""
+
+
+def net_of_ones_own() -> nn.Module:
+    """A small module, for state dicts."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
+
+
+def _written(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+def _all_of(run: mp.Run) -> object:
+    return run.config, run.env, run.imported, run.assumed, run.done, run.net(), run.theta()
+
+
+def _of_run(name: str, then: Callable[[mp.Run], object]) -> Callable[[Box, bytes], object]:
+    def act(box: Box, content: bytes) -> object:
+        run = box.copy_run()
+        _written(run, name, content)
+        return then(mp.load_run(run))
+
+    return act
+
+
+def _checkpoint(box: Box) -> st.SearchStrategy[bytes]:
+    """Damaged bytes, or a header of another content with the right length."""
+    good = checkpoint_path(box.run, 2).read_bytes()
+    length = struct.unpack("<Q", good[:8])[0]
+    header = json.loads(good[8 : 8 + length])
+
+    def whole(content: bytes) -> bytes:
+        return struct.pack("<Q", len(content)) + content + good[8 + length :]
+
+    def inner(content: bytes) -> bytes:
+        text = content.decode("utf-8", "replace")
+        return whole(json.dumps({**header, "__metadata__": {"checkpoint": text}}).encode())
+
+    words = json.loads(header["__metadata__"]["checkpoint"])
+    return bad.spoiled_bytes(good) | bad.spoiled_json(header).map(whole) | bad.spoiled_json(words).map(inner)
+
+
+def _resumed(box: Box, content: bytes) -> object:
+    run = box.copy_run()
+    (run / "done").unlink()
+    checkpoint_path(run, 2).unlink()
+    _written(run, "log.csv", content)
+    experiment = mp.load_run(run).config
+    out = box.here / "runs"
+    out.mkdir()
+    run.rename(out / box_name(experiment))
+    return mp.train(experiment, out, progress=False)
+
+
+def box_name(experiment: mp.Experiment) -> str:
+    from mamlprobe.runs.experiment import run_name
+
+    return run_name(experiment)
+
+
+def _imported(box: Box, content: bytes) -> object:
+    from mamlprobe.runs.import_weights import import_kao
+
+    path = _written(box.fresh(), "net.pt", content)
+    return import_kao(path)
+
+
+def _stated(box: Box, content: bytes) -> object:
+    from mamlprobe.runs.import_weights import import_state_dict
+
+    path = _written(box.fresh(), "net.pt", content)
+    return import_state_dict(path, module="tests.fuzz.borders:net_of_ones_own", head="4", image=(1, 2, 2))
+
+
+def _kao_state(box: Box) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = {}
+    sizes, place = [1, 4, 4], 0
+    for before, after in pairwise(sizes):
+        for shape in ((after, before, 3, 3), (after,), (after,), (after,)):
+            state[f"vars.{place}"] = torch.ones(shape)
+            place += 1
+    state[f"vars.{place}"], state[f"vars.{place + 1}"] = torch.ones(3, 4 * 7 * 7), torch.ones(3)
+    for block in range(2):
+        state[f"vars_bn.{2 * block}"], state[f"vars_bn.{2 * block + 1}"] = torch.zeros(4), torch.ones(4)
+    return state
+
+
+def _episodes(box: Box) -> mp.Episodes:
+    pool = mp.load_pool(box.good / "images", size=10)
+    return mp.sample(pool, split="test", way=3, shot=1, query=2, tasks=2, seed=0)
+
+
+def _parts(box: Box) -> dict[str, Any]:
+    episodes = _episodes(box)
+    return {each.name: getattr(episodes, each.name) for each in fields(mp.Episodes)}
+
+
+def _judged(box: Box, parts: dict[str, Any]) -> object:
+    run = mp.load_run(box.run)
+    return mp.evaluate(run.net(), run.theta(), mp.Episodes(**parts), {"plain": run.config.method})
+
+
+def _with_theta(box: Box, state: dict[str, Any]) -> object:
+    run = mp.load_run(box.run)
+    theta = mp.Theta(net=state)
+    return mp.evaluate(run.net(), theta, _episodes(box), {"plain": run.config.method})
+
+
+def _pictures(box: Box, picture: tuple[str, bytes]) -> object:
+    from tests.tiny import write_images
+
+    folder = write_images(box.fresh() / "set", "L")
+    _written(folder / "train" / "train0", *picture)
+    return mp.load_pool(folder)
+
+
+def _zipped(box: Box, content: bytes) -> object:
+    return mp.load_pool(_written(box.fresh(), "set.zip", content))
+
+
+def _saved_pool(box: Box, content: bytes) -> object:
+    from mamlprobe.data.pool import load_saved
+
+    return load_saved(_written(box.fresh(), "pool.safetensors", content))
+
+
+def _manifest(box: Box, content: bytes) -> object:
+    return mp.read_manifest(_written(box.fresh(), "tasks.json", content), mp.load_pool(box.good / "images", size=10))
+
+
+SCRIPTS = ("raghu_table1_freezing", "kao_fig2_cosine", "finn_fig2_sinusoid", "reptile_gap")
+
+
+def _figure_tables(box: Box) -> st.SearchStrategy[tuple[str, bytes]]:
+    names = [name for name in SCRIPTS if (ROOT / "figures" / f"{name}.csv").is_file()]
+    tables = {name: (ROOT / "figures" / f"{name}.csv").read_text() for name in names}
+    short = {name: "\n".join(text.splitlines()[:40]) for name, text in tables.items()}
+    return st.sampled_from(names).flatmap(lambda name: bad.spoiled_table(short[name]).map(lambda text: (name, text)))
+
+
+def _redrawn(box: Box, table: tuple[str, bytes]) -> object:
+    from analyses.__main__ import main
+
+    name, content = table
+    out = box.fresh() / "figures"
+    _written(out, f"{name}.csv", content)
+    return Exit(main([name, "--from-table", "--out", str(out)]))
+
+
+def _published(box: Box, content: bytes) -> object:
+    from analyses.__main__ import main
+
+    out = box.fresh() / "figures"
+    _written(out, f"{SCRIPTS[0]}.csv", (ROOT / "figures" / f"{SCRIPTS[0]}.csv").read_bytes())
+    _written(out, f"provenance/{SCRIPTS[0]}.json", content)
+    return Exit(main([SCRIPTS[0], "--from-table", "--out", str(out)]))
+
+
+class Exit(int):
+    """An exit code, which must be 0 or 2."""
+
+
+def _options(box: Box) -> list[str]:
+    from mamlprobe.cli import COMMANDS
+    from mamlprobe.commands.options import option_names
+
+    return sorted({name for each in option_names(COMMANDS).values() for name in each} - {"--updates"})
+
+
+def _commanded(box: Box, argv: list[str]) -> object:
+    from mamlprobe.cli import main
+
+    os.chdir(box.fresh())
+    if argv[0] == "train":  # one update of a tiny net, whatever else is said
+        argv = [*argv, "--preset", "smoke", "--updates", "1", "--validation-tasks", "0", "--out", "runs"]
+    if argv[0] in ("evaluate", "probe", "report") and str(box.run) in argv:
+        argv = [*argv, "--episodes", "2"]
+    return Exit(main(argv))
+
+
+def _doors(box: Box) -> dict[str, tuple[Callable[..., object], dict[str, Any]]]:
+    """Public functions with arguments that are right."""
+    run, episodes = mp.load_run(box.run), _episodes(box)
+    net, theta, method = run.net(), run.theta(), run.config.method
+    pool = mp.load_pool(box.good / "images", size=10)
+    four = {"net": net, "theta": theta, "episodes": episodes, "method": method}
+    rows = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    return {
+        "evaluate": (mp.evaluate, {"net": net, "theta": theta, "episodes": episodes, "variants": {"plain": method}}),
+        "meta_gradient": (mp.meta_gradient, four),
+        "adapt_tasks": (mp.adapt_tasks, four),
+        "similarity": (mp.similarity, four),
+        "record": (mp.record, {"net": net, "params": theta, "x": episodes.support_x}),
+        "weight_distance": (mp.weight_distance, four),
+        "decompose": (mp.decompose, four),
+        "cka_grid": (mp.cka_grid, four),
+        "certify": (mp.certify, four),
+        "cka": (mp.cka, {"x": rows, "y": rows}),
+        "cca": (mp.cca, {"x": rows, "y": rows}),
+        "svcca": (mp.svcca, {"x": rows, "y": rows}),
+        "pwcca": (mp.pwcca, {"x": rows, "y": rows}),
+        "init": (mp.init, {"net": net, "seed": 0}),
+        "sample": (mp.sample, {"pool": pool, "split": "test", "way": 3, "shot": 1, "query": 2, "tasks": 2, "seed": 0}),
+        "load_pool": (mp.load_pool, {"name_or_path": "glyphs", "size": 10, "ink": 1, "rotations": "none"}),
+        "load_run": (mp.load_run, {"path": box.run}),
+        "recipe": (mp.recipe, {"name": "maml", "preset": "smoke"}),
+        "conv4": (mp.conv4, {"image": (1, 10, 10), "way": 3, "filters": 4, "blocks": 2}),
+        "mlp": (mp.mlp, {"inputs": 4, "way": 3, "hidden": (5,)}),
+        "wrap": (mp.wrap, {"module": net_of_ones_own(), "head": "4", "inputs": torch.ones(3, 1, 2, 2)}),
+        "draw": (mp.draw, {"table": pd.read_csv(box.good / "table.csv")}),
+        "manifest": (mp.manifest, {"episodes": episodes}),
+        "class_geometry": (mp.class_geometry, four),
+    }
+
+
+def _wrong_arguments(box: Box) -> st.SearchStrategy[tuple[str, str, Any]]:
+    doors = _doors(box)
+    return st.sampled_from(sorted(doors)).flatmap(
+        lambda name: st.tuples(
+            st.just(name), st.sampled_from(sorted(inspect.signature(doors[name][0]).parameters)), bad.odd_values()
+        )
+    )
+
+
+def _called(box: Box, wrong: tuple[str, str, Any]) -> object:
+    name, argument, value = wrong
+    function, right = _doors(box)[name]
+    return function(**{**right, argument: value})
+
+
+VALUES: list[Any] = [mp.METHODS["maml"], mp.METHODS["maml"].inner, mp.METHODS["mamlpp"].norm, mp.METHODS["imaml"].outer]
+VALUES += [mp.NetSpec(), mp.Data(), mp.recipe("maml", "smoke")]
+
+
+def _settings(box: Box) -> st.SearchStrategy[tuple[Any, str, Any]]:
+    return st.sampled_from(VALUES).flatmap(
+        lambda value: st.tuples(
+            st.just(value), st.sampled_from([each.name for each in fields(value)]), bad.nests | bad.odd_values()
+        )
+    )
+
+
+def _set(box: Box, change: tuple[Any, str, Any]) -> object:
+    value, name, odd = change
+    made = replace(value, **{name: odd})
+    if isinstance(made, mp.Experiment):
+        return None
+    return made if is_dataclass(made) else None
+
+
+def _good(name: str) -> Callable[[Box], bytes]:
+    return lambda box: (box.good / name).read_bytes()
+
+
+BORDERS: dict[str, Border] = {
+    "config": Border(
+        lambda box: bad.spoiled_json(json.loads((box.run / "config.json").read_text())), _of_run("config.json", _all_of)
+    ),
+    "environment": Border(
+        lambda box: bad.spoiled_json(json.loads((box.run / "env.json").read_text())), _of_run("env.json", _all_of)
+    ),
+    "log": Border(
+        lambda box: bad.spoiled_table((box.run / "log.csv").read_text()), _of_run("log.csv", lambda run: run.log)
+    ),
+    "hook table": Border(
+        lambda box: bad.spoiled_table((box.run / "tables" / "hooked.csv").read_text()),
+        _of_run("tables/hooked.csv", lambda run: run.table("hooked")),
+        0.5,
+    ),
+    "checkpoint": Border(_checkpoint, _of_run("checkpoints/u000002.safetensors", _all_of), 2),
+    "resumed": Border(lambda box: bad.spoiled_table((box.run / "log.csv").read_text()), _resumed, 0.2),
+    "kao file": Border(lambda box: bad.spoiled_pickle(_kao_state(box), box.canary), _imported, 2),
+    "state dict": Border(lambda box: bad.spoiled_pickle(dict(net_of_ones_own().state_dict()), box.canary), _stated),
+    "theta": Border(lambda box: bad.spoiled_state(dict(mp.load_run(box.run).theta().net)), _with_theta),
+    "episodes": Border(lambda box: bad.spoiled_state(_parts(box)), _judged, 2),
+    "pictures": Border(lambda box: bad.spoiled_picture(), _pictures),
+    "zip": Border(lambda box: bad.spoiled_zip((box.good / "images/train/train0/0.png").read_bytes()), _zipped),
+    "saved pool": Border(lambda box: bad.spoiled_bytes((box.good / "pool.safetensors").read_bytes()), _saved_pool, 0.5),
+    "manifest": Border(lambda box: bad.spoiled_json(json.loads(_good("tasks.json")(box))), _manifest),
+    "figure table": Border(_figure_tables, _redrawn, 0.3),
+    "provenance": Border(
+        lambda box: bad.spoiled_json(json.loads((ROOT / "figures/provenance" / f"{SCRIPTS[0]}.json").read_text())),
+        _published,
+        0.3,
+    ),
+    "command line": Border(lambda box: bad.command_lines(str(box.run), _options(box)), _commanded, 3),
+    "arguments": Border(_wrong_arguments, _called, 3),
+    "settings": Border(_settings, _set, 1),
+}
+"""Name -> border."""
