@@ -1,7 +1,7 @@
 # make reproduce   trains on the built-in data and draws every figure, table and claim (eleven minutes on two free cores, more on busy ones)
 # make gallery     the same for every script in analyses/ (an hour and a half on two free cores)
 # make test        format, lint, types and tests
-# make fuzz       20,000 damaged, foreign and hostile inputs at every border; FUZZ="--count 300 --only config" for fewer
+# make fuzz        20,000 damaged, foreign and hostile inputs at every border; FUZZ="--count 300 --only config" for fewer
 # make bench       times the core against plain code: make bench BENCH="--works B --learn2learn FOLDER"; see benchmarks/
 PYTHON ?= python3
 PRESET ?= quick

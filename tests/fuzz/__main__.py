@@ -1,4 +1,4 @@
-"""Damaged, foreign and hostile inputs at every border: ``python -m tests.fuzz --count 20000 --seed 0 --only config log``.
+"""Damaged, foreign and hostile inputs at every border: ``python -m tests.fuzz --count 20000 --only config log``.
 
 Each border's inputs run in processes of their own, which are watched: what hangs or dies is counted and goes on with
 the next input. The result is one line of JSON, counts by class; the faults go to stderr.
