@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from mamlprobe.commands.subjects.pairs import PAIRS
 from mamlprobe.commands.subjects.probes import PROBES
 from mamlprobe.commands.subjects.summaries import keep
 from mamlprobe.commands.subjects.table_files import read_probe

@@ -19,7 +19,7 @@ from mamlprobe.learn.task_batch import adapt_tasks, inner_paths, start_tasks
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.methods.method import MAMLPP, METHODS, Method
 from mamlprobe.methods.schedules import resolve
-from mamlprobe.methods.settings import Inner, Norm, Outer
+from mamlprobe.methods.settings import Norm
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.training.learner import Learner
 from tests.learn.outer.cases import CONV, NET, NETS, SHAPES, TWIN, body, draw, head, started, stepping
