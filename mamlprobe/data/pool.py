@@ -1,6 +1,5 @@
 """A data set as one array of bytes `[class, item, C, H, W]`, and the file it is saved in."""
 
-import ctypes
 import hashlib
 import json
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import atomic_write
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.sampling import sample
+from mamlprobe.native.arguments import PixelShape
 from mamlprobe.native.load import call, kernels
 
 FORMAT = 1
@@ -121,10 +121,9 @@ class Pool:
             out = torch.empty(len(places), *self.image_shape, dtype=torch.float32, device="cpu")
             channels, height, width = self.image_shape
             levels = None if self._plain else torch.cat([level.flatten() for level in self._levels])
-            shape = (len(images), len(places), channels, height * width, torch.get_num_threads())
-            if call(
-                "pixels", [out, images, places.to(torch.int64).contiguous(), levels], [ctypes.c_int64(n) for n in shape]
-            ):
+            shape = PixelShape(all=len(images), count=len(places), colours=channels, size=height * width)
+            chosen = places.to(torch.int64).contiguous()
+            if call("pixels", out.dtype, out, images, chosen, levels, shape, torch.get_num_threads()):
                 return out
         return self.floats(images.index_select(0, places))
 

@@ -1,10 +1,9 @@
 """Inner products of the columns of rows that come in batches, summed in float64; see `stream`."""
 
-import ctypes
-
 import torch
 from torch import Tensor
 
+from mamlprobe.native.arguments import TableShape
 from mamlprobe.native.load import call, supported
 
 PIECE, PIECES = 512, 8
@@ -58,8 +57,9 @@ class Products:
         if self.blocks is not None:
             self.blocks.multiply(x, y)
             return
-        numbers = [ctypes.c_int64(n) for n in (len(x), self.f, self.g, torch.get_num_threads())]
-        call("inner_products", [x.contiguous(), y.contiguous(), self.shift, self.total, self.squares], numbers)
+        tensors = x.contiguous(), y.contiguous(), self.shift, self.total, self.squares
+        shape = TableShape(rows=len(x), f=self.f, g=self.g)
+        call("inner_products", self.kind, *tensors, shape, torch.get_num_threads())
 
     def finish(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return products about the shift and the mean, and the mean: |x - d|^2 = |x|^2 - 2 d.x + |d|^2 is linear."""

@@ -2,18 +2,20 @@
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mamlprobe.native.arguments import Argument, passed
 from mamlprobe.native.build import build, compiler, kernels_path, last_failure
 from mamlprobe.native.trust import Refused, load_library
 from mamlprobe.native.variants import wanted
 
-ENDS = {torch.float32: "f32", torch.float64: "f64"}
-"""Types that there are kernels for, and the suffixes of their names."""
+TYPES = (torch.float32, torch.float64)
+"""Types that there are kernels for."""
 
 
 @lru_cache
@@ -80,11 +82,24 @@ def why_not() -> str:
 
 def supported(x: Tensor) -> bool:
     """Tell whether the compiled kernels can take tensors like `x`."""
-    return x.device.type == "cpu" and x.dtype in ENDS and kernels() is not None
+    return x.device.type == "cpu" and x.dtype in TYPES and kernels() is not None
 
 
-def call(name: str, tensors: Sequence[Tensor | None], numbers: Sequence[object]) -> int:
-    """Call the kernel of that name for the type of the first tensor, all contiguous; return its integer, if any."""
-    like = next(x for x in tensors if x is not None)
-    pointers = [ctypes.c_void_p(None if x is None else x.data_ptr()) for x in tensors]
-    return int(getattr(kernels(), f"{name}_{ENDS[like.dtype]}")(*pointers, *numbers))
+@lru_cache
+def _kernel(library: Any, name: str, dtype: torch.dtype) -> Callable[..., int]:
+    """Look up the kernel of that name for tensors of that type.
+
+    Raises:
+        LookupError: the library has none.
+    """
+    find = library.kernel
+    find.restype = ctypes.c_void_p
+    address = find(name.encode(), dtype.itemsize)
+    if address is None:
+        raise LookupError(name)
+    return ctypes.CFUNCTYPE(ctypes.c_int)(address)
+
+
+def call(name: str, dtype: torch.dtype, *arguments: Argument) -> int:
+    """Call the kernel of that name for tensors of that type; return its integer, if it has one."""
+    return _kernel(kernels(), name, dtype)(*map(passed, arguments))

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mamlprobe.native.passes import FirstDirections, FirstGradients
 from mamlprobe.nets import conv4
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.nets.fast import norm_relu_pool as cells
@@ -91,9 +92,10 @@ def test_first_block_in_float32_is_that_of_float64(kind):
             to = [v.to(dtype) for v in (x, taps, scale, shift)]
             p, var, kept = kernels.first_forward(*to, kind, 1, grouped)
             gp = torch.ones_like(p)
-            *first, won, covariance = kernels.first_backward(gp, *to, kept, kind, 1)
-            more = [v.to(dtype) for v in (along, hscale, hshift)]
-            second = kernels.first_double_backward(gp, *to, kept, covariance, won, *first[1:], *more, kind, 1)
+            first = kernels.first_backward(kept, gp, kind, 1)
+            gradients = FirstGradients(gp, first.gscale, first.gshift, first.won, first.covariance)
+            directions = FirstDirections(*(v.to(dtype) for v in (along, hscale, hshift)))
+            second = kernels.first_double_backward(kept, gradients, directions, kind, 1)
             found[dtype] = [v.double() for v in (p, var, kept.which, *first, *second)]
         for single, double in zip(found[torch.float32], found[torch.float64], strict=True):
             assert float((single - double).norm()) <= 1e-4 * float(double.norm())

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.interpreter import index_by_item
 from mamlprobe.native.gpu import available
+from mamlprobe.native.passes import Directions, Gradients
 from mamlprobe.nets.fast import block as blocks
 from mamlprobe.nets.fast import norm_relu_pool as cells
 from mamlprobe.nets.fast.geometry import Window
@@ -124,7 +126,7 @@ def check(
     y, (bias, scale, shift) = draw(source, *shape), (draw(source, lead, shape[-1]) for _ in range(3))
     scale[:, 1] = 0
     assert (scale < 0).any()
-    given = (y, bias, scale, shift)
+    given = [y, bias, scale, shift]
 
     def close(found: tuple[Tensor | None, ...], wanted: tuple[Tensor | None, ...]) -> None:
         assert len(found) == len(wanted)
@@ -136,24 +138,25 @@ def check(
                 error = float((a.double() - b.double()).abs().max())
                 assert error <= tolerance * float(b.abs().max()), (error, b.abs().max())
 
-    def to(tensors: tuple[Tensor | None, ...]) -> list[Tensor | None]:
-        return [t.to(dtype) if t is not None and t.is_floating_point() else t for t in tensors]
+    def to(tensors: Any) -> Any:
+        each = [t.to(dtype) if t is not None and t.is_floating_point() else t for t in tensors]
+        return each if type(tensors) is list else type(tensors)(*each)
 
-    p, mean, rstd, var, *kept = cells.forward(*given, kind)
-    where = (*kept[:2], places(kept[2], shape[3]))
-    saved = (draw(source, *p.shape), *given, mean, rstd)
-    back = cells.backward(*saved, kind, *kept)
-    along = [draw(source, *v.shape) for v in (y, mean, mean, mean)]
-    more = (*saved, back[2], back[3], *along)
-    again = cells.double_backward(*more, kind, *kept)
+    p, var, saved = cells.forward(*given, kind)
+    gp = draw(source, *p.shape)
+    back = cells.backward(saved, gp, kind)
+    gradients = Gradients(gp, back.gscale, back.gshift)
+    directions = Directions(*(draw(source, *v.shape) for v in (y, saved.mean, saved.mean, saved.mean)))
+    again = cells.double_backward(saved, gradients, directions, kind)
+    saved = saved._replace(which=places(saved.which, shape[3]))
     with poisoned():
-        found = gpu.forward(*to(given), kind)
-        found_back = gpu.backward(*to(saved), kind, *to(where))
-        found_again = gpu.double_backward(*to(more), kind, *to(where))
-    close(found, (p, mean, rstd, var, *where))
+        found_p, found_var, found_saved = gpu.forward(*to(given), kind)
+        found_back = gpu.backward(to(saved), gp.to(dtype), kind)
+        found_again = gpu.double_backward(to(saved), to(gradients), to(directions), kind)
+    close((found_p, found_var, *found_saved), (p, var, *saved))
     close(found_back, back)
     close(found_again, again)
-    return (*(t for t in found if t is not None), *found_back, *found_again)
+    return (found_p, found_var, *(t for t in found_saved if t is not None), *found_back, *found_again)
 
 
 @computes
@@ -186,11 +189,11 @@ def test_moments_hold_far_from_zero(monkeypatch):
     monkeypatch.setattr(gpu, "TILE", 64)
     s = (1e3 + torch.randn(2, 5, 9, 9, 3, generator=torch.Generator().manual_seed(0))).to(DEVICE)
     s[:, 0, 0, 0] = 0
-    _, mean, rstd, var, *_ = gpu.forward(s, *torch.ones(3, 1, 3, device=DEVICE), cells.Kind(1, False))
+    _, var, saved = gpu.forward(s, *torch.ones(3, 1, 3, device=DEVICE), cells.Kind(1, False))
     wanted = s.double().var((1, 2, 3), correction=0)
-    torch.testing.assert_close(mean.double(), s.double().mean((1, 2, 3)), rtol=1e-6, atol=0)
+    torch.testing.assert_close(saved.mean.double(), s.double().mean((1, 2, 3)), rtol=1e-6, atol=0)
     torch.testing.assert_close(var.double(), wanted, rtol=1e-5, atol=0)
-    torch.testing.assert_close(rstd.double(), (wanted + cells.EPS).rsqrt(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(saved.rstd.double(), (wanted + cells.EPS).rsqrt(), rtol=1e-5, atol=0)
 
 
 @computes
@@ -202,7 +205,11 @@ def test_what_is_no_number_stays_none():
     y[0, 1, 2, 2, 1] = torch.nan
     one = torch.ones(1, 3, dtype=y.dtype, device=DEVICE)
     for kind in KINDS:
-        for found, wanted in zip(gpu.forward(y, one, one, one, kind)[:4], cells.forward(y, one, one, one, kind)[:4]):
+        (p, var, saved), (wanted_p, wanted_var, wanted_saved) = (
+            route.forward(y, one, one, one, kind) for route in (gpu, cells)
+        )
+        pairs = [(p, wanted_p), (saved.mean, wanted_saved.mean), (saved.rstd, wanted_saved.rstd), (var, wanted_var)]
+        for found, wanted in pairs:
             torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0, equal_nan=True)
         assert found[:, 1].isnan().all()
 

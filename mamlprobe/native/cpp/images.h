@@ -4,12 +4,15 @@
 
 namespace {
 
-struct Images {  // x [tasks, rows, CIN, height, width]; y [..., tall, wide, channels] with these strides
-  Int tasks, rows, height, width, step, tall, wide, channels, by_task, by_row, by_pixel, weight_stride, pad;
-};
+// Calls body(CIN), a constant, as the shape says.
+template <class Body>
+void by_colours(const ImageShape& s, const Body& body) {
+  if (s.colours == 3) body(std::integral_constant<int, 3>{});
+  else body(std::integral_constant<int, 1>{});
+}
 
 template <class T, int CIN>
-void padded(const T* x, const Images& s, std::vector<T>& into) {
+void padded(const T* x, const ImageShape& s, std::vector<T>& into) {
   const Int W = s.width + 2 * s.pad, H = s.height + 2 * s.pad;
   into.assign(CIN * H * W, T(0));
   for (int c = 0; c < CIN; c++)
@@ -37,7 +40,7 @@ inline void taps(const T* const* at, Int W, Int plane, const T* w, Int C, V* sum
 }
 
 template <class T, class V, int CIN, int PIXELS, int COUNT>
-inline void pixels_of(const T* x, const Images& s, Int i, Int j, const T* w, Int C, T* y) {
+inline void pixels_of(const T* x, const ImageShape& s, Int i, Int j, const T* w, Int C, T* y) {
   const Int W = s.width + 2 * s.pad, plane = (s.height + 2 * s.pad) * W;
   const T* at[PIXELS];
   V sum[COUNT * PIXELS];
@@ -50,7 +53,7 @@ inline void pixels_of(const T* x, const Images& s, Int i, Int j, const T* w, Int
 }
 
 template <class T, int CIN>
-void first_conv(const T* x, const T* w, T* y, const Images& s, int threads) {
+void first_conv_of(const T* x, const T* w, T* y, const ImageShape& s, int threads) {
   const Int C = s.channels;
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (Int n = 0; n < s.tasks * s.rows; n++) {
@@ -111,7 +114,7 @@ inline void correlate(Int W, Int plane, Int count, const Corner& corner, const P
 }
 
 template <class T, int CIN>
-void first_conv_weight(const T* x, const T* gy, T* gw, const Images& s, int threads) {
+void first_conv_weight_of(const T* x, const T* gy, T* gw, const ImageShape& s, int threads) {
   const Int C = s.channels, size = 9 * CIN * C, W = s.width + 2 * s.pad, plane = (s.height + 2 * s.pad) * W;
   std::vector<T> parts(s.tasks * s.rows * size, T(0));
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -141,6 +144,18 @@ void first_conv_weight(const T* x, const T* gy, T* gw, const Images& s, int thre
       for (Int t = 0; t < size; t++) sum[t] += parts[(b * s.rows + r) * size + t];
     for (Int t = 0; t < size; t++) gw[b * size + t] = T(sum[t]);
   }
+}
+
+// y, the maps of images x by weights w [colours, 3, 3, channels].
+template <class T>
+void first_conv(const T* x, const T* w, T* y, const ImageShape& s, int threads) {
+  by_colours(s, [&](auto colours) { first_conv_of<T, colours>(x, w, y, s, threads); });
+}
+
+// gw, like w, from images x and maps gy.
+template <class T>
+void first_conv_weight(const T* x, const T* gy, T* gw, const ImageShape& s, int threads) {
+  by_colours(s, [&](auto colours) { first_conv_weight_of<T, colours>(x, gy, gw, s, threads); });
 }
 
 }  // namespace

@@ -13,8 +13,7 @@
 #include <immintrin.h>
 #endif
 
-typedef int64_t Int;
-
+#include "arguments.h"
 #include "tiles.h"
 
 template <class T>
@@ -42,6 +41,14 @@ inline void store(T* to, const V& v) {
   std::memcpy(to, &v, sizeof v);
 }
 
+// Sum of the lanes.
+template <class V>
+inline double across(const V& v) {
+  double sum = 0;
+  for (size_t q = 0; q < sizeof(V) / sizeof(v[0]); q++) sum += v[q];
+  return sum;
+}
+
 // Room for values that are written before they are read: unlike a vector, it is not filled with zeros first.
 template <class T>
 std::unique_ptr<T[]> room(Int count) {
@@ -55,7 +62,7 @@ inline void soon(const T* at) {
   __builtin_prefetch(at, WRITE);
 }
 
-// Calls body(V, channel) for whole vectors of channels from c on, then for the rest one by one.
+// Calls body(V{}, channel) for whole vectors of channels from c on, then for the rest one by one.
 template <class T, class Body>
 inline void lanes(Int channels, const Body& body, Int c = 0) {
   typedef T One __attribute__((vector_size(sizeof(T))));
@@ -64,7 +71,7 @@ inline void lanes(Int channels, const Body& body, Int c = 0) {
   for (; c < channels; c++) body(One{}, c);
 }
 
-// Calls body(V, number of vectors, channel) for MANY vectors of channels at a time, then for what is left as `lanes`.
+// Calls body(V{}, number of vectors, channel) for MANY vectors of channels at a time, then for what is left as `lanes`.
 template <class T, class Body>
 inline void strips(Int channels, const Body& body) {
   constexpr int STRIP = MANY * Vector<T>::lanes;
@@ -73,7 +80,3 @@ inline void strips(Int channels, const Body& body) {
     body(typename Vector<T>::type{}, std::integral_constant<int, MANY>{}, c);
   lanes<T>(channels, [&](auto zero, Int c) { body(zero, std::integral_constant<int, 1>{}, c); }, c);
 }
-
-// A body for `lanes`: EACH ... }); inside, HERE(pointer) is the vector of channels c, c + 1, ...
-#define HERE(pointer) load<V>((pointer) + c)
-#define EACH [&](auto zero, Int c) { typedef decltype(zero) V;

@@ -5,36 +5,30 @@
 // the product taken at each of the 16 places and summed over input channels: 16 matrix products over many tiles. The
 // input's gradient is the same with weights transposed and turned; the weight's is G^T (sum V^T (A gy A^T)) G.
 #pragma once
-#include "vectors.h"
+#include "product.h"
 
 namespace {
 
-struct Maps {  // value (task, row, i, j, channel) at task * by_task + ((row * height + i) * width + j) * by_pixel + channel
-  Int tasks, rows, height, width, in, out, in_task, in_pixel, out_task, out_pixel;
-  Int tall() const { return (height + 1) / 2; }
-  Int wide() const { return (width + 1) / 2; }
-  Int tiles() const { return rows * tall() * wide(); }
-};
+inline Int tall_of(const ConvShape& s) { return (s.height + 1) / 2; }  // rows and columns of tiles
+inline Int wide_of(const ConvShape& s) { return (s.width + 1) / 2; }
+inline Int tiles_of(const ConvShape& s) { return s.rows * tall_of(s) * wide_of(s); }
 
-constexpr int BLOCK = 36;  // tiles worked on together; their transforms stay in the second-level cache
 constexpr int APART = 16;  // values between the 16 places of a block, against conflicts in the first-level cache
 
-inline Int up(Int n, Int to) { return (n + to - 1) / to * to; }
-
 struct Tile {  // walks over the tiles of one task
-  Int row, i, j;
-  const Maps& s;
-  Tile(Int n, const Maps& s) : row(n / s.wide() / s.tall()), i(n / s.wide() % s.tall()), j(n % s.wide()), s(s) {}
+  Int tall, wide, row, i, j;
+  Tile(Int n, const ConvShape& s)
+      : tall(tall_of(s)), wide(wide_of(s)), row(n / wide / tall), i(n / wide % tall), j(n % wide) {}
   void next() {
-    if (++j < s.wide()) return;
+    if (++j < wide) return;
     j = 0;
-    if (++i < s.tall()) return;
+    if (++i < tall) return;
     i = 0;
     row++;
   }
 };
 
-// Transformed weights [16, in, wide], wide = out in whole register blocks; w [out, in, 3, 3], or turned [in, out, 3, 3].
+// Transformed weights [16, in, wide], wide = out in whole register blocks; w [out, in, 3, 3], turned [in, out, 3, 3].
 template <class T>
 void weights(const T* w, T* u, Int in, Int out, Int wide, bool turned) {
   const Int place = in * wide;
@@ -46,10 +40,12 @@ void weights(const T* w, T* u, Int in, Int out, Int wide, bool turned) {
       for (int q = 0; q < 9; q++) f[q * wide + k] = from[turned ? 8 - q : q];
     }
     T* to = u + c * wide;
-    lanes<T>(wide, EACH
+    lanes<T>(wide, [&](auto zero, Int c) {
+      typedef decltype(zero) V;
       V g[12];
       for (int j = 0; j < 3; j++) {
-        const V top = HERE(f + j * wide), middle = HERE(f + (3 + j) * wide), low = HERE(f + (6 + j) * wide);
+        const V top = load<V>(f + j * wide + c), middle = load<V>(f + (3 + j) * wide + c),
+                low = load<V>(f + (6 + j) * wide + c);
         g[j] = top;
         g[3 + j] = T(.5) * (top + middle + low);
         g[6 + j] = T(.5) * (top - middle + low);
@@ -68,23 +64,24 @@ void weights(const T* w, T* u, Int in, Int out, Int wide, bool turned) {
 
 // V [16, BLOCK, in] of the tiles first ... first + count - 1 of one task's maps x; missing tiles are zero.
 template <class T>
-void inputs(const T* x, T* v, const Maps& s, Int first, Int count, const T* zeros) {
-  const Int C = s.in, place = BLOCK * C + APART, line = s.width * s.in_pixel;
+void inputs(const T* x, T* v, const ConvShape& s, Int first, Int count, const T* zeros) {
+  const Int C = s.in_channels, place = BLOCK * C + APART, line = s.width * s.in_by_pixel;
   Tile tile(first, s);
   for (Int n = 0; n < up(count, 4); n++, tile.next()) {
     const Int i0 = 2 * tile.i - 1, j0 = 2 * tile.j - 1;
-    const T *at[16], *corner = x + ((tile.row * s.height + i0) * s.width + j0) * s.in_pixel;
+    const T *at[16], *corner = x + ((tile.row * s.height + i0) * s.width + j0) * s.in_by_pixel;
     const bool interior = n < count && i0 >= 0 && j0 >= 0 && i0 + 3 < s.height && j0 + 3 < s.width;
-    for (int k = 0; k < 16; k++) at[k] = corner + k / 4 * line + k % 4 * s.in_pixel;
+    for (int k = 0; k < 16; k++) at[k] = corner + k / 4 * line + k % 4 * s.in_by_pixel;
     if (!interior)
       for (int k = 0; k < 16; k++) {
         const Int i = i0 + k / 4, j = j0 + k % 4;
         if (n >= count || i < 0 || i >= s.height || j < 0 || j >= s.width) at[k] = zeros;
       }
     T* to = v + n * C;
-    lanes<T>(C, EACH
+    lanes<T>(C, [&](auto zero, Int c) {
+      typedef decltype(zero) V;
       V d[16], e[16];
-      for (int k = 0; k < 16; k++) d[k] = HERE(at[k]);
+      for (int k = 0; k < 16; k++) d[k] = load<V>(at[k] + c);
       for (int j = 0; j < 4; j++) {
         e[j] = d[j] - d[8 + j];
         e[4 + j] = d[4 + j] + d[8 + j];
@@ -103,19 +100,20 @@ void inputs(const T* x, T* v, const Maps& s, Int first, Int count, const T* zero
 
 // A gy A^T [16, BLOCK, wide] of one task's maps gy; missing positions are zero.
 template <class T>
-void outputs(const T* gy, T* m, const Maps& s, Int wide, Int first, Int count, const T* zeros) {
+void outputs(const T* gy, T* m, const ConvShape& s, Int wide, Int first, Int count, const T* zeros) {
   const Int place = BLOCK * wide + APART;
   Tile tile(first, s);
   for (Int n = 0; n < count; n++, tile.next()) {
     const T* at[4];
     for (int k = 0; k < 4; k++) {
       const Int i = 2 * tile.i + k / 2, j = 2 * tile.j + k % 2;
-      at[k] = i < s.height && j < s.width ? gy + ((tile.row * s.height + i) * s.width + j) * s.out_pixel : zeros;
+      at[k] = i < s.height && j < s.width ? gy + ((tile.row * s.height + i) * s.width + j) * s.out_by_pixel : zeros;
     }
     T* to = m + n * wide;
-    lanes<T>(s.out, EACH
+    lanes<T>(s.out_channels, [&](auto zero, Int c) {
+      typedef decltype(zero) V;
       V g[4];
-      for (int k = 0; k < 4; k++) g[k] = HERE(at[k]);
+      for (int k = 0; k < 4; k++) g[k] = load<V>(at[k] + c);
       const V e[8] = {g[0], g[1], g[0] + g[2], g[1] + g[3], g[0] - g[2], g[1] - g[3], -g[2], -g[3]};
       for (int i = 0; i < 4; i++) {
         store(to + (4 * i + 0) * place + c, e[2 * i]);
@@ -127,85 +125,44 @@ void outputs(const T* gy, T* m, const Maps& s, Int wide, Int first, Int count, c
   }
 }
 
-// to[i, k] (+)= sum over n of a[i * ia + n * na] b[n * wide + k]: ROWS rows, two vectors of columns.
-template <class T, int ROWS>
-inline void product(const T* a, Int ia, Int na, const T* b, T* to, Int wide, Int depth, bool add) {
-  typedef typename Vector<T>::type V;
-  constexpr int L = Vector<T>::lanes;
-  V sum[ROWS][2];
-#pragma GCC unroll 12
-  for (int i = 0; i < ROWS; i++) {
-    sum[i][0] = add ? load<V>(to + i * wide) : V{};
-    sum[i][1] = add ? load<V>(to + i * wide + L) : V{};
-  }
-  for (Int n = 0; n < depth; n++) {
-    const V low = load<V>(b + n * wide), high = load<V>(b + n * wide + L);
-#pragma GCC unroll 12
-    for (int i = 0; i < ROWS; i++) {
-      const T factor = a[i * ia + n * na];
-      sum[i][0] += factor * low;
-      sum[i][1] += factor * high;
-    }
-  }
-#pragma GCC unroll 12
-  for (int i = 0; i < ROWS; i++) {
-    store(to + i * wide, sum[i][0]);
-    store(to + i * wide + L, sum[i][1]);
-  }
-}
-
-// The same for `rows` rows, at most ROWS.
-template <class T, int ROWS>
-inline void product(const T* a, Int ia, Int na, const T* b, T* to, Int rows, Int wide, Int depth, bool add) {
-  if (rows == ROWS) return product<T, ROWS>(a, ia, na, b, to, wide, depth, add);
-  if constexpr (ROWS > 1) product<T, ROWS - 1>(a, ia, na, b, to, rows, wide, depth, add);
-}
-
-// The same for all rows and columns, in tiles as even as can be: a small one would wait for its own sums.
+// y = the convolution of maps x by weights w and, where they are given, of x2 by w2; turned, as the input's gradient.
 template <class T>
-void product(const T* a, Int ia, Int na, const T* b, T* to, Int rows, Int wide, Int depth, bool add) {
-  const Int tiles = (rows + TALL - 1) / TALL;
-  for (Int k = 0; k < wide; k += 2 * Vector<T>::lanes)
-    for (Int t = 0; t < tiles; t++) {
-      const Int i = rows * t / tiles, end = rows * (t + 1) / tiles;
-      product<T, TALL>(a + i * ia, ia, na, b + k, to + i * wide + k, end - i, wide, depth, add);
-    }
-}
-
-// y = the sum of `pairs` (1 or 2) convolutions, of maps x[p] by weights w[p].
-template <class T>
-void winograd(const T* const* x, const T* const* w, int pairs, T* y, const Maps& s, bool turned, int threads) {
-  const Int wide = up(s.out, 2 * Vector<T>::lanes), size = 16 * s.in * wide, tiles = s.tiles(),
-            blocks = (tiles + BLOCK - 1) / BLOCK;
-  const std::vector<T> zeros(s.in, T(0));
+void winograd(const T* x, const T* w, const T* x2, const T* w2, T* y, const ConvShape& s, int turned, int threads) {
+  const T *const maps[2] = {x, x2}, *const by[2] = {w, w2};
+  const int pairs = x2 == nullptr ? 1 : 2;
+  const Int C = s.in_channels, K = s.out_channels, wide = up(K, 2 * Vector<T>::lanes), size = 16 * C * wide,
+            tiles = tiles_of(s), blocks = (tiles + BLOCK - 1) / BLOCK;
+  const std::vector<T> zeros(C, T(0));
   const auto u = room<T>(size * s.tasks * pairs);
 #pragma omp parallel num_threads(threads)
   {
 #pragma omp for schedule(static)
     for (Int n = 0; n < s.tasks * pairs; n++)
-      weights(w[n / s.tasks] + n % s.tasks * s.in * s.out * 9, &u[n * size], s.in, s.out, wide, turned);
-    const auto v = room<T>(16 * (BLOCK * s.in + APART)), m = room<T>(16 * (BLOCK * wide + APART));
+      weights(by[n / s.tasks] + n % s.tasks * C * K * 9, &u[n * size], C, K, wide, turned);
+    const auto v = room<T>(16 * (BLOCK * C + APART)), m = room<T>(16 * (BLOCK * wide + APART));
 #pragma omp for schedule(static)
     for (Int n = 0; n < s.tasks * blocks; n++) {
       const Int task = n / blocks, first = n % blocks * BLOCK, count = std::min<Int>(BLOCK, tiles - first);
       for (int p = 0; p < pairs; p++) {
-        inputs(x[p] + task * s.in_task, v.get(), s, first, count, zeros.data());
+        inputs(maps[p] + task * s.in_by_task, v.get(), s, first, count, zeros.data());
         for (int k = 0; k < 16; k++)
-          product(&v[k * (BLOCK * s.in + APART)], s.in, Int(1), &u[(p * s.tasks + task) * size + k * s.in * wide],
-                  &m[k * (BLOCK * wide + APART)], up(count, 4), wide, s.in, p > 0);
+          product(&v[k * (BLOCK * C + APART)], C, Int(1), &u[(p * s.tasks + task) * size + k * C * wide],
+                  &m[k * (BLOCK * wide + APART)], up(count, 4), wide, C, p > 0);
       }
       Tile tile(first, s);
       for (Int q = 0; q < count; q++, tile.next()) {
-        T* to = y + task * s.out_task + ((tile.row * s.height + 2 * tile.i) * s.width + 2 * tile.j) * s.out_pixel;
+        T* to = y + task * s.out_by_task + ((tile.row * s.height + 2 * tile.i) * s.width + 2 * tile.j) * s.out_by_pixel;
         const bool right = 2 * tile.j + 1 < s.width, below = 2 * tile.i + 1 < s.height;
         const T* from = &m[q * wide];
-        const Int place = BLOCK * wide + APART, down = s.width * s.out_pixel, across = s.out_pixel;
-        lanes<T>(s.out, EACH
+        const Int place = BLOCK * wide + APART, down = s.width * s.out_by_pixel, across = s.out_by_pixel;
+        lanes<T>(K, [&](auto zero, Int c) {
+          typedef decltype(zero) V;
           V e[8];
           for (int j = 0; j < 4; j++) {
-            const V a = HERE(from + j * place), b = HERE(from + (4 + j) * place), d = HERE(from + (8 + j) * place);
+            const V a = load<V>(from + j * place + c), b = load<V>(from + (4 + j) * place + c),
+                    d = load<V>(from + (8 + j) * place + c);
             e[j] = a + b + d;
-            e[4 + j] = b - d - HERE(from + (12 + j) * place);
+            e[4 + j] = b - d - load<V>(from + (12 + j) * place + c);
           }
           store(to + c, e[0] + e[1] + e[2]);
           if (right) store(to + across + c, e[1] - e[2] - e[3]);
@@ -219,39 +176,41 @@ void winograd(const T* const* x, const T* const* w, int pairs, T* y, const Maps&
 
 // gw [tasks, out, in, 3, 3] from maps x and gy.
 template <class T>
-void winograd_weight(const T* x, const T* gy, T* gw, const Maps& s, int threads) {
-  const Int wide = up(s.out, 2 * Vector<T>::lanes), size = 16 * s.in * wide, tiles = s.tiles(),
-            blocks = (tiles + BLOCK - 1) / BLOCK, parts = std::max<Int>(1, std::min(blocks, 16 / s.tasks));
-  const std::vector<T> zeros(std::max(s.in, s.out), T(0));
+void winograd_weight(const T* x, const T* gy, T* gw, const ConvShape& s, int threads) {
+  const Int C = s.in_channels, K = s.out_channels, wide = up(K, 2 * Vector<T>::lanes), size = 16 * C * wide,
+            tiles = tiles_of(s), blocks = (tiles + BLOCK - 1) / BLOCK,
+            parts = std::max<Int>(1, std::min(blocks, 16 / s.tasks));
+  const std::vector<T> zeros(std::max(C, K), T(0));
   const auto sums = room<T>(size * s.tasks * parts);
 #pragma omp parallel num_threads(threads)
   {
-    const auto v = room<T>(16 * (BLOCK * s.in + APART)), m = room<T>(16 * (BLOCK * wide + APART));
-    if (wide > s.out) std::fill(m.get(), m.get() + 16 * (BLOCK * wide + APART), T(0));  // columns that stay empty
+    const auto v = room<T>(16 * (BLOCK * C + APART)), m = room<T>(16 * (BLOCK * wide + APART));
+    if (wide > K) std::fill(m.get(), m.get() + 16 * (BLOCK * wide + APART), T(0));  // columns that stay empty
 #pragma omp for schedule(static)
     for (Int n = 0; n < s.tasks * parts; n++) {
       const Int task = n / parts, part = n % parts;
       const Int begin = blocks * part / parts;
       for (Int b = begin; b < blocks * (part + 1) / parts; b++) {
         const Int first = b * BLOCK, count = std::min<Int>(BLOCK, tiles - first);
-        inputs(x + task * s.in_task, v.get(), s, first, count, zeros.data());
-        outputs(gy + task * s.out_task, m.get(), s, wide, first, count, zeros.data());
+        inputs(x + task * s.in_by_task, v.get(), s, first, count, zeros.data());
+        outputs(gy + task * s.out_by_task, m.get(), s, wide, first, count, zeros.data());
         for (int k = 0; k < 16; k++)
-          product(&v[k * (BLOCK * s.in + APART)], Int(1), s.in, &m[k * (BLOCK * wide + APART)], &sums[n * size + k * s.in * wide], s.in,
-                  wide, count, b > begin);
+          product(&v[k * (BLOCK * C + APART)], Int(1), C, &m[k * (BLOCK * wide + APART)],
+                  &sums[n * size + k * C * wide], C, wide, count, b > begin);
       }
     }
 #pragma omp for schedule(static)
-    for (Int n = 0; n < s.tasks * s.in; n++) {
-      const Int task = n / s.in, channel = n % s.in, place = s.in * wide;
+    for (Int n = 0; n < s.tasks * C; n++) {
+      const Int task = n / C, channel = n % C, place = C * wide;
       std::vector<T> row(9 * wide);
       T* f = row.data();
       const T* from = &sums[task * parts * size + channel * wide];
-      lanes<T>(wide, EACH
+      lanes<T>(wide, [&](auto zero, Int c) {
+        typedef decltype(zero) V;
         V u[16], g[12];
         for (int q = 0; q < 16; q++) {
           u[q] = V{};
-          for (Int p = 0; p < parts; p++) u[q] += HERE(from + p * size + q * place);
+          for (Int p = 0; p < parts; p++) u[q] += load<V>(from + p * size + q * place + c);
         }
         for (int j = 0; j < 4; j++) {
           const V plus = T(.5) * (u[4 + j] + u[8 + j]), minus = T(.5) * (u[4 + j] - u[8 + j]);
@@ -266,8 +225,8 @@ void winograd_weight(const T* x, const T* gy, T* gw, const Maps& s, int threads)
           store(f + (3 * i + 2) * wide + c, plus + g[4 * i + 3]);
         }
       });
-      for (Int k = 0; k < s.out; k++)
-        for (int q = 0; q < 9; q++) gw[((task * s.out + k) * s.in + channel) * 9 + q] = f[q * wide + k];
+      for (Int k = 0; k < K; k++)
+        for (int q = 0; q < 9; q++) gw[((task * K + k) * C + channel) * 9 + q] = f[q * wide + k];
     }
   }
 }

@@ -2,7 +2,7 @@
 
 Sums go by part into a buffer, in the maps' type; a small launch adds the parts and computes the few numbers that a
 dense pass needs for each channel. Nothing depends on the order in which programs run. Tiles and parts are chosen by the
-shapes alone. All tensors are contiguous; a kind is (pool, relu_first).
+shapes alone. All tensors are contiguous.
 """
 
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from torch import Tensor
 from mamlprobe.native.gpu.cell_forward import moments, moments_of_parts, outputs
 from mamlprobe.native.gpu.cell_gradients import add, gradient, gradient_numbers, gradient_sums
 from mamlprobe.native.gpu.cell_seconds import direction_sums, second, second_numbers
+from mamlprobe.native.passes import BackwardResult, Directions, DoubleBackwardResult, Gradients, Kind, Saved
 
 TILE = 2048
 """Values of one tile, in float32 and of one tensor; fewer if a program holds several tensors."""
@@ -69,11 +70,11 @@ def _stride(vector: Tensor) -> int:
 
 
 def forward(
-    y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: tuple[int, bool], eps: float = 1e-5
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind, eps: float = 1e-5
+) -> tuple[Tensor, Tensor, Saved]:
     """Compute `nets.fast.norm_relu_pool.forward`; the winners' positions are int8, counted within the cell."""
     groups, rows, tall, wide, channels = y.shape
-    pool, first = kind[0], int(kind[1])
+    pool, first = kind.pool, int(kind.relu_first)
     sizes, stride = _sizes(y, pool), _stride(scale)
     p = y.new_empty(groups, rows, tall // pool, wide // pool, channels)
     off, which = torch.empty_like(p), torch.empty_like(p, dtype=torch.int8) if pool > 1 else None
@@ -88,28 +89,17 @@ def forward(
         moments[small](sums, mean, rstd, var, sizes[0], channels, split.chunk, split.parts, EPS=eps, **tile)
         tensors = [y, bias, scale, shift, mean, rstd, p, off, p if which is None else which]
         outputs[dense.grid](*tensors, *sizes, stride, dense.chunk, FIRST=first, POOL=pool, **dense.tile)
-    return p, mean, rstd, var, p.detach(), off, which
+    return p, var, Saved(y, bias, scale, shift, mean, rstd, p.detach(), off, which)
 
 
-def backward(
-    gp: Tensor,
-    y: Tensor,
-    bias: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    kind: tuple[int, bool],
-    p: Tensor,
-    off: Tensor,
-    which: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def backward(saved: Saved, gp: Tensor, kind: Kind) -> BackwardResult:
     """Compute `nets.fast.norm_relu_pool.backward`."""
+    y, mean = saved.y, saved.mean
+    p, off, which = saved.winners
     groups, channels = mean.shape
-    pool, first = kind[0], int(kind[1])
-    sizes, stride = _sizes(y, pool), _stride(scale)
-    gy = torch.empty_like(y)
-    gbias, gscale, gshift = (torch.empty_like(mean) for _ in range(3))
+    pool, first = kind.pool, int(kind.relu_first)
+    sizes, stride = _sizes(y, pool), _stride(saved.scale)
+    made = BackwardResult(torch.empty_like(y), *(torch.empty_like(mean) for _ in range(3)))
     split, (small, tile) = _split(sizes[1], y, 2), _parts(y)
     dense = _split(sizes[2], y, 2 * pool, dense=not first)
     sums, numbers = y.new_empty(2, split.parts, groups, channels), y.new_empty(3, groups, channels)
@@ -118,40 +108,27 @@ def backward(
         gradient_sums[split.grid](
             gp, p, off, sums, sizes[1], channels, split.chunk, split.parts, FIRST=first, **split.tile
         )
-        tensors = [sums, scale, rstd, gbias, gscale, gshift, numbers]
+        tensors = [sums, saved.scale, saved.rstd, made.gbias, made.gscale, made.gshift, numbers]
         gradient_numbers[small](*tensors, sizes[0], channels, stride, split.parts, **tile)
-        tensors = [gp, y, bias, mean, p, p if which is None else which, numbers, gy, places]
+        tensors = [gp, y, saved.bias, mean, p, p if which is None else which, numbers, made.gy, places]
         gradient[dense.grid](*tensors, *sizes, stride, dense.chunk, FIRST=first, POOL=pool, **dense.tile)
         if first:
-            add[small](places, gbias, channels, dense.parts, **tile)
-    return gy, gbias, gscale, gshift
+            add[small](places, made.gbias, channels, dense.parts, **tile)
+    return made
 
 
-def double_backward(
-    gp: Tensor,
-    y: Tensor,
-    bias: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    gscale: Tensor,
-    gshift: Tensor,
-    hy: Tensor,
-    hbias: Tensor,
-    hscale: Tensor,
-    hshift: Tensor,
-    kind: tuple[int, bool],
-    p: Tensor,
-    off: Tensor,
-    which: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def double_backward(saved: Saved, gradients: Gradients, directions: Directions, kind: Kind) -> DoubleBackwardResult:
     """Compute `nets.fast.norm_relu_pool.double_backward`."""
+    y, bias, mean = saved.y, saved.bias, saved.mean
+    p, off, which = saved.winners
+    gp, gscale, gshift = gradients
+    hy, hbias, hscale, hshift = directions
     groups, channels = mean.shape
-    pool, first = kind[0], int(kind[1])
-    sizes, stride = _sizes(y, pool), _stride(scale)
-    xgp, xy = torch.empty_like(gp), torch.empty_like(y)
-    xbias, xscale = torch.empty_like(mean), torch.empty_like(mean)
+    pool, first = kind.pool, int(kind.relu_first)
+    sizes, stride = _sizes(y, pool), _stride(saved.scale)
+    made = DoubleBackwardResult(
+        torch.empty_like(gp), torch.empty_like(y), torch.empty_like(mean), torch.empty_like(mean)
+    )
     split, (small, tile) = _split(sizes[2], y, 2 * pool), _parts(y)
     dense = _split(sizes[2], y, 2 * pool, dense=not first)
     sums, numbers = y.new_empty(3, split.parts, groups, channels), y.new_empty(6, groups, channels)
@@ -159,12 +136,12 @@ def double_backward(
     won = p if which is None else which
     flags = {"FIRST": first, "POOL": pool}
     with torch.cuda.device_of(y):
-        given = [gp, y, bias, mean, hy, hbias, p, won, sums]
-        direction_sums[split.grid](*given, *sizes, stride, split.chunk, split.parts, **flags, **split.tile)
-        given = [sums, scale, rstd, gscale, gshift, hscale, hshift, xbias, xscale, numbers]
-        second_numbers[small](*given, sizes[0], channels, stride, split.parts, **tile)
-        given = [gp, y, bias, mean, hy, hbias, p, off, won, numbers, xgp, xy, places]
-        second[dense.grid](*given, *sizes, stride, dense.chunk, **flags, **dense.tile)
+        tensors = [gp, y, bias, mean, hy, hbias, p, won, sums]
+        direction_sums[split.grid](*tensors, *sizes, stride, split.chunk, split.parts, **flags, **split.tile)
+        tensors = [sums, saved.scale, saved.rstd, gscale, gshift, hscale, hshift, made.xbias, made.xscale, numbers]
+        second_numbers[small](*tensors, sizes[0], channels, stride, split.parts, **tile)
+        tensors = [gp, y, bias, mean, hy, hbias, p, off, won, numbers, made.xgp, made.xy, places]
+        second[dense.grid](*tensors, *sizes, stride, dense.chunk, **flags, **dense.tile)
         if first:
-            add[small](places, xbias, channels, dense.parts, **tile)
-    return xgp, xy, xbias, xscale
+            add[small](places, made.xbias, channels, dense.parts, **tile)
+    return made

@@ -5,7 +5,7 @@ them follow each other as rows, and the convolution is an ordinary one. Maps are
 innermost: grouped [1, R, H, W, B*K], else [B, R, H, W, K].
 
 Two differentiable functions make a block: the convolution, whose second derivative is four more convolutions, and the
-cells of norm, ReLU and pooling (`cells`). A third derivative is refused.
+cells of norm, ReLU and pooling (`norm_relu_pool`). A third derivative is refused.
 """
 
 import os
@@ -16,13 +16,13 @@ from torch import Tensor
 
 from mamlprobe.base.autograd import Function
 from mamlprobe.native.gpu import available
-from mamlprobe.native.load import ENDS, supported
+from mamlprobe.native.load import TYPES, supported
+from mamlprobe.native.passes import Directions, FirstDirections, FirstGradients, FirstSaved, Gradients, Kind, Saved
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.nets.fast import norm_relu_pool as cells
-from mamlprobe.nets.fast.compiled import First
-from mamlprobe.nets.fast.conv import Conv, FirstConv, Gradients, compiled_images, twice_differentiable_only
+from mamlprobe.nets.fast.conv import Conv, FirstConv, InputGradients, compiled_images, twice_differentiable_only
 from mamlprobe.nets.fast.geometry import Window
-from mamlprobe.nets.fast.norm_relu_pool import Kind, check_values
+from mamlprobe.nets.fast.norm_relu_pool import check_values
 
 LEAST = 2**13
 """Number of input values from which these blocks are faster on a CPU even without compiled kernels."""
@@ -35,7 +35,7 @@ def fast(x: Tensor) -> bool:
     """
     if os.environ.get("MAMLPROBE_BLOCKS") == "off":
         return False
-    known = x.device.type == "cpu" and x.dtype in ENDS
+    known = x.device.type == "cpu" and x.dtype in TYPES
     return x.device.type == "cuda" or supported(x) or available.ready(x) or (known and x.numel() >= LEAST)
 
 
@@ -117,45 +117,39 @@ class _First(Function):
         grouped: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         p, var, saved = kernels.first_forward(x, taps, scale, shift, kind, step, grouped)
-        ctx.save_for_backward(x, taps, bias, scale, shift, *saved)
+        ctx.save_for_backward(bias, *saved)
         ctx.kind, ctx.step = kind, step
         mean = saved.mean.clone()
         ctx.mark_non_differentiable(mean, var)
         return p, mean, var
 
     @staticmethod
-    def backward(ctx: Any, gp: Tensor, *_: Tensor) -> Gradients:
-        x, taps, bias, scale, shift, *saved = ctx.saved_tensors
-        gtaps, *gnorm = _FirstGradient.apply(gp.contiguous(), x, taps, scale, shift, ctx.kind, ctx.step, *saved)
+    def backward(ctx: Any, gp: Tensor, *_: Tensor) -> InputGradients:
+        bias, *saved = ctx.saved_tensors
+        gtaps, *gnorm = _FirstGradient.apply(gp.contiguous(), ctx.kind, ctx.step, *saved)
         return None, gtaps, torch.zeros_like(bias), *gnorm, None, None, None
 
 
 class _FirstGradient(Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        gp: Tensor,
-        x: Tensor,
-        taps: Tensor,
-        scale: Tensor,
-        shift: Tensor,
-        kind: Kind,
-        step: int,
-        *saved: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        gtaps, gscale, gshift, *more = kernels.first_backward(gp, x, taps, scale, shift, First(*saved), kind, step)
-        ctx.save_for_backward(gp, x, taps, scale, shift, *saved, *more, gscale, gshift)
+    def forward(ctx: Any, gp: Tensor, kind: Kind, step: int, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        saved = FirstSaved(*tensors)
+        made = kernels.first_backward(saved, gp, kind, step)
+        ctx.save_for_backward(gp, made.gscale, made.gshift, made.won, made.covariance, *saved)
         ctx.kind, ctx.step = kind, step
-        return _shared(gtaps, taps), _shared(gscale, scale), _shared(gshift, shift)
+        vectors = _shared(made.gscale, saved.scale), _shared(made.gshift, saved.shift)
+        return _shared(made.gtaps, saved.taps), *vectors
 
     @staticmethod
     @twice_differentiable_only
-    def backward(ctx: Any, htaps: Tensor, hscale: Tensor, hshift: Tensor) -> Gradients:
-        gp, x, taps, scale, shift, *saved, won, covariance, gscale, gshift = ctx.saved_tensors
-        htaps, hscale, hshift = htaps.contiguous(), *(h.expand_as(gscale).contiguous() for h in (hscale, hshift))
-        inputs = (gp, x, taps, scale, shift, First(*saved), covariance, won, gscale, gshift)
-        xgp, xtaps, xscale = kernels.first_double_backward(*inputs, htaps, hscale, hshift, ctx.kind, ctx.step)
-        return xgp, None, _shared(xtaps, taps), _shared(xscale, scale), None, *[None] * (2 + len(saved))
+    def backward(ctx: Any, htaps: Tensor, *vectors: Tensor) -> InputGradients:
+        gp, gscale, gshift, won, covariance, *tensors = ctx.saved_tensors
+        saved, gradients = FirstSaved(*tensors), FirstGradients(gp, gscale, gshift, won, covariance)
+        hscale, hshift = (h.expand_as(saved.mean).contiguous() for h in vectors)
+        directions = FirstDirections(htaps.contiguous(), hscale, hshift)
+        made = kernels.first_double_backward(saved, gradients, directions, ctx.kind, ctx.step)
+        xtaps, xscale = _shared(made.xtaps, saved.taps), _shared(made.xscale, saved.scale)
+        return made.xgp, None, None, None, xtaps, xscale, *[None] * (len(saved) - 3)
 
 
 def _shared(per_group: Tensor, like: Tensor) -> Tensor:
@@ -179,45 +173,34 @@ class _Cells(Function):
     def forward(
         ctx: Any, y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y = y.contiguous()
-        p, mean, rstd, var, *saved = _route(y).forward(y, bias, scale, shift, kind)
-        ctx.save_for_backward(y, bias, scale, shift, mean, rstd, *saved)
+        p, var, saved = _route(y).forward(y.contiguous(), bias, scale, shift, kind)
+        ctx.save_for_backward(*saved)
         ctx.kind = kind
-        ctx.mark_non_differentiable(mean, var)
+        ctx.mark_non_differentiable(saved.mean, var)
         ctx.set_materialize_grads(False)  # the moments have no gradients
-        return p, mean, var
+        return p, saved.mean, var
 
     @staticmethod
-    def backward(ctx: Any, gp: Tensor, *_: Tensor) -> Gradients:
-        y, bias, scale, shift, mean, rstd, *saved = ctx.saved_tensors
-        gradients = _CellsGradient.apply(gp.contiguous(), y, bias, scale, shift, mean, rstd, ctx.kind, *saved)
-        return *gradients, None
+    def backward(ctx: Any, gp: Tensor, *_: Tensor) -> InputGradients:
+        return *_CellsGradient.apply(gp.contiguous(), ctx.kind, *ctx.saved_tensors), None
 
 
 class _CellsGradient(Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        gp: Tensor,
-        y: Tensor,
-        bias: Tensor,
-        scale: Tensor,
-        shift: Tensor,
-        mean: Tensor,
-        rstd: Tensor,
-        kind: Kind,
-        *saved: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        gy, gbias, gscale, gshift = _route(y).backward(gp, y, bias, scale, shift, mean, rstd, kind, *saved)
-        ctx.save_for_backward(gp, y, bias, scale, shift, mean, rstd, gscale, gshift, *saved)
+    def forward(ctx: Any, gp: Tensor, kind: Kind, *tensors: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        saved = Saved(*tensors)
+        made = _route(saved.y).backward(saved, gp, kind)
+        ctx.save_for_backward(gp, made.gscale, made.gshift, *saved)
         ctx.kind = kind
-        return gy, _shared(gbias, bias), _shared(gscale, scale), _shared(gshift, shift)
+        vectors = _shared(made.gscale, saved.scale), _shared(made.gshift, saved.shift)
+        return made.gy, _shared(made.gbias, saved.bias), *vectors
 
     @staticmethod
     @twice_differentiable_only
-    def backward(ctx: Any, hy: Tensor, *vectors: Tensor) -> Gradients:
-        inputs, saved = ctx.saved_tensors[:9], ctx.saved_tensors[9:]
-        y, bias, scale = inputs[1:4]
-        along = [v.expand_as(inputs[5]).contiguous() for v in vectors]
-        xgp, xy, xbias, xscale = _route(y).double_backward(*inputs, hy.contiguous(), *along, ctx.kind, *saved)
-        return xgp, xy, _shared(xbias, bias), _shared(xscale, scale), *[None] * (4 + len(saved))
+    def backward(ctx: Any, hy: Tensor, *vectors: Tensor) -> InputGradients:
+        gp, gscale, gshift, *tensors = ctx.saved_tensors
+        saved = Saved(*tensors)
+        directions = Directions(hy.contiguous(), *(h.expand_as(saved.mean).contiguous() for h in vectors))
+        made = _route(saved.y).double_backward(saved, Gradients(gp, gscale, gshift), directions, ctx.kind)
+        xbias, xscale = _shared(made.xbias, saved.bias), _shared(made.xscale, saved.scale)
+        return made.xgp, None, made.xy, xbias, xscale, *[None] * (len(saved) - 3)

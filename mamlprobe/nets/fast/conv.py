@@ -17,14 +17,15 @@ from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import planes
 
-Gradients = tuple[Tensor | None, ...]
+InputGradients = tuple[Tensor | None, ...]
+"""What a function's backward returns: one gradient for each argument."""
 
 
-def twice_differentiable_only(backward: Callable[..., Gradients]) -> Callable[..., Gradients]:
+def twice_differentiable_only(backward: Callable[..., InputGradients]) -> Callable[..., InputGradients]:
     """Run `backward` without graph and refuse a third derivative: `once_differentiable` of torch loses gradients."""
 
     @wraps(backward)
-    def wrapper(ctx: Any, *along: Tensor | None) -> Gradients:
+    def wrapper(ctx: Any, *along: Tensor | None) -> InputGradients:
         if torch.is_grad_enabled() and any(h is not None and h.requires_grad for h in along):
             raise UserError(
                 "conv4",
@@ -125,7 +126,7 @@ class Conv(Function):
         return _conv(x, w, window)
 
     @staticmethod
-    def backward(ctx: Any, gy: Tensor) -> Gradients:
+    def backward(ctx: Any, gy: Tensor) -> InputGradients:
         """Compute gradients, themselves differentiable once."""
         x, w = ctx.saved_tensors
         gx, gw = _ConvGradient.apply(gy.contiguous(), x, w, ctx.window, ctx.needs_input_grad[:2])
@@ -146,7 +147,7 @@ class _ConvGradient(Function):
 
     @staticmethod
     @twice_differentiable_only
-    def backward(ctx: Any, hx: Tensor | None, hw: Tensor | None) -> Gradients:
+    def backward(ctx: Any, hx: Tensor | None, hw: Tensor | None) -> InputGradients:
         gy, x, w = ctx.saved_tensors
         window = ctx.window
         need_gy, need_x, need_w = ctx.needs_input_grad[:3]
@@ -169,7 +170,7 @@ class FirstConv(Function):
         return kernels.first_conv(x, w, window, grouped)
 
     @staticmethod
-    def backward(ctx: Any, gy: Tensor) -> Gradients:
+    def backward(ctx: Any, gy: Tensor) -> InputGradients:
         """Compute gradients, themselves differentiable once."""
         (x,) = ctx.saved_tensors
         return None, _FirstConvGradient.apply(gy.contiguous(), x, ctx.weights, ctx.window, ctx.grouped), None, None
@@ -184,6 +185,6 @@ class _FirstConvGradient(Function):
 
     @staticmethod
     @twice_differentiable_only
-    def backward(ctx: Any, hw: Tensor) -> Gradients:
+    def backward(ctx: Any, hw: Tensor) -> InputGradients:
         (x,) = ctx.saved_tensors
         return kernels.first_conv(x, hw, ctx.window, ctx.grouped), None, None, None, None

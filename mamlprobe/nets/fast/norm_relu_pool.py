@@ -29,24 +29,15 @@ deviation count as equal, since equal sums of products are rounded differently a
 left to the caller.
 """
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.native.passes import BackwardResult, Directions, DoubleBackwardResult, Gradients, Saved
+from mamlprobe.native.passes import Kind as Kind  # for nets, which name the kinds of their blocks
 
 EPS = 1e-5
-
-
-class Kind(NamedTuple):
-    """The kind of a block."""
-
-    pool: int
-    """2: 2x2 max-pool with stride 2, the last row or column of odd sizes dropped; 1: none."""
-    relu_first: bool
-    """ReLU before the norm (and nothing after it)."""
 
 
 def planes(maps: Tensor) -> Tensor:
@@ -117,13 +108,8 @@ def _gated(gradient: Tensor, activity: Tensor) -> Tensor:
     return gated
 
 
-def forward(
-    y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Compute outputs p [G, R, h, w, K], and mean, r and biased variance [G, K].
-
-    Also return, for the derivatives, p again, s - mean at the winners and, if it pools, their positions over H * W.
-    """
+def forward(y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind) -> tuple[Tensor, Tensor, Saved]:
+    """Compute outputs p [G, R, h, w, K] and the biased variance [G, K]; winners are counted over H * W."""
     s = _activity(y, bias, kind)
     mean, var = _moments(s)
     rstd = torch.rsqrt(var + EPS)
@@ -131,78 +117,46 @@ def forward(
     off = best - _wide(mean)
     z = torch.addcmul(_wide(shift), off, _wide(scale * rstd))
     p = z if kind.relu_first else torch.relu_(z)
-    return p, mean, rstd, var, p.detach(), off, which
+    return p, var, Saved(y, bias, scale, shift, mean, rstd, p.detach(), off, which)
 
 
-def backward(
-    gp: Tensor,
-    y: Tensor,
-    bias: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    kind: Kind,
-    p: Tensor,
-    off: Tensor,
-    which: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Compute gradients of y, and of bias, scale and shift for each group [G, K]."""
-    count = y[0, ..., 0].numel()
-    s = _activity(y, bias, kind)
+def backward(saved: Saved, gp: Tensor, kind: Kind) -> BackwardResult:
+    """Compute the first derivative."""
+    p, off, which = saved.winners
+    count = saved.y[0, ..., 0].numel()
+    s = _activity(saved.y, saved.bias, kind)
     g = gp if kind.relu_first else _gated(gp, p)
-    gshift, gscale = _total(g), _total(g * off) * rstd
-    gain = scale * rstd
-    slope = gain * rstd * gscale / count
-    gy = _place(_wide(gain) * g, which, y, kind)
-    gy = gy.addcmul_(s, _wide(-slope)).add_(_wide(slope * mean - gain * gshift / count))
-    if kind.relu_first:
-        gy = _gated(gy, s)
-        return gy, _total(gy), gscale, gshift
-    return gy, torch.zeros_like(gshift), gscale, gshift
+    gshift, gscale = _total(g), _total(g * off) * saved.rstd
+    gain = saved.scale * saved.rstd
+    slope = gain * saved.rstd * gscale / count
+    gy = _place(_wide(gain) * g, which, saved.y, kind)
+    gy = gy.addcmul_(s, _wide(-slope)).add_(_wide(slope * saved.mean - gain * gshift / count))
+    gy = _gated(gy, s) if kind.relu_first else gy
+    return BackwardResult(gy, _total(gy) if kind.relu_first else torch.zeros_like(gshift), gscale, gshift)
 
 
-def double_backward(
-    gp: Tensor,
-    y: Tensor,
-    bias: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    gscale: Tensor,
-    gshift: Tensor,
-    hy: Tensor,
-    hbias: Tensor,
-    hscale: Tensor,
-    hshift: Tensor,
-    kind: Kind,
-    p: Tensor,
-    off: Tensor,
-    which: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Compute derivatives of <(hy, hbias, hscale, hshift), backward> for gp, y, bias and scale; that for shift is 0.
-
-    hbias, hscale, hshift, gscale and gshift are [G, K].
-    """
-    count = y[0, ..., 0].numel()
-    s = _activity(y, bias, kind)
+def double_backward(saved: Saved, gradients: Gradients, directions: Directions, kind: Kind) -> DoubleBackwardResult:
+    """Compute the second derivative."""
+    mean, rstd = saved.mean, saved.rstd
+    p, off, which = saved.winners
+    gp, gscale, gshift = gradients
+    hy, hbias, hscale, hshift = directions
+    count = saved.y[0, ..., 0].numel()
+    s = _activity(saved.y, saved.bias, kind)
     h = _gated(hy + _wide(hbias), s) if kind.relu_first else hy
     g = gp if kind.relu_first else _gated(gp, p)
     picked = _pick(h, which)
     hmean, q = _total(h) / count, rstd * _total((s - _wide(mean)).mul_(h)) / count
     inside = _total(g * picked) - gshift * hmean - gscale * q
-    gain = scale * rstd
+    gain = saved.scale * rstd
     along = rstd * (hscale - gain * q)
     xgp = torch.addcmul(_wide(hshift - gain * hmean), picked, _wide(gain)).addcmul_(off, _wide(along))
     slope = rstd.square() / count * (hscale * gscale - 2 * gain * gscale * q + gain * inside)
     level = rstd / count * (hscale * gshift - gain * (gshift * q + gscale * hmean))
-    xs = _place(_wide(along) * g, which, y, kind).addcmul_(h, _wide(-gain * rstd * gscale / count))
+    xs = _place(_wide(along) * g, which, saved.y, kind).addcmul_(h, _wide(-gain * rstd * gscale / count))
     xs = xs.addcmul_(s, _wide(-slope)).add_(_wide(slope * mean - level))
-    if kind.relu_first:
-        xs = _gated(xs, s)
-        return xgp, xs, _total(xs), rstd * inside
-    return _gated(xgp, p), xs, torch.zeros_like(hmean), rstd * inside
+    xs, xgp = (_gated(xs, s), xgp) if kind.relu_first else (xs, _gated(xgp, p))
+    return DoubleBackwardResult(xgp, xs, _total(xs) if kind.relu_first else torch.zeros_like(hmean), rstd * inside)
 
 
 def check_values(name: str, values: int) -> None:

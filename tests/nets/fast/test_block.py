@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.native import load
+from mamlprobe.native.passes import Directions, Gradients
 from mamlprobe.nets import conv4
 from mamlprobe.nets.conv4 import DOWNS, ORDERS, Conv4
 from mamlprobe.nets.fast import block as blocks
@@ -91,17 +92,16 @@ def test_compiled_cells_are_those_in_torch(take, kind):
     for groups, leads, channels in itertools.product((1, 3), (1, 3), (5, 24)):
         lead = min(groups, leads)
         y, vectors = draw(groups, 3, 7, 5, channels), [draw(lead, channels) for _ in range(3)]
-        p, mean, rstd, var, *kept = cells.forward(y, *vectors, kind)
-        found = kernels.forward(y, *vectors, kind)
-        torch.testing.assert_close(found, (p, mean, rstd, var), rtol=1e-10, atol=1e-10)
-        saved = (torch.randn(p.shape, generator=source, dtype=p.dtype), y, *vectors, mean, rstd)
-        back = cells.backward(*saved, kind, *kept)
-        torch.testing.assert_close(kernels.backward(*saved, kind), back, rtol=1e-10, atol=1e-10)
-        along = [torch.randn(v.shape, generator=source, dtype=v.dtype) for v in (y, mean, mean, mean)]
-        more = (*saved, back[2], back[3], *along, kind)
-        torch.testing.assert_close(
-            kernels.double_backward(*more), cells.double_backward(*more, *kept), rtol=1e-10, atol=1e-10
-        )
+        p, var, saved = cells.forward(y, *vectors, kind)
+        found_p, found_var, found = kernels.forward(y, *vectors, kind)
+        moments = (found_p, found_var, found.mean, found.rstd)
+        torch.testing.assert_close(moments, (p, var, saved.mean, saved.rstd), rtol=1e-10, atol=1e-10)
+        gp = draw(*p.shape)
+        back = cells.backward(saved, gp, kind)
+        torch.testing.assert_close(kernels.backward(saved, gp, kind), back, rtol=1e-10, atol=1e-10)
+        along = Directions(draw(*y.shape), *(draw(*saved.mean.shape) for _ in range(3)))
+        more = (saved, Gradients(gp, back.gscale, back.gshift), along, kind)
+        torch.testing.assert_close(kernels.double_backward(*more), cells.double_backward(*more), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -113,8 +113,8 @@ def test_threads_do_not_change_a_bit(take, threads):
     before = torch.get_num_threads()
 
     def results() -> tuple[torch.Tensor, ...]:
-        p, mean, rstd, _ = kernels.forward(y, zero, one, zero, kind)
-        back = kernels.backward(p, y, zero, one, zero, mean, rstd, kind)
+        p, _, saved = kernels.forward(y, zero, one, zero, kind)
+        back = kernels.backward(saved, p, kind)
         return p, *back, kernels.conv(y, w), kernels.conv_weight(y, y, 2)
 
     wanted = results()

@@ -1,11 +1,12 @@
 // Inner products of the columns [x, y, |x|^2, |y|^2, 1] of shifted rows, summed in double.
 #pragma once
-#include "winograd.h"
+#include "product.h"
 
 namespace {
 
-struct Table {  // rows of f values of x and g of y, each row behind the other; `wide` columns in whole register blocks
+struct Table {  // `wide` columns in whole register blocks
   Int rows, f, g, wide;
+  explicit Table(const TableShape& s, Int lanes) : rows(s.rows), f(s.f), g(s.g), wide(up(f + g + 3, 2 * lanes)) {}
   Int width() const { return f + g + 3; }
 };
 
@@ -26,9 +27,10 @@ void columns(const T* x, const T* y, const T* shift, const Table& s, Int first, 
       const Int start = side ? s.f : 0, size = side ? s.g : s.f;
       double sum = 0;
       typename Doubles<typename Vector<T>::type>::type several{};
-      lanes<T>(size, EACH
+      lanes<T>(size, [&](auto zero, Int c) {
+        typedef decltype(zero) V;
         typedef typename Doubles<V>::type D;
-        const V v = HERE(from[side]) - HERE(shift + start);
+        const V v = load<V>(from[side] + c) - load<V>(shift + start + c);
         store(to + start + c, v);
         const D exact = __builtin_convertvector(v, D), square = exact * exact;
         store(squares + start + c, load<D>(squares + start + c) + square);
@@ -44,8 +46,9 @@ void columns(const T* x, const T* y, const T* shift, const Table& s, Int first, 
 
 // Adds to the lower triangle of total [width, width] and to squares [f + g].
 template <class T>
-void inner_products(const T* x, const T* y, const T* shift, double* total, double* squares, const Table& s,
+void inner_products(const T* x, const T* y, const T* shift, double* total, double* squares, const TableShape& shape,
                     int threads) {
+  const Table s(shape, Vector<T>::lanes);
   constexpr Int ROWS = TALL;
   const Int strip = 2 * Vector<T>::lanes, width = s.width(), pieces = (s.rows + PIECE - 1) / PIECE;
   const auto z = room<T>(pieces * PIECE * s.wide + ROWS);  // a block may reach beyond the last column
