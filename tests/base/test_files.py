@@ -1,11 +1,15 @@
 import os
+import shutil
+import socket
 import stat
+from pathlib import Path
 
 import pytest
 
 from mamlprobe.base import files
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import atomic_write, locked
+from mamlprobe.runs.writing import write
 
 
 def mode(path):
@@ -113,3 +117,156 @@ def test_a_folder_that_is_a_file_cannot_be_held(tmp_path):
     line = r"write: .*file must be a folder open for writing, got .*; choose another"
     with pytest.raises(UserError, match=line), locked(tmp_path / "file"):
         pass
+
+
+DEAD, ALIVE = 999_999_999, os.getppid()
+"""Numbers of processes: of none, for no system counts so far, and of one that runs."""
+
+
+@pytest.mark.parametrize("content", [b"mine\n", b"process 12\n"])
+def test_a_lock_that_is_a_link_is_refused_and_its_target_stays(tmp_path, content):
+    target, folder = tmp_path / "mine", tmp_path / "run"
+    target.write_bytes(content)
+    folder.mkdir()
+    (folder / ".lock").symlink_to(target)
+    with pytest.raises(UserError, match=r"write: .*\.lock must be a file itself, got a link; .* or delete it"):
+        locked(folder).__enter__()
+    assert target.read_bytes() == content
+
+
+@pytest.mark.parametrize("link", [os.link, shutil.copy])
+def test_a_lock_that_holds_something_is_not_written_to(tmp_path, link):
+    """Such as the second name of a file that a user has elsewhere."""
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "run").mkdir()
+    link(tmp_path / "mine", tmp_path / "run" / ".lock")
+    with locked(tmp_path / "run"):
+        line = r"must be free, got held by another process"
+        with pytest.raises(UserError, match=line), locked(tmp_path / "run"):
+            pass
+    assert (tmp_path / "mine").read_bytes() == (tmp_path / "run" / ".lock").read_bytes() == b"mine"
+
+
+def socket_at(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+OBJECTS = {"a pipe": os.mkfifo, "a folder": os.mkdir, "a socket": socket_at}
+"""What lies where a file should, and does not hang."""
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_a_lock_that_is_no_file_is_told_and_nothing_hangs(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)  # the name of a socket is short
+    OBJECTS[kind](".lock")
+    with pytest.raises(UserError, match=rf"\.lock must be a file itself, got {kind}; "):
+        locked(tmp_path).__enter__()
+
+
+@pytest.mark.parametrize("name", ["config.json", "env.json", "log.csv", "done", "checkpoints/u000001.safetensors"])
+def test_a_runs_file_that_is_a_link_or_a_pipe_is_refused(tmp_path, name):
+    target, place = tmp_path / "mine", tmp_path / "run" / name
+    place.parent.mkdir(parents=True)
+    for make, kind in ((place.symlink_to, "a link"), (lambda _: os.mkfifo(place), "a pipe")):
+        make(target)
+        with pytest.raises(UserError, match=rf"write: .*{name} must be a file itself, got {kind}; a run's folder is"):
+            locked(tmp_path / "run").__enter__()
+        place.unlink()
+    place.write_bytes(b"")
+    with locked(tmp_path / "run"):
+        assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "tables"])
+def test_a_runs_inner_folder_that_is_a_link_is_refused(tmp_path, name):
+    other = tmp_path / "other"
+    other.mkdir()
+    left = other / f".u000001.safetensors.{DEAD}.part"
+    left.write_bytes(b"of another run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(other)
+    with pytest.raises(UserError, match=rf"write: .*{name} must be a folder itself, got a link; a run's folder is"):
+        locked(tmp_path / "run").__enter__()
+    assert left.exists()
+
+
+def test_a_folder_of_runs_may_be_a_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    with locked(tmp_path / "runs" / "run"):
+        assert (tmp_path / "disk" / "run" / ".lock").is_file()
+
+
+FOREIGN = (".notes.part", ".notes.txt.12.part", "model.part", f".log.csv.{ALIVE}.part", ".log.csv.x.part")
+"""Names of files that no killed process of ours has left."""
+
+
+def test_only_what_a_killed_process_of_ours_left_is_removed(tmp_path):
+    folder = tmp_path / "run"
+    ours = ("", "config.json"), ("", "log.csv"), ("checkpoints", "u000100.safetensors"), ("tables", "norms.csv")
+    for inner, name in ours:
+        (folder / inner).mkdir(parents=True, exist_ok=True)
+        (folder / inner / f".{name}.{DEAD}.part").write_bytes(b"half")
+    (folder / f".env.json.{os.getpid()}.part").write_bytes(b"half, of a process of the same number before this one")
+    (folder / "mine").mkdir()
+    left = [folder / name for name in FOREIGN] + [folder / "mine" / f".log.csv.{DEAD}.part"]
+    for path in left:
+        path.write_bytes(b"mine")
+    (folder / f".done.{DEAD}.part").mkdir()
+    left.append(folder / f".done.{DEAD}.part")
+    with locked(folder):
+        assert sorted(folder.rglob("*.part")) == sorted(left)
+
+
+def test_the_next_write_removes_what_a_killed_one_left_beside_it(tmp_path):
+    path, other = tmp_path / "table.csv", tmp_path / f".other.csv.{DEAD}.part"
+    alive = tmp_path / f".table.csv.{ALIVE}.part"
+    for each in (tmp_path / f".table.csv.{DEAD}.part", alive, other):
+        each.write_bytes(b"half")
+    with atomic_write(path) as aside:
+        aside.write_bytes(b"new")
+    assert sorted(tmp_path.iterdir()) == sorted([path, alive, other])
+
+
+def test_a_link_is_replaced_and_not_written_through(tmp_path):
+    target, path = tmp_path / "mine", tmp_path / "table.csv"
+    target.write_bytes(b"mine")
+    path.symlink_to(target)
+    with atomic_write(path) as aside:
+        aside.write_bytes(b"new")
+    assert (target.read_bytes(), path.read_bytes(), path.is_symlink()) == (b"mine", b"new", False)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_what_is_no_file_is_not_replaced(tmp_path, monkeypatch, kind, follow):
+    """As /dev/null would be by whoever may do that."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("table.csv")
+    OBJECTS[kind]("object" if follow else path)
+    if follow:
+        path.symlink_to("object")
+    before = os.lstat(path)
+    with pytest.raises(UserError, match=f"write: table.csv must be a file, got {kind}; choose another place"):
+        write(path, b"new")
+    assert os.lstat(path).st_ino == before.st_ino
+    assert sorted(os.listdir()) == sorted({"table.csv", "object"} if follow else {"table.csv"})
+
+
+def test_a_part_that_lies_in_the_way_is_no_ones_to_write_through(tmp_path):
+    path, target = tmp_path / "file", tmp_path / "mine"
+    target.write_bytes(b"mine")
+    path.with_name(f".file.{os.getpid()}.part").symlink_to(target)
+    with pytest.raises(UserError, match="write: "):
+        write(path, b"new")
+    assert target.read_bytes() == b"mine"
+    assert not path.exists()
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path):
+    with pytest.raises(
+        UserError,
+        match=r"write: .*/x+ must be a path that can be written, got File name too long; choose another place$",
+    ):
+        write(tmp_path / ("x" * 400), b"")

@@ -1,6 +1,8 @@
 """The folder of an import: there whole or not at all, whatever stopped it; and what of its inner loop was assumed."""
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import locked
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Inner, Norm
+from mamlprobe.runs import aside
 from mamlprobe.runs import import_weights as foreign
 from mamlprobe.runs.folder import load_run, make_run
 from mamlprobe.runs.import_weights import import_kao, write_run
@@ -174,3 +177,94 @@ def test_the_method_can_be_given(tmp_path):
     wrong = Method(inner=Inner(adapts=("nowhere.*",)))
     with pytest.raises(UserError, match=r"every pattern must select a parameter, got 'nowhere.\*'"):
         import_kao(file, image=(1, 8, 8), method=wrong)
+
+
+class Killed(BaseException):
+    """What nothing cleans up after."""
+
+
+@pytest.mark.parametrize("there", ["nothing", "an empty folder"])
+@pytest.mark.parametrize("moves", range(6))
+def test_an_import_that_was_killed_while_it_moved_is_repeated(made, there, moves, tmp_path, monkeypatch):
+    """Also after its last step, when all is there and the command has not said so yet."""
+    experiment, theta, file = made
+    out, rename, done = tmp_path / "run", os.rename, []
+    if there == "an empty folder":
+        out.mkdir()
+
+    def killed(source, target):
+        if len(done) == moves:
+            monkeypatch.setattr(aside, "_remove", lambda path: None)
+            raise Killed
+        rename(source, target)
+        done.append(target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aside, "_remove", aside._remove)
+        patch.setattr(aside.os, "rename", killed)
+        with suppress(Killed):
+            write_run(experiment, theta, out, source=file)
+    monkeypatch.setattr(aside, "_remove", REMOVE)
+    number = out.stat().st_ino if out.exists() else None
+    for _ in range(2):
+        run = write_run(experiment, theta, out, source=file)
+        assert (run.config, run.imported, run.assumed) == (experiment, True, NAMES)
+        assert names(tmp_path) == sorted(["net.pt", "run", *(f"run/{each}" for each in WHOLE)])
+        assert number in (None, out.stat().st_ino)
+
+
+REMOVE = aside._remove
+
+
+@pytest.mark.parametrize("change", ["other weights", "another method", "another file", "damaged", "trained"])
+def test_another_import_than_the_one_that_is_there_is_refused(made, change, tmp_path):
+    experiment, theta, file = made
+    run = write_run(experiment, theta, tmp_path / "run", source=file)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    if change == "other weights":
+        theta.net["head.bias"].add_(1)
+    if change == "another method":
+        experiment = replace(experiment, method=METHODS["anil"])
+    if change == "another file":
+        file = kao(tmp_path / "net.pt", **{"vars.5": torch.zeros(3)})
+    if change == "damaged":
+        path = run.path / "checkpoints" / "u000000.safetensors"
+        path.write_bytes(b"half")
+        before[path] = b"half"
+    if change == "trained":
+        (run.path / "done").write_bytes(b"0 updates\n")
+        before[run.path / "done"] = b"0 updates\n"
+    with pytest.raises(UserError, match=r"import: .*run must be a new or an empty folder, got one that is in use;"):
+        write_run(experiment, theta, tmp_path / "run", source=file)
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("there", ["nothing", "an empty folder"])
+@pytest.mark.parametrize("kind", ["a link", "a folder of somebody's"])
+def test_a_folder_in_the_place_of_the_temporary_one_is_left_alone(made, there, kind, tmp_path):
+    experiment, theta, file = made
+    out, mine = tmp_path / "run", tmp_path / "mine"
+    place = out / ".importing" if there == "an empty folder" else tmp_path / ".run.importing"
+    mine.mkdir()
+    (mine / "config.json").write_text("mine")
+    place.parent.mkdir(exist_ok=True)
+    if kind == "a link":
+        place.symlink_to(mine)
+    else:
+        place.mkdir()
+        (place / "notes.txt").write_text("mine")
+    line = r"import: .*\.(run\.)?importing must be a folder that an import left, got (a link|one with 'notes.txt');"
+    with pytest.raises(UserError, match=line):
+        write_run(experiment, theta, out, source=file)
+    assert (mine / "config.json").read_text() == "mine"
+    assert kind == "a link" or (place / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_holds_a_temporary_folder_is_not_emptied(run, made):
+    """Its own files are not what an import that was killed has left."""
+    experiment, theta, file = made
+    (run.path / ".importing").mkdir()
+    before = names(run.path)
+    with pytest.raises(UserError, match=r"must be a new or an empty folder, got one that is in use"):
+        write_run(experiment, theta, run.path, source=file)
+    assert names(run.path) == before
