@@ -47,6 +47,13 @@ def checkpoint_updates(run: Path) -> list[int]:
     return sorted(int(match[1]) for match in names if match)
 
 
+def drop_later(run: Path, update: int) -> None:
+    """Delete the run's checkpoints of later updates than this, the newest first: what is left is always in order."""
+    for later in reversed(checkpoint_updates(run)):
+        if later > update:
+            checkpoint_path(run, later).unlink()
+
+
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the file, all or nothing.
 

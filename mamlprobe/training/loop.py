@@ -26,7 +26,9 @@ from mamlprobe.training.cuda_graph import Replays
 from mamlprobe.training.memory_check import check_memory, explain_out_of_memory
 from mamlprobe.training.precision import bearing, same
 from mamlprobe.training.progress import Bar, bar, say, show, stopping
+from mamlprobe.training.resume import starts
 from mamlprobe.training.session import Hook, Session
+from mamlprobe.training.stretches import conditions
 from mamlprobe.training.training_tasks import head_rows, training_tasks
 
 LOOKS = {"cpu": 1, "cuda": 25}
@@ -134,12 +136,16 @@ def _train(
         tune_malloc()
         _compile(list(left.values()), on=progress)
     with ExitStack() as stack:
-        sessions: list[Session] = []
+        runs: list[Run] = []
         for path, experiment in left.items():
             assert pool is not None
             stack.enter_context(locked(path))
-            run = make_run(path, experiment, pool.input_shape, head_rows(pool, experiment))
-            sessions.append(Session(run, pool, compute, progress=progress, hooks=hooks))
+            runs.append(make_run(path, experiment, pool.input_shape, head_rows(pool, experiment)))
+        sessions: list[Session] = []
+        here = conditions(compute) if runs else {}
+        for start in starts(runs, here, progress=progress):
+            assert pool is not None
+            sessions.append(Session(start, pool, compute, here=here, progress=progress, hooks=hooks))
             pool = sessions[0].pool
         try:
             if sessions:
@@ -172,16 +178,22 @@ def _to_the_end(sessions: Sequence[Session], compute: Compute) -> None:
     start = max(min(each.update for each in sessions), 0)
     replays = Replays(compute) if compute.graph else None
     with bar(_name(sessions), start=start, updates=updates, on=on) as drawn, stopping(on=on) as stop:
-        for session in sessions:
-            if session.update < 0:
-                session.update = 0
-                session.mark()
-        while group := _behind(sessions):
+        fresh = [each for each in sessions if each.update < 0]
+        for session in fresh:
+            session.update = 0
+        group = _behind(sessions)
+        _accompany(group or fresh)
+        for session in fresh:
+            session.mark()
+        while group:
             if stop.asked:
                 for session in sessions:
                     session.save()
                 raise KeyboardInterrupt
             _update(group, drawn, compute, replays)
+            before, group = group, _behind(sessions)
+            if group != before:
+                _accompany(group)
         for session in sessions:
             session.finish()
     for session in sessions:
@@ -200,6 +212,19 @@ def _compile(experiments: Sequence[Experiment], *, on: bool) -> None:
     if not compile_kernels():
         slow = "torch's own operations, about half as fast, are taken; mamlprobe doctor says why"
         say(f"the kernels could not be compiled: {slow}", on=on)
+
+
+def _accompany(group: Sequence[Session]) -> None:
+    """Note who computes the updates from here on with whom and with what; say what is other than before."""
+    changes: dict[str, list[str]] = {}
+    for session in group:
+        changes.setdefault(session.accompanied([each.experiment.seed for each in group]), []).append(
+            session.run.path.name
+        )
+    for change, names in changes.items():
+        if change:
+            begin = f"{', '.join(names)}: from update {group[0].update} on computed with {change}"
+            say(f"{begin}; the last digits may be others than those of a training in one piece", on=True)
 
 
 def _behind(sessions: Sequence[Session]) -> list[Session]:

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pandas as pd
-import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.sources import TaskSource
@@ -14,15 +13,16 @@ from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.net import Net, Params
 from mamlprobe.runs import log as tables
-from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
-from mamlprobe.runs.environment import environment
+from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, drop_later, save_checkpoint
 from mamlprobe.runs.experiment import Experiment
-from mamlprobe.runs.folder import LOG_COLUMNS, Run, write_json
+from mamlprobe.runs.folder import FORMAT, LOG_COLUMNS, Run, write_json
 from mamlprobe.runs.writing import write
 from mamlprobe.training.compute import Compute
 from mamlprobe.training.learner import Learner, Tally
 from mamlprobe.training.precision import precision
 from mamlprobe.training.progress import say
+from mamlprobe.training.resume import Start
+from mamlprobe.training.stretches import Stretch, changed, extended
 from mamlprobe.training.validation import SPLIT, validate
 
 Hook = Callable[[int, Net, Theta], pd.DataFrame | None]
@@ -38,20 +38,24 @@ class Session:
 
     def __init__(
         self,
-        run: Run,
+        start: Start,
         pool: TaskSource,
         compute: Compute,
         *,
+        here: Stretch,
         progress: bool,
         hooks: Sequence[Hook],
     ) -> None:
-        self.run, self.experiment, self.hooks, self.progress = run, run.config, hooks, progress
+        self.run, self.experiment, self.hooks, self.progress = start.run, start.run.config, hooks, progress
         self.precision, device = compute.precision, compute.device
+        run, saved = start.run, start.checkpoint
         _suits(pool, run.config)
         self.began = time.perf_counter()
-        self.env = {**_environment(run, pool, device), "precision": compute.precision}
+        self.data, self.spent = _data(run, pool), run.env.get("seconds", 0.0)
+        if start.back:  # before the log is cut: what is left is always that of a training which came so far
+            drop_later(run.path, -1 if saved is None else saved.update)
+        self.here, self.stretches = here, list(start.past)
         self.pool, self.net = pool.to(device), run.net()
-        saved = _newest(run, progress)
         theta = init(self.net, seed=run.config.seed, method=run.config.method) if saved is None else saved.theta
         capturable = compute.graph and device.type == "cuda"
         self.learner = Learner(self.net, theta.to(device), run.config.method, capturable=capturable)
@@ -60,7 +64,7 @@ class Session:
         self.tally = Tally(None if saved is None else saved.metadata["tally"])
         self.update = -1 if saved is None else saved.update
         self.saved = self.update
-        self.fault: UserError | None = None
+        self.fault = start.fault
         """Why this run cannot go on; None if it can."""
         self.validates = SPLIT in pool.splits and self.experiment.validation_tasks > 0
         if not self.validates and self.experiment.validation_tasks:
@@ -77,6 +81,12 @@ class Session:
             except UserError as error:
                 what = f"set aside as {tables.set_aside(path).name}" if path in ours else "left as it is"
                 say(f"{path.name} is {what}: {error.must}, got {error.got}", on=self.progress)
+
+    def accompanied(self, seeds: Sequence[int]) -> str:
+        """Note that updates are computed with these seeds from here on; return what is other than before, if any is."""
+        before, here = self.stretches[-1:], {**self.here, "seeds": list(seeds)}
+        self.stretches = extended(self.stretches, self.update, here)
+        return changed(before[0], here) if before else ""
 
     def due(self, every: int) -> bool:
         """Tell whether this update is a multiple of `every`, or the last."""
@@ -116,7 +126,9 @@ class Session:
         if back is not None:
             intact = f"the checkpoint of update {self.saved} in {self.run.path} is whole"
             advice = f"lower inner.lr or outer.lr, or set outer.clip; {intact}"
-            got = f"NaN or infinity at update {self.update - back + 1}"
+            failed = self.update - back + 1
+            got = f"NaN or infinity at update {failed}"
+            self._write_env(failed=failed)
             raise UserError("train", "the training loss must be finite", got, advice)
 
     def mark(self) -> None:
@@ -167,10 +179,16 @@ class Session:
             optimizer=self.learner.optimizer_state(),
             metadata={"tally": self.tally.state()},
         )
-        spent = self.env["seconds"] + time.perf_counter() - self.began
-        write_json(self.run.path / "env.json", {**self.env, "seconds": round(spent, 3)})
+        self._write_env()
         save_checkpoint(checkpoint_path(self.run.path, self.update), checkpoint)
         self.saved = self.update
+
+    def _write_env(self, **more: int) -> None:
+        """Write what the updates so far were computed with, and the time spent."""
+        *earlier, last = self.stretches
+        spent = round(self.spent + time.perf_counter() - self.began, 3)
+        whole = {"data": self.data, "seconds": spent, "earlier": earlier, "precision": self.precision}
+        write_json(self.run.path / "env.json", {"format": FORMAT, **last, **whole, **more})
 
     def finish(self) -> None:
         """Write the mark of a finished run, if it is one."""
@@ -191,16 +209,6 @@ def _moving(gradients: Params) -> None:
         raise UserError("train", "the outer gradient must not be zero everywhere", "zero at the first update", advice)
 
 
-def _newest(run: Run, progress: bool) -> Checkpoint | None:
-    """Return the newest good checkpoint; None if there is none at all, an error if there are only bad ones."""
-    saved = run.last_good()
-    if saved is None and run.updates():
-        run.checkpoint()
-    if saved is not None and saved.update != run.updates()[-1]:
-        say(f"the checkpoint of update {run.updates()[-1]} is damaged; going on from {saved.update}", on=progress)
-    return saved
-
-
 def _suits(source: TaskSource, experiment: Experiment) -> None:
     """Refuse a method that asks for classes if the targets are real numbers.
 
@@ -212,8 +220,8 @@ def _suits(source: TaskSource, experiment: Experiment) -> None:
         raise UserError("train", must, got, "set method.loss to mse (--loss mse)")
 
 
-def _environment(run: Run, pool: TaskSource, device: torch.device) -> dict[str, Any]:
-    """Return the contents of env.json: this session's machine, the data, and the machines of earlier sessions.
+def _data(run: Run, pool: TaskSource) -> dict[str, Any]:
+    """Return what env.json says of the data.
 
     Raises:
         UserError: the run was begun with other data.
@@ -230,8 +238,4 @@ def _environment(run: Run, pool: TaskSource, device: torch.device) -> dict[str, 
         if before and before["data"][word] != data[word]:
             got = f"{word} {data[word]} instead of {before['data'][word]}"
             raise UserError("train", f"{run.path} must go on with the data it began with", got, "give the same data")
-    here = environment(device)
-    earlier = [*before["earlier"], {word: before.get(word) for word in here}] if before else []
-    if earlier and earlier[-1] == here:
-        earlier.pop()
-    return {"format": 1, **here, "data": data, "seconds": before.get("seconds", 0.0), "earlier": earlier}
+    return data

@@ -19,7 +19,7 @@ from mamlprobe.runs.checkpoint import checkpoint_path
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
-from mamlprobe.training.loop import Interrupted, train
+from mamlprobe.training.loop import Interrupted, train, train_together
 from tests.oracles import PLAIN
 
 
@@ -203,14 +203,15 @@ def test_two_trainings_of_one_run_are_refused(experiment, pool, tmp_path):
 
 KILLED = """
 import os, random, signal, sys, time
+from dataclasses import replace
 from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
 from test_resume import heads
 from conftest import blobs, twelve_updates
-from mamlprobe.training.loop import train
+from mamlprobe.training.loop import train_together
 
-pool, experiment = blobs(), twelve_updates()
+pool, experiments = blobs(), [replace(twelve_updates(), seed=int(each)) for each in sys.argv[3].split(",")]
 torch.optim.Adam([torch.zeros(1)])  # what it imports at its first use need not be imported in every child
 passed, fatal, pause = 0, None, 0.0
 
@@ -240,6 +241,7 @@ def replace(source, target):
 
 rename = os.replace
 os.replace = replace
+os.fsync = lambda number: None  # what is written outlives its process
 Path.write_bytes = write_bytes
 
 
@@ -247,7 +249,7 @@ def life(out, seconds=None):
     child = os.fork()
     if not child:
         try:
-            train(experiment, out, pool=pool, progress=False, hooks=[heads])
+            train_together(experiments, out, pool=pool, progress=False, hooks=[heads])
             os._exit(0)
         finally:
             os._exit(1)
@@ -270,18 +272,26 @@ assert life(out / "at random") == 0
 """
 
 
-def test_kill_at_every_file_operation_and_at_random(experiment, straight, tmp_path, one_thread):
+@pytest.mark.parametrize("seeds", [[0], pytest.param([0, 7], marks=pytest.mark.slow)], ids=["alone", "together"])
+def test_kill_at_every_file_operation_and_at_random(experiment, pool, tmp_path, one_thread, seeds):
     """In one thread: each life is a fork, and torch's threads do not outlive one."""
-    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path)]
+    experiments = [replace(experiment, seed=seed) for seed in seeds]
+    straight = train_together(experiments, tmp_path / "straight", pool=pool, progress=False, hooks=[heads])
+    words = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path), ",".join(map(str, seeds))]
     root = str(Path(__file__).parents[2])
     env = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": root}
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     exhaustive, random = (int(line) for line in done.stdout.split())
-    assert exhaustive > 15
+    assert exhaustive > 15 * len(seeds)
     assert random > 0
     for case in ("at every file operation", "at random"):
-        path = tmp_path / case / run_name(experiment)
-        assert left(path) == left(straight.path), case
-        assert not list(path.rglob("*.part")), case
-        assert load_run(path).done
+        for run in straight:
+            path = tmp_path / case / run.path.name
+            assert left(path) == left(run.path), case
+            assert not list(path.rglob("*.part")), case
+            again, env = load_run(path), run.env
+            assert again.done
+            assert {**again.env, "seconds": 0} == {**env, "seconds": 0}, case
+            assert [*env["earlier"], env["from"], env["seeds"]] == [0, seeds]
