@@ -181,6 +181,21 @@ def test_other_company_is_said_and_recorded(experiment, pool, tmp_path, monkeypa
     assert "computed with seeds together 1 instead of 0,1; " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("other", ["seeds", "threads"])
+def test_nobody_goes_back_where_that_would_not_help(experiment, pool, tmp_path, batches, capsys, set_threads, other):
+    """Without the third seed, or with another number of threads, the numbers could not be the same anyway."""
+    experiments = seeds_of(experiment, 0, 1, 2)
+    train_together(experiments, tmp_path, pool=pool, progress=False)
+    for each, update in zip(experiments, (9, 5, 9), strict=True):
+        lose(tmp_path, each, update)
+    batches.clear()
+    if other == "threads":
+        set_threads(1)
+    train_together(experiments if other == "threads" else experiments[:2], tmp_path, pool=pool, progress=False)
+    assert batches == ([1] * 4 + [3] * 4 if other == "threads" else [1] * 4 + [2] * 4)
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
 def test_the_order_of_seeds_is_company_too(experiment, pool, tmp_path, monkeypatch, capsys):
     interrupted(monkeypatch, 5, seeds_of(experiment, 0, 1), tmp_path, pool=pool, progress=False)
     capsys.readouterr()
