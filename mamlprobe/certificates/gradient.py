@@ -6,6 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
+from mamlprobe.base.door import door
 from mamlprobe.certificates.checks import FAILS, NOT_AVAILABLE, PASSES, Row, bounded
 from mamlprobe.certificates.finite_differences import difference_errors
 from mamlprobe.certificates.inner_loop import adapting_rows
@@ -15,6 +16,7 @@ from mamlprobe.certificates.switches import Stepper, SwitchEffect, find_effect, 
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import Readings, meta_gradient
 from mamlprobe.learn.progress_bar import bar
+from mamlprobe.learn.task_checks import of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.relative_error import relative_error
 from mamlprobe.methods.method import Method
@@ -30,6 +32,7 @@ LOOP, ADAM_LOOP = 1e-8, 1e-6
 NO_TWIN = "a module has no smooth twin; its kinks count"
 
 
+@door(of_its_net, on_one_device)
 def certify(
     net: Net,
     theta: Theta,

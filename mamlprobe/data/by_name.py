@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mamlprobe.base.cache import cache_folder
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data import glyphs, omniglot
 from mamlprobe.data.planted import PLANTED
@@ -76,6 +77,7 @@ def data_folder(root: str | Path | None = None) -> Path:
     return Path(root or os.environ.get("MAMLPROBE_DATA") or cache_folder())
 
 
+@door()
 def load_pool(
     name_or_path: str | Path,
     *,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.described import described
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.checked import agree, checked, labels_or_targets
 
@@ -132,6 +133,7 @@ class Episodes:
         before = (y.unsqueeze(2) == y.unsqueeze(1)).tril(-1).sum(2)
         return before.argsort(dim=1, stable=True)
 
+    @door()
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Episodes":
         """Return the same tasks on another device; `dtype` changes floating tensors only."""
 
@@ -139,6 +141,7 @@ class Episodes:
         moved = {name: x.to(device, dtype if x.is_floating_point() else None) for name, x in parts}
         return self.like(moved, whole=self.whole)
 
+    @door()
     def task(self, index: int) -> "Episodes":
         """Return task `index` alone, its axis kept with size 1.
 
@@ -150,11 +153,13 @@ class Episodes:
         start = index % self.tasks
         return self.like({name: value[start : start + 1] for name, value in self._parts().items()})
 
+    @door()
     def part(self, start: int, stop: int) -> "Episodes":
         """Return tasks start ... stop - 1, which have as many classes as the whole batch."""
         parts = {name: value[start:stop] for name, value in self._parts().items()}
         return self.like(parts, whole=self.whole or self)
 
+    @door()
     def like(self, parts: dict[str, Tensor], *, whole: "Episodes | None" = None) -> "Episodes":
         """Build tasks of these tensors, whose rows have the classes of the rows here; they are a part of `whole`."""
         episodes = Episodes(**parts)
@@ -172,6 +177,7 @@ def _refuse(must: str, got: object) -> NoReturn:
     raise UserError("episodes", must, got, "align the tensors")
 
 
+@door()
 def manifest(episodes: Episodes) -> str:
     """Return 16 hex digits that tell one batch of tasks from another, equal on every device.
 
@@ -188,6 +194,7 @@ def manifest(episodes: Episodes) -> str:
     return sha.hexdigest()[:16]
 
 
+@door()
 def manifest_table(episodes: Episodes) -> pd.DataFrame:
     """Return one row a task, set and row: ``task set row label class item``; columns that are not known are absent."""
     tables = []

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.described import described
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import atomic_write
 from mamlprobe.data.episodes import Episodes, manifest
@@ -80,6 +81,7 @@ class Manifest:
         return take(pool, self.classes[part].to(pool.device), self.items[part].to(pool.device), shot=self.shot)
 
 
+@door()
 def write_manifest(episodes: Episodes, path: str | Path, *, pool: Pool, split: str) -> None:
     """Write one JSON file, all or nothing, that names the tasks: a line a class, with its support and query items.
 
@@ -115,6 +117,7 @@ def write_manifest(episodes: Episodes, path: str | Path, *, pool: Pool, split: s
     _write(Path(path), f'{head},\n "tasks": [\n {body}\n ]\n}}\n')
 
 
+@door()
 def read_manifest(path: str | Path, pool: Pool) -> Episodes:
     """Build the tasks that the file names from this pool, on its device: those that were written, to the bit.
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import atomic_write
 from mamlprobe.data.episodes import Episodes
@@ -25,6 +26,7 @@ FORMAT = 1
 """Number of the layout that `save_pool` writes."""
 
 
+@door()
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pool:
     """All images of a data set, their classes and the splits of the classes.
@@ -94,11 +96,13 @@ class Pool:
         numbers = {"way": way, "shot": shot, "query": query, "tasks": tasks, "seed": seed, "index": index}
         return sample(self, split=split, slots=slots, **numbers)
 
+    @door()
     def to(self, device: torch.device | str) -> "Pool":
         """Return the same pool on another device."""
         splits = {name: ids.to(device) for name, ids in self.splits.items()}
         return replace(self, images=self.images.to(device), counts=self.counts.to(device), splits=splits)
 
+    @door()
     def floats(self, images: Tensor) -> Tensor:
         """Return what a net sees: (images / 255 - mean) / std, float32.
 
@@ -110,6 +114,7 @@ class Pool:
         mean, std = self._levels
         return (scaled - mean) / std
 
+    @door()
     def rows(self, places: Tensor) -> Tensor:
         """Return `floats` of the images at these places [R], counted through all items of all classes: [R, C, H, W].
 

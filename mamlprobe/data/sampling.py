@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import key_sets
 from mamlprobe.data.episodes import Episodes
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mamlprobe.data.pool import Pool  # which draws by these functions
 
 
+@door()
 def sample(
     pool: "Pool",
     *,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw import others, probes
 from mamlprobe.draw.table_text import is_numeric, need
@@ -35,6 +36,7 @@ _WORDS = ("layer", "layer_a", "layer_b", "variant", "term", "part", "measure", "
 """Columns of names, which a CSV file may hold as numbers."""
 
 
+@door()
 def draw(table: pd.DataFrame) -> Figure:
     """Draw any table that this package returns or writes, by its columns.
 

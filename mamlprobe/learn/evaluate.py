@@ -10,11 +10,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.losses import task_accuracies, task_losses
 from mamlprobe.learn.progress_bar import bar
 from mamlprobe.learn.task_batch import PrefixCache, adaptation_path, start_tasks
+from mamlprobe.learn.task_checks import of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.learn.threads import Result, map_threads, one_thread
 from mamlprobe.methods.method import Method
@@ -91,6 +93,7 @@ def numbered(
     return map_threads(run_part, parts, device, most=most, alone=apart or parts[0][0].tasks == 1)
 
 
+@door(of_its_net, on_one_device)
 def evaluate(
     net: Net,
     theta: Theta,

@@ -7,6 +7,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import Track, adapt
@@ -16,7 +17,7 @@ from mamlprobe.learn.losses import proximal, task_losses
 from mamlprobe.learn.method_params import at_step
 from mamlprobe.learn.readout import READOUTS, prototype_head
 from mamlprobe.learn.run_index import RunIndex, rule_at
-from mamlprobe.learn.task_checks import chosen_steps, suited
+from mamlprobe.learn.task_checks import chosen_steps, of_its_net, on_one_device, suited
 from mamlprobe.learn.theta import Theta, start
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import ForwardPass, Moments, Net, Params
@@ -259,6 +260,7 @@ def path_points(net: Net, theta: Theta, episodes: Episodes, method: Method, step
     return [expand_tasks(map_tensors(Tensor.detach, points[step]), episodes.tasks, points[step]) for step in steps]
 
 
+@door(of_its_net, on_one_device)
 def adapt_tasks(
     net: Net,
     theta: Theta,

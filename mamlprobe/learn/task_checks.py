@@ -1,6 +1,9 @@
-"""Whether a method can use the tasks; checked once for each batch, before anything is computed."""
+"""Whether theta is the net's, and whether a method can use the tasks; checked before anything is computed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -9,6 +12,57 @@ from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.losses import classes
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
+from mamlprobe.nets.net import Net
+
+Shapes = dict[str, torch.Size]
+
+_SHAPES: WeakKeyDictionary[Any, tuple[Shapes, Shapes]] = WeakKeyDictionary()
+"""Net -> `shapes_of`."""
+
+
+def of_its_net(where: str, net: Net, theta: Theta) -> None:
+    """Refuse a theta whose tensors are not those of the net.
+
+    Raises:
+        UserError: other names or shapes of parameters or moments; tensors on several devices, or without values.
+    """
+    params, moments = shapes_of(net)
+    advice = "take init(net, seed=0), or the theta that was learned with this net"
+    if theta.net.keys() != params.keys():
+        odd = sorted(theta.net.keys() ^ params.keys())
+        raise UserError(where, "theta must have the parameters of the net", f"a difference in {odd[0]!r}", advice)
+    for name, value in theta.net.items():
+        if value.shape != params[name]:
+            must, got = f"{name!r} of theta must be {list(params[name])}, as the net's", list(value.shape)
+            raise UserError(where, must, got, advice)
+    for name, value in theta.moments.items():
+        if name not in moments or value.shape[-1:] != moments[name]:
+            must = "moments of theta must be those of the net's batch norms"
+            raise UserError(where, must, f"{name!r} of shape {list(value.shape)}", advice)
+
+
+def on_one_device(where: str, theta: Theta, episodes: Episodes) -> None:
+    """Refuse theta and tasks that no device can compute together.
+
+    Raises:
+        UserError: tensors of theta on several devices, or on another than the tasks; a device without values.
+    """
+    devices = {value.device for value in theta.net.values()} | {episodes.support_x.device}
+    if len(devices) > 1 or "meta" in {each.type for each in devices}:
+        got = " and ".join(sorted(map(str, devices)))
+        advice = "bring them together with theta.to(device) and episodes.to(device)"
+        raise UserError(where, "theta and episodes must be on one device that holds values", got, advice)
+
+
+def shapes_of(net: Net) -> tuple[Shapes, Shapes]:
+    """Return the shapes of what the net starts from, by name: of its parameters and of its moments."""
+    try:
+        return _SHAPES[net]
+    except (KeyError, TypeError):
+        params, moments = ({name: x.shape for name, x in each.items()} for each in net.init(torch.Generator()))
+    with suppress(TypeError):  # a net that cannot be a key is asked every time
+        _SHAPES[net] = params, moments
+    return params, moments
 
 
 def suited(episodes: Episodes, theta: Theta, method: Method) -> Episodes:

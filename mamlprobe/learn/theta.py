@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.described import described
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import generator
 from mamlprobe.learn.inner_optimizers import initial_rates
@@ -16,6 +17,7 @@ from mamlprobe.nets.net import Moments, Net, Params
 from mamlprobe.nets.params import adapting, head_names, map_tensors
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Theta:
     """Meta-learned tensors by name, without task axis; never written to."""
@@ -30,6 +32,7 @@ class Theta:
     extra: Params = field(default_factory=dict)
     """What a method learns in addition to the net and its rates: see `learn.method_params`."""
 
+    @door()
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Theta":
         """Copy theta to another device, its real numbers to another precision."""
 
@@ -38,6 +41,7 @@ class Theta:
 
         return self.map_tensors(move)
 
+    @door()
     def map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Theta":
         """Apply `function` to every tensor."""
         return Theta(**{each.name: map_tensors(function, getattr(self, each.name)) for each in fields(self)})
@@ -49,6 +53,7 @@ class Theta:
         return {**self.net, **{f"{part}.{n}": v for part, values in parts.items() for n, v in values.items()}}
 
 
+@door()
 @torch.inference_mode(False)
 def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
     """Initialise theta: the net's initial parameters, the head scaled or zeroed as the method says, initial rates.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.arrays import given
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.measure.once import once
 from mamlprobe.measure.spectrum import Rows, Spectrum, inner, same_rows, sides, spectrum_of
@@ -35,6 +36,7 @@ SUMMARIES: dict[str, Callable[[Tensor], Tensor]] = {
 """One number of the correlations: their mean, the mean of their squares (R^2_CCA), the mean of the leading ones."""
 
 
+@door()
 def cca(x: Rows | Spectrum, y: Rows | Spectrum, *, summary: str = "mean") -> float:
     """Summarise all min(rank x, rank y) canonical correlations; NaN where an input does not vary at all.
 
@@ -50,6 +52,7 @@ def cca(x: Rows | Spectrum, y: Rows | Spectrum, *, summary: str = "mean") -> flo
     return summarise(coefficients(*_pair("cca", x, y)), summary)
 
 
+@door()
 def svcca(x: Rows | Spectrum, y: Rows | Spectrum, *, variance: float = 0.99, summary: str = "mean") -> float:
     """Compute CCA of the leading principal directions with `variance` of each input (Raghu et al. 2017, section 2).
 
@@ -74,6 +77,7 @@ def svcca(x: Rows | Spectrum, y: Rows | Spectrum, *, variance: float = 0.99, sum
     return summarise(coefficients(sx, sy), summary)
 
 
+@door()
 def pwcca(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     """Average the canonical correlations, weighted by how much of x lies along each variate (Morcos et al. 2018).
 
@@ -92,6 +96,7 @@ def pwcca(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     return float((weights * _clipped(rho)).sum() / weights.sum())
 
 
+@door()
 def truncate(x: Spectrum, variance: float) -> Spectrum:
     """Keep the fewest leading directions that hold at least `variance` of the sum of squares.
 
@@ -106,6 +111,7 @@ def truncate(x: Spectrum, variance: float) -> Spectrum:
     return replace(x, mix=x.mix[:, :count], s=x.s[:count], V=x.V[:, :count])
 
 
+@door()
 def coefficients(x: Spectrum, y: Spectrum) -> Tensor:
     """Compute the canonical correlations [min(rank x, rank y)] of two spectra, in falling order, in [0, 1].
 
@@ -119,13 +125,15 @@ def coefficients(x: Spectrum, y: Spectrum) -> Tensor:
     return _clipped(torch.linalg.svdvals(cross(x, y)))
 
 
-def summarise(rho: Tensor, summary: str = "mean") -> float:
+@door()
+def summarise(rho: Rows, summary: str = "mean") -> float:
     """Summarise the canonical correlations `rho` [r], in falling order, by one number; NaN when there are none."""
     _known(summary)
     rho = given("summarise", "rho", rho)
     return float(SUMMARIES[summary](rho)) if len(rho) else math.nan
 
 
+@door()
 def row_ratio(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     """Compute rows per direction, R / max(F, G), to compare with ENOUGH_ROWS; a `Spectrum` counts kept directions."""
     rows, f, g = same_rows("row_ratio", x, y)

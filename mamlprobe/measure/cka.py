@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from mamlprobe.base.arrays import given
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.once import once
 from mamlprobe.measure.spectrum import Rows, centred, inner, same_rows
@@ -23,6 +24,7 @@ _ROUNDING = 1e-12
 """A debiased self term below this part of its leading term is zero up to rounding (rows all equally far apart)."""
 
 
+@door()
 def cka(x: Rows, y: Rows, *, debiased: bool = True) -> float:
     """Compute HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)) of the linear kernels, with its sign.
 
@@ -39,6 +41,7 @@ def cka(x: Rows, y: Rows, *, debiased: bool = True) -> float:
     return _ratio(_terms("cka", x, y, debiased))
 
 
+@door()
 def hsic(x: Rows, y: Rows, *, debiased: bool = True) -> float:
     """Compute the Hilbert-Schmidt independence criterion of the linear kernels.
 
@@ -51,6 +54,7 @@ def hsic(x: Rows, y: Rows, *, debiased: bool = True) -> float:
     return _terms("hsic", x, y, debiased)[0]
 
 
+@door()
 def cka_batches(batches: Iterable[tuple[Rows, Rows]]) -> float:
     """Compute debiased CKA of rows that come in batches: each of its three terms is averaged, weighted by rows.
 

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 
-from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.door import door
+from mamlprobe.base.errors import Catalogue, UserError
 from mamlprobe.methods.conflicts import conflicts
 from mamlprobe.methods.settings import HEADS, LOSSES, READOUTS, Inner, Norm, Outer, among
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """One algorithm; every field is an axis that combines with the others."""
@@ -46,51 +48,59 @@ _HEAD_ONLY = replace(_MAML.inner, adapts=("head.*",))
 _NO_STEPS = replace(_MAML.inner, steps=0, test_steps=0, adapts=())
 
 _PER_STEP = replace(_MAML.inner, test_steps=5)
-MAMLPP: dict[str, Method] = {
-    "msl": replace(_MAML, multi_step_updates=5_000),
-    "da": replace(_MAML, inner=replace(_MAML.inner, first_order_updates=25_000)),
-    "bnrs": replace(_MAML, inner=_PER_STEP, norm=Norm(statistics="per_step")),
-    "bnwb": replace(_MAML, inner=replace(_PER_STEP, adapts=("*", "!*.norm.*")), norm=Norm(affine="per_step")),
-    "lslr": replace(_MAML, inner=replace(_PER_STEP, rates="layer_step")),
-    "ca": replace(_MAML, outer=replace(_MAML.outer, schedule="cosine", final_lr=1e-5)),
-}
+MAMLPP: dict[str, Method] = Catalogue(
+    "part of MAML++",
+    {
+        "msl": replace(_MAML, multi_step_updates=5_000),
+        "da": replace(_MAML, inner=replace(_MAML.inner, first_order_updates=25_000)),
+        "bnrs": replace(_MAML, inner=_PER_STEP, norm=Norm(statistics="per_step")),
+        "bnwb": replace(_MAML, inner=replace(_PER_STEP, adapts=("*", "!*.norm.*")), norm=Norm(affine="per_step")),
+        "lslr": replace(_MAML, inner=replace(_PER_STEP, rates="layer_step")),
+        "ca": replace(_MAML, outer=replace(_MAML.outer, schedule="cosine", final_lr=1e-5)),
+    },
+)
 """The six parts of MAML++ (Antoniou et al. 2019), each as MAML with that part alone: multi-step loss, derivative-order
 annealing, per-step batch-norm statistics, per-step batch-norm weights and biases, learned rates by layer and step,
 cosine annealing of the outer rate. Numbers of updates are those of 100 epochs of 500."""
 
-METHODS: dict[str, Method] = {
-    "maml": _MAML,
-    "fomaml": replace(_MAML, name="fomaml", inner=replace(_MAML.inner, order=1)),
-    "anil": replace(_MAML, name="anil", inner=_HEAD_ONLY),
-    "fo_anil": replace(_MAML, name="fo_anil", inner=replace(_HEAD_ONLY, order=1)),
-    "boil": replace(_MAML, name="boil", inner=replace(_MAML.inner, adapts=("body.*",))),
-    "maml_zeroing": replace(_MAML, name="maml_zeroing", head="zero_each_update"),
-    "proto_maml": replace(_MAML, name="proto_maml", head="prototype"),
-    "meta_sgd": replace(_MAML, name="meta_sgd", inner=Inner(steps=1, test_steps=1, rates="parameter")),
-    "mamlpp": Method(
-        name="mamlpp",
-        inner=Inner(test_steps=5, adapts=("*", "!*.norm.*"), rates="layer_step", first_order_updates=25_000),
-        multi_step_updates=5_000,
-        norm=Norm(statistics="per_step", affine="per_step"),
-        outer=MAMLPP["ca"].outer,
-    ),
-    "reptile": Method(
-        name="reptile",
-        inner=Inner(steps=8, test_steps=50, lr=0.001, order=1, optimizer="adam", batch=10),
-        outer=Outer(rule="reptile", optimizer="sgd", lr=1.0, schedule="linear"),
-    ),
-    "imaml": Method(
-        name="imaml", inner=Inner(steps=16, test_steps=16, lr=0.1, proximal=2.0), outer=Outer(rule="implicit")
-    ),
-    "contrastive": Method(
-        name="contrastive", inner=replace(_HEAD_ONLY, steps=1, test_steps=1, lr=0.1), outer=Outer(rule="contrastive")
-    ),
-    "nil": replace(_MAML, name="nil", readout="cosine", inner=_NO_STEPS),
-    "matching": replace(_MAML, name="matching", readout="cosine", inner=_NO_STEPS),
-    "protonet": replace(_MAML, name="protonet", readout="prototype", inner=_NO_STEPS),
-    "siamese": replace(_MAML, name="siamese", readout="siamese", inner=_NO_STEPS),
-    "multitask": replace(_MAML, name="multitask", inner=replace(_MAML.inner, steps=0)),
-}
+METHODS: dict[str, Method] = Catalogue(
+    "method",
+    {
+        "maml": _MAML,
+        "fomaml": replace(_MAML, name="fomaml", inner=replace(_MAML.inner, order=1)),
+        "anil": replace(_MAML, name="anil", inner=_HEAD_ONLY),
+        "fo_anil": replace(_MAML, name="fo_anil", inner=replace(_HEAD_ONLY, order=1)),
+        "boil": replace(_MAML, name="boil", inner=replace(_MAML.inner, adapts=("body.*",))),
+        "maml_zeroing": replace(_MAML, name="maml_zeroing", head="zero_each_update"),
+        "proto_maml": replace(_MAML, name="proto_maml", head="prototype"),
+        "meta_sgd": replace(_MAML, name="meta_sgd", inner=Inner(steps=1, test_steps=1, rates="parameter")),
+        "mamlpp": Method(
+            name="mamlpp",
+            inner=Inner(test_steps=5, adapts=("*", "!*.norm.*"), rates="layer_step", first_order_updates=25_000),
+            multi_step_updates=5_000,
+            norm=Norm(statistics="per_step", affine="per_step"),
+            outer=MAMLPP["ca"].outer,
+        ),
+        "reptile": Method(
+            name="reptile",
+            inner=Inner(steps=8, test_steps=50, lr=0.001, order=1, optimizer="adam", batch=10),
+            outer=Outer(rule="reptile", optimizer="sgd", lr=1.0, schedule="linear"),
+        ),
+        "imaml": Method(
+            name="imaml", inner=Inner(steps=16, test_steps=16, lr=0.1, proximal=2.0), outer=Outer(rule="implicit")
+        ),
+        "contrastive": Method(
+            name="contrastive",
+            inner=replace(_HEAD_ONLY, steps=1, test_steps=1, lr=0.1),
+            outer=Outer(rule="contrastive"),
+        ),
+        "nil": replace(_MAML, name="nil", readout="cosine", inner=_NO_STEPS),
+        "matching": replace(_MAML, name="matching", readout="cosine", inner=_NO_STEPS),
+        "protonet": replace(_MAML, name="protonet", readout="prototype", inner=_NO_STEPS),
+        "siamese": replace(_MAML, name="siamese", readout="siamese", inner=_NO_STEPS),
+        "multitask": replace(_MAML, name="multitask", inner=replace(_MAML.inner, steps=0)),
+    },
+)
 """Methods by name. MAML: Finn et al. 2017; ANIL, NIL, multitask: Raghu et al. 2020; BOIL: Oh et al. 2021; zeroing,
 contrastive: Kao et al. 2022; ProtoMAML: Triantafillou et al. 2020; Meta-SGD: Li et al. 2017; MAML++: Antoniou et al.
 2019; Reptile: Nichol et al. 2018; iMAML: Rajeswaran et al. 2019; matching networks: Vinyals et al. 2016 (without
@@ -104,6 +114,4 @@ def method(name: str) -> Method:
     Raises:
         UserError: an unknown name.
     """
-    if name not in METHODS:
-        raise unknown("method", "method", name, METHODS)
     return METHODS[name]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import LATER
 
@@ -25,6 +26,7 @@ def among(field_name: str, value: str, known: tuple[str, ...]) -> None:
         raise unknown("method", field_name, value, known)
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Inner:
     """The inner loop: gradient steps on a task's support set."""
@@ -80,6 +82,7 @@ class Inner:
             raise UserError("method", "inner.proximal must not be negative", self.proximal, "use 0 or more")
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Norm:
     """Batch norm."""
@@ -102,6 +105,7 @@ class Norm:
         return self.statistics.startswith("per_step") or self.affine == "per_step"
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Outer:
     """The outer loop."""

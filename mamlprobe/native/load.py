@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.native.arguments import Argument, passed
 from mamlprobe.native.build import build, compiler, kernels_path, last_failure
 from mamlprobe.native.trust import Refused, load_library
@@ -32,6 +33,7 @@ def kernels() -> ctypes.CDLL | None:
         return None
 
 
+@door()
 def compile_kernels(*, force: bool = False) -> bool:
     """Compile the kernels unless that was done before (some twenty seconds); return whether they are available now.
 

@@ -8,18 +8,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.shapes import check
 from mamlprobe.nets.fast.block import block, fast
 from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import Kind
-from mamlprobe.nets.inputs import floats
+from mamlprobe.nets.inputs import floats, not_too_large, parameters_fit
 from mamlprobe.nets.net import FLOATS, Built, ForwardPass, Moments, Params
 from mamlprobe.nets.norm import batch_norm
 from mamlprobe.nets.params import layer_range
 
 ORDERS = ("conv-bn-relu", "conv-relu-bn")
 DOWNS = ("pool", "stride", "unpadded")
+
+DEEPEST = 100
+"""Blocks that a net may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,8 @@ class Conv4(Built):
         least = min(self.way, self.filters, self.blocks, self.image[0])
         if least < 1:
             raise UserError("conv4", "way, filters, blocks and channels must be positive", least, "raise it")
+        if self.blocks > DEEPEST:
+            raise UserError("conv4", f"blocks must be at most {DEEPEST}", self.blocks, "4 is usual")
         if min(self.map) < 1:
             least = {"pool": 2**self.blocks, "stride": 1, "unpadded": 3 * 2 ** (self.blocks - 1) - 1}[self.down]
             raise UserError(
@@ -59,6 +65,18 @@ class Conv4(Built):
                 self.image,
                 "use larger images, fewer blocks or stride",
             )
+        not_too_large("conv4", sum(map(math.prod, self.shapes.values())))
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Map parameter name -> its shape, without task axis."""
+        sides, wide = [window.side for window in self.windows], (self.filters,)
+        shapes: dict[str, tuple[int, ...]] = {"head.weight": (self.way, self.features), "head.bias": (self.way,)}
+        for number, side in enumerate(sides, 1):
+            channels = self.image[0] if number == 1 else self.filters
+            shapes[f"body.{number}.conv.weight"] = (self.filters, channels, side, side)
+            shapes |= {f"body.{number}.{part}": wide for part in ("conv.bias", "norm.weight", "norm.bias")}
+        return {name: shapes[name] for name in self.parameters}
 
     @cached_property
     def map(self) -> tuple[int, int]:
@@ -109,9 +127,9 @@ class Conv4(Built):
     def init(self, generator: torch.Generator) -> tuple[Params, Moments]:
         """Draw weights, normal with variance 2 / fan-in (He et al. 2015); biases 0, norms 1 and 0; moments 0 and 1."""
         params: Params = {}
-        channels, moments = self.image[0], {}
-        for number, window in enumerate(self.windows, 1):
-            shape = (self.filters, channels, window.side, window.side)
+        moments: Moments = {}
+        for number in range(1, self.blocks + 1):
+            shape = self.shapes[f"body.{number}.conv.weight"]
             scale = math.sqrt(2 / math.prod(shape[1:]))
             params[f"body.{number}.conv.weight"] = torch.randn(shape, generator=generator, **FLOATS) * scale
             params[f"body.{number}.conv.bias"] = torch.zeros(self.filters, **FLOATS)
@@ -119,7 +137,6 @@ class Conv4(Built):
             params[f"body.{number}.norm.bias"] = torch.zeros(self.filters, **FLOATS)
             moments[f"body.{number}.norm.mean"] = torch.zeros(self.filters, **FLOATS)
             moments[f"body.{number}.norm.var"] = torch.ones(self.filters, **FLOATS)
-            channels = self.filters
         scale = math.sqrt(2 / self.features)
         params["head.weight"] = torch.randn(self.way, self.features, generator=generator, **FLOATS) * scale
         if self.head_bias:
@@ -145,6 +162,8 @@ class Conv4(Built):
             check("conv4", "x", x, "B R C H W", C=self.image[0], H=self.image[1], W=self.image[2])
         first, last = layer_range(self, begin, end)
         numbers = range(first + 1, min(last, self.blocks) + 1)
+        chosen = self.layers[first:last]
+        parameters_fit("conv4", params, [n for n, at in self.parameters.items() if at in chosen], self.shapes, x)
         if moments is None and not (collect and torch.is_grad_enabled()) and fast(x):
             layers, seen = self._fast(params, x, numbers)
         else:
@@ -219,6 +238,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return out if bias is None else out + bias.unsqueeze(1)
 
 
+@door()
 def conv4(
     *,
     image: tuple[int, int, int] = (1, 28, 28),

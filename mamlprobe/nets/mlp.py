@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.nets.conv4 import linear
-from mamlprobe.nets.inputs import floats
+from mamlprobe.nets.conv4 import DEEPEST, linear
+from mamlprobe.nets.inputs import floats, not_too_large, parameters_fit
 from mamlprobe.nets.net import FLOATS, Built, ForwardPass, Moments, Params
 from mamlprobe.nets.norm import batch_norm
 from mamlprobe.nets.params import layer_range
@@ -48,6 +49,20 @@ class Mlp(Built):
             raise unknown("mlp", "norm", self.norm, NORMS)
         if min((self.inputs, self.way, *self.hidden)) < 1:
             raise UserError("mlp", "every width must be positive", (self.inputs, *self.hidden, self.way), "raise it")
+        if len(self.hidden) > DEEPEST:
+            raise UserError("mlp", f"there must be at most {DEEPEST} layers", len(self.hidden), "use fewer")
+        not_too_large("mlp", sum(map(math.prod, self.shapes.values())))
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Map parameter name -> its shape, without task axis."""
+        widths = (self.inputs, *self.hidden, self.way)
+        pairs = zip(self.layers, pairwise(widths), strict=True)
+        by_layer = {layer: (width, fan) for layer, (fan, width) in pairs}
+        return {
+            name: by_layer[layer] if name.endswith(("linear.weight", "head.weight")) else by_layer[layer][:1]
+            for name, layer in self.parameters.items()
+        }
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
@@ -110,6 +125,8 @@ class Mlp(Built):
         layers: dict[str, Tensor] = {}
         collected: Moments | None = {} if collect else None
         first, last = layer_range(self, begin, end)
+        names = [name for name, layer in self.parameters.items() if layer in self.layers[first:last]]
+        parameters_fit("mlp", params, names, self.shapes, x, shared_inputs=True)
         for i in range(first + 1, min(last, len(self.hidden)) + 1):
             name = f"body.{i}."
             z = linear(z, params[name + "linear.weight"], params.get(name + "linear.bias"))
@@ -133,6 +150,7 @@ class Mlp(Built):
         return linear(features, params["head.weight"], params.get("head.bias"))
 
 
+@door()
 def mlp(
     *,
     inputs: int,

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import LATER
 
 KINDS = ("conv4", "mlp", "module")
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class NetSpec:
     """A net by its settings; the fields of another kind are ignored."""

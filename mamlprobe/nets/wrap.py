@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.nets.modules.copies import innermost, lazy_parameters, private
 from mamlprobe.nets.modules.feature_axis import WORDS
@@ -19,6 +20,7 @@ from mamlprobe.nets.params import as_params
 __all__ = ["Wrapped", "wrap"]
 
 
+@door()
 def wrap(
     module: nn.Module,
     head: str,

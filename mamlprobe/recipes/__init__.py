@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.door import door
+from mamlprobe.base.errors import Catalogue, UserError, unknown
 from mamlprobe.recipes.contrast import CONTRAST
 from mamlprobe.recipes.kao import KAO
 from mamlprobe.recipes.learners import MAIN
@@ -15,18 +16,17 @@ PRESETS = ("smoke", "quick", "long", "paper")
 LEARNERS: dict[str, Recipe] = MAIN | KAO | CONTRAST
 """Every learner, in all sizes: at smoke, quick and long on the built-in characters, at paper in one setting for all."""
 
-RECIPES: dict[str, Recipe] = LEARNERS | SINUSOID | PUBLISHED_RECIPES
+RECIPES: dict[str, Recipe] = Catalogue("recipe", LEARNERS | SINUSOID | PUBLISHED_RECIPES)
 """All that can be trained by name."""
 
 
+@door()
 def recipe(name: str, preset: str | None = None) -> Experiment:
     """Return the experiment of that name at that size; None means quick, or the largest size the recipe has.
 
     Raises:
         UserError: unknown name or preset; a preset that the recipe does not come in.
     """
-    if name not in RECIPES:
-        raise unknown("recipe", "recipe", name, RECIPES)
     sizes = RECIPES[name].sizes
     if preset is None:
         preset = "quick" if "quick" in sizes else list(sizes)[-1]

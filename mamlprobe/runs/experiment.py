@@ -4,12 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import fingerprint, from_dict, to_dict
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.spec import NetSpec
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """Which tasks; the fields are the options of `load_source`."""
@@ -32,6 +34,7 @@ class Data:
             raise UserError("data", "data.size must be positive", self.size, "use None for the data set's own")
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A training: data, net, method, and the shape and number of the updates."""

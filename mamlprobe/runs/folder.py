@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mamlprobe.base.described import described
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.learn.theta import Theta, init
@@ -39,6 +40,7 @@ LOG_COLUMNS = tuple(tables.LOG.columns)
 Image = tuple[int, ...]
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """A run on the disk, finished or not; files are read only when asked for."""
@@ -84,6 +86,7 @@ class Run:
         path = self.path / "log.csv"
         return tables.read(path, tables.LOG) if os.path.lexists(path) else pd.DataFrame(columns=list(LOG_COLUMNS))
 
+    @door()
     def table(self, name: str) -> pd.DataFrame:
         """Read the table that the hook of that name returned, of all updates.
 
@@ -117,6 +120,7 @@ class Run:
         options: dict[str, Any] = {"way": way, "image": self.image, "seed": self.config.seed}
         return build(self.config.net, **options, buffers=self._buffers, module=make)
 
+    @door()
     def theta(self, update: int | None = None) -> Theta:
         """Load theta after `update` updates, by default of the last checkpoint; on the CPU.
 
@@ -125,6 +129,7 @@ class Run:
         """
         return self.checkpoint(update).theta
 
+    @door()
     def checkpoint(self, update: int | None = None) -> Checkpoint:
         """Load the checkpoint of an update, by default the last: theta and the optimizer's state; raises as `theta`."""
         known = self.updates()
@@ -144,6 +149,7 @@ class Run:
             )
             raise UserError("run", f"the checkpoint of update {chosen} must be good", str(error), advice) from None
 
+    @door()
     def last_good(self, *, before: int | None = None) -> Checkpoint | None:
         """Load the newest undamaged checkpoint (of those before an update); None if there is none."""
         for update in reversed(self.updates()):
@@ -170,6 +176,7 @@ class Run:
         return init(self.net(), seed=self.config.seed, method=self.config.method)
 
 
+@door()
 def load_run(path: str | Path, *, module: Maker | str | None = None) -> Run:
     """Open the run in this folder; nothing that it names is imported or called.
 

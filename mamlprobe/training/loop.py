@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import Stopped, UserError
 from mamlprobe.base.files import locked
 from mamlprobe.data.by_name import load_pool
@@ -48,6 +49,7 @@ class Interrupted(Stopped):
         super().__init__(line)
 
 
+@door()
 def train(
     experiment: Experiment,
     out: str | Path = "runs",
@@ -85,6 +87,7 @@ def train(
     return _train([experiment], Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks)[0]
 
 
+@door()
 def train_together(
     experiments: Sequence[Experiment],
     out: str | Path = "runs",

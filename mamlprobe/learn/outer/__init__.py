@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.described import described
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.evaluate import split_tasks, tasks_at_a_time
@@ -21,6 +22,7 @@ from mamlprobe.learn.outer.result import OuterResult
 from mamlprobe.learn.outer.second_derivatives import derivable
 from mamlprobe.learn.outer.unrolled import unrolled
 from mamlprobe.learn.run_index import RunIndex
+from mamlprobe.learn.task_checks import of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.learn.threads import map_threads, one_thread, threads_for
 from mamlprobe.methods.method import Method
@@ -29,6 +31,7 @@ from mamlprobe.nets.net import Built, Moments, Net, Params
 from mamlprobe.nets.params import adapting, head_names
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Readings:
     """Metrics and moments of the tasks of one outer gradient; tensors without graph."""
@@ -56,6 +59,7 @@ class Readings:
         return self.accuracies.mean()
 
 
+@door(of_its_net, on_one_device)
 def meta_gradient(
     net: Net,
     theta: Theta,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import Readings, accumulate_gradients, collect_metrics, meta_gradient
@@ -16,6 +17,7 @@ from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net, Params
 
 
+@door()
 def meta_gradients(
     net: Net,
     thetas: Sequence[Theta],

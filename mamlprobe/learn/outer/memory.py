@@ -9,10 +9,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from mamlprobe.base.door import door
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.evaluate import evaluate, split_tasks
 from mamlprobe.learn.outer import only_head, task_parts, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
+from mamlprobe.learn.task_checks import of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net
@@ -105,6 +107,7 @@ def measure_memory(
     return Need(tasks=tasks, one=peaks[0], more=more, sums=sums)
 
 
+@door(of_its_net, on_one_device)
 def memory_needed(
     net: Net,
     theta: Theta,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net
@@ -60,6 +61,7 @@ def only(method: Method, *patterns: str) -> Method:
     return replace(method, inner=replace(method.inner, adapts=patterns))
 
 
+@door()
 def variants(net: Net, method: Method, names: str) -> dict[str, Method]:
     """Return methods by label from a comma-separated list of names.
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
+from mamlprobe.base.door import door
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.task_batch import path_points
-from mamlprobe.learn.task_checks import chosen_steps
+from mamlprobe.learn.task_checks import chosen_steps, of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net
@@ -15,6 +16,7 @@ from mamlprobe.nets.params import flatten
 from mamlprobe.probe.by_task import tabled
 
 
+@door(of_its_net, on_one_device)
 def weight_distance(
     net: Net,
     theta: Theta,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.described import described
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.adapt import adapt
@@ -19,6 +20,7 @@ from mamlprobe.learn.inner_optimizers import rate_of, sgd
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.outer.contrast_terms import linear_head, terms_of
 from mamlprobe.learn.task_batch import TaskBatch, start_tasks
+from mamlprobe.learn.task_checks import of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import TERMS as TERMS_OF_THE_RULE
@@ -30,6 +32,7 @@ TERMS = (*TERMS_OF_THE_RULE, "remainder")
 PAIRS = ("all", "same", "different")
 
 
+@door()
 @dataclass(frozen=True, kw_only=True)
 class Decomposition:
     """The body's outer gradient as a sum of terms, each task separately."""
@@ -54,6 +57,7 @@ class Decomposition:
         return {name: torch.stack([term[name] for term in self.terms.values()]).sum(0) for name in names}
 
 
+@door(of_its_net, on_one_device)
 def decompose(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, pairs: str = "all", chunk: int | None = None
 ) -> Decomposition:

@@ -6,7 +6,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.data.episodes import Episodes
+from mamlprobe.learn.task_checks import of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net
@@ -18,6 +20,7 @@ ROUNDING = 16.0
 """A coefficient, of size 1, is negative below minus this many units in its last place."""
 
 
+@door(of_its_net, on_one_device)
 def contrast_table(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
 ) -> pd.DataFrame:

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.base.streams import generator
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.batching import concatenate_tasks, map_tasks
 from mamlprobe.learn.method_params import at_step
+from mamlprobe.learn.task_checks import shapes_of
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.net import Built, Net, Params
 from mamlprobe.nets.params import add_task_axis, unchanged_entries
@@ -18,6 +19,7 @@ FEATURES = ("positions", "pooled", "flattened")
 """How maps [R, C, H, W] become features: every position a row [R*H*W, C]; the mean over space [R, C]; [R, C*H*W]."""
 
 
+@door()
 def record(
     net: Net,
     params: Theta | Params,
@@ -98,12 +100,12 @@ def tasked(net: Net, params: Theta | Params) -> Params:
     if set(given) != set(net.parameters):
         odd = sorted(set(given) ^ set(net.parameters))
         raise UserError("record", "the parameters must be the net's", odd[:4], "use the net they were trained with")
-    plain = net.init(generator(0, "shapes"))[0]
-    if all(given[name].shape == value.shape for name, value in plain.items()):
+    plain = shapes_of(net)[0]
+    if all(given[name].shape == shape for name, shape in plain.items()):
         return add_task_axis(given)
-    for name, value in plain.items():
-        if given[name].shape[1:] != value.shape:
-            must = f"{name} must be {list(value.shape)} or [B, ...] of that"
+    for name, shape in plain.items():
+        if given[name].shape[1:] != shape:
+            must = f"{name} must be {list(shape)} or [B, ...] of that"
             raise UserError("record", must, list(given[name].shape), "use the net they were trained with")
     return dict(given)
 

@@ -9,9 +9,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.task_batch import path_points
+from mamlprobe.learn.task_checks import of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.cka import alignment
 from mamlprobe.methods.method import Method
@@ -63,6 +65,7 @@ def _products(rows: Tensor) -> Tensor:
     return products - products.mean(0) - products.mean(1, keepdim=True) + products.mean()
 
 
+@door(of_its_net, on_one_device)
 def cka_grid(
     net: Net,
     theta: Theta,
@@ -88,6 +91,7 @@ def cka_grid(
     return _table(model, model, episodes, inputs, moments, layers, chunk)
 
 
+@door()
 def pair_grid(
     a: Model,
     b: Model,

@@ -3,10 +3,12 @@
 import pandas as pd
 import torch
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.batching import map_tasks
 from mamlprobe.learn.task_batch import start_tasks
+from mamlprobe.learn.task_checks import of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import class_similarity, cosine_map
 from mamlprobe.methods.method import Method
@@ -34,6 +36,7 @@ def _maps_of(net: Net, theta: Theta, episodes: Episodes, method: Method) -> torc
     return cosine_map(support, query, way=episodes.way)
 
 
+@door(of_its_net, on_one_device)
 def cosine_maps(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
 ) -> pd.DataFrame:
@@ -52,6 +55,7 @@ def cosine_maps(
     return table.assign(norm=method.norm.statistics, episodes=manifest(episodes))
 
 
+@door(of_its_net, on_one_device)
 def cosine_classes(
     net: Net, theta: Theta, episodes: Episodes, method: Method, *, chunk: int | None = None
 ) -> pd.DataFrame:

@@ -9,10 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.readout import class_means
 from mamlprobe.learn.task_batch import adaptation_path
+from mamlprobe.learn.task_checks import of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net
@@ -56,6 +58,7 @@ KINDS: dict[str, Callable[[Array, npt.NDArray[np.bool_], int], tuple[Array, Shar
 """Kind -> coordinates [M, 2] of rows [M, F] and their shares of variance; real rows are those that are no means."""
 
 
+@door(of_its_net, on_one_device)
 def embed(
     net: Net,
     theta: Theta,
@@ -118,6 +121,7 @@ def _places(
     return pd.concat(tables, ignore_index=True)
 
 
+@door(of_its_net, on_one_device)
 def class_geometry(
     net: Net,
     theta: Theta,

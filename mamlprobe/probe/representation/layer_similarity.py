@@ -8,10 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.task_batch import path_points
-from mamlprobe.learn.task_checks import chosen_steps
+from mamlprobe.learn.task_checks import chosen_steps, of_its_net, on_one_device
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure import ENOUGH_ROWS, Spectrum, cca, cka, procrustes, pwcca, rsa, spectrum, svcca
 from mamlprobe.measure.floors import shuffled
@@ -55,6 +56,7 @@ COLUMNS = "measure features inputs rows width ratio value floor expected note no
 """Columns of every table of similarities, after its keys; `similarity` explains them."""
 
 
+@door(of_its_net, on_one_device)
 def similarity(
     net: Net,
     theta: Theta,

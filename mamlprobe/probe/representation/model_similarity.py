@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mamlprobe.base.described import described
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.task_batch import path_points
+from mamlprobe.learn.task_checks import of_its_net
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net, Params
@@ -19,6 +21,7 @@ from mamlprobe.probe.representation.layer_similarity import COLUMNS, DEFAULT, ax
 MOMENTS = ("before", "after")
 
 
+@door(of_its_net)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
     """A net, what it learned, and the method by which it adapts."""
@@ -30,6 +33,7 @@ class Model:
     method: Method
 
 
+@door()
 def pair_similarity(
     a: Model,
     b: Model,
