@@ -1,6 +1,7 @@
 """The inputs of a measure as tensors: arrays, tables and nested lists are converted once, where they come in."""
 
 import numbers
+import os
 import warnings
 from typing import Any
 
@@ -11,6 +12,38 @@ from torch import Tensor
 from mamlprobe.base.errors import UserError
 
 
+def memory() -> int | None:
+    """Return the bytes of memory that this machine has; None if it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # this system does not know these names
+        return None
+
+
+def reachable(where: str, device: Any) -> None:
+    """Refuse a device that is not there.
+
+    Raises:
+        UserError: torch cannot use it.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        got = str(error).partition("\n")[0]
+        raise UserError(where, f"device {str(device)!r} must be there", got, "take 'cpu'") from None
+
+
+def real_numbers(where: str, dtype: Any) -> None:
+    """Refuse a type that does not hold real numbers.
+
+    Raises:
+        UserError: whole or complex numbers, or bits.
+    """
+    if dtype is not None and dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        must = "dtype must be torch.float64, float32, bfloat16 or float16"
+        raise UserError(where, must, dtype, "tensors of whole numbers stay as they are")
+
+
 def given(where: str, name: str, x: Any) -> Tensor:
     """Convert real numbers to a tensor of their shape, without a copy if torch can share their memory.
 
@@ -18,8 +51,9 @@ def given(where: str, name: str, x: Any) -> Tensor:
         UserError: no numbers, complex ones, rows of unlike length, masked or absent entries.
     """
     if isinstance(x, Tensor):
-        if x.is_complex():
-            raise UserError(where, f"{name} must hold real numbers", x.dtype, "convert it")
+        odd = "nested" if x.is_nested else "quantised" if x.is_quantized else "without values" if x.is_meta else ""
+        if odd or x.is_complex():
+            raise UserError(where, f"{name} must hold real numbers", f"{odd} {x.dtype}".strip(), "convert it")
         return x if x.layout is torch.strided else x.to_dense()
     if isinstance(x, (list, tuple)) and x and all(isinstance(each, Tensor) for each in x):
         return _stacked(where, name, list(x))
@@ -34,7 +68,7 @@ def given(where: str, name: str, x: Any) -> Tensor:
         got = "masked entries" if np.ma.is_masked(x) else f"a {type(x).__name__} of {array.dtype}"
         raise UserError(where, f"{name} must hold real numbers", got, "convert it")
     kind = array.dtype.newbyteorder("=")
-    if kind.kind == "f" and kind.itemsize > 8:
+    if (kind.kind == "f" and kind.itemsize > 8) or (kind.kind == "u" and kind.itemsize == 8):
         kind = np.dtype(np.float64)
     if min(array.strides, default=0) < 0 or array.dtype != kind:
         array = array.astype(kind, order="C")

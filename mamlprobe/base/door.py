@@ -73,9 +73,22 @@ def _checked(function: Callable[..., Any], named: Any, together: tuple[Callable[
             values = {"where": where} | given
             if all(name in values for name in names):
                 check(**{name: values[name] for name in names})
-        return function(**given)
+        try:
+            return function(**given)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+        advice = "give smaller sizes, or fewer at a time"
+        raise UserError(where, "the memory must suffice for all at once", "no more of it", advice)
 
     return checked
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Tell whether the error says that there is no memory left on the CPU; those of GPUs have a class of torch's."""
+    return type(error) in (MemoryError, RuntimeError) and (
+        isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    )
 
 
 def _hints(named: Any) -> dict[str, Any]:
@@ -85,7 +98,7 @@ def _hints(named: Any) -> dict[str, Any]:
         try:
             return typing.get_type_hints(named, localns=public or None)
         except NameError as error:
-            public[error.name] = getattr(sys.modules["mamlprobe"], error.name)
+            public[str(error.name)] = getattr(sys.modules["mamlprobe"], str(error.name))
 
 
 def _refusal(where: str, parameters: Iterable[inspect.Parameter], name: str, kind: Kind, value: Any) -> UserError:
@@ -93,4 +106,5 @@ def _refusal(where: str, parameters: Iterable[inspect.Parameter], name: str, kin
     asked = [each for each in parameters if each.name != "self" and (each.default is each.empty or each.name == name)]
     call = ", ".join(each.name + "=..." * (each.kind is each.KEYWORD_ONLY) for each in asked)
     example = next((f", {name} such as {text}" for made, text in SUCH_AS.items() if made in kind.name), "")
-    return UserError(where, f"{name} must be {kind.name}", kind.tell(value), f"call {where}({call}){example}")
+    listed = "put it in a list, and " if isinstance(value, str) and "of strings" in kind.name else ""
+    return UserError(where, f"{name} must be {kind.name}", kind.tell(value), f"{listed}call {where}({call}){example}")

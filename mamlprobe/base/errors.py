@@ -18,9 +18,8 @@ class UserError(ValueError):
     """
 
     def __init__(self, where: str, must: str, got: object, advice: str) -> None:
-        text = as_text(got)
-        super().__init__(one_line(f"{where}: {must}, got {text}; {advice}"))
-        self.where, self.must, self.got, self.advice = where, must, text, advice
+        self.where, self.must, self.got, self.advice = (as_text(each) for each in (where, must, got, advice))
+        super().__init__(one_line(f"{self.where}: {self.must}, got {self.got}; {self.advice}"))
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, str, str]]:
         """Return what pickle needs, so that a worker process can hand the error to its parent."""

@@ -1,12 +1,26 @@
 """What an annotation asks of a value, as a cheap test of its kind and of the kinds of its entries."""
 
+import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, MappingView, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from mamlprobe.base.single_kinds import REFUSED, Kind, device, path, real, shown, tell_path, truth, whole, with_article
+from mamlprobe.base.single_kinds import (
+    REFUSED,
+    Kind,
+    dense,
+    device,
+    path,
+    real,
+    shown,
+    tell_path,
+    tell_tensor,
+    truth,
+    whole,
+    with_article,
+)
 
 _PLAIN = {
     int: Kind("a whole number", whole),
@@ -36,11 +50,13 @@ def kind_of(hint: Any) -> Kind | None:
     if origin in (dict, Mapping):
         return _dict_of(origin, kind_of(args[1]))
     if origin is Callable:
-        return Kind("a function", lambda value: value if callable(value) else REFUSED)
+        return _function(len(args[0]) if args and isinstance(args[0], list) else None)
     if not isinstance(origin, type) or origin.__name__ in ("object", "ndarray"):
         return None
     if getattr(origin, "_is_protocol", False):
         return _protocol(origin)
+    if origin.__name__ == "Tensor":
+        return Kind("a dense Tensor", dense, tell_tensor)
     if origin.__name__ == "device":
         return Kind("a device such as 'cpu'", lambda value: device(value, origin))
     return Kind(with_article(origin.__name__), lambda value: value if isinstance(value, origin) else REFUSED)
@@ -142,6 +158,28 @@ def _protocol(kind: type) -> Kind:
         return shown(value) + (f" without {missing}" if missing is not None else "")
 
     return Kind(with_article(kind.__name__), take, tell)
+
+
+def _function(count: int | None) -> Kind:
+    """Return the kind of functions that can be called with so many arguments; of any, if None."""
+
+    def take(value: Any) -> Any:
+        if not callable(value):
+            return REFUSED
+        if count is None:
+            return value
+        try:
+            inspect.signature(value).bind(*[None] * count)
+        except TypeError:
+            return REFUSED
+        except (
+            ValueError
+        ):  # a built-in function does not tell its arguments, and a built-in class makes nothing of them
+            return REFUSED if isinstance(value, type) else value
+        return value
+
+    number = "" if count is None else f" of {count} argument{'s' * (count != 1)}"
+    return Kind(f"a function{number}", take)
 
 
 def _has(value: Any, name: str) -> bool:

@@ -3,6 +3,7 @@
 import math
 import numbers
 import os
+import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,15 +73,15 @@ def whole(value: Any) -> Any:
 
 def real(value: Any) -> Any:
     """Return a finite real number as an int or float; True and False are none."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        return REFUSED
+    number: Any = value
+    if type(number) not in (int, float):
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return REFUSED
     try:
-        number = float(value)
+        number = number if type(number) is int else float(number)
+        return number if math.isfinite(number) else REFUSED
     except OverflowError:
         return REFUSED
-    if not math.isfinite(number):
-        return REFUSED
-    return value if type(value) in (int, float) else number
 
 
 def truth(value: Any) -> Any:
@@ -116,6 +117,27 @@ def tell_path(value: Any) -> str:
     """Say of a value that is no path what it is."""
     text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     return (isinstance(text, str) and path_fault(text)) or shown(value)
+
+
+def dense(value: Any) -> Any:
+    """Return a tensor that has an entry for each place: neither sparse, nested nor quantised."""
+    return REFUSED if _odd(value) is not None else value
+
+
+def tell_tensor(value: Any) -> str:
+    """Say of a value that is no dense tensor what it is."""
+    odd = _odd(value)
+    return f"a {odd} {type(value).__name__}" if odd else shown(value)
+
+
+def _odd(value: Any) -> str | None:
+    """Return what keeps a value from being a dense tensor: a word if it is another tensor, else the empty word."""
+    torch = sys.modules["torch"]
+    if not isinstance(value, torch.Tensor):
+        return ""
+    if value.is_nested or value.is_quantized:
+        return "nested" if value.is_nested else "quantised"
+    return None if value.layout is torch.strided else str(value.layout).removeprefix("torch.")
 
 
 def device(value: Any, kind: type) -> Any:

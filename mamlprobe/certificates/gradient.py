@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from mamlprobe.base.door import door
+from mamlprobe.base.errors import UserError
 from mamlprobe.certificates.checks import FAILS, NOT_AVAILABLE, PASSES, Row, bounded
 from mamlprobe.certificates.finite_differences import difference_errors
 from mamlprobe.certificates.inner_loop import adapting_rows
@@ -53,8 +54,10 @@ def certify(
     fields that act after the gradient.
 
     Raises:
-        UserError: a method that does not go with this net or these tasks.
+        UserError: a method that does not go with this net or these tasks; fewer than one update.
     """
+    if updates < 1:
+        raise UserError("certify", "updates must be at least 1", updates, "give the length of the training")
     theta, episodes = theta.to(dtype=torch.float64), episodes.to(dtype=torch.float64)
     rows: list[Row] = []
     last = max(method.inner.first_order_updates, method.multi_step_updates)

@@ -35,6 +35,9 @@ LEVELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 """Normalisation -> mean and std, one number for all channels or one for each."""
 
+LARGEST = 4096
+"""Pixels of the side of an image."""
+
 ROTATIONS: dict[str, Callable[[Pool], Pool]] = {"none": lambda pool: pool, "classes": Pool.rotated}
 """Value of `rotations` -> what is done to the pool."""
 
@@ -107,8 +110,9 @@ def load_pool(
         raise unknown("load_pool", "word for rotations", rotations, ROTATIONS)
     if normalise is not None and normalise not in LEVELS:
         raise unknown("load_pool", "normalisation", normalise, LEVELS)
-    if size is not None and size < 1:
-        raise UserError("load_pool", "size must be at least 1", size, "give the side of the images in pixels")
+    if size is not None and not 1 <= size <= LARGEST:
+        must = f"size must be at least 1 and at most {LARGEST}"
+        raise UserError("load_pool", must, size, "give the side of the images in pixels")
     folder, name = data_folder(root), str(name_or_path)
     if name in FORMULAS or name in PLANTED:
         advice = "train on them with data.dataset, or take load_source, and losses in place of accuracies"

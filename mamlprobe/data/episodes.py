@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mamlprobe.base.arrays import reachable, real_numbers
 from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
@@ -133,7 +134,7 @@ class Episodes:
         before = (y.unsqueeze(2) == y.unsqueeze(1)).tril(-1).sum(2)
         return before.argsort(dim=1, stable=True)
 
-    @door()
+    @door(reachable, real_numbers)
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Episodes":
         """Return the same tasks on another device; `dtype` changes floating tensors only."""
 
@@ -161,7 +162,14 @@ class Episodes:
 
     @door()
     def like(self, parts: dict[str, Tensor], *, whole: "Episodes | None" = None) -> "Episodes":
-        """Build tasks of these tensors, whose rows have the classes of the rows here; they are a part of `whole`."""
+        """Build tasks of these tensors, whose rows have the classes of the rows here; they are a part of `whole`.
+
+        Raises:
+            UserError: names that are no fields, or not all that tasks need; as `Episodes`.
+        """
+        needed = {each.name: each.default is not None for each in fields(Episodes)}
+        if not {name for name in needed if needed[name]} <= parts.keys() <= needed.keys():
+            _refuse(f"parts must be some of {', '.join(needed)}, the first four among them", list(parts))
         episodes = Episodes(**parts)
         object.__setattr__(episodes, "even", self.even)
         object.__setattr__(episodes, "whole", whole)

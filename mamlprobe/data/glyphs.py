@@ -31,6 +31,9 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.font_outlines import Face, Floats, coverage
 from mamlprobe.data.pool import Pool
 
+SIDES = (4, 224)
+"""Least and most pixels of the side of an image; at the latter the pool has a gigabyte."""
+
 VERSION = 1
 """Version of the drawing; part of every seed and of the cache file's name."""
 
@@ -74,12 +77,15 @@ def glyphs(*, classes: int | None = None, size: int = 28, ink: int = 1) -> Pool:
     classes: this many of each split, evenly spaced, instead of all. ink 1: strokes bright on dark; 0: dark on bright.
 
     Raises:
-        UserError: ink is neither 0 nor 1, or a number is not positive.
+        UserError: ink is neither 0 nor 1, a size out of `SIDES`, no classes.
     """
     if ink not in (0, 1):
         raise UserError("glyphs", "ink must be 0 or 1", ink, "take 1 for bright strokes")
-    if size < 1 or (classes is not None and classes < 1):
-        raise UserError("glyphs", "size and classes must be at least 1", (size, classes), "give larger numbers")
+    if not SIDES[0] <= size <= SIDES[1]:
+        must = f"size must be at least {SIDES[0]}, so that a character can be seen, and at most {SIDES[1]}"
+        raise UserError("glyphs", must, size, "28 is usual")
+    if classes is not None and classes < 1:
+        raise UserError("glyphs", "classes must be at least 1", classes, "give a larger number")
     table = class_table()
     if classes is not None:
         groups = [group for _, group in table.groupby("split", sort=False)]

@@ -91,6 +91,8 @@ def write_manifest(episodes: Episodes, path: str | Path, *, pool: Pool, split: s
     Raises:
         UserError: episodes without ids, not class-major or not of this pool and split; a path not open for writing.
     """
+    if Path(path).is_dir():
+        raise UserError("write_manifest", f"{path} must be a file", "a folder", "name a file in it")
     classes, items, shot = _ids(episodes)
     advice = "name the pool and the split that they were drawn from"
     _check_ids("write_manifest", "", classes, items, pool, split, advice)

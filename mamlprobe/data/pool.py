@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mamlprobe.base.arrays import reachable
 from mamlprobe.base.door import door
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.files import atomic_write
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.sampling import sample
@@ -76,8 +77,15 @@ class Pool:
         """Return (C, H, W): an input is an image."""
         return self.image_shape
 
+    @door()
     def class_ids(self, split: str) -> Tensor:
-        """Return the ids [C] of the classes of a split."""
+        """Return the ids [C] of the classes of a split.
+
+        Raises:
+            UserError: an unknown split.
+        """
+        if split not in self.splits:
+            raise unknown("class_ids", f"split of {self.name!r}", split, self.splits)
         return self.splits[split]
 
     def sample(
@@ -96,7 +104,7 @@ class Pool:
         numbers = {"way": way, "shot": shot, "query": query, "tasks": tasks, "seed": seed, "index": index}
         return sample(self, split=split, slots=slots, **numbers)
 
-    @door()
+    @door(reachable)
     def to(self, device: torch.device | str) -> "Pool":
         """Return the same pool on another device."""
         splits = {name: ids.to(device) for name, ids in self.splits.items()}
@@ -107,7 +115,13 @@ class Pool:
         """Return what a net sees: (images / 255 - mean) / std, float32.
 
         images: ``[..., C, H, W]`` uint8.
+
+        Raises:
+            UserError: images of another type or shape.
         """
+        if images.dtype != torch.uint8 or images.shape[-3:] != self.images.shape[-3:]:
+            must = f"images must be {['...', *self.image_shape]} uint8".replace("'", "")
+            raise UserError("Pool.floats", must, f"{list(images.shape)} {images.dtype}", "give bytes of images")
         scaled = images.to(torch.float32).div_(self._white)
         if self._plain:
             return scaled
@@ -119,8 +133,11 @@ class Pool:
         """Return `floats` of the images at these places [R], counted through all items of all classes: [R, C, H, W].
 
         Raises:
-            IndexError: there is no such place.
+            UserError: there is no such place.
         """
+        if places.ndim != 1 or places.dtype not in (torch.int64, torch.int32):
+            got = f"{list(places.shape)} {places.dtype}"
+            raise UserError("Pool.rows", "places must be [R] int64", got, "count images through all classes")
         images = self.images.flatten(0, 1)
         if self.device.type == "cpu" and images.is_contiguous() and kernels() is not None:
             out = torch.empty(len(places), *self.image_shape, dtype=torch.float32, device="cpu")
@@ -130,7 +147,11 @@ class Pool:
             chosen = places.to(torch.int64).contiguous()
             if call("pixels", out.dtype, out, images, chosen, levels, shape, torch.get_num_threads()):
                 return out
-        return self.floats(images.index_select(0, places))
+        try:
+            return self.floats(images.index_select(0, places))
+        except (IndexError, RuntimeError):
+            got = f"{int(places.min())}..{int(places.max())}"
+            raise UserError("Pool.rows", f"places must lie in 0..{len(images) - 1}", got, "choose others") from None
 
     @property
     def _plain(self) -> bool:
@@ -208,6 +229,10 @@ class Pool:
 def _faults(pool: Pool) -> Iterator[tuple[str, object]]:
     """Yield what must hold and what was got, for each fault of a pool."""
     images, counts = pool.images, pool.counts
+    devices = {each.device for each in (images, counts, *pool.splits.values())}
+    if len(devices) > 1 or images.is_meta:
+        yield "images, counts and splits must be on one device that holds values", ", ".join(map(str, devices))
+        return
     if images.ndim != 5 or images.dtype != torch.uint8 or not images.numel():
         yield "images must be [class, item, C, H, W] uint8", f"{list(images.shape)} {images.dtype}"
         return

@@ -1,10 +1,12 @@
 """How tasks are drawn from a pool of images: index arithmetic without state."""
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from mamlprobe.base.arrays import memory
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.streams import key_sets
@@ -36,7 +38,8 @@ def sample(
     Nothing is carried from call to call, and the same arguments give the same tasks on every device.
 
     Raises:
-        UserError: unknown split or slots; a number below its least; more classes or items asked for than there are.
+        UserError: unknown split or slots; a number below its least; more classes or items asked for than there are; more
+            tasks than the memory can hold.
     """
     if split not in pool.splits:
         raise unknown("sample", f"split of {pool.name!r}", split, pool.splits)
@@ -54,6 +57,7 @@ def sample(
         raise UserError("sample", must, shot + query, "lower shot or query")
 
     items, each = pool.images.shape[1], shot + query
+    _must_fit(tasks, 8 * (len(ids) + way * items) + 4 * way * each * prod(pool.image_shape))
     stream, device = (seed, "episodes", split, index), pool.device
     shapes = [(tasks, len(ids)), (tasks, way, items)]
     class_keys, keys = key_sets([(*stream, "classes"), (*stream, "items")], shapes, device=device)
@@ -64,6 +68,19 @@ def sample(
     chosen = _smallest(keys, each)
 
     return take(pool, classes, chosen, shot=shot)
+
+
+def _must_fit(tasks: int, bytes_each: int) -> None:
+    """Refuse more tasks than the machine has memory for.
+
+    Raises:
+        UserError: there are more.
+    """
+    room = memory()
+    if room is not None and tasks * bytes_each > room:
+        must = f"tasks must fit into the {room / 1e9:.1f} GB of this machine's memory"
+        got = f"{tasks} tasks of {bytes_each / 1e6:.3g} MB"
+        raise UserError("sample", must, got, "draw fewer at a time: index names the next ones")
 
 
 def take(pool: "Pool", classes: Tensor, items: Tensor, *, shot: int) -> Episodes:

@@ -10,7 +10,7 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.losses import classes
-from mamlprobe.learn.theta import Theta
+from mamlprobe.learn.theta import Theta, drawn
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net
 
@@ -41,6 +41,25 @@ def of_its_net(where: str, net: Net, theta: Theta) -> None:
             raise UserError(where, must, f"{name!r} of shape {list(value.shape)}", advice)
 
 
+def each_of_its_net(where: str, net: Net, thetas: Sequence[Theta], episodes: Sequence[Episodes]) -> None:
+    """Refuse runs of which one has a theta or tasks that do not go with the others.
+
+    Raises:
+        UserError: no run; as `of_its_net` and `on_one_device`; tasks of several shapes.
+    """
+    if not thetas or not episodes:
+        got = f"{len(thetas)} thetas and {len(episodes)} batches of tasks"
+        raise UserError(where, "there must be at least one run", got, "give one of each for every run")
+    for theta in thetas:
+        of_its_net(where, net, theta)
+        for each in episodes:
+            on_one_device(where, theta, each)
+    shapes = {tuple((x.shape[1:], x.dtype) for x in (e.support_x, e.support_y, e.query_x, e.query_y)) for e in episodes}
+    if len(shapes) > 1:
+        got = " and ".join(str([list(size) for size, _ in each]) for each in list(shapes)[:2])
+        raise UserError(where, "the tasks of all runs must be of one shape and type", got, "sample them alike")
+
+
 def on_one_device(where: str, theta: Theta, episodes: Episodes) -> None:
     """Refuse theta and tasks that no device can compute together.
 
@@ -59,7 +78,7 @@ def shapes_of(net: Net) -> tuple[Shapes, Shapes]:
     try:
         return _SHAPES[net]
     except (KeyError, TypeError):
-        params, moments = ({name: x.shape for name, x in each.items()} for each in net.init(torch.Generator()))
+        params, moments = ({name: x.shape for name, x in each.items()} for each in drawn(net, torch.Generator()))
     with suppress(TypeError):  # a net that cannot be a key is asked every time
         _SHAPES[net] = params, moments
     return params, moments

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 import torch
 from torch import Tensor
 
+from mamlprobe.base.arrays import reachable, real_numbers
 from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
@@ -32,7 +33,7 @@ class Theta:
     extra: Params = field(default_factory=dict)
     """What a method learns in addition to the net and its rates: see `learn.method_params`."""
 
-    @door()
+    @door(reachable, real_numbers)
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Theta":
         """Copy theta to another device, its real numbers to another precision."""
 
@@ -65,7 +66,7 @@ def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
             contrastive rule if the body adapts.
     """
     method = method or Method()
-    params, moments = net.init(generator(seed, "init"))
+    params, moments = drawn(net, generator(seed, "init"))
     scale = 0.0 if method.head in ("zero_once", "zero_each_update") else method.head_scale
     if scale not in (0.0, 1.0) and not net.linear:
         must, got = "a head that is scaled must be one linear layer", f"head_scale {scale} on another"
@@ -74,6 +75,19 @@ def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
     check_method(net, method)
     rates, extra = initial_rates(net, params, method.inner), initial_extra(net, params, moments, method)
     return Theta(net=params, rates=rates, moments=initial_moments(moments, method), extra=extra)
+
+
+def drawn(net: Net, random: torch.Generator) -> tuple[Params, Moments]:
+    """Return the parameters and moments that the net starts from.
+
+    Raises:
+        UserError: its `init` returns anything else.
+    """
+    made: object = net.init(random)
+    if not isinstance(made, tuple) or len(made) != 2 or not all(isinstance(each, dict) for each in made):
+        must = "init of a net must return parameters and moments, two dicts of tensors"
+        raise UserError("net", must, f"a {type(made).__name__}", "give an empty dict where there are no moments")
+    return made
 
 
 def check_method(net: Net, method: Method) -> None:

@@ -32,7 +32,6 @@ class Method:
     outer: Outer = field(default_factory=Outer)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "step_weights", tuple(self.step_weights))
         among("head", self.head, HEADS)
         among("readout", self.readout, READOUTS)
         among("loss", self.loss, LOSSES)

@@ -19,6 +19,9 @@ TERMS = ("interference", "noise", "contrastive", "curvature")
 PAIRS = ("all", "same")
 SCHEDULES = ("constant", "cosine", "linear")
 
+MOST_STEPS = 10_000
+"""Steps of a loop for each task; more are a slip of the pen."""
+
 
 def among(field_name: str, value: str, known: tuple[str, ...]) -> None:
     """Refuse a word that is none of those known."""
@@ -53,17 +56,14 @@ class Inner:
     """lambda: (lambda / 2) |phi - theta|^2 is added to the inner loss (iMAML)."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.adapts, str):
-            raise UserError("method", "inner.adapts must be a list of patterns", repr(self.adapts), "put it in a list")
-        object.__setattr__(self, "adapts", tuple(self.adapts))
         among("inner.rates", self.rates, RATES)
         among("inner.optimizer", self.optimizer, INNER_OPTIMIZERS)
         if self.order not in (1, 2):
             raise UserError("method", "inner.order must be 1 or 2", self.order, "2 is MAML, 1 is FOMAML")
-        if min(self.steps, self.test_steps) < 0:
-            raise UserError(
-                "method", "inner steps must not be negative", min(self.steps, self.test_steps), "use 0 or more"
-            )
+        for steps in (self.steps, self.test_steps):
+            if not 0 <= steps <= MOST_STEPS:
+                must = f"inner steps must not be negative, nor more than {MOST_STEPS:,}"
+                raise UserError("method", must, steps, "use 0 or more" if steps < 0 else "use fewer")
         if self.rates == "layer_step" and self.test_steps > self.steps:
             raise UserError(
                 "method",
@@ -132,19 +132,15 @@ class Outer:
     """all; same: pairs of different labels neither attract nor repel under the contrastive rule."""
 
     def __post_init__(self) -> None:
-        for name, what in (("trains", "patterns"), ("terms", "words")):
-            if isinstance(getattr(self, name), str):
-                got = repr(getattr(self, name))
-                raise UserError("method", f"outer.{name} must be a list of {what}", got, "put it in a list")
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         for term in self.terms:
             among("outer.terms", term, TERMS)
         among("outer.rule", self.rule, RULES)
         among("outer.pairs", self.pairs, PAIRS)
         among("outer.optimizer", self.optimizer, OPTIMIZERS)
         among("outer.schedule", self.schedule, SCHEDULES)
-        if self.cg_steps < 1:
-            raise UserError("method", "outer.cg_steps must be at least 1", self.cg_steps, "use 1 or more")
+        if not 1 <= self.cg_steps <= MOST_STEPS:
+            must = f"outer.cg_steps must be at least 1 and at most {MOST_STEPS:,}"
+            raise UserError("method", must, self.cg_steps, "5 is usual")
         for name in ("lr", "final_lr"):
             if not getattr(self, name) >= 0:
                 raise UserError("method", f"outer.{name} must not be negative", getattr(self, name), "use 0 or more")

@@ -161,4 +161,4 @@ def mlp(
     bias: bool = True,
 ) -> Mlp:
     """Return the fully connected net; see `Mlp`."""
-    return Mlp(inputs=inputs, way=way, hidden=tuple(hidden), activation=activation, norm=norm, bias=bias)
+    return Mlp(inputs=inputs, way=way, hidden=hidden, activation=activation, norm=norm, bias=bias)

@@ -43,10 +43,6 @@ class NetSpec:
         return self.module if self.kind == "module" else None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        object.__setattr__(self, "layers", tuple(self.layers))
-        if self.image is not None:
-            object.__setattr__(self, "image", tuple(self.image))
         if self.kind not in KINDS:
             raise unknown("net", "kind", self.kind, KINDS)
         if self.kind == "module" and not self.head:

@@ -1,5 +1,6 @@
 """`wrap`, which makes a net of any ``nn.Module``."""
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.nets.inputs import MOST
 from mamlprobe.nets.modules.copies import innermost, lazy_parameters, private
 from mamlprobe.nets.modules.feature_axis import WORDS
 from mamlprobe.nets.modules.output import Output
@@ -56,8 +58,6 @@ def wrap(
         UserError: a head or a layer that does not exist, a head without parameters, lazy layers without an example, a
             module that cannot be copied or whose passes are random.
     """
-    if not isinstance(module, nn.Module):
-        raise UserError("wrap", "the module must be an nn.Module", type(module).__name__, "call wrap(module, head)")
     copied, fixed = private(module)
     example = None if inputs is None else _example(inputs, copied)
     _whole(copied, example)
@@ -108,11 +108,13 @@ def _bare(part: nn.Module, name: str = "", bare: str = "") -> Iterator[tuple[str
 def _example(inputs: Tensor | Sequence[int], module: nn.Module) -> Tensor:
     """Return up to two rows of an example [R, ...], or make two from the shape of a row."""
     if isinstance(inputs, Tensor):
+        if not inputs.ndim or not inputs.numel() or inputs.is_meta:
+            got = f"{list(inputs.shape)} on {inputs.device}"
+            raise UserError("wrap", "inputs must be an example [R, ...] with values", got, "give two rows")
         return inputs[:2].detach()
-    if not all(isinstance(size, int) for size in inputs):
-        raise UserError(
-            "wrap", "inputs must be a tensor [R, ...] or the shape of a row", type(inputs).__name__, "give one"
-        )
+    if not all(1 <= size <= MOST for size in inputs) or math.prod(inputs) > MOST:
+        must = f"inputs must be the shape of a row of 1 to {MOST:,} numbers"
+        raise UserError("wrap", must, list(inputs), "give C, H, W of an image")
     kinds = [part for part in module.modules() if next(part.parameters(recurse=False), None) is not None]
     if kinds and isinstance(kinds[0], nn.Embedding) and len(inputs) == 1:
         return torch.zeros(2, *inputs, dtype=torch.long, device="cpu")

@@ -75,6 +75,8 @@ class Experiment:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError("experiment", f"{name} must be at least {least}", value, "give a larger number")
+            if value is not None and value > MOST:
+                raise UserError("experiment", f"{name} must be at most {MOST:,}", value, "give a smaller number")
         if self.labels not in LABELS:
             raise unknown("experiment", "word for labels", self.labels, LABELS)
         method = self.method
@@ -115,6 +117,9 @@ LEAST = {
     "checkpoint_every": 1,
 }
 """The smallest value of each number."""
+
+MOST = 10**9
+"""The largest value of all of them."""
 
 
 def few_shot(experiment: Experiment, method: Method) -> Method:

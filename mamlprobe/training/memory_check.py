@@ -1,6 +1,5 @@
 """Whether an update fits into the memory that is free, and what to set if it does not."""
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from mamlprobe.base.arrays import memory
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.memory import Need, gradient_need
@@ -30,10 +30,7 @@ def free_memory(device: torch.device) -> int | None:
     available = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(), re.MULTILINE) if MEMINFO.exists() else None
     if available:
         return int(available[1]) * 1024
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # this system does not know these names
-        return None
+    return memory()
 
 
 def amount(count: int) -> str:

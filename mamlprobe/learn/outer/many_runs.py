@@ -12,12 +12,13 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import Readings, accumulate_gradients, collect_metrics, meta_gradient
 from mamlprobe.learn.run_index import owners_of
+from mamlprobe.learn.task_checks import each_of_its_net
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net, Params
 
 
-@door()
+@door(each_of_its_net)
 def meta_gradients(
     net: Net,
     thetas: Sequence[Theta],

@@ -96,6 +96,7 @@ def decomposed(net: Net, theta: Theta, episodes: Episodes, method: Method, *, pa
         raise unknown("contrast", "word for pairs", pairs, PAIRS)
     head = _head(net, method)
     tasks, params, names = start_tasks(net, theta, episodes, method, stage="train")
+    episodes = tasks.episodes
     body = [name for name in params if name not in head_names(net) and name not in net.fixed]
     rule = sgd(rate_of(method.inner, {}))
     path = adapt(tasks.support_losses, params, names, steps=method.inner.steps, rule=rule, track="none")

@@ -13,7 +13,7 @@ from mamlprobe.learn.method_params import at_step
 from mamlprobe.learn.task_checks import shapes_of
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.net import Built, Net, Params
-from mamlprobe.nets.params import add_task_axis, unchanged_entries
+from mamlprobe.nets.params import add_task_axis, as_params, unchanged_entries
 
 FEATURES = ("positions", "pooled", "flattened")
 """How maps [R, C, H, W] become features: every position a row [R*H*W, C]; the mean over space [R, C]; [R, C*H*W]."""
@@ -53,6 +53,8 @@ def activations(
         if name not in net.layers:
             raise unknown("record", "layer", name, net.layers)
     given, names = tasked(net, params), tuple(layers or net.layers)
+    _fitting(x, given)
+    x = as_params(x, given)
 
     @torch.no_grad()
     def passed(rows: Tensor, first: int) -> list[Params]:
@@ -69,6 +71,24 @@ def activations(
         map_tasks(lambda part, first: passed(part.support_x, first), inputs, chunk, net=net.full, name="recording"),
         tasks,
     )[0]
+
+
+def _fitting(x: Tensor, params: Params) -> None:
+    """Check that inputs and parameters with a task axis can be computed together.
+
+    Raises:
+        UserError: inputs without axes of tasks and rows; other numbers of tasks; several devices.
+    """
+    counts = {len(each) for each in params.values()} - {1}
+    if x.ndim < 2 or 0 in x.shape[:2] or len(counts | {len(x)} - {1}) > 1:
+        must = f"x must be [B, R, ...] with B = {', '.join(map(str, counts)) or 'any'} tasks, as the parameters"
+        raise UserError("record", must, list(x.shape), "give inputs for each task")
+    devices = {each.device for each in params.values()} | {x.device}
+    if len(devices) > 1 or x.is_meta:
+        got = " and ".join(sorted(map(str, devices)))
+        raise UserError(
+            "record", "parameters and x must be on one device that holds values", got, "bring them together"
+        )
 
 
 def activations_along(
