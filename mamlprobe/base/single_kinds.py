@@ -74,9 +74,8 @@ def whole(value: Any) -> Any:
 def real(value: Any) -> Any:
     """Return a finite real number as an int or float; True and False are none."""
     number: Any = value
-    if type(number) not in (int, float):
-        if not isinstance(value, numbers.Real) or isinstance(value, bool):
-            return REFUSED
+    if type(number) not in (int, float) and (not isinstance(value, numbers.Real) or isinstance(value, bool)):
+        return REFUSED
     try:
         number = number if type(number) is int else float(number)
         return number if math.isfinite(number) else REFUSED

@@ -38,8 +38,8 @@ def sample(
     Nothing is carried from call to call, and the same arguments give the same tasks on every device.
 
     Raises:
-        UserError: unknown split or slots; a number below its least; more classes or items asked for than there are; more
-            tasks than the memory can hold.
+        UserError: unknown split or slots; a number below its least; more classes or items asked for than there are;
+            more tasks than the memory can hold.
     """
     if split not in pool.splits:
         raise unknown("sample", f"split of {pool.name!r}", split, pool.splits)
