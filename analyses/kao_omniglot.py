@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.layout import caption, composite, panel
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim
+from mamlprobe.reproduce.records import read_rows
 
 SOURCES = {"kao_omniglot_orders": "drawn", "kao_omniglot_scale": "drawn", "kao_omniglot_slots": "tied"}
 """Labels in training, by the script whose table is read; kao_omniglot_heads shares its arms with the first."""
@@ -34,7 +35,7 @@ def table(study: Study) -> pd.DataFrame:
     """Compute differences in points by labels, shot, arm, head at test, update; and of pixels, ours - other orders."""
     parts = []
     for name, labels in SOURCES.items():
-        rows = pd.read_csv(study.out / f"{name}.csv")
+        rows = read_rows(study.out / f"{name}.csv")
         parts.append(rows[rows["quantity"] == QUANTITY].assign(labels=labels))
     keys = ["labels", "shot", "arm", "head", "update"]
     cols = [*keys, "value", "low", "high", "interval", "seeds", "tasks", "norm", "dataset", "episodes", "last", "run"]

@@ -7,6 +7,7 @@ from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import Panel, composite, panel
 from mamlprobe.reproduce.analysis import Analysis, Study
+from mamlprobe.reproduce.records import read_rows
 
 SOURCES = (
     "raghu_fig2_layers",
@@ -26,7 +27,7 @@ def missing(study: Study) -> str:
 
 def table(study: Study) -> pd.DataFrame:
     """Collect the drawn rows of the six tables, with the panel they belong to."""
-    tables = {name: pd.read_csv(study.out / f"{name}.csv") for name in SOURCES}
+    tables = {name: read_rows(study.out / f"{name}.csv") for name in SOURCES}
     layers, freezing, anil, zeroing, terms, linear = tables.values()
     measures = {"cca_top98": "CCA", "cka_debiased": "CKA (debiased)"}
     layers = layers[(layers["step"] == layers["last"]) & (layers["state"] == "trained")]

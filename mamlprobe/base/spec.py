@@ -37,28 +37,57 @@ def from_dict(kind: type[T], values: Any, where: str = "config") -> T:
         if name not in hints:
             raise unknown(where, "field", name, hints)
     try:
-        return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+        return kind(**{name: typed(hints[name], value, f"{where}.{name}") for name, value in values.items()})
     except TypeError as error:
         raise UserError(where, "every required field must be there", str(error), "add it") from None
 
 
-def _value(kind: Any, value: Any, where: str) -> Any:
+def typed(kind: Any, value: Any, where: str) -> Any:
+    """Return the value as one of this type: a plain type, a dataclass, a tuple, list or table, a union, a literal.
+
+    Raises:
+        UserError: it is none.
+    """
     origin, args = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
     if dataclasses.is_dataclass(kind):
         return from_dict(typing.cast(type, kind), value, where)
     if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        return _value(next(a for a in args if a is not type(None)), value, where)
+        return _member(kind, args, value, where)
     if origin is tuple and isinstance(value, (list, tuple)):
         item = args[0] if len(args) == 2 and args[1] is Ellipsis else None
         kinds = [item] * len(value) if item is not None else list(args)
         if len(kinds) == len(value):
-            return tuple(_value(k, v, where) for k, v in zip(kinds, value, strict=True))
+            return tuple(typed(k, v, where) for k, v in zip(kinds, value, strict=True))
+    if origin is list and isinstance(value, list):
+        return [typed(args[0], each, where) for each in value]
+    if origin is dict and isinstance(value, dict):
+        return {typed(args[0], name, where): typed(args[1], each, f"{where}.{name}") for name, each in value.items()}
+    if origin is typing.Literal and isinstance(value, str):
+        if value not in args:
+            raise unknown(where, "word", value, args)
+        return value
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
+    raise UserError(where, f"the value must be of type {kind}", repr(value), "change it")
+
+
+def _member(kind: Any, args: tuple[Any, ...], value: Any, where: str) -> Any:
+    """Return the value as one of the first of these types that it is of."""
+    if value is None and type(None) in args:
+        return None
+    errors = []
+    for each in args:
+        if each is not type(None):
+            try:
+                return typed(each, value, where)
+            except UserError as error:
+                errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
     raise UserError(where, f"the value must be of type {kind}", repr(value), "change it")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders.regular_files import amount, read_file
+from mamlprobe.borders.regular_files import ABSENT, amount, read_file
 from mamlprobe.borders.table_columns import Column, entries_of
 
 LARGEST_TABLE = 2**27
@@ -42,7 +42,14 @@ class Schema:
 
 
 def read_table(
-    path: Path, schema: Schema, *, where: str, must: str = "", advice: str, follow: bool = True
+    path: Path,
+    schema: Schema,
+    *,
+    where: str,
+    must: str = "",
+    advice: str,
+    absent: str = ABSENT,
+    follow: bool = True,
 ) -> pd.DataFrame:
     """Read a CSV file: whole numbers as int64, real ones to the last bit, empty entries as NaN, or as "" among text.
 
@@ -51,7 +58,7 @@ def read_table(
             end without a line end; a column that is missing, twice, or not of the schema; an entry that is none of its
             column. `must` is what the message says about the table.
     """
-    data = read_file(where, path, most=LARGEST_TABLE, advice=advice, follow=follow)
+    data = read_file(where, path, most=LARGEST_TABLE, advice=advice, absent=absent, follow=follow)
     try:
         return parse_table(data, schema)
     except ValueError as error:
@@ -73,7 +80,7 @@ def parse_table(data: bytes, schema: Schema) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(io.BytesIO(data), dtype=text, encoding="utf-8", **how, **_EXACT)
+            table: pd.DataFrame = pd.read_csv(io.BytesIO(data), dtype=text, encoding="utf-8", **how, **_EXACT)
     except pd.errors.ParserWarning:
         raise ValueError("rows with more entries than there are columns") from None
     except Exception as error:  # whatever the parser makes of bytes that are no table
@@ -81,7 +88,10 @@ def parse_table(data: bytes, schema: Schema) -> pd.DataFrame:
         raise ValueError(message.splitlines()[0][:200]) from None
     if list(table.columns) != names:
         raise ValueError("a first line that is no list of columns")
-    table = pd.DataFrame({name: entries_of(name, table[name], schema.columns.get(name)) for name in names})
+    columns = {name: table[name] for name in names}
+    read = {name: entries_of(name, column, schema.columns.get(name)) for name, column in columns.items()}
+    changed = {name: entries for name, entries in read.items() if entries is not columns[name]}
+    table = table.assign(**changed) if changed else table
     twice = table.duplicated(list(schema.keys)) if schema.keys else None
     if twice is not None and bool(twice.any()):
         row = ", ".join(str(table[name][twice].iloc[0]) for name in schema.keys)
@@ -110,7 +120,8 @@ def _names(data: bytes, schema: Schema) -> list[str]:
     head = re.split(rb"[\r\n]", data[:HEADER].removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n"), maxsplit=1)[0]
     if len(head) > HEADER - 8:
         raise ValueError(f"a first line of more than {amount(HEADER)}")
-    names = next(csv.reader([head.decode("utf-8")]), [])
+    heads = next(csv.reader([head.decode("utf-8")]), [])
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(heads)]  # as pandas calls them
     if len(names) > COLUMNS:
         raise ValueError(f"{len(names)} columns, where {COLUMNS} are the most")
     twice = next((name for name in names if names.count(name) > 1), None)

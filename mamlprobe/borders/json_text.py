@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders.regular_files import amount, read_file
+from mamlprobe.borders.regular_files import ABSENT, amount, read_file
 
 SETTINGS = 2**20
 """Bytes of a file of settings or of a header."""
@@ -18,15 +18,15 @@ SETTINGS = 2**20
 DEEPEST = 32
 """Lists and tables that lie in one another."""
 
-LARGEST = 2**63
+LARGEST = 2**64
 """Whole numbers are smaller than this, and larger than its negative."""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _HALF = re.compile(rb"\\u[dD][89abcdefABCDEF]")
 
 
-def parse_json(data: bytes, *, most: int = SETTINGS) -> Any:
-    """Parse JSON in UTF-8.
+def parse_json(data: bytes, *, most: int = SETTINGS, gaps: bool = False) -> Any:
+    """Parse JSON in UTF-8; with `gaps`, NaN and Infinity are numbers too.
 
     Raises:
         ValueError: more than `most` bytes, more than `DEEPEST` levels, no JSON, a field given twice, a number that is
@@ -37,13 +37,8 @@ def parse_json(data: bytes, *, most: int = SETTINGS) -> Any:
     depth = _depth(data)
     if depth > DEEPEST:
         raise ValueError(f"{depth} levels of nesting, where {DEEPEST} are the most")
-    value = json.loads(
-        data.decode("utf-8"),
-        object_pairs_hook=_fields,
-        parse_int=_whole,
-        parse_float=_real,
-        parse_constant=_constant,
-    )
+    hooks: dict[str, Any] = {"object_pairs_hook": _fields, "parse_int": _whole, "parse_float": _real}
+    value = json.loads(data.decode("utf-8"), **hooks, parse_constant=float if gaps else _constant)
     if _HALF.search(data):
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # raises for half of a pair alone
     return value
@@ -53,23 +48,26 @@ def read_json(
     path: Path,
     *,
     where: str,
-    must: str = "the file must be whole JSON",
+    must: str | None = None,
     advice: str,
+    absent: str = ABSENT,
     most: int = SETTINGS,
+    gaps: bool = False,
     follow: bool = True,
 ) -> dict[str, Any]:
-    """Read the table of fields in this file.
+    """Read the table of fields in this file; `must` is what the message says about the file.
 
     Raises:
         UserError: no such file; not a regular one; too large or deep; no JSON, or JSON that is no table of fields.
     """
-    data = read_file(where, path, most=most, advice=advice, follow=follow)
+    data = read_file(where, path, most=most, advice=advice, absent=absent, follow=follow)
     try:
-        values = parse_json(data, most=most)
+        values = parse_json(data, most=most, gaps=gaps)
     except ValueError as error:
-        raise UserError(where, must, str(error), advice) from None
+        got = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise UserError(where, must or "the file must be whole JSON", got, advice) from None
     if not isinstance(values, dict):
-        raise UserError(where, must, f"a {type(values).__name__} and no table of fields", advice)
+        raise UserError(where, must or "the file must hold a table of fields", type(values).__name__, advice)
     return values
 
 

@@ -16,6 +16,9 @@ KINDS = {
 }
 """What may lie in the place of a file, by the bits of its mode."""
 
+ABSENT = "check the path"
+"""What to do if there is no file."""
+
 UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -27,7 +30,7 @@ def amount(size: int) -> str:
     return f"{size} bytes"
 
 
-def check_file(where: str, path: Path, *, most: int, advice: str = "check the path", follow: bool = True) -> int:
+def check_file(where: str, path: Path, *, most: int, advice: str, absent: str = ABSENT, follow: bool = True) -> int:
     """Return the size of a regular file of at most `most` bytes; a link is one only if it may be followed.
 
     Raises:
@@ -36,26 +39,26 @@ def check_file(where: str, path: Path, *, most: int, advice: str = "check the pa
     try:
         facts = os.stat(path, follow_symlinks=follow)
     except (OSError, ValueError) as error:
-        raise _refused(where, path, error, advice) from None
+        raise _refused(where, path, error, advice, absent) from None
     return _size(where, path, facts, most, advice)
 
 
-def read_file(where: str, path: Path, *, most: int, advice: str = "check the path", follow: bool = True) -> bytes:
+def read_file(where: str, path: Path, *, most: int, advice: str, absent: str = ABSENT, follow: bool = True) -> bytes:
     """Read a regular file of at most `most` bytes; a link is one only if it may be followed.
 
     Raises:
         UserError: as `check_file`, or it cannot be read.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    check_file(where, path, most=most, advice=advice, absent=absent, follow=follow)  # before a device is opened
     try:
-        check_file(where, path, most=most, advice=advice, follow=follow)  # before a device is opened
         with open(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
             _size(where, path, os.fstat(file.fileno()), most, advice)  # of what was opened in the end
             return file.read(most)
     except UserError:
         raise
     except (OSError, ValueError) as error:
-        raise _refused(where, path, error, advice) from None
+        raise _refused(where, path, error, advice, absent) from None
 
 
 def _size(where: str, path: Path, facts: os.stat_result, most: int, advice: str) -> int:
@@ -67,8 +70,8 @@ def _size(where: str, path: Path, facts: os.stat_result, most: int, advice: str)
     return facts.st_size
 
 
-def _refused(where: str, path: Path, error: OSError | ValueError, advice: str) -> UserError:
+def _refused(where: str, path: Path, error: OSError | ValueError, advice: str, absent: str) -> UserError:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return UserError(where, "the file must exist", path, advice)
+        return UserError(where, "the file must exist", path, absent)
     got = getattr(error, "strerror", None) or str(error)
     return UserError(where, f"{path} must be readable", got, advice)

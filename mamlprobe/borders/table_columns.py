@@ -65,7 +65,7 @@ def _numbers(name: str, entries: pd.Series, column: Column) -> pd.Series:
     if bool(out.any()):
         got = f"{numbers[out].iloc[0]:g} as {name!r} in row {int(out.argmax()) + 1}"
         raise ValueError(f"{got}, which must lie in {column.least:g} to {column.most:g}")
-    return numbers.astype(np.float64) if column.kind == "real" else numbers
+    return numbers.astype(np.float64) if column.kind == "real" and numbers.dtype != np.float64 else numbers
 
 
 def _odd(name: str, wanted: str, entries: pd.Series, column: Column) -> str:

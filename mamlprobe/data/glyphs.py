@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.borders.csv_tables import Schema, parse_table
+from mamlprobe.borders.table_columns import TEXT
 from mamlprobe.data.font_outlines import Face, Floats, coverage
 from mamlprobe.data.pool import Pool
 
@@ -51,10 +53,12 @@ FINE = 2  # drawn at this many times the size, then averaged
 BLUR = 0.022  # of the image side, before the stroke width is set
 
 
+CLASSES = Schema(columns=dict.fromkeys(("codepoint", "script", "split"), TEXT))
+
+
 def class_table() -> pd.DataFrame:
     """Read the frozen classes, ``codepoint script split``, in the order of their ids."""
-    with (resources.files("mamlprobe.data") / "glyphs.csv").open() as file:
-        table = pd.read_csv(file, dtype=str)
+    table = parse_table((resources.files("mamlprobe.data") / "glyphs.csv").read_bytes(), CLASSES)
     return table.assign(codepoint=[int(word, 16) for word in table["codepoint"]])
 
 

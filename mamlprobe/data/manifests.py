@@ -12,12 +12,17 @@ from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import atomic_write
+from mamlprobe.borders.json_text import read_json
+from mamlprobe.borders.regular_files import amount
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sampling import take
 
 FORMAT = 1
 """Number of the layout that `write_manifest` writes."""
+
+LARGEST = 2**24
+"""Bytes of a manifest, such as one of 25,000 tasks of five classes with two items each."""
 
 _FIELDS = {"dataset": str, "digest": str, "split": str, "episodes": str, "way": int, "shot": int, "query": int}
 _MOST = 2**31
@@ -69,11 +74,10 @@ class Manifest:
             must = f"the data set of {self.path} must be {self.dataset!r} with digest {self.digest}"
             advice = "load that one, with the same options (size, ink, split, rotations)"
             raise UserError("read_manifest", must, f"{pool.name!r} with digest {pool.digest()}", advice)
-        advice = "take an undamaged copy"
-        _check_ids("read_manifest", f"{self.path}: ", self.classes, self.items, pool, self.split, advice)
+        _check_ids("read_manifest", f"{self.path}: ", self.classes, self.items, pool, self.split, _COPY)
         if (actual := manifest(_bare(self.classes, self.items, self.shot))) != self.episodes:
             must = f"{self.path} must name tasks with the hash {self.episodes}"
-            raise UserError("read_manifest", must, actual, advice)
+            raise UserError("read_manifest", must, actual, _COPY)
 
     def build(self, pool: Pool, *, first: int = 0, count: int | None = None) -> Episodes:
         """Build the tasks from `first` on, `count` of them or all, from a pool that has passed `check`."""
@@ -116,7 +120,11 @@ def write_manifest(episodes: Episodes, path: str | Path, *, pool: Pool, split: s
         tasks.append("[" + ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]")
     head = json.dumps(header, indent=1, ensure_ascii=False).removesuffix("\n}")
     body = ",\n ".join(tasks)
-    _write(Path(path), f'{head},\n "tasks": [\n {body}\n ]\n}}\n')
+    text = f'{head},\n "tasks": [\n {body}\n ]\n}}\n'.encode()
+    if len(text) > LARGEST:
+        got = f"{amount(len(text))} for {len(tasks)} tasks"
+        raise UserError("write_manifest", f"a manifest must have at most {amount(LARGEST)}", got, "write several")
+    _write(Path(path), text)
 
 
 @door()
@@ -139,14 +147,9 @@ def load_manifest(path: str | Path) -> Manifest:
         UserError: no such file, or a damaged one.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError("read_manifest", "the file must exist", path, "check the path")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        _damaged(path, f"{type(error).__name__}: {error}")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        _damaged(path, f"format {content.get('format')!r}" if isinstance(content, dict) else type(content).__name__)
+    content = read_json(path, where="read_manifest", must=_must(path), advice=_COPY, most=LARGEST)
+    if type(content.get("format")) is not int or content["format"] != FORMAT:
+        _damaged(path, f"format {content.get('format')!r}")
     for name, kind in _FIELDS.items():
         if type(content.get(name)) is not kind:
             _damaged(path, f"{name} {content.get(name)!r}")
@@ -185,9 +188,15 @@ def _rows(path: Path, content: dict[str, Any]) -> list[list[tuple[int, list[int]
     return every
 
 
+_COPY = "take an undamaged copy"
+
+
+def _must(path: Path) -> str:
+    return f"{path} must be a whole manifest of episodes, format {FORMAT}"
+
+
 def _damaged(path: Path, got: str) -> NoReturn:
-    must = f"{path} must be a whole manifest of episodes, format {FORMAT}"
-    raise UserError("read_manifest", must, got, "take an undamaged copy")
+    raise UserError("read_manifest", _must(path), got, _COPY)
 
 
 def _bare(classes: Tensor, items: Tensor, shot: int) -> Episodes:
@@ -267,10 +276,10 @@ def _same_inputs(episodes: Episodes, pool: Pool, classes: Tensor, items: Tensor,
             raise UserError("write_manifest", must, "others", "name the pool that they were drawn from")
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: bytes) -> None:
     try:
         with atomic_write(path) as aside:
-            aside.write_text(text, encoding="utf-8", newline="\n")
+            aside.write_bytes(text)
     except OSError as error:
         got = error.strerror or type(error).__name__
         raise UserError("write_manifest", f"{path} must be open for writing", got, "choose another place") from None

@@ -7,16 +7,18 @@ it is background before evaluation, then by alphabet and character.
 """
 
 import sys
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pooch
 import requests
 import torch
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.borders.csv_tables import Schema, parse_table
+from mamlprobe.borders.table_columns import TEXT
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import Tree, opened
 from mamlprobe.data.reading.images import LANCZOS, pixels
@@ -27,6 +29,7 @@ PARTS = {"images_background": 964, "images_evaluation": 659}
 DRAWINGS = 20  # of each character
 FIRST = 1200  # characters that train in split "first1200"
 SPLITS = ("vinyals", "first1200")
+CLASSES = Schema(columns={"alphabet": TEXT, "character": TEXT, "split": replace(TEXT, words=("train", "val", "test"))})
 HOME = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 MD5 = {
     "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",
@@ -99,8 +102,7 @@ def _characters(tree: Tree, part: str) -> dict[str, list[str]]:
 def _splits(names: list[str], split: str) -> dict[str, torch.Tensor]:
     if split == "first1200":
         return {"train": torch.arange(FIRST, device="cpu"), "test": torch.arange(FIRST, len(names), device="cpu")}
-    with (resources.files("mamlprobe.data") / "omniglot.csv").open() as file:
-        table = pd.read_csv(file)
+    table = parse_table((resources.files("mamlprobe.data") / "omniglot.csv").read_bytes(), CLASSES)
     of = dict(zip(table["alphabet"] + "/" + table["character"], table["split"], strict=True))
     for name in names:
         if name not in of:

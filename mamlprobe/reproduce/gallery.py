@@ -14,10 +14,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.borders.regular_files import read_file
 from mamlprobe.draw.files import save
 from mamlprobe.draw.page import Section, page
 from mamlprobe.native.load import compile_kernels
 from mamlprobe.reproduce.imported import imported
+from mamlprobe.reproduce.records import ADVICE, CLAIM_COLUMNS, read_record, read_rows
 from mamlprobe.reproduce.scripts import Script
 from mamlprobe.reproduce.study import Study
 from mamlprobe.reproduce.workers import processes
@@ -25,10 +27,8 @@ from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
 from mamlprobe.training.compute import pick_device
 
-CLAIM_COLUMNS = [
-    *("id", "paper", "claim", "published", "published_source", "ours", "low", "high", "unit", "seeds", "tasks"),
-    *("dataset", "preset", "device", "verdict", "runs"),
-]
+PICTURE = 2**26
+"""Bytes of a figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def _make(stage: Study, script: Script) -> Done:
         "key": key(script, stage),
     }
     _csv(table, stage.out / f"{name}.csv")
-    save(analysis.figure(pd.read_csv(stage.out / f"{name}.csv")), stage.out / f"{name}.png")
+    save(analysis.figure(read_rows(stage.out / f"{name}.csv")), stage.out / f"{name}.png")
     record = {"provenance": facts, "claims": claims.assign(**marks).to_dict("records") if len(claims) else []}
     write(stage.out / "provenance" / f"{name}.json", (json.dumps(record, indent=1, default=_plain) + "\n").encode())
     return Done(name=name, state="made", seconds=seconds)
@@ -120,7 +120,10 @@ def _up_to_date(stage: Study, script: Script) -> bool:
     """Tell whether figure, table and provenance exist and were made from the same text, preset and data."""
     path = stage.out / "provenance" / f"{script.name}.json"
     complete = all(p.is_file() for p in (path, *(stage.out / f"{script.name}.{end}" for end in ("png", "csv"))))
-    return complete and json.loads(path.read_text())["provenance"]["key"] == key(script, stage)
+    try:
+        return complete and read_record(path)["provenance"]["key"] == key(script, stage)
+    except UserError:  # a damaged record is made anew
+        return False
 
 
 def build(
@@ -193,7 +196,7 @@ def redraw(stage: Study, scripts: Sequence[Script], published: Sequence[Script])
         if not path.is_file():
             done.append(Done(name=name, state="skipped", reason=f"{path} is not there"))
             continue
-        save(script.analysis.figure(pd.read_csv(path)), stage.out / f"{name}.png")
+        save(script.analysis.figure(read_rows(path)), stage.out / f"{name}.png")
         done.append(Done(name=name, state="made"))
     publish(stage, published)
     return done
@@ -207,18 +210,18 @@ def publish(stage: Study, scripts: Sequence[Script]) -> None:
         path = stage.out / "provenance" / f"{name}.json"
         if not path.is_file():
             continue
-        record = json.loads(path.read_text())
+        record = read_record(path)
         claims += record["claims"]
         facts = {word: value for word, value in record["provenance"].items() if word != "key"}
         claim_table = pd.DataFrame(record["claims"], columns=CLAIM_COLUMNS) if record["claims"] else None
-        table = pd.read_csv(stage.out / f"{name}.csv")
+        table = read_rows(stage.out / f"{name}.csv")
         sections.append(
             Section(
                 name=name,
                 title=script.analysis.title,
                 source=script.analysis.paper,
                 about=script.about,
-                picture=(stage.out / f"{name}.png").read_bytes(),
+                picture=read_file("analyses", stage.out / f"{name}.png", most=PICTURE, advice=ADVICE),
                 table=table.drop(columns=[c for c in ("pixels",) if c in table]),
                 claims=claim_table,
                 provenance=facts,

@@ -7,6 +7,7 @@ The files are those of the authors' repository IandRover/MAML_noisy_contrasive_l
 """
 
 import sys
+from dataclasses import replace
 from functools import cache
 from math import nan
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 import pandas as pd
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.borders.csv_tables import Schema, read_table
+from mamlprobe.borders.table_columns import REAL, TEXT, WHOLE
 from mamlprobe.runs.writing import write
 
 SUMMARY = Path(__file__).with_name("kao_curves.csv")
@@ -29,6 +32,29 @@ SCALES = {1.0: "random init", 0.7: "x0.7", 0.5: "x0.5", 0.0: "zero-init"}
 CURVE = ["source", "dataset", "shot", "order", "scheme", "init_scale", "train_zeroing", "train_inner_steps"]
 CURVE += ["inner_lr", "test_zeroing"]
 """Columns that identify a curve; `source` is ``kao2022/`` and the experiment, a folder of the authors."""
+_ARMS = {
+    **dict.fromkeys(("dataset", "order", "scheme"), TEXT),
+    **dict.fromkeys(("shot", "train_zeroing", "train_inner_steps", "test_zeroing", "outer_step"), WHOLE),
+    **dict.fromkeys(("init_scale", "inner_lr"), REAL),
+}
+RESULTS = Schema(
+    columns={
+        **_ARMS,
+        "experiment": TEXT,
+        **dict.fromkeys(("seed", "test_inner_steps"), WHOLE),
+        **{f"acc_k{k}": replace(REAL, optional=k not in (1, 3, 10)) for k in range(1, 11)},
+    },
+    others=True,
+)
+CURVES = Schema(
+    columns={
+        "source": TEXT,
+        **_ARMS,
+        **dict.fromkeys(("evaluations", "seeds", "plotted_k", "last_k"), WHOLE),
+        **{f"{word}_{end}": REAL for word in ("one", "plotted", "last") for end in ("mean", "sd")},
+    }
+)
+"""The authors' file, and our summary of it."""
 FILE = "Kao et al. 2022, published_results.csv"
 """The file that ``kao2022`` stands for."""
 NAMED = {"train_inner_steps": "steps", "outer_step": "update"}
@@ -47,13 +73,8 @@ def summarise(path: Path) -> pd.DataFrame:
     Raises:
         UserError: the file is not there, or lacks a column.
     """
-    where, advice = "published_curves", "give the published_results.csv of Kao et al. 2022"
-    if not path.is_file():
-        raise UserError(where, "there must be a file of results", path, advice)
-    raw = pd.read_csv(path, low_memory=False)
-    wanted = {*CURVE, "experiment", "seed", "outer_step", "test_inner_steps", "acc_k1"} - {"source"}
-    if missing := sorted(wanted - set(raw.columns)):
-        raise UserError(where, f"the results must have the column '{missing[0]}'", ", ".join(raw.columns), advice)
+    advice = "give the published_results.csv of Kao et al. 2022"
+    raw = read_table(path, RESULTS, where="published_curves", advice=advice, absent=advice)
     raw = raw.assign(source="kao2022/" + raw["experiment"])
     parts = [_curve(_whole(part)) for _, part in _paired(raw).groupby(CURVE, dropna=False, sort=True)]
     return pd.concat(parts, ignore_index=True)
@@ -103,7 +124,7 @@ def _curve(part: pd.DataFrame) -> pd.DataFrame:
 
 @cache
 def _summary() -> pd.DataFrame:
-    return pd.read_csv(SUMMARY)
+    return read_table(SUMMARY, CURVES, where="published_curves", advice="install the package again")
 
 
 def _chosen(

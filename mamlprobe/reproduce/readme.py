@@ -1,6 +1,5 @@
 """The table of results, from the claims of the figures: all rows on one page, the central rows in the README."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.table_text import interval, markdown
+from mamlprobe.reproduce.records import read_record
 from mamlprobe.runs.writing import write
 
 BEGIN, END = "<!-- results: written by python -m analyses --readme README.md -->", "<!-- /results -->"
@@ -54,7 +54,7 @@ def central_results(out: Path, figures: str) -> str:
 
 def _records(out: Path) -> dict[str, dict[str, Any]]:
     """Read claims and provenance of every script that claims something, by name."""
-    records = {path.stem: json.loads(path.read_text()) for path in sorted((out / "provenance").glob("*.json"))}
+    records = {path.stem: read_record(path) for path in sorted((out / "provenance").glob("*.json"))}
     return {name: record for name, record in records.items() if record["claims"]}
 
 

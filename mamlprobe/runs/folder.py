@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
-from mamlprobe.base.spec import from_dict, to_dict
+from mamlprobe.base.spec import from_dict, to_dict, typed
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.maker import Maker, maker, name_of, same_module
@@ -24,13 +24,8 @@ from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, checkpoint_updates, load_checkpoint
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.inner import NAMES, usual
+from mamlprobe.runs.settings_files import FORMAT, imported, read_env, read_settings
 from mamlprobe.runs.writing import write
-
-FORMAT = 1
-"""Number of the layout of config.json and env.json."""
-
-IMPORTED = b"imported\n"
-"""Content of the file "done" in a run of imported weights."""
 
 BUFFERS = "buffers.safetensors"
 """File of the buffers of an imported module that differ from those its constructor makes."""
@@ -65,12 +60,12 @@ class Run:
     def env(self) -> dict[str, Any]:
         """Read versions, device, commit, seconds and the data's digest; empty if the file is absent."""
         path = self.path / "env.json"
-        return _json(path) if path.exists() else {}
+        return read_env(path) if os.path.lexists(path) else {}
 
     @property
     def imported(self) -> bool:
         """Tell whether the weights were imported."""
-        return self.done and (self.path / "done").read_bytes() == IMPORTED
+        return self.done and imported(self.path / "done")
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -225,15 +220,15 @@ def open_run(path: Path) -> Run | None:
         UserError: damaged settings.
     """
     file = path / "config.json"
-    if not file.exists():
+    if not os.path.lexists(file):
         return None
-    values = _json(file)
-    number = values.pop("format", None)
-    if number != FORMAT:
-        raise UserError(str(file), f"the format must be {FORMAT}", number, "use the version that wrote it")
-    image, classes = values.pop("image", None), values.pop("classes", None)
+    values = read_settings(file)
+    image = typed(Image | None, values.pop("image", None), f"{file}.image")
+    classes = typed(int | None, values.pop("classes", None), f"{file}.classes")
+    if min((1, *(image or ()), 1 if classes is None else classes)) < 1:
+        raise UserError(str(file), "image and classes must be positive", f"{image}, {classes}", "restore it")
     config = from_dict(Experiment, values, str(file))
-    return Run(path=path, config=config, image=None if image is None else tuple(image), classes=classes)
+    return Run(path=path, config=config, image=image, classes=classes)
 
 
 def make_run(path: Path, experiment: Experiment, image: Image | None, classes: int | None = None) -> Run:
@@ -270,14 +265,3 @@ def _difference(existing: dict[str, Any], wanted: dict[str, Any]) -> str:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write the values, all or nothing."""
     write(path, (json.dumps(values, indent=2) + "\n").encode())
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """Read the file's table of fields."""
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(str(path), "the file must be whole JSON", error, "restore it or train the run again") from None
-    if not isinstance(values, dict):
-        raise UserError(str(path), "the file must hold a table of fields", type(values).__name__, "restore it")
-    return values

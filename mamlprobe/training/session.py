@@ -234,8 +234,9 @@ def _data(run: Run, pool: TaskSource) -> dict[str, Any]:
         "std": list(pool.std),
     }
     before = run.env
+    known = before.get("data", data)
     for word in ("digest", "mean", "std"):
-        if before and before["data"][word] != data[word]:
-            got = f"{word} {data[word]} instead of {before['data'][word]}"
+        if known[word] != data[word]:
+            got = f"{word} {data[word]} instead of {known[word]}"
             raise UserError("train", f"{run.path} must go on with the data it began with", got, "give the same data")
     return data

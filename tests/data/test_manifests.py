@@ -195,7 +195,7 @@ def test_a_damaged_file_is_refused(pool, path, change, got):
         (lambda data: data[:-30], "JSONDecodeError: "),
         (lambda data: b"\xff" + data, "UnicodeDecodeError: "),
         (lambda data: b"[1]", "list"),
-        (lambda data: b"[" * 10**6, ""),
+        (lambda data: b"[" * 10**6, "1000000 levels of nesting, where 32 are the most"),
     ],
 )
 def test_what_is_no_json_is_refused(pool, path, damage, got):
@@ -205,9 +205,11 @@ def test_what_is_no_json_is_refused(pool, path, damage, got):
 
 
 def test_no_file(pool, tmp_path):
-    for place in (tmp_path / "none", tmp_path):
-        line = f"read_manifest: the file must exist, got {place}; check the path"
-        assert told(lambda place=place: read_manifest(place, pool)) == line
+    none = tmp_path / "none"
+    assert told(lambda: read_manifest(none, pool)) == f"read_manifest: the file must exist, got {none}; check the path"
+    assert told(lambda: read_manifest(tmp_path, pool)) == (
+        f"read_manifest: {tmp_path} must be a regular file, got a folder; take an undamaged copy"
+    )
 
 
 def test_episodes_that_cannot_be_written_down(pool, episodes, tmp_path):

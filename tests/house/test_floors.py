@@ -23,8 +23,9 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "statistics": "base",
     "draw": "base statistics draw.charts",
     "draw/charts": "base draw",
-    "data": "base native data.reading",
-    "data/reading": "base data.pool",
+    "borders": "base",
+    "data": "base borders native data.reading",
+    "data/reading": "base borders data.pool",
     "measure": "base native statistics",
     "nets/fast": "base native native.gpu",
     "nets/operations": "base native nets.fast nets.net nets.params nets.differentiated",
@@ -39,13 +40,15 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "probe/theory": "base methods data nets measure learn learn.outer probe probe.representation",
     "certificates": "base methods data nets measure learn learn.outer probe.contrast certificates.reference",
     "certificates/reference": "base methods data.episodes nets learn.theta",
-    "runs": "base native methods nets learn",
+    "runs": "base borders native methods nets learn",
     "training": "base native methods data nets learn learn.outer runs",
     "recipes": "base methods nets runs",
-    "reproduce": "base native methods statistics draw data nets learn probe.adaptation runs training recipes __init__",
+    "reproduce": (
+        "base borders native methods statistics draw data nets learn probe.adaptation runs training recipes __init__"
+    ),
     "commands/subjects": (
-        "base methods statistics draw data nets learn probe probe.representation probe.adaptation probe.contrast runs "
-        "training"
+        "base borders methods statistics draw data nets learn probe probe.representation probe.adaptation "
+        "probe.contrast runs training"
     ),
     "commands": (
         "base native methods statistics draw draw.charts data nets learn probe certificates runs training recipes "

@@ -192,13 +192,14 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     with pytest.raises(UserError) as error:
         summarise(tmp_path / "none.csv")
     advice = "give the published_results.csv of Kao et al. 2022"
-    assert (
-        str(error.value) == f"published_curves: there must be a file of results, got {tmp_path / 'none.csv'}; {advice}"
-    )
+    assert str(error.value) == f"published_curves: the file must exist, got {tmp_path / 'none.csv'}; {advice}"
     (tmp_path / "other.csv").write_text("seed,shot\n1,1\n")
     with pytest.raises(UserError) as error:
         summarise(tmp_path / "other.csv")
-    assert str(error.value) == f"published_curves: the results must have the column 'acc_k1', got seed, shot; {advice}"
+    got = "no column 'dataset'; the columns are seed, shot"
+    assert str(error.value) == (
+        f"published_curves: {tmp_path / 'other.csv'} must be a whole table, got {got}; {advice}"
+    )
 
 
 def test_the_command_rewrites_the_summary(tmp_path, monkeypatch):

@@ -58,7 +58,8 @@ def read_probe(path: str, form: Form, pair: Form | None = None) -> pd.DataFrame:
     kinds = dict.fromkeys(form.places.split(), place) | KINDS
     columns = {name: replace(each, optional=name not in (*KEYS, "task")) for name, each in kinds.items()}
     must = f"{path} must be the table of a probe"
-    table = read_table(Path(path), Schema(columns=columns, others=True), where="probe", must=must, advice=ADVICE)
+    schema = Schema(columns=columns, others=True)
+    table = read_table(Path(path), schema, where="probe", must=must, advice=ADVICE, absent=ADVICE)
     fault = _fault(table, pair if pair is not None and "run_b" in table else form)
     if fault:
         raise UserError("probe", must, fault, ADVICE)

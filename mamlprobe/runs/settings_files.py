@@ -1,0 +1,84 @@
+"""What stands in the small files of a run: its settings and where it comes from, checked as they are read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.spec import typed
+from mamlprobe.borders.json_text import read_json
+from mamlprobe.borders.regular_files import read_file
+
+FORMAT = 1
+"""Number of the layout of config.json and env.json."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """The data of a run."""
+
+    name: str
+    source: str
+    digest: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+IMPORTED = b"imported\n"
+"""Content of the file "done" in a run of imported weights."""
+
+ENV: dict[str, Any] = {
+    **dict.fromkeys(("mamlprobe", "commit", "python", "torch", "numpy", "platform", "device", "kernels"), str | None),
+    "threads": int | None,
+    "precision": str,
+    "seconds": float,
+    "data": _Facts,
+    "earlier": list[dict[str, Any]],
+    "assumed": tuple[str, ...],
+    "source": dict[str, Any] | None,
+}
+"""The types of the fields of env.json; it may have others."""
+
+YOUNGER: dict[str, Any] = {"precision": "float32", "seconds": 0.0, "earlier": []}
+"""Fields that an env.json of an earlier version does not have, with what held then."""
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the fields of a config.json, all but the number of its format.
+
+    Raises:
+        UserError: no whole file of this format.
+    """
+    values = _read(path, advice="restore it or train the run again")
+    return {name: value for name, value in values.items() if name != "format"}
+
+
+def read_env(path: Path) -> dict[str, Any]:
+    """Read the fields of an env.json, brought up to this version.
+
+    Raises:
+        UserError: no whole file of this format; a field of another type.
+    """
+    values = _read(path, advice="restore it, or delete it: where the run comes from is not known then")
+    values |= {name: value for name, value in YOUNGER.items() if name not in values}
+    for name, value in values.items():
+        if name in ENV:
+            typed(ENV[name], value, f"{path}.{name}")
+    return values
+
+
+def imported(path: Path) -> bool:
+    """Tell whether this file, the mark of a finished run, says that its weights were imported.
+
+    Raises:
+        UserError: no regular file.
+    """
+    return read_file(str(path), path, most=2**10, advice="delete it and train the run again", follow=False) == IMPORTED
+
+
+def _read(path: Path, *, advice: str) -> dict[str, Any]:
+    values = read_json(path, where=str(path), advice=advice, follow=False)
+    number = values.get("format")
+    if type(number) is not int or number != FORMAT:
+        raise UserError(str(path), f"the format must be {FORMAT}", number, "use the version that wrote it")
+    return values
