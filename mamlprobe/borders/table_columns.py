@@ -13,7 +13,7 @@ class Column:
     """What the entries of a column are."""
 
     kind: Literal["whole", "real", "text"]
-    words: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     """All entries there may be; empty: any."""
     least: float = -np.inf
     most: float = np.inf
@@ -45,9 +45,9 @@ def entries_of(name: str, entries: pd.Series, column: Column | None) -> pd.Serie
 
 def _text(name: str, entries: pd.Series, column: Column) -> pd.Series:
     entries = entries.fillna("")
-    odd = entries[~entries.isin(column.words)] if column.words else entries[:0]
+    odd = entries[~entries.isin(column.choices)] if column.choices else entries[:0]
     if len(odd):
-        raise ValueError(f"{odd.iloc[0][:40]!r} as {name!r}, which is one of {', '.join(column.words)}")
+        raise ValueError(f"{odd.iloc[0][:40]!r} as {name!r}, which is one of {', '.join(column.choices)}")
     return entries
 
 

@@ -29,7 +29,11 @@ IMPORTED = b"imported\n"
 
 ENV: dict[str, Any] = {
     **dict.fromkeys(("mamlprobe", "commit", "python", "torch", "numpy", "platform", "device", "kernels"), str | None),
-    "threads": int | None,
+    **dict.fromkeys(("library", "switches"), str | None),
+    **dict.fromkeys(("threads", "chunk"), int | None),
+    **dict.fromkeys(("recompute", "graph"), bool),
+    **dict.fromkeys(("from", "failed"), int),
+    "seeds": tuple[int, ...],
     "precision": str,
     "seconds": float,
     "data": _Facts,
@@ -37,7 +41,7 @@ ENV: dict[str, Any] = {
     "assumed": tuple[str, ...],
     "source": dict[str, Any] | None,
 }
-"""The types of the fields of env.json; it may have others."""
+"""The types of the fields of env.json, and of each of its earlier stretches; there may be others."""
 
 YOUNGER: dict[str, Any] = {"precision": "float32", "seconds": 0.0, "earlier": []}
 """Fields that an env.json of an earlier version does not have, with what held then."""
@@ -61,10 +65,17 @@ def read_env(path: Path) -> dict[str, Any]:
     """
     values = _read(path, advice="restore it, or delete it: where the run comes from is not known then")
     values |= {name: value for name, value in YOUNGER.items() if name not in values}
+    _check(values, str(path))
+    for number, each in enumerate(values["earlier"]):
+        _check(each, f"{path}.earlier {number}")
+    return values
+
+
+def _check(values: dict[str, Any], where: str) -> None:
+    """Check the types of the fields that are known."""
     for name, value in values.items():
         if name in ENV:
-            typed(ENV[name], value, f"{path}.{name}")
-    return values
+            typed(ENV[name], value, f"{where}.{name}")
 
 
 def imported(path: Path) -> bool:
