@@ -22,8 +22,7 @@ from mamlprobe.runs.folder import Image, load_run
 from mamlprobe.runs.import_module import logits
 from mamlprobe.runs.inner import assumption, restated
 from mamlprobe.training.learner import Learner
-from mamlprobe.training.loop import source_of
-from mamlprobe.training.training_tasks import head_rows, training_tasks
+from mamlprobe.training.training_tasks import head_rows, source_of, training_tasks
 
 TASKS, QUERY = 3, 2
 """Number of tasks, and largest number of query items a class: gradients are checked, not learned from."""

@@ -87,8 +87,8 @@ class Train:
     def run(self) -> None:
         """Train and say where the runs are and how good they are."""
         from mamlprobe.training.compute import pick_device  # torch, which no help waits for
-        from mamlprobe.training.loop import source_of, train_together
-        from mamlprobe.training.training_tasks import training_tasks
+        from mamlprobe.training.loop import train_together
+        from mamlprobe.training.training_tasks import source_of, training_tasks
 
         experiments, data = self.experiments, self.experiment.data
         pick_device(self.device)

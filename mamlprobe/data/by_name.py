@@ -17,9 +17,10 @@ from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data import glyphs, omniglot
 from mamlprobe.data.planted import PLANTED
-from mamlprobe.data.pool import Pool, load_saved, save_pool
+from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import stamps
 from mamlprobe.data.reading.image_folder import NOTE, read_folder
+from mamlprobe.data.saved_pool import load_saved, save_pool
 from mamlprobe.data.sinusoids import FORMULAS
 
 READING = 1

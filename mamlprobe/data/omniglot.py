@@ -29,7 +29,8 @@ PARTS = {"images_background": 964, "images_evaluation": 659}
 DRAWINGS = 20  # of each character
 FIRST = 1200  # characters that train in split "first1200"
 SPLITS = ("vinyals", "first1200")
-CLASSES = Schema(columns={"alphabet": TEXT, "character": TEXT, "split": replace(TEXT, choices=("train", "val", "test"))})
+SPLIT = replace(TEXT, choices=("train", "val", "test"))
+CLASSES = Schema(columns={"alphabet": TEXT, "character": TEXT, "split": SPLIT})
 HOME = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 MD5 = {
     "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",

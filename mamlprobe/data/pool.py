@@ -1,30 +1,22 @@
-"""A data set as one array of bytes `[class, item, C, H, W]`, and the file it is saved in."""
+"""A data set as one array of bytes `[class, item, C, H, W]`."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mamlprobe.base.arrays import reachable
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.base.files import atomic_write
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.sampling import sample
 from mamlprobe.native.arguments import PixelShape
 from mamlprobe.native.load import call, kernels
-
-FORMAT = 1
-"""Number of the layout that `save_pool` writes."""
 
 
 @door()
@@ -256,58 +248,3 @@ def _faults(pool: Pool) -> Iterator[tuple[str, object]]:
         yield "splits must be disjoint", f"{len(ids) - len(set(ids.tolist()))} repeated class ids"
     if len(pool.mean) != channels or len(pool.std) != channels or not all(value > 0 for value in pool.std):
         yield f"mean and std must have {channels} numbers, std above 0", f"{pool.mean} and {pool.std}"
-
-
-def save_pool(pool: Pool, path: str | Path) -> None:
-    """Write the pool as one safetensors file, all or nothing; what is not a tensor is JSON in its header."""
-    tensors = {"images": pool.images, "counts": pool.counts}
-    tensors |= {f"split.{name}": ids for name, ids in pool.splits.items()}
-    header = {
-        "format": FORMAT,
-        "name": pool.name,
-        "class_names": pool.class_names,
-        "splits": list(pool.splits),
-        "mean": pool.mean,
-        "std": pool.std,
-        "source": pool.source,
-        "digest": pool.digest(),
-    }
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-    with atomic_write(Path(path)) as aside:
-        save_file(tensors, aside, {"pool": json.dumps(header)})
-
-
-def load_saved(path: str | Path) -> Pool:
-    """Read the pool that `save_pool` wrote, on the CPU.
-
-    Raises:
-        UserError: no such file, or it is damaged, which its digest shows.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError("load_saved", "the file must exist", path, "save the pool again")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads(file.metadata()["pool"])
-            if header["format"] != FORMAT:
-                raise UserError(
-                    "load_saved", f"{path} must have format {FORMAT}", header["format"], "save the pool again"
-                )
-            pool = Pool(
-                name=header["name"],
-                images=file.get_tensor("images"),
-                counts=file.get_tensor("counts"),
-                class_names=tuple(header["class_names"]),
-                splits={name: file.get_tensor(f"split.{name}") for name in header["splits"]},
-                mean=tuple(header["mean"]),
-                std=tuple(header["std"]),
-                source=header["source"],
-            )
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError(
-            "load_saved", f"{path} must be a whole saved pool", repr(error), "delete it and load again"
-        ) from None
-    if pool.digest() != header["digest"]:
-        got = f"digest {pool.digest()} instead of {header['digest']}"
-        raise UserError("load_saved", f"{path} must be undamaged", got, "delete it and load again")
-    return pool

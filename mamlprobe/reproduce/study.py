@@ -22,8 +22,9 @@ from mamlprobe.recipes.presets import lasting
 from mamlprobe.runs.experiment import Data, Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run
 from mamlprobe.training.compute import pick_device
-from mamlprobe.training.loop import pool_of, source_of, train
+from mamlprobe.training.loop import train
 from mamlprobe.training.precision import precision
+from mamlprobe.training.training_tasks import pool_of, source_of
 
 T = TypeVar("T")
 

@@ -2,16 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import Stopped, UserError
 from mamlprobe.base.files import locked
-from mamlprobe.data.by_name import load_pool
-from mamlprobe.data.pool import Pool
-from mamlprobe.data.sources import TaskSource, load_source
+from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.methods.schedules import resolve
@@ -19,7 +15,7 @@ from mamlprobe.native.build import kernels_path, recent_failure
 from mamlprobe.native.load import compile_kernels, kernels
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.variants import wanted
-from mamlprobe.runs.experiment import Data, Experiment, run_name
+from mamlprobe.runs.experiment import Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.training.compatibility import only_seeds_differ, same_buffers
 from mamlprobe.training.compute import Compute, compute_for
@@ -30,7 +26,7 @@ from mamlprobe.training.progress import Bar, bar, say, show, stopping
 from mamlprobe.training.resume import starts
 from mamlprobe.training.session import Hook, Session
 from mamlprobe.training.stretches import conditions
-from mamlprobe.training.training_tasks import head_rows, training_tasks
+from mamlprobe.training.training_tasks import head_rows, source_of, training_tasks
 
 LOOKS = {"cpu": 1, "cuda": 25}
 """Updates between two looks at the losses, by kind of device; a look waits for the device."""
@@ -275,21 +271,6 @@ def _name(sessions: Sequence[Session]) -> str:
     first = sessions[0]
     seeds = ",".join(str(each.experiment.seed) for each in sessions)
     return first.run.path.name if len(sessions) == 1 else f"{first.experiment.recipe}-s{seeds}"
-
-
-def pool_of(data: Data, *, root: str | Path | None = None) -> Pool:
-    """Load the images that the settings name."""
-    return load_pool(data.dataset, root=root, **_options(data))
-
-
-def source_of(data: Data, *, root: str | Path | None = None) -> TaskSource:
-    """Load the images or the formula that the settings name."""
-    return load_source(data.dataset, root=root, **_options(data))
-
-
-def _options(data: Data) -> dict[str, Any]:
-    """Return the settings as arguments of `load_source`."""
-    return {each.name: getattr(data, each.name) for each in fields(data) if each.name != "dataset"}
 
 
 def _check_hooks(hooks: Sequence[Hook]) -> None:

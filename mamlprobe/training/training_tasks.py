@@ -1,14 +1,33 @@
-"""The tasks that an update learns from, and what their labels count."""
+"""The data of an experiment, the tasks that an update learns from, and what their labels count."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
+from mamlprobe.data.by_name import load_pool
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.data.sources import TaskSource
-from mamlprobe.runs.experiment import Experiment
+from mamlprobe.data.pool import Pool
+from mamlprobe.data.sources import TaskSource, load_source
+from mamlprobe.runs.experiment import Data, Experiment
 
 SPLIT = "train"
+
+
+def pool_of(data: Data, *, root: str | Path | None = None) -> Pool:
+    """Load the images that the settings name."""
+    return load_pool(data.dataset, root=root, **_options(data))
+
+
+def source_of(data: Data, *, root: str | Path | None = None) -> TaskSource:
+    """Load the images or the formula that the settings name."""
+    return load_source(data.dataset, root=root, **_options(data))
+
+
+def _options(data: Data) -> dict[str, Any]:
+    """Return the settings as arguments of `load_source`."""
+    return {each.name: getattr(data, each.name) for each in fields(data) if each.name != "dataset"}
 
 
 def training_tasks(source: TaskSource, experiment: Experiment, *, index: int = 0, tasks: int | None = None) -> Episodes:

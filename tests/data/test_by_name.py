@@ -128,7 +128,11 @@ def test_sizes_and_rotations(root):
             "load_pool: the normalisation must be a known one, got 'imagnet'; .*imagenet",
         ),
         ("birds", {"normalise": "imagenet"}, "load_pool: images of 'imagenet' must have 3 channels, got 1; take none"),
-        ("birds", {"size": 0}, "load_pool: size must be at least 1, got 0; give the side of the images in pixels"),
+        (
+            "birds",
+            {"size": 0},
+            "load_pool: size must be at least 1 and at most 4096, got 0; give the side of the images in pixels",
+        ),
         ("birds", {"split": "vinyals"}, "load_pool: birds has no choice of split, got 'vinyals'; leave split out"),
         ("birds", {"ink": 0}, "load_pool: birds has no choice of ink, got 0; leave ink out"),
         ("glyphs", {"split": "vinyals"}, "load_pool: glyphs has no choice of split, got 'vinyals'; leave split out"),

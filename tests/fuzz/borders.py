@@ -153,7 +153,7 @@ def _zipped(box: Box, content: bytes) -> object:
 
 
 def _saved_pool(box: Box, content: bytes) -> object:
-    from mamlprobe.data.pool import load_saved
+    from mamlprobe.data.saved_pool import load_saved
 
     return load_saved(_written(box.fresh(), "pool.safetensors", content))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import mamlprobe as mp
-from mamlprobe.data.pool import save_pool
+from mamlprobe.data.saved_pool import save_pool
 from tests.tiny import SMALL, write_images
 
 CANARY = "import pathlib\npathlib.Path({path!r}).touch()\nclass Run: pass\n"

@@ -28,7 +28,7 @@ from mamlprobe.runs.folder import Image, Run, load_run
 from mamlprobe.runs.import_module import logits
 from mamlprobe.runs.inner import InnerWords, assumption, in_words, restated, values_of
 from mamlprobe.training.compute import pick_device
-from mamlprobe.training.loop import pool_of
+from mamlprobe.training.training_tasks import pool_of
 from mamlprobe.training.validation import PIXELS
 
 BATCH = 25
