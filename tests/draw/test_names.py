@@ -15,7 +15,6 @@ from mamlprobe.draw.charts.heatmaps import grid
 from mamlprobe.draw.crowding import crowded
 from mamlprobe.draw.layout import broken, caption, width_of
 from mamlprobe.draw.names import shortened, stride
-from mamlprobe.draw.probes import spans
 
 KINDS = {
     "built in": lambda n: [*(f"conv{k + 1}" for k in range(n - 1)), "head"],
@@ -152,27 +151,6 @@ def test_long_groups_stand_below_one_another(tidy):
     assert figure.axes[0].get_xlabel() == "value"
     labels = [label.get_text().replace("\n", "") for label in figure.axes[0].get_yticklabels()]
     assert labels == names
-
-
-def test_crowding_is_seen():
-    def sheet(x, y=0.5):
-        figure = Figure(figsize=(3, 1))
-        figure.text(0.4, 0.5, "one")
-        figure.text(x, y, "two")
-        return figure
-
-    assert crowded(sheet(0.41))
-    assert not crowded(sheet(0.8))
-    assert crowded(sheet(0.99))
-    assert crowded(sheet(0.8, -0.2))
-
-
-def test_spans_of_layers():
-    assert spans(["freeze:none", "freeze:1", "freeze:1,2"]) == ["freeze:none", "freeze:1", "freeze:1,2"]
-    long = ["freeze:1", "freeze:1,2", "freeze:1,2,3,4,5", "keep", "freeze:2,4,6,8,10"]
-    assert spans(long) == ["freeze:1", "freeze:1-2", "freeze:1-5", "keep", "freeze:2,4,6,8,10"]
-    both = ["freeze:1,2,3,4,5", "freeze:1-5"]
-    assert spans(both) == both
 
 
 def test_words_for_names():

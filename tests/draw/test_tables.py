@@ -103,27 +103,12 @@ def test_the_figure_is_that_of_the_table(tables):
     assert probes.BODY == course.BODY
 
 
-def test_a_failed_check_is_marked():
-    row = {"check": "plain loop", "what": "query losses", "value": "3.0e-02", "bound": "1e-08", "verdict": "fails"}
-    (ax,) = mp.draw(pd.DataFrame([row])).axes
-    assert [text.get_text() for text in ax.texts] == ["✗ fails"]
-    assert [float(line.get_xdata()[0]) for line in ax.lines] == [0.03, 1e-8]
-
-
 def test_names_that_are_numbers_are_names():
     rows = [{"task": t, "layer": layer, "step": 1, "measure": "rsa", "value": 0.5, "floor": 0.1}
             for t in (0, 1) for layer in (0, 3, 10)]  # fmt: skip
     (ax,) = mp.draw(pd.DataFrame(rows)).axes
     assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "3", "10"]
     assert list(ax.lines[0].get_xdata()) == [0, 1, 2]
-
-
-def test_at_most_five_steps_are_drawn():
-    rows = [{"task": t, "layer": layer, "step": s, "quantity": "distance", "value": 0.1 * s}
-            for t in (0, 1) for layer in "ab" for s in range(21)]  # fmt: skip
-    (ax,) = mp.draw(pd.DataFrame(rows)).axes
-    names = [line.get_label() for line in ax.lines if line.get_gid() == "curve"]
-    assert names == ["step = 0", "step = 5", "step = 10", "step = 15", "step = 20"]
 
 
 GOOD = pd.DataFrame({"variant": ["keep"] * 2, "task": [0, 1], "step": 1, "quantity": "accuracy", "value": [0.5, 0.6]})
