@@ -1,4 +1,4 @@
-"""The command line: ``mamlprobe train | evaluate | probe | certify | import | report | data | doctor``."""
+"""The command line: ``mamlprobe train | evaluate | probe | certify | import | report | data | doctor | cache``."""
 
 import argparse
 import contextlib
@@ -15,10 +15,11 @@ from tyro.conf import DisallowNone, subcommand
 
 from mamlprobe import __version__
 from mamlprobe.base.errors import Stopped, UserError, unknown
+from mamlprobe.commands.cache import Cache
 from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
 from mamlprobe.commands.import_ import Import
-from mamlprobe.commands.mistakes import COMPLETION, looked_over, mistake
+from mamlprobe.commands.mistakes import COMPLETION, at_home, looked_over, mistake
 from mamlprobe.commands.train import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
 from mamlprobe.native.variants import wanted
@@ -36,6 +37,7 @@ COMMANDS = {
     "report": Report,
     "data": Show,
     "doctor": Doctor,
+    "cache": Cache,
 }
 """Commands by name."""
 
@@ -52,6 +54,7 @@ EXAMPLES = {
     "report": f"mamlprobe report {_RUN} --out report.html",
     "data": "mamlprobe data glyphs",
     "doctor": "mamlprobe doctor",
+    "cache": "mamlprobe cache",
 }
 """Command -> the example at the end of its help; the first one trains the run that the others read."""
 
@@ -69,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = parse(arguments)
         wanted()  # refuse a wrong environment variable before anything is done
         code = _run(command)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where it was closed
+            sys.stdout.flush()
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -77,8 +81,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(str(error) or "interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of the output has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush()
         return 141
+    except OSError as error:  # that no place below knew more about
+        if error.errno is None:
+            raise
+        where = f" at {error.filename}" if error.filename is not None else ""
+        must, got = "the system must let the command read and write", f"{error.strerror}{where}"
+        print(UserError("mamlprobe", must, got, "mend that and start again"), file=sys.stderr)
+        _hush()
+        return 2
     except SystemExit as asked:  # for help, or for the completion of a shell
         if asked.code:
             raise
@@ -91,6 +103,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nexample:\n  {EXAMPLES[key]}")
         return 0
     return code
+
+
+def _hush() -> None:
+    """Drop what is left to print if the output takes no more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(command: Any) -> int:
@@ -112,6 +132,7 @@ def parse(argv: Sequence[str]) -> Any:
         UserError: arguments that make no command.
         SystemExit: with code 0, help was asked for and printed.
     """
+    argv = at_home(argv)
     looked_over(argv, COMMANDS)
     name, preset, dataset = _train_choice(argv)
     command = _read(argv, train_words(name, preset, dataset))

@@ -1,5 +1,6 @@
 """What the commands `evaluate`, `probe`, `report` and `data` do with their options."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from mamlprobe.commands.subjects.probes import Probe as Question
 from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, ready, show
 from mamlprobe.commands.subjects.table_files import known_form, read_probe
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show, Tasks
+from mamlprobe.data.by_name import forget
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
 from mamlprobe.native.load import compile_kernels
@@ -60,7 +62,7 @@ def case_of(options: Tasks, run: str, episodes: int | None, usual: int) -> Probe
 def _named_update(run: str) -> tuple[str, int | None]:
     """Split FOLDER@100 into the folder and the update; a folder of that name itself has none."""
     folder, _, update = run.rpartition("@")
-    named = update.isdecimal() and folder != "" and not Path(run).exists()
+    named = update.isdecimal() and folder != "" and not os.path.exists(run)
     return (folder, int(update)) if named else (run, None)
 
 
@@ -170,6 +172,12 @@ def data(options: Show) -> None:
     """
     if options.fetch:
         download(options.name, options.data_root)
+    if options.refresh:
+        if options.name is None:
+            raise UserError(
+                "data", "a data set must be named to be read anew", "none", "name it, or see mamlprobe cache"
+            )
+        forget(options.name, options.data_root)
     if options.name is None:
         return show(known_pools(options.data_root))
     pool = load_source(options.name, root=options.data_root)

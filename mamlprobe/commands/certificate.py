@@ -1,5 +1,6 @@
 """What the command `certify` does with its options."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def _is_run(target: str) -> bool:
     """
     if target in RECIPES:
         return False
-    if Path(target).is_dir():
+    if os.path.isdir(target):
         return True
     if any(sign in target for sign in "/\\"):
         raise UserError("certify", f"{target} must be the folder of a run", "none", "check the path")

@@ -1,5 +1,6 @@
 """Mistakes on the command line, each reported in one line."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +19,25 @@ _PATHS = ("--out", "--figure", "--from-table", "--manifest", "--data-root", "--l
 
 _MUST, _LONGEST = "the words must make a command", 300
 _NOISE = r" \(applied to [^)]*\)| \(required\)| Arguments are applied to .*| Got errors: .*"
+
+
+def at_home(argv: Sequence[str]) -> list[str]:
+    """Replace ``~`` at the start of a word, or of an option's value behind ``=``, as a shell does that saw it alone.
+
+    Raises:
+        UserError: the folder of a user that there is not.
+    """
+    words = []
+    for word in argv:
+        option, value = re.fullmatch(r"(--[\w.-]+=)?(.*)", word, re.DOTALL).groups("")  # type: ignore[union-attr]
+        if value.startswith("~"):
+            whole = os.path.expanduser(value)
+            if whole.startswith("~"):
+                must = f"{value!r} must begin with the name of a user"
+                raise UserError("mamlprobe", must, "none of that name", f"write ./{value} for a file of that name")
+            value = whole
+        words.append(option + value)
+    return words
 
 
 def looked_over(argv: Sequence[str], commands: Collection[str]) -> None:

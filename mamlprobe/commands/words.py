@@ -112,6 +112,8 @@ class Show:
     name: Annotated[Positional[str | None], arg(metavar="NAME", help="Name or path; none for the list.")] = None
     fetch: bool = False
     """Download it first (omniglot)."""
+    refresh: bool = False
+    """Read its files anew, not what is cached of them."""
     data_root: str | None = None
     """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
 

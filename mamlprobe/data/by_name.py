@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mamlprobe.base.cache import cache_folder
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.files import access
 from mamlprobe.data import glyphs, omniglot
 from mamlprobe.data.planted import PLANTED
 from mamlprobe.data.pool import Pool
@@ -28,6 +29,9 @@ READING = 1
 
 FOLDERS = 2
 """The same for folders and zips of class folders alone."""
+
+CACHED = re.compile(r"(.+)-[0-9a-f]{16}\.safetensors", re.DOTALL)
+"""Names of pools in the cache folder: the data set's, and a digest of what it was read from and how."""
 
 LEVELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0,), (1.0,)),
@@ -78,7 +82,7 @@ READERS: dict[str, Callable[[Path, int | None, int, str | None], Pool]] = {"glyp
 
 def data_folder(root: str | Path | None = None) -> Path:
     """Return the folder of raw files: root, else the environment's MAMLPROBE_DATA, else the cache folder."""
-    return Path(root or os.environ.get("MAMLPROBE_DATA") or cache_folder())
+    return Path(root or os.path.expanduser(os.environ.get("MAMLPROBE_DATA", "")) or cache_folder())
 
 
 @door()
@@ -101,8 +105,8 @@ def load_pool(
     rotations: "none", or "classes" for each class turned by 90, 180, 270 degrees as classes of their own.
     normalise: "none" (grey's default), "imagenet" (RGB's default), "half": how `Pool.floats` shifts and scales.
 
-    Pools are saved in the cache folder by name, file stamps and options. What is left out of a folder, and images that
-    look wrong, are reported on stderr and in the pool's `source`.
+    Pools are saved in the cache folder by name, file stamps and options; `forget` has them read anew. What is left out
+    of a folder, and images that look wrong, are reported on stderr and in the pool's `source`.
 
     Raises:
         UserError: unknown name or word, missing or damaged files, an option that the data set does not have.
@@ -132,13 +136,13 @@ def load_pool(
 
 def _find(name: str, folder: Path) -> Path:
     for place in (folder / name, Path(name)):
-        if place.exists():
+        if os.path.exists(place):
             return place
     if "/" in name or os.sep in name or name.endswith(".zip"):
         raise UserError(
             "load_pool", f"{name} must exist", f"nothing there nor under {folder}", "check the path or root"
         )
-    near = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    near = sorted(each.name for each in folder.iterdir() if each.is_dir()) if os.path.isdir(folder) else []
     kind = f"data set (a name, or a folder or zip of class folders, as given or under {folder})"
     raise unknown("load_pool", kind, name, [*READERS, *(each for each in near if each not in READERS)])
 
@@ -161,14 +165,35 @@ def only(name: str, option: str, value: object, default: object) -> None:
         raise UserError("load_pool", f"{name} has no choice of {option}", repr(value), f"leave {option} out")
 
 
+def forget(name_or_path: str | Path, root: str | Path | None = None) -> None:
+    """Remove what is cached of a data set, in all sizes, so that it is read anew when it is next asked for.
+
+    Raises:
+        UserError: a formula, a name that is not known, or a cache folder that is not open for writing.
+    """
+    name = str(name_or_path)
+    if name in FORMULAS or name in PLANTED:
+        raise UserError("data", "a data set that is read anew must have files", f"the formula {name!r}", "leave it out")
+    stem = name if name in READERS else _find(name, data_folder(root)).stem
+    folder = cache_folder()
+    with access(folder / stem):
+        for each in os.listdir(folder) if os.path.isdir(folder) else ():
+            if (known := CACHED.fullmatch(each)) and known[1] == stem:
+                os.unlink(folder / each)
+
+
 def _cached(name: str, options: list[object], make: Callable[[], Pool]) -> Pool:
-    """Return the pool cached for these options, or `make` and cache it; errors of the cache folder are ignored."""
+    """Return the pool cached for these options, or `make` and cache it; a cache that takes nothing is told once."""
     digest = hashlib.sha256(json.dumps([READING, *options]).encode()).hexdigest()[:16]
     path = cache_folder() / f"{name}-{digest}.safetensors"
     try:
         return load_saved(path)
     except (UserError, OSError):
         pool = make()
-    with suppress(OSError):
+    try:
         save_pool(pool, path)
+    except (UserError, OSError) as error:
+        got = error.got if isinstance(error, UserError) else error.strerror or error
+        advice = "free space there, or set MAMLPROBE_CACHE to another folder"
+        _say(f"load_pool: data are read anew each time: the cache {cache_folder()} takes none, got {got}; {advice}")
     return pool

@@ -6,6 +6,7 @@ testing, without validation, as in Kao et al. (2022). They took the order in whi
 it is background before evaluation, then by alphabet and character.
 """
 
+import os
 import sys
 from dataclasses import replace
 from importlib import resources
@@ -78,7 +79,7 @@ def find(root: Path) -> list[Path]:
     paths = []
     for part in PARTS:
         places = [folder / f"{part}{end}" for folder in (root, root / "omniglot") for end in (".zip", "")]
-        existing = [place for place in places if place.exists()]
+        existing = [place for place in places if os.path.exists(place)]
         if not existing:
             must = f"{root} or {root / 'omniglot'} must hold {part}.zip or the folder {part}"
             advice = "give the right root or download with: mamlprobe data omniglot --fetch"
@@ -121,7 +122,7 @@ def fetch(root: Path) -> list[Path]:
     """
     paths = []
     for name, md5 in MD5.items():
-        existing = [place for place in (root / name, root / "omniglot" / name) if place.exists()]
+        existing = [place for place in (root / name, root / "omniglot" / name) if os.path.exists(place)]
         if existing:
             paths.append(existing[0])
             continue

@@ -1,13 +1,15 @@
 """The file that a pool is saved in: one safetensors file with its digest."""
 
 import json
+import os
+import re
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.base.files import atomic_write
+from mamlprobe.base.files import access, atomic_write
 from mamlprobe.data.pool import Pool
 
 FORMAT = 1
@@ -15,7 +17,11 @@ FORMAT = 1
 
 
 def save_pool(pool: Pool, path: str | Path) -> None:
-    """Write the pool as one safetensors file, all or nothing; what is not a tensor is JSON in its header."""
+    """Write the pool as one safetensors file, all or nothing; what is not a tensor is JSON in its header.
+
+    Raises:
+        UserError: the disk is full, or the folder is not one we may write to.
+    """
     tensors = {"images": pool.images, "counts": pool.counts}
     tensors |= {f"split.{name}": ids for name, ids in pool.splits.items()}
     header = {
@@ -29,8 +35,12 @@ def save_pool(pool: Pool, path: str | Path) -> None:
         "digest": pool.digest(),
     }
     tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-    with atomic_write(Path(path)) as aside:
-        save_file(tensors, aside, {"pool": json.dumps(header)})
+    with access(Path(path)), atomic_write(Path(path)) as aside:
+        try:
+            save_file(tensors, aside, {"pool": json.dumps(header)})
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            raise OSError(*((int(number[1]), os.strerror(int(number[1]))) if number else (str(error),))) from None
 
 
 def load_saved(path: str | Path) -> Pool:

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -89,7 +90,32 @@ def kernels_path() -> Path | None:
     sources = (source.read_text() for source in SOURCES)
     identity = (*sources, compiler_version(tool), " ".join(options), platform.machine(), processor_flags())
     name = f"kernels-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}.so"
-    return cache_folder() / f"kernels-{os.geteuid()}" / name
+    return kernels_folder() / name
+
+
+def kernels_folder() -> Path:
+    """Return the folder of the user's kernels in the cache."""
+    return cache_folder() / f"kernels-{os.geteuid() if hasattr(os, 'geteuid') else 0}"
+
+
+def remove_kernels() -> int:
+    """Remove the user's compiled kernels, and what builds have left, and return the number of files.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    folder, names = kernels_folder(), re.compile(r"kernels-[0-9a-f]{16}\.(so|sha256|failed)")
+    if folder.is_symlink() or not folder.is_dir():
+        return 0
+    count = 0
+    with _alone(folder):
+        for each in sorted(folder.iterdir()):
+            if names.fullmatch(each.name):
+                each.unlink()
+                count += 1
+            elif each.name.startswith(ASIDE) and not each.is_symlink():
+                shutil.rmtree(each)
+    return count
 
 
 def build(path: Path, *, force: bool = False) -> None:

@@ -183,18 +183,26 @@ def load_run(path: str | Path, *, module: Maker | str | None = None) -> Run:
             names, or not of the user's own code.
     """
     path = Path(path)
-    if not path.is_dir():
-        near = sorted(each.parent.name for each in path.parent.glob("*/config.json"))
+    if not os.path.isdir(path):
+        near = _runs_in(path.parent)
         advice = f"beside it there is {', '.join(near[:8])}" if near else "train it first, or check the path"
         raise UserError("load_run", "the run folder must exist", path, advice)
     run = open_run(path)
     if run is None:
-        inside = sorted(each.parent.name for each in path.glob("*/config.json"))
+        inside = _runs_in(path)
         advice = f"the runs in it are {', '.join(inside[:8])}" if inside else "name a folder that training made"
         raise UserError("load_run", f"{path} must hold config.json", "none", advice)
     if not run.updates():
         raise UserError("load_run", f"{path} must hold a checkpoint", "none", "train it again")
     return run if module is None else _made_by(run, module)
+
+
+def _runs_in(folder: Path) -> list[str]:
+    """List the names of the runs in a folder; none if it cannot be read."""
+    try:
+        return sorted(each.parent.name for each in folder.glob("*/config.json"))
+    except OSError:
+        return []
 
 
 def _made_by(run: Run, module: Maker | str) -> Run:

@@ -1,5 +1,6 @@
 """The outer loop: episodes, outer gradient, optimizer, and at fixed updates the log and a checkpoint."""
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -161,7 +162,7 @@ def _finished(path: Path, experiment: Experiment, precision: str) -> bool:
     Raises:
         UserError: it holds one of other settings, or one computed in another precision.
     """
-    run = open_run(path) if path.is_dir() else None
+    run = open_run(path) if os.path.isdir(path) else None
     if run is not None:
         same(run, precision)
     return run is not None and run.done and make_run(path, experiment, run.image, run.classes).done

@@ -1,10 +1,15 @@
+import errno
 import os
 import re
+import resource
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
+from mamlprobe.base import files
+from mamlprobe.base.cache import cache_folder
 from mamlprobe.base.errors import UserError
 from mamlprobe.data import by_name as load
 from mamlprobe.data import glyphs
@@ -164,3 +169,108 @@ def test_the_real_zips():
     assert pool.images.shape == (100, 120, 3, 32, 32)
     assert (pool.counts == 120).all()
     assert torch.allclose(pool.floats(pool.images[:5]).mean(), torch.tensor(0.0), atol=0.3)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What is said, each line once in a process."""
+    lines = []
+    monkeypatch.setattr(load, "_say", cache(lines.append))
+    return lines
+
+
+@pytest.mark.parametrize("how", ["a file", "a link to nowhere", "a pipe", "too small", "no right"])
+def test_a_cache_that_takes_nothing_is_told_once(how, root, own_cache, told, monkeypatch):
+    number = {"too small": errno.EFBIG, "no right": errno.EACCES}.get(how)
+    if how == "a file":
+        own_cache.write_text("")
+    elif how == "a link to nowhere":
+        own_cache.symlink_to(own_cache.parent / "nowhere" / "else")
+    elif how == "a pipe":
+        os.mkfifo(own_cache)
+    else:
+
+        def refused(*words):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(files.os, "replace", refused)
+    for _ in range(2):
+        assert load_pool("birds", root=root).describe()["classes"].tolist() == [2]
+    assert len(told) == 1
+    start = f"load_pool: data are read anew each time: the cache {own_cache} takes none, got "
+    assert told[0].startswith(start + (os.strerror(number) if number else ""))
+    assert told[0].endswith("; free space there, or set MAMLPROBE_CACHE to another folder")
+    assert not own_cache.is_dir() or not list(own_cache.iterdir())
+
+
+def test_a_limit_on_the_size_of_files_is_no_end_of_loading(root, own_cache, told):
+    """Which the system enforces, under the feet of the library that writes the pool."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        pool = load_pool("birds", root=root)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert told == [
+        f"load_pool: data are read anew each time: the cache {own_cache} takes none, got File too large; free space "
+        "there, or set MAMLPROBE_CACHE to another folder"
+    ]
+    assert list(own_cache.iterdir()) == []
+    assert load_pool("birds", root=root).digest() == pool.digest()
+    assert len(list(own_cache.iterdir())) == 1
+
+
+def test_what_is_forgotten_is_read_anew(root, own_cache, image_bytes):
+    """In all sizes; what differs in neither size nor time is not seen otherwise."""
+    before = [load_pool("birds", root=root, size=size).digest() for size in (None, 9)]
+    other = load_pool("trees", root=root).digest()
+    picture = root / "birds" / "train" / "a" / "0.png"
+    facts = picture.stat()
+    picture.write_bytes((root / "birds" / "train" / "a" / "1.png").read_bytes())
+    os.utime(picture, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert picture.stat().st_size == facts.st_size
+    assert [load_pool("birds", root=root, size=size).digest() for size in (None, 9)] == before
+    load.forget("birds", root)
+    (left,) = own_cache.iterdir()
+    assert left.name.startswith("trees-")
+    after = [load_pool("birds", root=root, size=size).digest() for size in (None, 9)]
+    assert all(one != two for one, two in zip(before, after, strict=True))
+    assert load_pool("trees", root=root).digest() == other
+
+
+def test_only_the_pools_of_that_name_are_forgotten(root, own_cache):
+    load_pool("birds", root=root)
+    (kept,) = own_cache.iterdir()
+    mine = [
+        "birds-1.safetensors",
+        "birds",
+        "birds-0123456789abcdeg.safetensors",
+        "mybirds-0123456789abcdef.safetensors",
+    ]
+    for name in mine:
+        (own_cache / name).write_bytes(b"mine")
+    target = own_cache.parent / "target"
+    target.write_bytes(b"mine")
+    (own_cache / "birds-0123456789abcdef.safetensors").symlink_to(target)
+    load.forget(root / "birds")
+    assert sorted(each.name for each in own_cache.iterdir()) == sorted(mine)
+    assert target.read_bytes() == b"mine"
+    assert kept.name not in mine
+    load.forget("glyphs")
+    with pytest.raises(UserError, match=r"data: a data set that is read anew must have files, got the formula 'sinus"):
+        load.forget("sinusoids")
+    with pytest.raises(UserError, match=r"must be a known one, got 'birdz'; did you mean birds"):
+        load.forget("birdz", root)
+
+
+def test_a_home_in_the_environment_is_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MAMLPROBE_CACHE", "~/cache")
+    monkeypatch.setenv("MAMLPROBE_DATA", "~/data")
+    assert (cache_folder(), data_folder()) == (tmp_path / "cache", tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", ["x" * 400, "x" * 400 + "/y", "a\0b"])
+def test_a_name_that_no_system_takes_is_no_data_set(name):
+    with pytest.raises(UserError, match=r"load_pool: .*must (be a known one|exist), got "):
+        load_pool(name)

@@ -1,5 +1,6 @@
 """Which data sets there are, and what one holds."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,7 @@ def known_pools(root: str | None) -> pd.DataFrame:
     rows = [("glyphs", "built in: characters of many scripts, drawn from fonts"), ("omniglot", _omniglot(folder))]
     rows += [(name, f"built in: {each.source}") for name, each in FORMULAS.items()]
     rows.append(("planted-DIAL", "built in: teachers made by a formula, which need another body by a dial from 0 to 1"))
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    paths = sorted(folder.iterdir()) if os.path.isdir(folder) and os.access(folder, os.R_OK) else []
     for path in paths:
         name = path.name
         if name not in READERS and not name.startswith(".") and _is_data(path):
@@ -52,6 +53,6 @@ def _omniglot(folder: Path) -> str:
 
 def _is_data(path: Path) -> bool:
     """Tell whether it looks like a data set: a zip, or a folder that holds folders or zips of splits or of classes."""
-    return path.suffix == ".zip" or (
-        path.is_dir() and any(each.is_dir() or each.suffix == ".zip" for each in path.iterdir())
-    )
+    if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
+        return path.suffix == ".zip"
+    return any(each.is_dir() or each.suffix == ".zip" for each in path.iterdir())

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.files import access, occupied
 from mamlprobe.draw.table_text import cell, folded
 from mamlprobe.runs.writing import write
 from mamlprobe.statistics.intervals import t_interval
@@ -69,12 +70,15 @@ def ready(out: str | None, *suffixes: str) -> None:
     path = Path(out)
     if suffixes and path.suffix not in suffixes:
         raise UserError("write", f"{path} must end in {' or '.join(suffixes)}", repr(path.suffix), "rename it")
-    if path.is_dir():
-        raise UserError("write", f"{path} must be a file", "a folder", "name a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError("write", f"{path.parent} must be a folder", error.strerror, "choose another") from None
+    with access(path):
+        kind = occupied(path)
+    if kind is not None:
+        advice = "name a file in it" if kind == "a folder" else "name another"
+        raise UserError("write", f"{path} must be a file", kind, advice)
     if not os.access(path.parent, os.W_OK):
         raise UserError("write", f"{path.parent} must be open for writing", "no right to", "choose another")
 

@@ -1,5 +1,6 @@
 """The files below a folder or inside a zip, read in memory: nothing is ever unpacked to disk."""
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -53,11 +54,11 @@ def opened(path: Path) -> Iterator[Tree]:
         UserError: there is no such path, it is not a whole zip, one of its entries points out of it, or a link leads
             nowhere.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         listing = in_folder(path)
         yield Tree(path=path, files=listing.files, folders=listing.folders, loops=listing.loops)
         return
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError("load_pool", f"{path} must exist", "nothing there", "check the path or give root")
     try:
         archive = zipfile.ZipFile(path)
@@ -81,7 +82,7 @@ def stamps(path: Path) -> list[tuple[str, int, int]]:
     Raises:
         UserError: as `opened` of a folder.
     """
-    files = [path] if path.is_file() else [path / name for name in in_folder(path).files]
+    files = [path] if os.path.isfile(path) else [path / name for name in in_folder(path).files]
     return [(str(each), (stat := each.stat()).st_size, stat.st_mtime_ns) for each in files]
 
 
