@@ -268,9 +268,3 @@ def test_a_home_in_the_environment_is_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("MAMLPROBE_CACHE", "~/cache")
     monkeypatch.setenv("MAMLPROBE_DATA", "~/data")
     assert (cache_folder(), data_folder()) == (tmp_path / "cache", tmp_path / "data")
-
-
-@pytest.mark.parametrize("name", ["x" * 400, "x" * 400 + "/y", "a\0b"])
-def test_a_name_that_no_system_takes_is_no_data_set(name):
-    with pytest.raises(UserError, match=r"load_pool: .*must (be a known one|exist), got "):
-        load_pool(name)
