@@ -179,7 +179,11 @@ def _numbers(
     numbers = {"gradient": gradients, "readings": readings, "test": {"logits": test}}
     numbers |= {"start": {**fresh.learned, **fresh.moments}, "outer rate": {"rate": rate}}
     if stepper is not None:
-        numbers["update"] = stepper(here, method, {name: _steady(value) for name, value in here.learned.items()})
+        made: object = stepper(here, method, {name: _steady(value) for name, value in here.learned.items()})
+        if not isinstance(made, dict):
+            must = "stepper must return tensors by name"
+            raise UserError("certify", must, f"a {type(made).__name__}", "return what is learned after the update")
+        numbers["update"] = made
     return numbers
 
 

@@ -86,12 +86,14 @@ class Train:
 
     def run(self) -> None:
         """Train and say where the runs are and how good they are."""
-        from mamlprobe.training.compute import pick_device  # torch, which no help waits for
+        from mamlprobe.training.compatibility import large_enough  # torch, which no help waits for
+        from mamlprobe.training.compute import pick_device
         from mamlprobe.training.loop import train_together
         from mamlprobe.training.training_tasks import source_of, training_tasks
 
         experiments, data = self.experiments, self.experiment.data
         pick_device(self.device)
+        large_enough(self.experiment)
         pool = source_of(data, root=self.data_root)
         training_tasks(pool, self.experiment, tasks=1)  # fail before any work if the data cannot supply such tasks
         if "val" in pool.splits and self.validation_tasks:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.arrays import given, to_float64
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.measure.spectrum import Rows
 
@@ -12,6 +13,7 @@ PAIRS = ("all", "distinct")
 """The pairs a block averages with itself: all, self pairs included as in the published figure, or distinct ones."""
 
 
+@door()
 def cosine_map(support: Rows, query: Rows, *, way: int, pairs: str = "all") -> Tensor:
     """Average cosines between the features of every two classes [..., 2N, 2N]: support classes 0..N-1, then query.
 
@@ -31,6 +33,7 @@ def cosine_map(support: Rows, query: Rows, *, way: int, pairs: str = "all") -> T
     return _means(sides, pairs)
 
 
+@door()
 def block_cosine(features: Rows, blocks: int, *, pairs: str = "all") -> Tensor:
     """Average the cosines between the rows of every two blocks [..., M, M].
 
@@ -42,6 +45,7 @@ def block_cosine(features: Rows, blocks: int, *, pairs: str = "all") -> Tensor:
     return _means([_units("block_cosine", "features", features, blocks)], pairs)
 
 
+@door()
 def class_similarity(cosines: Tensor, way: int) -> dict[str, Tensor]:
     """Compute the same-class and different-class means [...] of a `cosine_map`, by the names of the two sides.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.arrays import given
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.keys import key
 from mamlprobe.measure.spectrum import Rows, Spectrum, same_rows, sides
@@ -18,6 +19,7 @@ Side = TypeVar("Side", Tensor | Spectrum, Rows | Spectrum)
 Measure = Callable[[Any, Any], float]
 
 
+@door()
 def null_floor(
     measure: Measure,
     x: Rows | Spectrum,
@@ -61,6 +63,7 @@ def shuffled(y: Side, draws: int, *, seed: int, groups: int = 1) -> Iterator[Sid
         yield _take(y, rng.permutation(order).ravel())
 
 
+@door()
 def gaussian_floor(
     measure: Measure, rows: int, f: int, g: int, *, draws: int = 20, seed: int, level: float = 0.95
 ) -> tuple[float, float]:

@@ -5,10 +5,12 @@ import math
 import torch
 from torch import Tensor
 
+from mamlprobe.base.door import door
 from mamlprobe.measure.cca import cross
 from mamlprobe.measure.spectrum import Rows, Spectrum, centred, inner, sides
 
 
+@door()
 def procrustes(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     """Compute 1 - d^2 / 2 of the `procrustes_distance` d: the nuclear norm of X^T Y over |X| |Y|, in [0, 1].
 
@@ -28,6 +30,7 @@ def procrustes(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     return _ratio(shared, float(cx.square().sum()), float(cy.square().sum()))
 
 
+@door()
 def procrustes_distance(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
     """Compute the minimum over orthogonal Q of |X - Y Q|_F, of centred inputs of norm 1, in [0, sqrt(2)].
 

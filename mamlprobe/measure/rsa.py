@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.spatial.distance import pdist
 
 from mamlprobe.base.arrays import given, to_float64
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.measure.spectrum import Rows, same_rows
 from mamlprobe.statistics.intervals import Floats
@@ -23,6 +24,7 @@ _ROUNDING = 12
 CORRELATIONS: dict[str, Callable[[Floats], Floats]] = {"spearman": stats.rankdata, "pearson": lambda values: values}
 
 
+@door()
 def rsa(x: Rows, y: Rows, *, metric: str = "correlation", correlation: str = "spearman") -> float:
     """Correlate, over all pairs of rows, their distance in x and their distance in y.
 

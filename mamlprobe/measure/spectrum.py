@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mamlprobe.base.arrays import given, to_float64
 from mamlprobe.base.described import described
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 
 Rows = Tensor | npt.NDArray[Any]
@@ -63,6 +64,7 @@ class Spectrum:
         return replace(self, base=self.base[index])
 
 
+@door()
 def spectrum(x: Rows, *, tolerance: float = TOLERANCE) -> Spectrum:
     """Compute the thin SVD of the centred `x`, once for comparison with many others.
 
@@ -145,7 +147,7 @@ def centred(where: str, name: str, x: Rows) -> Tensor:
 
 def rows_and_width(where: str, name: str, x: Rows | Spectrum) -> tuple[int, int]:
     """Return (R, F) of an input that must be a matrix with at least one row and one feature."""
-    shape = tuple(x.shape if isinstance(x, Tensor | Spectrum | np.ndarray) else given(where, name, x).shape)
+    shape = tuple(x.shape if isinstance(x, Spectrum | np.ndarray) else given(where, name, x).shape)
     if len(shape) != 2 or 0 in shape:
         raise UserError(
             where,

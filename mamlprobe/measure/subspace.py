@@ -3,10 +3,12 @@
 import torch
 
 from mamlprobe.base.arrays import to_float64
+from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.spectrum import Rows
 
 
+@door()
 def subspace_distance(x: Rows, y: Rows) -> float:
     """Compute the sine of the largest principal angle from the columns of x to the span of y's, in [0, 1]; float64.
 

@@ -1,4 +1,4 @@
-"""Whether runs can be trained together: of the same shape and settings, each with a seed of its own."""
+"""Whether an experiment can be trained at all, and several together, each with a seed of its own."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,13 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.nested import flatten
 from mamlprobe.base.spec import to_dict
+from mamlprobe.data.sources import TaskSource
+from mamlprobe.learn.theta import init
+from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.net import Net
+from mamlprobe.nets.params import adapting
 from mamlprobe.runs.experiment import Experiment
+from mamlprobe.training.training_tasks import head_rows, training_tasks
 
 
 def only_seeds_differ(experiments: Sequence[Experiment]) -> None:
@@ -29,6 +34,32 @@ def only_seeds_differ(experiments: Sequence[Experiment]) -> None:
     for seed in seeds:
         if seeds.count(seed) > 1:
             raise UserError("train_together", "every run must have a seed of its own", f"{seed} twice", "name it once")
+
+
+def can_begin(experiment: Experiment, source: TaskSource) -> None:
+    """Refuse, before anything is written, an experiment that this source or its own parts make impossible.
+
+    Raises:
+        UserError: tasks that the source does not have; a built net that these settings do not make; a method that does
+            not go with it. Modules are made later.
+    """
+    training_tasks(source, experiment, tasks=1)
+    if experiment.net.kind != "module":
+        way = head_rows(source, experiment) or experiment.way
+        net = build(experiment.net, way=way, image=source.input_shape)
+        init(net, seed=0, method=experiment.method)
+        adapting(net, experiment.method.outer.trains)
+
+
+def large_enough(experiment: Experiment) -> None:
+    """Refuse, before any data are read, images that are too small for the net.
+
+    Raises:
+        UserError: they are.
+    """
+    side, net = experiment.data.size, experiment.net
+    if side is not None and net.kind == "conv4" and net.image is None:
+        build(net, way=1, image=(1, side, side))
 
 
 def same_buffers(nets: Sequence[Net]) -> None:

@@ -18,7 +18,7 @@ from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.variants import wanted
 from mamlprobe.runs.experiment import Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
-from mamlprobe.training.compatibility import only_seeds_differ, same_buffers
+from mamlprobe.training.compatibility import can_begin, large_enough, only_seeds_differ, same_buffers
 from mamlprobe.training.compute import Compute, compute_for
 from mamlprobe.training.cuda_graph import Replays
 from mamlprobe.training.memory_check import check_memory, explain_out_of_memory
@@ -131,7 +131,11 @@ def _train(
     _check_hooks(hooks)
     paths = {out / run_name(each): each for each in experiments}
     left = {path: each for path, each in paths.items() if not _finished(path, each, compute.precision)}
+    if left and pool is None:
+        large_enough(experiments[0])
     pool = (pool or source_of(experiments[0].data, root=root)) if left else None
+    if pool is not None:
+        can_begin(experiments[0], pool)
     if left and compute.device.type == "cpu":
         tune_malloc()
         _compile(list(left.values()), on=progress)

@@ -1,5 +1,6 @@
 """How much memory an outer gradient or a probe needs, found by computing it for one task and for two."""
 
+import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mamlprobe.base.door import door
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.single_kinds import shown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.evaluate import evaluate, split_tasks
 from mamlprobe.learn.outer import only_head, task_parts, tasks_in_memory
@@ -107,7 +110,21 @@ def measure_memory(
     return Need(tasks=tasks, one=peaks[0], more=more, sums=sums)
 
 
-@door(of_its_net, on_one_device)
+def is_probe(where: str, probe: Callable[..., object] | None) -> None:
+    """Refuse a function that cannot be called as a probe.
+
+    Raises:
+        UserError: it does not take net, theta, episodes, method and chunk.
+    """
+    try:
+        if probe is not None:
+            inspect.signature(probe).bind(None, None, None, None, chunk=1)
+    except (TypeError, ValueError):
+        must = "probe must take (net, theta, episodes, method, chunk=...)"
+        raise UserError(where, must, shown(probe), "give one such as similarity") from None
+
+
+@door(of_its_net, on_one_device, is_probe)
 def memory_needed(
     net: Net,
     theta: Theta,
