@@ -131,6 +131,7 @@ def fuzz(count: int, *, seed: int, names: Sequence[str], root: Path, workers: in
             classes[answer.kind] += 1
             if answer.kind in BAD:
                 faults.append(answer)
+                print(f"{answer.border}: {answer.kind}: {answer.how} <- {answer.value}", file=sys.stderr, flush=True)
 
     shares = list(shared_out(count, names).items())
     with ThreadPoolExecutor(workers) as pool:
@@ -150,9 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        classes, faults = fuzz(options.count, seed=options.seed, names=options.only, root=root, workers=options.workers)
-    for each in faults:
-        print(f"{each.border}: {each.kind}: {each.how} <- {each.value}", file=sys.stderr)
+        classes, _ = fuzz(options.count, seed=options.seed, names=options.only, root=root, workers=options.workers)
     record = {"inputs": sum(classes.values()), **{kind: classes[kind] for kind in ("accepted", "refused", *BAD)}}
     print(json.dumps({**record, "seed": options.seed, "seconds": round(time.monotonic() - begin)}))
     return int(any(classes[kind] for kind in BAD))
