@@ -18,7 +18,7 @@ import pandas as pd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.cases import Case, Row
-from benchmarks.interpreter import index_by_item, interpreted
+from benchmarks.interpreter import interpreted, mend
 from benchmarks.works import METHODS, WORKS
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.runs.writing import write
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
     os.environ["TRITON_INTERPRET"] = "1"
     try:
-        index_by_item()
+        mend()
     except ImportError:
         print("error: Triton must be there, whose interpreter is used: pip install triton", file=sys.stderr)
         return 2

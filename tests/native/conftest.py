@@ -18,6 +18,11 @@ def forget() -> None:
     load.kernels.cache_clear()
 
 
+def count(calls: Path) -> int:
+    """How often the compiler of `tool` was called."""
+    return len(calls.read_text().splitlines()) if calls.exists() else 0
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the tiny library lies when it is built; the cache is empty."""

@@ -1,7 +1,6 @@
 """The build of the kernels: done once, its failures kept and not repeated for a day, within a time limit, by one."""
 
 import datetime
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,43 +8,9 @@ from pathlib import Path
 import pytest
 
 from mamlprobe.native import build, load
-from tests.native.conftest import ANSWER, forget
+from tests.native.conftest import ANSWER, count, forget
 
 FAILS = 'echo "no wonder: vector of 3 eggs" >&2; exit 1'
-
-
-def count(calls: Path) -> int:
-    return len(calls.read_text().splitlines()) if calls.exists() else 0
-
-
-def test_compiling_once_is_enough(place, tool):
-    calls = tool('exec "$real" "$@"')
-    for _ in range(2):
-        assert load.compile_kernels()
-    assert count(calls) == 1
-    assert load.kernels().answer() == ANSWER
-    forget()
-    assert load.kernels() is not None
-    assert load.compile_kernels(force=True)
-    assert count(calls) == 2
-
-
-def test_turned_off(place, monkeypatch):
-    assert load.compile_kernels()
-    for word in ("off", "gpu"):
-        monkeypatch.setenv("MAMLPROBE_KERNELS", word)
-        forget()
-        assert build.kernels_path() is None
-        assert not load.compile_kernels()
-        assert load.kernels() is None
-        assert load.why_not() == f"turned off by MAMLPROBE_KERNELS={word}"
-
-
-def test_without_compiler(place, monkeypatch):
-    monkeypatch.setattr(build.shutil, "which", lambda word: None)
-    forget()
-    assert not load.compile_kernels()
-    assert load.why_not() == "there is no C++ compiler: neither CXX nor c++, g++ or clang++"
 
 
 def test_a_failure_is_kept_and_not_repeated_for_a_day(place, tool):
@@ -144,20 +109,6 @@ def test_what_a_killed_process_left_is_taken_away(place):
     assert sorted(each.suffix or each.name for each in place.parent.iterdir()) == [".lock", ".sha256", ".so"]
 
 
-@pytest.mark.parametrize("way", ["a file", "read only"])
-def test_a_cache_that_cannot_be_written_leaves_torch(way, place, tmp_path):
-    cache = tmp_path / "cache"
-    if way == "a file":
-        cache.write_text("")
-    else:
-        cache.mkdir(mode=0o500)
-        if os.access(cache, os.W_OK):
-            pytest.skip("this user may write everywhere")
-    assert not load.compile_kernels()
-    assert load.kernels() is None
-    assert load.why_not()
-
-
 def test_a_compiler_without_version_is_a_compiler(place, tmp_path, monkeypatch):
     tool = tmp_path / "none"
     tool.write_bytes(b"\x00 no program")
@@ -166,11 +117,3 @@ def test_a_compiler_without_version_is_a_compiler(place, tmp_path, monkeypatch):
     forget()
     assert not load.compile_kernels()
     assert load.why_not()
-
-
-def test_the_old_name_warns_and_is_the_new_one():
-    import mamlprobe as mp
-
-    with pytest.warns(DeprecationWarning, match=r"mamlprobe\.prepare is now mamlprobe\.compile_kernels"):
-        found = mp.prepare
-    assert found is mp.compile_kernels

@@ -1,10 +1,6 @@
-"""The Triton convolutions: by the interpreter on the CPU, and on CUDA as exact as torch's own."""
+"""The Triton convolutions by the doors of `nets.fast.conv`, on CUDA as exact as torch's own, and their tiles."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import itertools
 
 import pytest
 import torch
@@ -13,19 +9,14 @@ from torch import Tensor
 from mamlprobe.native.gpu.available import ready
 from mamlprobe.training.precision import precision as exactly
 from tests.marks import cuda
+from tests.native.gpu.devices import convolution_errors
 
 pytest.importorskip("triton")
 
-SCRIPT = Path(__file__).with_name("interpreted_conv.py")
 
-
-@pytest.mark.parametrize("what", ["kernels", "doors"])
-def test_interpreted_convolutions_are_those_of_torch(what: str) -> None:
-    env = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, str(SCRIPT), what], env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    errors = json.loads(done.stdout)
-    assert len(errors) == {"kernels": 60, "doors": 10}[what]
+def test_interpreted_convolutions_are_those_of_torch() -> None:
+    errors = convolution_errors("doors")
+    assert len(errors) == 10
     assert {name: error for name, error in errors.items() if not error < 1e-6} == {}
 
 
@@ -64,3 +55,41 @@ def torchs(x: Tensor, w: Tensor, gy: Tensor) -> list[Tensor]:
         planes[1], planes[0], filters, None, ones, ones, ones, False, [0, 0], len(w), [True, True, False]
     )
     return [y.movedim(1, -1).unsqueeze(0), gx.movedim(1, -1).unsqueeze(0), gw.reshape(w.shape)]
+
+
+PRECISIONS = ("ieee", "tf32", "tf32x3")
+LAYERS = list(itertools.product((1, 3, 4, 16, 24, 32, 48, 64, 96), (4, 32, 70), (2, 3)))
+"""Channels in and out, and side of the window."""
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_tiles_are_those_that_a_product_can_have(precision: str) -> None:
+    """Powers of two from 16 on; what is summed over within one tap if the channels are a multiple of 16."""
+    from mamlprobe.native.gpu import conv
+
+    for inner, outer, side in LAYERS:
+        of_maps = conv.maps_tiles(10_000, 4, inner, outer, side, precision)
+        for tiles in (of_maps, conv.weight_tiles(inner, outer, side, precision)):
+            for size in tiles[:3]:
+                assert size >= 16
+                assert size & (size - 1) == 0
+            assert tiles.channels == (64 if outer > 32 else max(16, outer))
+            if inner % 16 == 0:
+                assert inner % tiles.reduction == 0
+
+
+def test_few_places_have_smaller_tiles() -> None:
+    """So that there are programs for every multiprocessor; never below 64 places."""
+    from mamlprobe.native.gpu import conv
+
+    sizes = [conv.maps_tiles(total, 1, 3, 32, 3, "ieee").positions for total in (64, 128 * conv.PROGRAMS)]
+    assert sizes == [64, 128]
+    assert conv.maps_tiles(64, conv.PROGRAMS, 3, 32, 3, "ieee").positions == 128  # of as many tasks
+
+
+def test_offsets_of_large_maps_have_64_bits() -> None:
+    from mamlprobe.native.gpu import conv
+
+    small, large = (torch.empty(2**31 - 2**20 - less, device="meta") for less in (1, 0))
+    assert not conv._wide(small, small)
+    assert conv._wide(small, large)

@@ -1,25 +1,14 @@
-"""The cross-entropy of the GPU against torch's: on such a device, and anywhere by Triton's interpreter.
-
-The interpreter has to be chosen before Triton is imported: a process of its own runs this file's comparisons.
-"""
-
-import os
-import subprocess
-import sys
+"""The cross-entropy of the GPU against torch's: on such a device, and anywhere by Triton's interpreter."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.interpreter import index_by_item, interpreted
+from benchmarks.interpreter import interpreted
 from tests.marks import cuda
+from tests.native.gpu.devices import DEVICE, INTERPRETED, by_the_interpreter, in_the_first_process
 
 pytest.importorskip("triton")
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-if INTERPRETED:
-    index_by_item()
-DEVICE = "cpu" if INTERPRETED else "cuda"
 
 
 def computes(test):
@@ -27,22 +16,13 @@ def computes(test):
     return test if INTERPRETED else cuda(test)
 
 
-@pytest.mark.skipif(INTERPRETED, reason="the process that this test starts")
+@in_the_first_process
 def test_the_interpreter_finds_the_same():
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", __file__],
-        env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-5000:]
-    assert " passed" in done.stdout
+    by_the_interpreter(__file__)
 
 
 @pytest.fixture(autouse=INTERPRETED)
-def by_the_interpreter():
+def kernels_of_the_interpreter():
     with interpreted():
         yield
 
