@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.csv_tables import Schema, parse_table
-from mamlprobe.borders.table_columns import TEXT
+from mamlprobe.borders.table_columns import TEXT, Column
 from mamlprobe.data.font_outlines import Face, Floats, coverage
 from mamlprobe.data.pool import Pool
 
@@ -53,7 +53,13 @@ FINE = 2  # drawn at this many times the size, then averaged
 BLUR = 0.022  # of the image side, before the stroke width is set
 
 
-CLASSES = Schema(columns=dict.fromkeys(("codepoint", "script", "split"), TEXT))
+CLASSES = Schema(
+    columns={
+        "codepoint": TEXT,
+        "script": TEXT,
+        "split": Column(kind="text", choices=("train", "val", "test")),
+    }
+)
 
 
 def class_table() -> pd.DataFrame:

@@ -8,7 +8,6 @@ it is background before evaluation, then by alphabet and character.
 
 import os
 import sys
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import torch
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.borders.csv_tables import Schema, parse_table
-from mamlprobe.borders.table_columns import TEXT
+from mamlprobe.borders.table_columns import TEXT, Column
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import Tree, opened
 from mamlprobe.data.reading.images import LANCZOS, pixels
@@ -30,7 +29,7 @@ PARTS = {"images_background": 964, "images_evaluation": 659}
 DRAWINGS = 20  # of each character
 FIRST = 1200  # characters that train in split "first1200"
 SPLITS = ("vinyals", "first1200")
-SPLIT = replace(TEXT, choices=("train", "val", "test"))
+SPLIT = Column(kind="text", choices=("train", "val", "test"))
 CLASSES = Schema(columns={"alphabet": TEXT, "character": TEXT, "split": SPLIT})
 HOME = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 MD5 = {

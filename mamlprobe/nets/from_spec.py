@@ -75,8 +75,9 @@ def _fill(module: nn.Module, buffers: Mapping[str, Tensor]) -> None:
     """
     existing = dict(module.named_buffers(remove_duplicate=False))
     for name, value in buffers.items():
-        if name not in existing or existing[name].shape != value.shape:
-            got = "none" if name not in existing else f"shape {list(existing[name].shape)}"
+        place = existing.get(name)
+        if place is None or place.shape != value.shape or place.dtype != value.dtype:
+            got = "none" if place is None else f"shape {list(place.shape)}, {place.dtype}"
             advice = "name the net that the weights were made with"
             raise UserError("net", f"the module must have a buffer {name} {list(value.shape)}", got, advice)
         existing[name].copy_(value)

@@ -3,16 +3,18 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.spec import from_dict
+from mamlprobe.borders.checked_tensors import checked_tensors, not_finite
+from mamlprobe.borders.json_text import parse_json
+from mamlprobe.borders.tensor_files import LARGEST_HEADER, read_safetensors
 from mamlprobe.learn.theta import Theta
 from mamlprobe.nets.net import Params
 from mamlprobe.nets.params import map_tensors
@@ -20,6 +22,8 @@ from mamlprobe.runs.writing import write
 
 FORMAT = 1
 """Number of the layout that `save_checkpoint` writes."""
+
+_NAME = re.compile(r"u([0-9]{6}|[1-9][0-9]{6,})\.safetensors")
 
 PARTS = ("net", "rates", "moments", "extra")
 
@@ -43,7 +47,7 @@ def checkpoint_path(run: Path, update: int) -> Path:
 
 def checkpoint_updates(run: Path) -> list[int]:
     """List the updates of which the run has a checkpoint, in order."""
-    names = (re.fullmatch(r"u(\d+)\.safetensors", path.name) for path in (run / "checkpoints").glob("*"))
+    names = (_NAME.fullmatch(path.name) for path in (run / "checkpoints").glob("*"))
     return sorted(int(match[1]) for match in names if match)
 
 
@@ -72,36 +76,78 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path, like: Theta) -> Checkpoint:
-    """Read what `save_checkpoint` wrote, for a net whose tensors have the names and shapes of `like`.
+    """Read what `save_checkpoint` wrote, for a net whose tensors have the names, shapes and types of `like`.
 
     Raises:
         UserError: no such file; a damaged one; another format or architecture; a weight that is not finite.
     """
-    if not path.is_file():
-        raise UserError("checkpoint", "the file must exist", path, "see the run's checkpoints folder")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads(file.metadata()["checkpoint"])
-            if header["format"] != FORMAT:
-                got = f"{header['format']} in {path}"
-                raise UserError("checkpoint", f"the format must be {FORMAT}", got, "use the version that wrote it")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        update, metadata = int(header["update"]), dict(header["words"])
-        whole = header["digest"] == _digest(tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError("checkpoint", f"{path} must be whole", repr(error), "use an earlier one") from None
-    if not whole:
-        raise UserError("checkpoint", f"{path} must be whole", "bytes that changed on the disk", "use an earlier one")
-    parts: dict[str, Params] = {part: {} for part in (*PARTS, "optimizer")}
-    for name, value in tensors.items():
-        part, _, rest = name.partition(".")
-        parts.setdefault(part, {})[rest] = value
-    _same_architecture(parts, like, path)
+    must, advice = f"{path} must be whole", "use an earlier one"
+    absent = "see the run's checkpoints folder"
+    tensors, strings = read_safetensors("checkpoint", path, must=must, advice=advice, absent=absent, follow=False)
+    header = _header(path, strings)
+    if header.digest != _digest(tensors):
+        raise UserError("checkpoint", must, "bytes that changed on the disk", advice)
+    wanted = _named(Checkpoint(update=0, theta=like))
+    state = {name: value for name, value in tensors.items() if name.startswith("optimizer.")}
+    theta = checked_tensors(
+        "checkpoint",
+        {name: value for name, value in tensors.items() if name not in state},
+        wanted,
+        must=f"{path} must be of the net's architecture",
+        what="a checkpoint of another architecture,",
+        few=1,
+        advice="load it with the settings it was trained with",
+    )
+    optimizer = {name.partition(".")[2]: value for name, value in state.items()}
+    if odd := _not_of(optimizer, like.learned):
+        raise UserError("checkpoint", must, f"an optimizer's state of another net, {odd}", advice)
     _finite(tensors, str(path), "use an earlier checkpoint")
-    order = {part: {name: parts[part][name] for name in getattr(like, part)} for part in PARTS}
-    return Checkpoint(update=update, theta=Theta(**order), optimizer=parts["optimizer"], metadata=metadata)
+    parts: dict[str, Params] = {part: {} for part in PARTS}
+    for name, value in theta.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = value
+    return Checkpoint(update=header.update, theta=Theta(**parts), optimizer=optimizer, metadata=header.words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    """What stands beside the tensors."""
+
+    format: int
+    update: int
+    digest: str
+    words: dict[str, Any]
+
+
+def _header(path: Path, strings: dict[str, str]) -> _Header:
+    """Read what stands beside the tensors of this file.
+
+    Raises:
+        UserError: nothing, or something else; another format; an update that is not the one in the file's name.
+    """
+    must, advice = f"{path} must be whole", "use an earlier one"
+    try:
+        values = parse_json(strings.get("checkpoint", "").encode(), most=LARGEST_HEADER)
+    except ValueError as error:
+        raise UserError("checkpoint", must, error, advice) from None
+    number = values.get("format") if isinstance(values, dict) else None
+    if number != FORMAT or isinstance(number, bool):
+        got = f"{number} in {path}"
+        raise UserError("checkpoint", f"the format must be {FORMAT}", got, "use the version that wrote it")
+    header = from_dict(_Header, values, str(path))
+    named = _NAME.fullmatch(path.name)
+    if header.update < 0 or (named is not None and int(named[1]) != header.update):
+        raise UserError("checkpoint", must, f"the state after update {header.update}", advice)
+    return header
+
+
+def _not_of(optimizer: Params, learned: Params) -> str | None:
+    """Return the name of the first tensor of an optimizer that belongs to nothing that is learned, or has its shape."""
+    for name, value in optimizer.items():
+        parameter = learned.get(name.rpartition(".")[0])
+        if parameter is None or value.shape not in ((), parameter.shape) or not value.is_floating_point():
+            return name
+    return None
 
 
 def _named(checkpoint: Checkpoint) -> Params:
@@ -121,29 +167,6 @@ def _digest(tensors: Params) -> str:
 
 def _finite(tensors: Params, where: str, advice: str) -> None:
     """Refuse the first tensor that holds a NaN or an infinity."""
-    for name, value in tensors.items():
-        if not bool(torch.isfinite(value).all()):
-            raise UserError(where, "every number must be finite", f"NaN or infinity in {name}", advice)
-
-
-def _same_architecture(parts: dict[str, Params], like: Theta, path: Path) -> None:
-    """Refuse the first name or shape that the net does not have."""
-    for got in _mismatches(parts, like):
-        advice = "load it with the settings it was trained with"
-        raise UserError("checkpoint", f"{path} must be of the net's architecture", got, advice)
-
-
-def _mismatches(parts: dict[str, Params], like: Theta) -> Iterator[str]:
-    for part in PARTS:
-        wanted: Params = getattr(like, part)
-        for name, value in wanted.items():
-            if name not in parts[part]:
-                yield f"a checkpoint of another architecture, without {part}.{name}"
-            elif (shape := parts[part][name].shape) != value.shape:
-                yield (
-                    f"a checkpoint of another architecture, {part}.{name} of shape {list(shape)} "
-                    f"instead of {list(value.shape)}"
-                )
-        for name in sorted(parts[part]):
-            if name not in wanted:
-                yield f"a checkpoint of another architecture, with an unknown {part}.{name}"
+    name = not_finite(tensors)
+    if name is not None:
+        raise UserError(where, "every number must be finite", f"NaN or infinity in {name}", advice)

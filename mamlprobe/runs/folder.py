@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict, typed
+from mamlprobe.borders.checked_tensors import not_finite
+from mamlprobe.borders.tensor_files import read_safetensors
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.maker import Maker, maker, name_of, same_module
@@ -160,10 +160,13 @@ class Run:
     def _buffers(self) -> Params:
         """Read the file `BUFFERS`; empty if it is absent."""
         path = self.path / BUFFERS
-        try:
-            return load_file(path) if path.exists() else {}
-        except (SafetensorError, OSError) as error:
-            raise UserError("run", f"{path} must be whole", error, "import the weights again") from None
+        if not os.path.lexists(path):
+            return {}
+        must, advice = f"{path} must be whole", "import the weights again"
+        buffers, _ = read_safetensors("run", path, must=must, advice=advice, follow=False)
+        if name := not_finite(buffers):
+            raise UserError("run", must, f"NaN or infinity in {name}", advice)
+        return buffers
 
     @cached_property
     def _like(self) -> Theta:

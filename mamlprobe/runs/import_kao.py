@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.borders.checked_tensors import checked_tensors
 from mamlprobe.learn.theta import Theta, fits
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.net import Params
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
-from mamlprobe.runs.tensors import as_floats, conversion, finite, read_tensors, same_shapes, unheard
+from mamlprobe.runs.tensors import as_floats, conversion, finite, read_tensors, unheard
 
 KAO_SIDES = (84, 28, 64, 32)
 """Image sides to try, in this order, against the width of the head."""
@@ -85,8 +86,9 @@ def import_kao(
     theta = Theta(net=dict(zip(names, weights, strict=False)), moments=dict(zip(moment_names, moments, strict=True)))
     net = build(spec, way=experiment.way)
     initial, initial_moments = net.init(torch.Generator())
-    same_shapes("import kao", initial, theta.net)
-    same_shapes("import kao", initial_moments, theta.moments)
+    how = {"must": "the file must hold the net's tensors", "advice": "name the net it was made with"}
+    checked_tensors("import kao", theta.net, initial, **how)
+    checked_tensors("import kao", theta.moments, initial_moments, **how)
     finite(tensors, Path(path).name)
     fits(net, theta, method)
     conversion(read.values(), tensors.values(), say)

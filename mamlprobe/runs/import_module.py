@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.borders.checked_tensors import differences
 from mamlprobe.learn.theta import Theta, fits
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.from_spec import made, wrapped
@@ -17,7 +18,7 @@ from mamlprobe.nets.net import Net, Params
 from mamlprobe.nets.params import add_task_axis, map_tensors
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import Data, Experiment
-from mamlprobe.runs.tensors import alike, conversion, finite, kind, read_tensors, renamed, same_shapes, unheard
+from mamlprobe.runs.tensors import alike, conversion, finite, kind, read_tensors, renamed, unheard
 
 COUNT = "num_batches_tracked"
 """Batch norms' counter of batches; nothing here depends on it."""
@@ -88,7 +89,9 @@ def load_module(spec: NetSpec, path: str | Path, *, say: Callable[[str], object]
     try:
         module.load_state_dict(state)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        same_shapes(WHERE, wanted, state)
+        if got := differences(state, wanted, types=False):
+            must, advice = "the file must hold the net's tensors", "name the net it was made with"
+            raise UserError(WHERE, must, f"one {got}", advice) from None
         got = " ".join(str(error).split())[:300]
         raise UserError(WHERE, "the module must take the file", got, "name the net it was made with") from None
     now = _tensors(module)

@@ -1,19 +1,16 @@
 """Tensors from files that others wrote: read without running code, and renamed to a module's names."""
 
-import pickle
-import re
-import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.borders.checked_tensors import not_finite, plain_tensors
+from mamlprobe.borders.tensor_files import read_safetensors, read_saved
 from mamlprobe.nets.net import Params
 
 NESTS = ("model_state_dict", "state_dict", "model", "network", "net")
@@ -27,54 +24,44 @@ def read_tensors(path: str | Path) -> Params:
     """Read the tensors of a .pt, .pth or .safetensors file by name, on the CPU; code in a pickle is never run.
 
     Raises:
-        UserError: no such file; a damaged one; one that needs code to be read; one without a dict of tensors.
+        UserError: no such file; a damaged one; one that needs code to be read; one without a dict of plain tensors.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError("import", "the file must exist", path, "check the path")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on the age of the pickle
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL ([\w.]+)", str(error))
-        got = f"a pickle that calls {code[1]}" if code else "something else"
-        advice = "save model.state_dict() alone; a pickle that needs code is never run"
-        raise UserError("import", f"{path.name} must be a whole file of plain tensors", got, advice) from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, TypeError, OSError) as error:
-        got = re.split(r"\.\s|\n", str(error))[0] or type(error).__name__
-        raise UserError(
-            "import", f"{path.name} must be a whole .pt, .pth or .safetensors file", got, "copy it again"
-        ) from None
+    must, advice = f"{path.name} must be a whole .pt, .pth or .safetensors file", "copy it again"
+    saved: Any
+    if path.suffix == ".safetensors":
+        saved, _ = read_safetensors("import", path, must=must, advice=advice)
+    else:
+        code = f"{path.name} must be a whole file of plain tensors"
+        help_code = "save model.state_dict() alone; a pickle that needs code is never run"
+        saved = read_saved("import", path, must=must, advice=advice, code=code, help_code=help_code)
     for nest in NESTS:
-        if isinstance(saved, dict) and isinstance(saved.get(nest), dict):
-            saved = saved[nest]
-    if not isinstance(saved, dict) or not saved or not all(isinstance(value, Tensor) for value in saved.values()):
-        kinds = sorted({type(value).__name__ for value in saved.values()}) if isinstance(saved, dict) else type(saved)
+        if isinstance(saved, dict) and isinstance(dict.get(saved, nest), dict):
+            saved = dict.get(saved, nest)
+    entries = dict(dict.items(saved)) if isinstance(saved, dict) else {}
+    if not entries or not all(isinstance(value, Tensor) for value in entries.values()):
+        kinds = sorted({type(value).__name__ for value in entries.values()}) if isinstance(saved, dict) else type(saved)
         raise UserError("import", f"{path.name} must hold a dict of tensors", kinds, "save model.state_dict()")
-    versions = getattr(saved, "_metadata", None)
-    tensors: Params = OrderedDict((str(name), _plain(str(name), value, path)) for name, value in saved.items())
-    tensors._metadata = versions if isinstance(versions, dict) else {}  # type: ignore[attr-defined]
+    names = [str(name) for name in entries]
+    if len(set(names)) < len(names) or not all(isinstance(name, (str, int)) for name in entries):
+        got = f"names such as {next(iter(entries))!r}"
+        raise UserError("import", f"{path.name} must hold tensors by name", got, "save model.state_dict()")
+    try:
+        plain = plain_tensors(dict(zip(names, entries.values(), strict=True)), room=path.stat().st_size)
+    except ValueError as error:
+        raise UserError("import", f"{path.name} must hold plain tensors", error, "save plain ones") from None
+    tensors: Params = OrderedDict(plain)
+    tensors._metadata = _versions(getattr(saved, "_metadata", None))  # type: ignore[attr-defined]
     return tensors
 
 
-def _plain(name: str, value: Tensor, path: Path) -> Tensor:
-    """Detach the tensor, after checking that it is a plain one with values.
-
-    Raises:
-        UserError: a sparse, quantised or meta tensor.
-    """
-    kinds = {
-        "a quantised tensor": value.is_quantized,
-        "a meta tensor, without numbers": value.is_meta,
-        "a sparse tensor": value.layout != torch.strided,
+def _versions(metadata: object) -> dict[str, dict[str, int]]:
+    """Select the versions of the parts of a module, which loading them may depend on."""
+    parts = dict(dict.items(metadata)) if isinstance(metadata, dict) else {}
+    known = {name: dict.get(part, "version") for name, part in parts.items() if isinstance(part, dict)}
+    return {
+        name: {"version": number} for name, number in known.items() if isinstance(name, str) and type(number) is int
     }
-    for kind, so in kinds.items():
-        if so:
-            raise UserError("import", f"{path.name} must hold plain tensors", f"{kind} in {name}", "save plain ones")
-    return value.detach()
 
 
 def finite(tensors: Params, file: str) -> None:
@@ -83,10 +70,10 @@ def finite(tensors: Params, file: str) -> None:
     Raises:
         UserError: there is one; the message names its tensor and the file.
     """
-    for name, value in tensors.items():
-        if not bool(torch.isfinite(value).all()):
-            advice = "take a file from before it diverged"
-            raise UserError("import", f"{file} must hold finite numbers", f"NaN or infinity in {name}", advice)
+    name = not_finite(tensors)
+    if name is not None:
+        advice = "take a file from before it diverged"
+        raise UserError("import", f"{file} must hold finite numbers", f"NaN or infinity in {name}", advice)
 
 
 def as_floats(tensors: Params) -> Params:
@@ -162,21 +149,3 @@ def _cuts(name: str) -> list[tuple[str, str]]:
     parts = name.split(".")
     heads = [".".join(parts[:count]) + "." if count else "" for count in range(len(parts))]
     return [(head, name[len(head) :]) for head in heads]
-
-
-def same_shapes(where: str, wanted: Params, given: Params) -> None:
-    """Refuse tensors whose names or shapes are not the wanted ones.
-
-    Raises:
-        UserError: there are such; the message names the first of each kind.
-    """
-    missing, more = [name for name in wanted if name not in given], [name for name in given if name not in wanted]
-    other = [
-        f"{n} {list(given[n].shape)} instead of {list(wanted[n].shape)}"
-        for n in wanted.keys() & given.keys()
-        if given[n].shape != wanted[n].shape
-    ]
-    faults = {"without": missing, "with an unknown": more, "with": sorted(other)}
-    got = "; ".join(f"{word} {', '.join(names[:6])}" for word, names in faults.items() if names)
-    if got:
-        raise UserError(where, "the file must hold the net's tensors", f"one {got}", "name the net it was made with")

@@ -2,11 +2,14 @@
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mamlprobe.base.errors import UserError
+from mamlprobe.base.spec import from_dict
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
@@ -18,6 +21,11 @@ MOMENTUM = 0.1
 """Weight of the newest batch in the running moments, as in ``nn.BatchNorm``."""
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+STATES = {"adam": ("step", "exp_avg", "exp_avg_sq"), "sgd": ()}
+"""What each optimizer keeps of a parameter once it has taken a step."""
+
+ADVICE = "delete that checkpoint: the training goes on from the one before"
 
 
 class Learner:
@@ -74,7 +82,16 @@ class Learner:
         }
 
     def restore(self, tensors: Params) -> None:
-        """Load the tensors of `optimizer_state`."""
+        """Load the tensors of `optimizer_state`.
+
+        Raises:
+            UserError: they are not all, or others.
+        """
+        wanted = {f"{name}.{word}" for name in self.leaves for word in STATES[self.outer.optimizer]}
+        odd = sorted(wanted ^ tensors.keys()) if tensors else []
+        if odd:
+            must = f"the checkpoint must hold the whole state of {self.outer.optimizer}"
+            raise UserError("train", must, f"a difference in {odd[0]!r}", ADVICE)
         places = {name: index for index, name in enumerate(self.leaves)}
         states: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
@@ -92,15 +109,33 @@ def _copy(value: Tensor) -> Tensor:
     return value.detach().clone()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Sums:
+    """The fields of a tally's state."""
+
+    updates: int
+    loss: str
+    accuracy: str
+
+
 class Tally:
     """Sums of training loss and accuracy since the last point of the log, in float64, in the order of updates."""
 
-    def __init__(self, state: dict[str, Any] | None = None) -> None:
-        state = state or {"updates": 0, "loss": "0x0p+0", "accuracy": "0x0p+0"}
-        self.updates: int = state["updates"]
-        self.loss = float.fromhex(state["loss"])
-        self.accuracy = float.fromhex(state["accuracy"])
+    def __init__(self, state: object = None) -> None:
+        """Begin at zero, or with the sums of `state`.
+
+        Raises:
+            UserError: something else than what `state` returns.
+        """
+        self.updates, self.loss, self.accuracy = 0, 0.0, 0.0
         self.pending: list[tuple[Tensor, Tensor]] = []
+        if state is not None:
+            sums = from_dict(_Sums, state, "tally of the checkpoint")
+            self.updates = sums.updates
+            try:
+                self.loss, self.accuracy = float.fromhex(sums.loss), float.fromhex(sums.accuracy)
+            except (ValueError, OverflowError) as error:
+                raise UserError("train", "the sums in the checkpoint must be numbers", error, ADVICE) from None
 
     def add(self, readings: Readings) -> None:
         """Take the readings of one update without waiting for the device."""

@@ -62,7 +62,7 @@ class Session:
         self.learner = Learner(self.net, theta.to(device), run.config.method, capturable=capturable)
         if saved is not None:
             self.learner.restore(saved.optimizer)
-        self.tally = Tally(None if saved is None else saved.metadata["tally"])
+        self.tally = Tally() if saved is None else Tally(saved.metadata.get("tally", {}))
         self.update = -1 if saved is None else saved.update
         self.saved = self.update
         self.fault = start.fault

@@ -115,7 +115,7 @@ def test_another_architecture_is_refused_by_its_first_difference(whole, path):
     faults = {
         "without net.extra": replace(theta, net={"extra": torch.ones(1), **theta.net}),
         "with an unknown net.head.bias": replace(theta, net=without(theta.net, "head.bias")),
-        "net.body.1.conv.weight of shape [3, 1, 3, 3] instead of [4]": replace(
+        "with net.body.1.conv.weight [3, 1, 3, 3] instead of [4]": replace(
             theta, net={**theta.net, "body.1.conv.weight": torch.ones(4), "body.2.conv.weight": torch.ones(4)}
         ),
         "with an unknown rates.head.bias": replace(theta, rates={}),
@@ -141,7 +141,7 @@ def test_numbers_that_are_not_finite(whole, path, tmp_path, value, monkeypatch):
         save_checkpoint(tmp_path / "new", bad)
     assert not (tmp_path / "new").exists()
     with monkeypatch.context() as patch:
-        patch.setattr("mamlprobe.runs.checkpoint._finite", lambda *words: None)
+        patch.setattr("mamlprobe.runs.checkpoint.not_finite", lambda tensors: None)
         save_checkpoint(path, bad)
     line = rf"{path}: every number must be finite, got NaN or infinity in net.head.bias; use an earlier checkpoint"
     with pytest.raises(UserError, match=line):

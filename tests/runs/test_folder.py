@@ -82,7 +82,7 @@ def test_a_checkpoint_of_another_net_says_so(run, experiment, tmp_path):
     wider = replace(experiment, net=replace(experiment.net, filters=4))
     other = make_run(tmp_path / "other", wider, (1, 8, 8))
     (run.path / "checkpoints").rename(other.path / "checkpoints")
-    line = r"of another architecture, net.body.1.conv.weight of shape \[3, 1, 3, 3\] instead of \[4, 1, 3, 3\]"
+    line = r"of another architecture, with net.body.1.conv.weight \[3, 1, 3, 3\] instead of \[4, 1, 3, 3\]"
     with pytest.raises(UserError, match=line):
         load_run(other.path).theta()
 
