@@ -86,9 +86,9 @@ def import_kao(
     theta = Theta(net=dict(zip(names, weights, strict=False)), moments=dict(zip(moment_names, moments, strict=True)))
     net = build(spec, way=experiment.way)
     initial, initial_moments = net.init(torch.Generator())
-    how = {"must": "the file must hold the net's tensors", "advice": "name the net it was made with"}
-    checked_tensors("import kao", theta.net, initial, **how)
-    checked_tensors("import kao", theta.moments, initial_moments, **how)
+    must, advice = "the file must hold the net's tensors", "name the net it was made with"
+    for given, wanted in ((theta.net, initial), (theta.moments, initial_moments)):
+        checked_tensors("import kao", given, wanted, must=must, advice=advice)
     finite(tensors, Path(path).name)
     fits(net, theta, method)
     conversion(read.values(), tensors.values(), say)
