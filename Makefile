@@ -2,15 +2,17 @@
 # make gallery     the same for every script in analyses/ (an hour and a half on two free cores)
 # make test        format, lint, types and tests
 # make fuzz        20,000 damaged, foreign and hostile inputs at every border; FUZZ="--count 300 --only config" for fewer
+# make kills       kills trainings and other commands 200 times, starts them again, and compares what they leave
 # make bench       times the core against plain code: make bench BENCH="--works B --learn2learn FOLDER"; see benchmarks/
 PYTHON ?= python3
 PRESET ?= quick
 BENCH ?=
 FUZZ ?=
+KILLS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: reproduce gallery test figures bench fuzz clean
+.PHONY: reproduce gallery test figures bench fuzz kills clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -35,6 +37,9 @@ test: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+kills: $(READY)
+	$(BIN)/python -m tests.fuzz.kills $(KILLS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(BENCH)

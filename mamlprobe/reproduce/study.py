@@ -20,7 +20,7 @@ from mamlprobe.nets.net import Net
 from mamlprobe.recipes import recipe
 from mamlprobe.recipes.presets import lasting
 from mamlprobe.runs.experiment import Data, Experiment, run_name
-from mamlprobe.runs.folder import Run, load_run
+from mamlprobe.runs.folder import Run, load_run, open_run
 from mamlprobe.training.compute import pick_device
 from mamlprobe.training.loop import train
 from mamlprobe.training.precision import precision
@@ -122,8 +122,8 @@ class Study:
         return [job for job in jobs if self._done(*job)] if self.finished else jobs
 
     def _done(self, name: str, seed: int) -> bool:
-        path = self.folder / run_name(self.experiment(name, seed))
-        return path.is_dir() and load_run(path).done
+        run = open_run(self.folder / run_name(self.experiment(name, seed)))  # None if it was killed at its very start
+        return run is not None and run.done
 
     def episodes(
         self,

@@ -107,7 +107,7 @@ def chain(name: str, folder: Path, wanted: Undisturbed, plan: Sequence[Death]) -
             kept = checkpoints(folder, 3 if name == "seeds" else 1)
     except Hung as reason:
         return Chain(name, "stuck", kills, str(reason))
-    return Chain(name, *_judged(results(folder), wanted.after, kills))
+    return Chain(name, *judged(results(folder), wanted.after, kills))
 
 
 def _facts(path: Path) -> tuple[int, int]:
@@ -115,7 +115,7 @@ def _facts(path: Path) -> tuple[int, int]:
     return (status.st_ino, status.st_mtime_ns) if status else (0, 0)
 
 
-def _judged(found: dict[str, bytes], wanted: dict[str, bytes], kills: int) -> tuple[str, int, str]:
+def judged(found: dict[str, bytes], wanted: dict[str, bytes], kills: int) -> tuple[str, int, str]:
     """Compare what a chain left with what an undisturbed start leaves."""
     if missing := wanted.keys() - found.keys():
         return "lost", kills, f"without {sorted(missing)}"
