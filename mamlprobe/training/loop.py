@@ -63,8 +63,9 @@ def train(
 ) -> Run:
     """Train this experiment and return its finished run, in the folder ``out/<run name>``.
 
-    A run that was begun goes on from its last good checkpoint, on one device to the same bits as if it had never
-    stopped; a finished one is returned as it is. `pool` replaces the data that the experiment names, `root` is where
+    A run that was begun goes on from its last good checkpoint, to the same bits as if it had never stopped; where what
+    it is computed with has changed (processor, threads, torch, kernels ...), a line says so and env.json records it. A
+    finished run is returned as it is. `pool` replaces the data that the experiment names, `root` is where
     raw files lie. What a hook returns at a checkpoint is appended to ``tables/<name of the hook>.csv``.
 
     `chunk` tasks are in memory at a time, and `recompute` computes inner steps anew instead of keeping them (see
@@ -102,8 +103,9 @@ def train_together(
     """Train experiments that differ in their seeds alone as one batch of tasks, and return their finished runs.
 
     Every run has the folder and the contents that `train` gives it, but for rounding, which depends on the other runs.
-    Finished runs are left alone, and those that are behind catch up first. `chunk` counts the tasks of all runs. A run
-    that fails stops alone: its error is raised when the others have finished.
+    The same call goes on to the same bits: runs that a kill put out of step go on from a checkpoint that all of them
+    have. Finished runs are left alone, and those that are behind for another reason catch up first. `chunk` counts the
+    tasks of all runs. A run that fails stops alone: its error is raised when the others have finished.
 
     Raises:
         UserError: as `train`; experiments that differ in another field, or share a seed.

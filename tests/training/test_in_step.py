@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.native.build import kernels_path
+from mamlprobe.native.load import kernels
 from mamlprobe.runs.checkpoint import checkpoint_path
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
 from mamlprobe.training.loop import Interrupted, train, train_together
 from mamlprobe.training.stretches import changed, extended, stretches
+from tests.native.conftest import forget
 
 LINE = "the last digits may be others than those of a training in one piece"
 
@@ -218,6 +221,24 @@ def test_another_route_is_said_and_recorded(experiment, pool, tmp_path, monkeypa
     assert "threads 2 instead of 1, switches none instead of MAMLPROBE_BLOCKS=off, " in capsys.readouterr().err
     kept = [[each["from"], each["threads"], each["switches"], each["chunk"]] for each in stretches(run.env)]
     assert kept == [[0, 2, "", None], [6, 1, "MAMLPROBE_BLOCKS=off", 1], [9, 2, "", None]]
+
+
+def test_kernels_that_were_compiled_meanwhile_are_said(experiment, pool, tmp_path, monkeypatch, capsys):
+    if kernels() is None:
+        pytest.skip("no compiled kernels")
+    with monkeypatch.context() as patch:
+        patch.setenv("MAMLPROBE_KERNELS", "off")
+        forget()
+        try:
+            interrupted(patch, 5, [experiment], tmp_path, pool=pool, progress=False)
+        finally:
+            patch.undo()
+            forget()
+    run = train(experiment, tmp_path, pool=pool, progress=False)
+    library = kernels_path().stem.removeprefix("kernels-")
+    route = f"kernels compiled instead of torch, library of kernels {library} instead of none"
+    assert capsys.readouterr().err == f"{run.path.name}: from update 6 on computed with {route}; {LINE}\n"
+    assert [each["library"] for each in stretches(run.env)] == [None, library]
 
 
 def test_a_stretch_that_came_to_no_checkpoint_is_forgotten():
