@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mamlprobe.methods.method import METHODS
+from mamlprobe.methods.settings import TERMS
 from mamlprobe.recipes import LEARNERS, PRESETS, recipe
 from mamlprobe.recipes.contrast import CONTRAST, ETAS, EXPLICIT, TWINS
 
@@ -33,3 +34,20 @@ def test_squared_errors_and_a_rate_for_them(preset):
 def test_they_can_be_trained_by_name():
     assert set(CONTRAST) <= set(LEARNERS)
     assert len(CONTRAST) == len(EXPLICIT) + 1 + len(ETAS) + len(TWINS)
+
+
+def test_a_contrastive_twin_differs_from_its_inner_loop_by_the_rule_alone():
+    """And the parts of figure 8 from one another by terms and pairs."""
+    for preset in PRESETS:
+        for arm in ("fo", "fo-zeroing", "so-zeroing"):
+            loop, twin = (recipe(f"{kind}-{arm}", preset) for kind in ("efil", "contrastive"))
+            method = replace(twin.method, name="anil", outer=replace(loop.method.outer))
+            assert replace(twin, recipe=loop.recipe, method=method) == loop
+        whole = recipe("contrastive-fo", preset).method
+        for arm in ("no-interference", "no-noise", "clean", "positives"):
+            part = recipe(f"contrastive-{arm}", preset).method
+            assert set(part.outer.terms) < set(TERMS)
+            assert replace(part, outer=replace(part.outer, terms=TERMS, pairs="all")) == whole
+        assert whole.outer.trains == ("body.*",)
+    paper = recipe("contrastive-so-zeroing", "paper")
+    assert (paper.updates, paper.method.inner.lr, paper.method.outer.lr) == (20_000, 0.1, 0.001)

@@ -10,7 +10,6 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict
 from mamlprobe.cli import main, parse
 from mamlprobe.commands.train import listed
-from mamlprobe.data.glyphs import draw
 from mamlprobe.data.sampling import sample
 from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.learn.outer import meta_gradient
@@ -52,78 +51,6 @@ def test_every_method_has_a_learner_and_every_learner_all_sizes():
     assert all(tuple(each.sizes) == PRESETS for each in LEARNERS.values())
     assert list(RECIPES) == [*LEARNERS, *SINUSOID, *PUBLISHED]  # so none has the name of another
     assert len({run_name(recipe(*words)).rpartition("-")[2] for words in OFFERED}) == len(OFFERED)
-
-
-@pytest.mark.parametrize("name", LEARNERS)
-def test_learners_share_their_shape_at_quick(name):
-    """So that their accuracies can be compared; those of many shots with one another."""
-    usual, quick, many = recipe("maml"), recipe(name), name.endswith("-shots")
-    for field in ("data", "way", "query", "tasks", "validation_tasks", "seed"):
-        assert getattr(quick, field) == getattr(usual, field), field
-    assert replace(quick.net, order=usual.net.order) == usual.net
-    updates = 0 if name == "random" else usual.updates
-    assert (quick.shot, quick.updates) == ((15, 300) if many else (usual.shot, updates))
-
-
-@pytest.mark.parametrize("name", [name for name in LEARNERS if name.endswith("-shots")])
-def test_many_shots_are_the_arm_of_one_shot_on_as_many_items_as_there_are(name):
-    quick, paper = (recipe(name, preset) for preset in ("quick", "paper"))
-    assert len(draw(ord("A"))) == quick.shot + quick.query
-    for many in (quick, paper):
-        one = recipe(many.recipe.replace("-shots", "").rpartition("-")[0], many.recipe.rpartition("-")[2])
-        same = {"recipe", "shot", "updates", "checkpoint_every"}
-        assert {word: value for word, value in vars(many).items() if word not in same} == {
-            word: value for word, value in vars(one).items() if word not in same
-        }
-    assert (paper.shot, paper.updates, paper.method.inner.steps, paper.method.inner.lr) == (25, 10_000, 5, 0.01)
-
-
-def test_a_contrastive_twin_differs_from_its_inner_loop_by_the_rule_alone():
-    """And the parts of figure 8 from one another by terms and pairs."""
-    for preset in PRESETS:
-        for arm in ("fo", "fo-zeroing", "so-zeroing"):
-            loop, twin = (recipe(f"{kind}-{arm}", preset) for kind in ("efil", "contrastive"))
-            method = replace(twin.method, name="anil", outer=replace(loop.method.outer))
-            assert replace(twin, recipe=loop.recipe, method=method) == loop
-        whole = recipe("contrastive-fo", preset).method
-        for arm in ("no-interference", "no-noise", "clean", "positives"):
-            part = recipe(f"contrastive-{arm}", preset).method
-            assert set(part.outer.terms) < set(TERMS)
-            assert replace(part, outer=replace(part.outer, terms=TERMS, pairs="all")) == whole
-        assert whole.outer.trains == ("body.*",)
-    paper = recipe("contrastive-so-zeroing", "paper")
-    assert (paper.updates, paper.method.inner.lr, paper.method.outer.lr) == (20_000, 0.1, 0.001)
-
-
-def test_schedules_keep_their_share_of_the_updates():
-    for preset, first, multi in (("quick", 500, 100), ("paper", 15_000, 3_000), ("smoke", 2, 1)):
-        method = recipe("mamlpp", preset).method
-        assert (method.inner.first_order_updates, method.multi_step_updates) == (first, multi)
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_what_is_published_has_a_source_and_a_number(name):
-    each = PUBLISHED[name]
-    assert len(each.source) > 10
-    assert 100 / each.experiment.way < each.accuracy < 100
-    assert (each.spread is None) == (each.over == "")
-    assert each.note
-    assert each.cost == f"{each.experiment.updates:,} updates of {each.experiment.tasks} tasks"
-    assert name.endswith(f"-{each.experiment.way}way-{each.experiment.shot}shot")
-    assert ("tinyimagenet-fs stands in" in each.note) == ("-mini-" in name)
-
-
-def test_rates_of_a_summed_loss_are_converted():
-    """0.4 and 0.01 in 5-way tasks, 0.1 in 20-way tasks, each times N."""
-    for name, rate in (
-        ("finn-omniglot-5way-1shot", 2.0),
-        ("finn-omniglot-20way-5shot", 2.0),
-        ("finn-mini-5way-5shot", 0.05),
-        ("raghu-anil-mini-5way-1shot", 0.05),
-        ("kao-zeroing-mini-5way-1shot", 0.01),
-        ("kao-random-omniglot-5way-5shot", 0.4),
-    ):
-        assert recipe(name).method.inner.lr == pytest.approx(rate), name
 
 
 def _kinds():

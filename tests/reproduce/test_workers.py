@@ -32,9 +32,11 @@ ANALYSIS = Analysis(paper="none", title="Busy", order=1, table=table, figure=pri
 GALLERY = """
 from pathlib import Path
 from mamlprobe.reproduce.gallery import build
+from mamlprobe.reproduce.scripts import scripts_of
 from mamlprobe.reproduce.study import Study
 
-build(Study(preset="smoke", out=Path("out")), ["one", "two"], workers=2)
+scripts = scripts_of("analyses", Path("analyses"))
+build(Study(preset="smoke", out=Path("out")), scripts, scripts, workers=2)
 """
 
 
