@@ -21,6 +21,7 @@ SUCH_AS = {
     "a Model": "Model(net=net, theta=theta, method=method)",
     "an Experiment": "recipe('maml')",
     "a Pool": "load_pool('glyphs')",
+    "a Spectrum": "spectrum(rows)",
     "a DataFrame": "evaluate(net, theta, episodes, variants)",
     "a dict from strings to Methods": "{'keep': method}",
 }
@@ -48,14 +49,15 @@ def door(*together: Callable[..., None]) -> Callable[[F], F]:
 def _checked(function: Callable[..., Any], named: Any, together: tuple[Callable[..., None], ...]) -> Callable[..., Any]:
     """Return the function with its door; `named` is what users call: itself, or its class."""
     parameters = inspect.signature(function).parameters
-    order, where = tuple(parameters), named.__qualname__
+    order = [name for name, each in parameters.items() if each.kind is not each.KEYWORD_ONLY]
+    where = named.__qualname__
     asked = [(check, tuple(inspect.signature(check).parameters)) for check in together]
 
     @functools.cache
     def ready() -> dict[str, Kind]:
         """Read the annotations at the first call, when every name in them is there."""
         hints = _hints(named)
-        kinds = {name: kind_of(hints[name]) for name in order if name in hints}
+        kinds = {name: kind_of(hints[name]) for name in parameters if name in hints}
         return {name: kind for name, kind in kinds.items() if kind is not None}
 
     @functools.wraps(function)

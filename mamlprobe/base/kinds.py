@@ -51,7 +51,7 @@ def kind_of(hint: Any) -> Kind | None:
         return _dict_of(origin, kind_of(args[1]))
     if origin is Callable:
         return _function(len(args[0]) if args and isinstance(args[0], list) else None)
-    if not isinstance(origin, type) or origin.__name__ in ("object", "ndarray"):
+    if not isinstance(origin, type) or origin.__name__ in ("Any", "object", "ndarray"):
         return None
     if getattr(origin, "_is_protocol", False):
         return _protocol(origin)
@@ -103,7 +103,7 @@ def _list_of(entry: Kind | None, make: type, length: int | None) -> Kind:
         return (entry.tell(odd[0]) if odd and entry is not None else f"{len(entries)} of them") + within
 
     noun = "values" if entry is None else entry.plural
-    return Kind(f"{with_article(make.__name__)} of {'' if length is None else f'{length} '}{noun}", take, tell)
+    return Kind(f"a list of {'' if length is None else f'{length} '}{noun}", take, tell)
 
 
 def _entries(value: Any) -> Sequence[Any] | None:

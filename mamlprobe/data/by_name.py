@@ -116,7 +116,7 @@ def load_pool(
     if normalise is not None and normalise not in LEVELS:
         raise unknown("load_pool", "normalisation", normalise, LEVELS)
     if size is not None and not 1 <= size <= LARGEST:
-        must = f"size must be at least 1 and at most {LARGEST}"
+        must = "size must be at least 1" if size < 1 else f"size must be at most {LARGEST}"
         raise UserError("load_pool", must, size, "give the side of the images in pixels")
     folder, name = data_folder(root), str(name_or_path)
     if name in FORMULAS or name in PLANTED:

@@ -91,11 +91,11 @@ def glyphs(*, classes: int | None = None, size: int = 28, ink: int = 1) -> Pool:
     """
     if ink not in (0, 1):
         raise UserError("glyphs", "ink must be 0 or 1", ink, "take 1 for bright strokes")
+    if size < 1 or (classes is not None and classes < 1):
+        raise UserError("glyphs", "size and classes must be at least 1", (size, classes), "give larger numbers")
     if not SIDES[0] <= size <= SIDES[1]:
         must = f"size must be at least {SIDES[0]}, so that a character can be seen, and at most {SIDES[1]}"
         raise UserError("glyphs", must, size, "28 is usual")
-    if classes is not None and classes < 1:
-        raise UserError("glyphs", "classes must be at least 1", classes, "give a larger number")
     table = class_table()
     if classes is not None:
         groups = [group for _, group in table.groupby("split", sort=False)]

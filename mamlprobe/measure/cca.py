@@ -103,7 +103,6 @@ def truncate(x: Spectrum, variance: float) -> Spectrum:
     Raises:
         UserError: x is not a spectrum; `variance` not in (0, 1].
     """
-    _decomposed("truncate", "x", x)
     if not 0 < variance <= 1:
         raise UserError("svcca", "variance must be in (0, 1]", variance, "0.99 is the paper's")
     reached = x.s.square().cumsum(0) >= variance * x.energy * (1 - 1e-12)
@@ -119,8 +118,6 @@ def coefficients(x: Spectrum, y: Spectrum) -> Tensor:
         UserError: x or y is not a spectrum; unequal rows.
         ArithmeticError: a correlation above 1 + 1e-6, so that one spectrum is not orthonormal.
     """
-    for name, side in (("x", x), ("y", y)):
-        _decomposed("coefficients", name, side)
     same_rows("coefficients", x, y)
     return _clipped(torch.linalg.svdvals(cross(x, y)))
 
@@ -154,11 +151,6 @@ def _clipped(rho: Tensor) -> Tensor:
     if len(rho) and float(rho[0]) > 1 + 1e-6:
         raise ArithmeticError(f"canonical correlation {float(rho[0])} > 1: a spectrum is not orthonormal")
     return rho.clamp(0, 1)
-
-
-def _decomposed(where: str, name: str, x: object) -> None:
-    if not isinstance(x, Spectrum):
-        raise UserError(where, f"{name} must be a spectrum", f"a {type(x).__name__}", "give spectrum(rows), or use cca")
 
 
 def _known(summary: str) -> None:

@@ -46,7 +46,7 @@ def block_cosine(features: Rows, blocks: int, *, pairs: str = "all") -> Tensor:
 
 
 @door()
-def class_similarity(cosines: Tensor, way: int) -> dict[str, Tensor]:
+def class_similarity(cosines: Rows, way: int) -> dict[str, Tensor]:
     """Compute the same-class and different-class means [...] of a `cosine_map`, by the names of the two sides.
 
     cosines [..., 2N, 2N]. Keys: "query-support same", "query-support different", "query-query same",

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from mamlprobe.base.arrays import given, to_float64
 from mamlprobe.base.described import described
-from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.measure.cca import cca, pwcca, svcca
 from mamlprobe.measure.cka import Norms, alignment
@@ -90,7 +89,6 @@ class Covariances:
         return self.spectra
 
 
-@door()
 def stream(source: Pair | Batches) -> Covariances:
     """Compute covariances of x and y in one pass over the rows, for every similarity of the two.
 

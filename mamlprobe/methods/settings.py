@@ -29,6 +29,12 @@ def among(field_name: str, value: str, known: tuple[str, ...]) -> None:
         raise unknown("method", field_name, value, known)
 
 
+def not_too_many(what: str, steps: int) -> None:
+    """Refuse more than `MOST_STEPS` steps."""
+    if steps > MOST_STEPS:
+        raise UserError("method", f"{what} must be at most {MOST_STEPS:,}", steps, "use fewer")
+
+
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Inner:
@@ -60,10 +66,11 @@ class Inner:
         among("inner.optimizer", self.optimizer, INNER_OPTIMIZERS)
         if self.order not in (1, 2):
             raise UserError("method", "inner.order must be 1 or 2", self.order, "2 is MAML, 1 is FOMAML")
-        for steps in (self.steps, self.test_steps):
-            if not 0 <= steps <= MOST_STEPS:
-                must = f"inner steps must not be negative, nor more than {MOST_STEPS:,}"
-                raise UserError("method", must, steps, "use 0 or more" if steps < 0 else "use fewer")
+        if min(self.steps, self.test_steps) < 0:
+            raise UserError(
+                "method", "inner steps must not be negative", min(self.steps, self.test_steps), "use 0 or more"
+            )
+        not_too_many("inner steps", max(self.steps, self.test_steps))
         if self.rates == "layer_step" and self.test_steps > self.steps:
             raise UserError(
                 "method",
@@ -138,9 +145,9 @@ class Outer:
         among("outer.pairs", self.pairs, PAIRS)
         among("outer.optimizer", self.optimizer, OPTIMIZERS)
         among("outer.schedule", self.schedule, SCHEDULES)
-        if not 1 <= self.cg_steps <= MOST_STEPS:
-            must = f"outer.cg_steps must be at least 1 and at most {MOST_STEPS:,}"
-            raise UserError("method", must, self.cg_steps, "5 is usual")
+        if self.cg_steps < 1:
+            raise UserError("method", "outer.cg_steps must be at least 1", self.cg_steps, "use 1 or more")
+        not_too_many("outer.cg_steps", self.cg_steps)
         for name in ("lr", "final_lr"):
             if not getattr(self, name) >= 0:
                 raise UserError("method", f"outer.{name} must not be negative", getattr(self, name), "use 0 or more")

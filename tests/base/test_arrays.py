@@ -130,9 +130,12 @@ def test_no_angle_to_what_is_not_finite(value):
 
 def test_summaries_take_lists_and_coefficients_spectra():
     assert measure.summarise([1.0, 0.5]) == 0.75
-    with pytest.raises(UserError, match=r"coefficients: x must be a spectrum, got a ndarray; give spectrum\(rows\)"):
+    with pytest.raises(
+        UserError,
+        match=r"coefficients: x must be a Spectrum, got a ndarray; call coefficients\(x, y\), x such as spectrum\(rows\)",
+    ):
         measure.coefficients(*TALL)
-    with pytest.raises(UserError, match="truncate: x must be a spectrum, got a list"):
+    with pytest.raises(UserError, match="truncate: x must be a Spectrum, got a list"):
         measure.truncate([1.0], 0.9)
 
 

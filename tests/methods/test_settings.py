@@ -14,11 +14,11 @@ from mamlprobe.methods.settings import Inner, Norm, Outer
         (lambda: Inner(steps=-1), "method: inner steps must not be negative, got -1; use 0 or more"),
         (lambda: Inner(test_steps=-2), "method: inner steps must not be negative, got -2; use 0 or more"),
         (lambda: Inner(lr=-0.1), "method: inner.lr must not be negative, got -0.1; use 0 or more"),
-        (lambda: Inner(lr=float("nan")), "method: inner.lr must not be negative, got nan; use 0 or more"),
+        (lambda: Inner(lr=float("nan")), "Inner: lr must be a finite number, got nan (float); call Inner(lr=...)"),
         (lambda: Inner(rates="fixd"), "method: the inner.rates must be a known one, got 'fixd'; did you mean fixed?"),
         (
             lambda: Inner(adapts="head.*"),  # type: ignore[arg-type]
-            "method: inner.adapts must be a list of patterns, got 'head.*'; put it in a list",
+            "Inner: adapts must be a list of strings, got 'head.*' (str); put it in a list, and call Inner(adapts=...)",
         ),
         (
             lambda: Inner(rates="layer_step", steps=2, test_steps=3),
@@ -45,7 +45,10 @@ from mamlprobe.methods.settings import Inner, Norm, Outer
         ),
         (lambda: Inner(batch=0), "method: inner.batch must be at least 1 row, got 0; use None for all rows"),
         (lambda: Inner(proximal=-0.5), "method: inner.proximal must not be negative, got -0.5; use 0 or more"),
-        (lambda: Inner(proximal=float("nan")), "method: inner.proximal must not be negative, got nan; use 0 or more"),
+        (
+            lambda: Inner(proximal=float("nan")),
+            "Inner: proximal must be a finite number, got nan (float); call Inner(proximal=...)",
+        ),
         (
             lambda: Norm(affine="per_stp"),
             "method: the norm.affine must be a known one, got 'per_stp'; did you mean per_step?",
@@ -62,11 +65,11 @@ from mamlprobe.methods.settings import Inner, Norm, Outer
         (lambda: Outer(final_lr=-1.0), "method: outer.final_lr must not be negative, got -1.0; use 0 or more"),
         (
             lambda: Outer(trains="body.*"),  # type: ignore[arg-type]
-            "method: outer.trains must be a list of patterns, got 'body.*'; put it in a list",
+            "Outer: trains must be a list of strings, got 'body.*' (str); put it in a list, and call Outer(trains=...)",
         ),
         (
             lambda: Outer(terms="noise"),  # type: ignore[arg-type]
-            "method: outer.terms must be a list of words, got 'noise'; put it in a list",
+            "Outer: terms must be a list of strings, got 'noise' (str); put it in a list, and call Outer(terms=...)",
         ),
         (
             lambda: Outer(terms=("noise", "interferense")),
