@@ -132,7 +132,7 @@ def test_summaries_take_lists_and_coefficients_spectra():
     assert measure.summarise([1.0, 0.5]) == 0.75
     with pytest.raises(
         UserError,
-        match=r"coefficients: x must be a Spectrum, got a ndarray; call coefficients\(x, y\), x such as spectrum\(rows\)",
+        match=r"coefficients: x must be a Spectrum, got a ndarray; call coefficients\(x, y\), x such as spectrum",
     ):
         measure.coefficients(*TALL)
     with pytest.raises(UserError, match="truncate: x must be a Spectrum, got a list"):
