@@ -12,7 +12,6 @@ from PIL import Image
 
 from analyses.__main__ import main
 from mamlprobe.recipes import RECIPES, recipe
-from mamlprobe.reproduce import gallery
 from mamlprobe.reproduce.gallery import CLAIM_COLUMNS
 from mamlprobe.reproduce.scripts import scripts_of
 
@@ -166,8 +165,3 @@ def test_the_committed_claims_are_those_of_the_committed_figures():
     claims = pd.read_csv(out / "claims.csv")
     parts = [json.loads(path.read_text())["claims"] for path in sorted((out / "provenance").glob("*.json"))]
     assert len(claims) == sum(len(part) for part in parts)
-
-
-def test_publishing_nothing_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="there must be a figure to publish"):
-        gallery.publish(gallery.Study(out=tmp_path), [])

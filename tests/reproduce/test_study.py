@@ -3,7 +3,6 @@
 import shutil
 from contextlib import nullcontext
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,6 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.recipes.presets import lasting
 from mamlprobe.reproduce import study as module
-from mamlprobe.reproduce.analysis import Analysis
-from mamlprobe.reproduce.gallery import _jobs
 from mamlprobe.reproduce.study import Study
 from mamlprobe.runs.folder import write_json
 
@@ -74,15 +71,6 @@ def test_scores_are_taken_on_the_device(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "precision", lambda name, device: nullcontext())
     found = replace(stage, repeats=1, finished=True).score(["anil"], lambda net, method: {"keep": method})
     assert (seen, list(found["value"])) == (["meta", "meta"], [50])
-
-
-def test_a_script_may_ask_for_more_seeds_at_quick_alone():
-    facts = {"paper": "p", "title": "t", "order": 1, "table": None, "figure": None, "recipes": ("maml",)}
-    more, usual = (SimpleNamespace(ANALYSIS=Analysis(**facts, **words)) for words in ({"quick_seeds": 5}, {}))
-    assert len(_jobs(Study(), more)) == 5
-    assert len(_jobs(Study(), usual)) == 3
-    assert len(_jobs(Study(repeats=4), more)) == 4
-    assert len(_jobs(Study(preset="smoke"), more)) == 2
 
 
 def test_a_size_of_each_preset_and_quick_for_long_without_its_own():
