@@ -33,8 +33,10 @@ def mend() -> None:
 
 
 @contextmanager
-def interpreted() -> Iterator[Counter[str]]:
+def interpreted(*, computed: bool = True) -> Iterator[Counter[str]]:
     """Inside, the kernels of GPUs run on the CPU; how often each was launched, by name.
+
+    Launches that are not to be `computed` are counted alone: what they would write stays what it was.
 
     ``TRITON_INTERPRET=1`` must stand in the environment before Triton is imported.
     """
@@ -44,6 +46,8 @@ def interpreted() -> Iterator[Counter[str]]:
 
     def run(self: InterpretedFunction, *args: object, **words: object) -> object:
         found[self.fn.__name__] += 1
+        if not computed:
+            return None
         with _disable_current_modes():  # what the interpreter does is none of the operations
             return launch(self, *args, **words)
 

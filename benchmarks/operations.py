@@ -60,7 +60,7 @@ def rows(methods: Sequence[str], counts: Sequence[int], *, tasks: int = SMALL.ta
         case = Case(work=SMALL, method=method, tasks=tasks)
         for models in counts:
             given = [case.theta] * models, [case.episodes] * models
-            with interpreted() as kernels:
+            with interpreted(computed=False) as kernels:
                 torchs = operations(lambda case=case, given=given: meta_gradients(case.net, *given, case.rule))  # type: ignore[misc]
             told = {"torch": sum(torchs.values()), "triton": sum(kernels.values())}
             most = ", ".join(f"{name} {count}" for name, count in (torchs + kernels).most_common(6))

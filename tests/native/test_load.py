@@ -1,6 +1,5 @@
 """The kernels as they are loaded: compiled once or turned off, for which tensors, and how they are called."""
 
-import ctypes
 import os
 
 import pytest
@@ -71,18 +70,29 @@ def test_kernels_are_for_real_numbers_on_the_cpu(place):
     assert not load.supported(torch.ones(2, device="meta"))
 
 
-def test_a_call_takes_the_kernel_of_the_first_tensors_type(place):
-    """An absent tensor is a null pointer, numbers come behind the tensors, and the kernel's integer is returned."""
-    source = "".join(
-        f'extern "C" int axpy_{end}(const {kind}* none, {kind}* x, const {kind}* y, long long n, double a) {{ '
-        f"for (long long i = 0; i < n; ++i) x[i] += ({kind})a * y[i]; return none ? -1 : {answer}; }}\n"
-        for end, kind, answer in (("f32", "float", 32), ("f64", "double", 64))
-    )
-    build.SOURCES[0].write_text(source)
+SOURCE = """
+#include <cstring>
+template <class T> int axpy(const T* none, T* x, const T* y, int n, double a) {
+  for (int i = 0; i < n; ++i) x[i] += T(a) * y[i];
+  return none ? -1 : sizeof(T);
+}
+typedef void (*Function)();
+extern "C" Function kernel(const char* name, int bytes) {
+  if (std::strcmp(name, "axpy")) return nullptr;
+  return bytes == 4 ? reinterpret_cast<Function>(axpy<float>) : reinterpret_cast<Function>(axpy<double>);
+}
+"""
+
+
+def test_a_call_takes_the_kernel_of_the_name_and_type(place):
+    """An absent tensor is a null pointer, numbers come as they are, and the kernel's integer is returned."""
+    build.SOURCES[0].write_text(SOURCE)
     forget()
     assert load.compile_kernels()
-    for kind, answer in ((torch.float32, 32), (torch.float64, 64)):
+    for kind, size in ((torch.float32, 4), (torch.float64, 8)):
         x, y = torch.tensor([1.0, 2.0, 3.0], dtype=kind), torch.tensor([10.0, 20.0, 30.0], dtype=kind)
-        assert load.call("axpy", [None, x, y], [ctypes.c_int64(2), ctypes.c_double(0.5)]) == answer
+        assert load.call("axpy", kind, None, x, y, 2, 0.5) == size
         assert x.tolist() == [6, 12, 3]
-        assert load.call("axpy", [y, x, y], [ctypes.c_int64(0), ctypes.c_double(0.5)]) == -1
+        assert load.call("axpy", kind, y, x, y, 0, 0.5) == -1
+    with pytest.raises(LookupError, match="axpby"):
+        load.call("axpby", torch.float32, x)

@@ -41,15 +41,14 @@ def places(which: Tensor | None, width: int) -> Tensor | None:
     return None if which is None else (which // width % 2 * 2 + which % width % 2).to(torch.int8)
 
 
-def references(
-    kind: cells.Kind, shape: tuple[int, ...], lead: int
-) -> dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]:
+def references(kind: cells.Kind, shape: tuple[int, ...], lead: int) -> dict[str, tuple[tuple[Any, ...], Any]]:
     """Of each pass in float64: what it is given, and what it gives."""
     source = torch.Generator().manual_seed(0)
     y, (bias, scale, shift) = draw(source, *shape), (draw(source, lead, shape[-1]) for _ in range(3))
     scale[:, 1] = 0
     assert (scale < 0).any()
-    p, var, saved = cells.forward(y, bias, scale, shift, kind)
+    given = (y, bias, scale, shift, kind)
+    p, var, saved = cells.forward(*given)
     gp = draw(source, *p.shape)
     back = cells.backward(saved, gp, kind)
     gradients = Gradients(gp, back.gscale, back.gshift)
@@ -57,17 +56,24 @@ def references(
     again = cells.double_backward(saved, gradients, directions, kind)
     saved = saved._replace(which=places(saved.which, shape[3]))
     return {
-        "forward": ((y, bias, scale, shift, kind), (p, var, *saved)),
+        "forward": (given, (p, var, saved)),
         "backward": ((saved, gp, kind), back),
         "double_backward": ((saved, gradients, directions, kind), again),
     }
 
 
-def to(dtype: torch.dtype, given: Any) -> Any:
-    """The same with floats of that type, within named tuples too."""
+def flat(found: Any) -> list[Tensor | None]:
+    """The tensors of a pass, those in a tuple one by one."""
+    return [each for part in found for each in (part if isinstance(part, tuple) else [part])]
+
+
+def converted(given: Any, dtype: torch.dtype) -> Any:
+    """Its real numbers in another precision."""
     if isinstance(given, Tensor):
         return given.to(dtype) if given.is_floating_point() else given
-    return type(given)(*(to(dtype, each) for each in given)) if hasattr(given, "_fields") else given
+    if isinstance(given, tuple) and not isinstance(given, cells.Kind):
+        return type(given)(*(converted(each, dtype) for each in given))
+    return given
 
 
 def check(
@@ -76,14 +82,14 @@ def check(
     """The pass of that name is the reference's; all that was found."""
     from mamlprobe.native.gpu import cells as gpu
 
-    given, wanted = references(kind, shape, lead)[name]
+    given, reference = references(kind, shape, lead)[name]
+    given = [converted(each, dtype) for each in given]
     with poisoned():
-        result = getattr(gpu, name)(*(to(dtype, each) for each in given))
-    found = [*result[:2], *result[2]] if name == "forward" else list(result)
+        found, wanted = flat(getattr(gpu, name)(*given)), flat(reference)
     assert len(found) == len(wanted)
     for a, b in zip(found, wanted):
         assert (a is None) == (b is None)
-        if a is not None:
+        if a is not None and b is not None:
             assert a.shape == b.shape
             assert a.dtype == (dtype if b.is_floating_point() else b.dtype)
             error = float((a.double() - b.double()).abs().max())
