@@ -67,7 +67,7 @@ TOP = {"__init__", "__main__", "cli"}
 """Modules on top of all rooms."""
 
 SHARED = {"__init__", "spec", "files", "losses", "gradient", "contrast", "contrastive", "conv", "class_cosine"}
-SHARED |= {"tables", "probes", "omniglot", "planted", "sinusoids", "published"}
+SHARED |= {"cache", "tables", "probes", "omniglot", "planted", "sinusoids", "published"}
 """File names in several rooms that hold the same idea."""
 
 STANDARD = {"numpy", "pandas"}

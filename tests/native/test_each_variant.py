@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mamlprobe.native.passes import FirstDirections, FirstGradients
+from mamlprobe.native.block_passes import FirstDirections, FirstGradients
 from mamlprobe.nets import conv4
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.nets.fast import norm_relu_pool as cells

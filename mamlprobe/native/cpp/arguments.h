@@ -1,5 +1,5 @@
 // What Python hands over, field by field: sizes and strides as `native/arguments.py` has them, and tuples of tensors,
-// all contiguous, as `native/passes.py` has them.
+// all contiguous, as `native/block_passes.py` has them.
 #pragma once
 #include <cstdint>
 

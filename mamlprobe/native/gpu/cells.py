@@ -11,10 +11,10 @@ import torch
 import triton
 from torch import Tensor
 
+from mamlprobe.native.block_passes import BackwardResult, Directions, DoubleBackwardResult, Gradients, Kind, Saved
 from mamlprobe.native.gpu.cell_forward import moments, moments_of_parts, outputs
 from mamlprobe.native.gpu.cell_gradients import add, gradient, gradient_numbers, gradient_sums
 from mamlprobe.native.gpu.cell_seconds import direction_sums, second, second_numbers
-from mamlprobe.native.passes import BackwardResult, Directions, DoubleBackwardResult, Gradients, Kind, Saved
 
 TILE = 2048
 """Values of one tile, in float32 and of one tensor; fewer if a program holds several tensors."""

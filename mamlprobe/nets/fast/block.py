@@ -15,9 +15,17 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.autograd import Function
+from mamlprobe.native.block_passes import (
+    Directions,
+    FirstDirections,
+    FirstGradients,
+    FirstSaved,
+    Gradients,
+    Kind,
+    Saved,
+)
 from mamlprobe.native.gpu import available
 from mamlprobe.native.load import TYPES, supported
-from mamlprobe.native.passes import Directions, FirstDirections, FirstGradients, FirstSaved, Gradients, Kind, Saved
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.nets.fast import norm_relu_pool as cells
 from mamlprobe.nets.fast.conv import Conv, FirstConv, InputGradients, compiled_images, twice_differentiable_only

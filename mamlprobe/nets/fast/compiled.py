@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from mamlprobe.native.arguments import ConvShape, ImageShape, MapShape
-from mamlprobe.native.load import call
-from mamlprobe.native.passes import (
+from mamlprobe.native.block_passes import (
     BackwardResult,
     Directions,
     DoubleBackwardResult,
@@ -18,6 +17,7 @@ from mamlprobe.native.passes import (
     Kind,
     Saved,
 )
+from mamlprobe.native.load import call
 from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import EPS
 

@@ -34,8 +34,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.native.passes import BackwardResult, Directions, DoubleBackwardResult, Gradients, Saved
-from mamlprobe.native.passes import Kind as Kind  # for nets, which name the kinds of their blocks
+from mamlprobe.native.block_passes import BackwardResult, Directions, DoubleBackwardResult, Gradients, Saved
+from mamlprobe.native.block_passes import Kind as Kind  # for nets, which name the kinds of their blocks
 
 EPS = 1e-5
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mamlprobe.native.passes import Directions, Gradients
+from mamlprobe.native.block_passes import Directions, Gradients
 from mamlprobe.nets.fast import norm_relu_pool as cells
 from tests.native.gpu.devices import DEVICE
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.native import load
-from mamlprobe.native.passes import Directions, Gradients
+from mamlprobe.native.block_passes import Directions, Gradients
 from mamlprobe.nets import conv4
 from mamlprobe.nets.conv4 import DOWNS, ORDERS, Conv4
 from mamlprobe.nets.fast import block as blocks
