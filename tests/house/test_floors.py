@@ -47,7 +47,7 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
         "base borders native methods statistics draw data nets learn probe.adaptation runs training recipes __init__"
     ),
     "commands/subjects": (
-        "base borders methods statistics draw data nets learn probe probe.representation probe.adaptation "
+        "base borders native methods statistics draw data nets learn probe probe.representation probe.adaptation "
         "probe.contrast runs training"
     ),
     "commands": (
