@@ -5,13 +5,13 @@ import re
 import pytest
 import torch
 
-from mamlprobe.native import arguments, build, passes
+from mamlprobe.native import arguments, block_passes, build
 from mamlprobe.native.load import kernels
 from mamlprobe.nets.fast import compiled
 from mamlprobe.nets.fast import norm_relu_pool as in_torch
 
 HEADER = next(path for path in build.SOURCES if path.name == "arguments.h").read_text()
-TUPLES = {name: kind for name, kind in vars(passes).items() if hasattr(kind, "_fields") and name != "Kind"}
+TUPLES = {name: kind for name, kind in vars(block_passes).items() if hasattr(kind, "_fields") and name != "Kind"}
 SHAPES = {name: kind for name, kind in vars(arguments).items() if name.endswith("Shape")}
 
 
@@ -36,13 +36,13 @@ def test_the_header_has_no_others():
     assert set(re.findall(r"struct (\w+) {", HEADER)) == TUPLES.keys() | SHAPES.keys()
 
 
-@pytest.mark.parametrize("kind", [passes.Kind(pool, first) for pool in (1, 2) for first in (False, True)])
+@pytest.mark.parametrize("kind", [block_passes.Kind(pool, first) for pool in (1, 2) for first in (False, True)])
 def test_each_route_fills_the_same_tuples(kind):
     """The compiled kernels save no winners; in torch they are saved, their positions only where there is a pool."""
     y, *vectors = torch.randn(2, 3, 4, 4, 5), *torch.rand(3, 2, 5)
     for route in (in_torch, *([] if kernels() is None else [compiled])):
         p, var, saved = route.forward(y, *vectors, kind)
-        assert isinstance(saved, passes.Saved)
+        assert isinstance(saved, block_passes.Saved)
         assert p.shape == (2, 3, 4 // kind.pool, 4 // kind.pool, 5)
         assert var.shape == saved.mean.shape == saved.rstd.shape == (2, 5)
         if route is in_torch:
@@ -53,6 +53,6 @@ def test_each_route_fills_the_same_tuples(kind):
         else:
             assert saved.winners == (None, None, None)
         back = route.backward(saved, torch.ones_like(p), kind)
-        assert isinstance(back, passes.BackwardResult)
+        assert isinstance(back, block_passes.BackwardResult)
         assert back.gy.shape == y.shape
         assert {each.shape for each in back[1:]} == {(2, 5)}
