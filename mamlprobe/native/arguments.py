@@ -59,10 +59,10 @@ def pointers(kind: type[tuple[Any, ...]]) -> type[ctypes.Structure]:
 
 def passed(value: Argument) -> object:
     """Return the argument as a kernel takes it."""
-    if isinstance(value, Tensor):
-        return ctypes.c_void_p(value.data_ptr())
     if isinstance(value, tuple):
-        return ctypes.byref(pointers(type(value))(*(None if each is None else each.data_ptr() for each in value)))
+        return ctypes.byref(pointers(type(value))(*[None if each is None else each.data_ptr() for each in value]))
     if isinstance(value, ctypes.Structure):
         return ctypes.byref(value)
-    return ctypes.c_double(value) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return ctypes.c_double(value)
+    return value if value is None or isinstance(value, int) else ctypes.c_void_p(value.data_ptr())

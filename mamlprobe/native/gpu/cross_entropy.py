@@ -49,7 +49,7 @@ class _Slope(Function):
         if torch.is_grad_enabled() and any(each.requires_grad for each in (g, z, h)):
             return *_plain(g, z, y, h), None
         along, bend = torch.empty_like(g), torch.empty_like(z)
-        _twice[(len(z),)](g, z, y, h.contiguous(), along, bend, *_sizes(z))
+        _double_backward[(len(z),)](g, z, y, h.contiguous(), along, bend, *_sizes(z))
         return along, bend, None
 
 
@@ -111,7 +111,7 @@ def _slope(g, z, y, gz, rows, classes, TALL: tl.constexpr, WIDE: tl.constexpr):
 
 
 @triton.jit
-def _twice(g, z, y, h, along, bend, rows, classes, TALL: tl.constexpr, WIDE: tl.constexpr):
+def _double_backward(g, z, y, h, along, bend, rows, classes, TALL: tl.constexpr, WIDE: tl.constexpr):
     task = tl.program_id(0).to(tl.int64)
     z += task * rows * classes
     h += task * rows * classes

@@ -1,5 +1,7 @@
 """`norm_relu_pool`, the convolutions and the first block by the compiled kernels; see ``native/cpp``."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -22,15 +24,16 @@ from mamlprobe.nets.fast.geometry import Window
 from mamlprobe.nets.fast.norm_relu_pool import EPS
 
 
-def _map_shape(saved: Saved, kind: Kind) -> MapShape:
-    groups, rows, height, width, channels = saved.y.shape
+@lru_cache
+def _map_shape(y: torch.Size, stride: int, kind: Kind) -> MapShape:
+    groups, rows, height, width, channels = y
     return MapShape(
         groups=groups,
         rows=rows,
         height=height,
         width=width,
         channels=channels,
-        stride=_stride(saved.scale),
+        stride=stride,
         pool=kind.pool,
         relu_first=kind.relu_first,
     )
@@ -47,7 +50,16 @@ def forward(y: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, kind: Kind) -
     p = y.new_empty(groups, rows, height // kind.pool, width // kind.pool, channels)
     saved = Saved(y, bias, scale, shift, mean=y.new_empty(groups, channels), rstd=y.new_empty(groups, channels))
     var = y.new_empty(groups, channels, dtype=torch.float64)
-    call("forward", y.dtype, saved, p, var, _map_shape(saved, kind), EPS, torch.get_num_threads())
+    call(
+        "forward",
+        y.dtype,
+        saved,
+        p,
+        var,
+        _map_shape(saved.y.shape, _stride(saved.scale), kind),
+        EPS,
+        torch.get_num_threads(),
+    )
     return p, var.to(y.dtype), saved
 
 
@@ -59,7 +71,15 @@ def backward(saved: Saved, gp: Tensor, kind: Kind) -> BackwardResult:
         gscale=torch.empty_like(saved.mean),
         gshift=torch.empty_like(saved.mean),
     )
-    call("backward", gp.dtype, saved, gp, made, _map_shape(saved, kind), torch.get_num_threads())
+    call(
+        "backward",
+        gp.dtype,
+        saved,
+        gp,
+        made,
+        _map_shape(saved.y.shape, _stride(saved.scale), kind),
+        torch.get_num_threads(),
+    )
     return made
 
 
@@ -71,17 +91,18 @@ def double_backward(saved: Saved, gradients: Gradients, directions: Directions, 
         xbias=torch.zeros_like(saved.mean),
         xscale=torch.empty_like(saved.mean),
     )
-    shape = _map_shape(saved, kind)
+    shape = _map_shape(saved.y.shape, _stride(saved.scale), kind)
     call("double_backward", saved.y.dtype, saved, gradients, directions, made, shape, torch.get_num_threads())
     return made
 
 
+@lru_cache
 def _image_shape(
-    x: Tensor, y: Tensor, weights: int, window: Window, grouped: bool, *, pool: int = 1, stride: int = 0
+    x: torch.Size, y: torch.Size, weights: int, window: Window, grouped: bool, *, pool: int = 1, stride: int = 0
 ) -> ImageShape:
     """Describe images x [B, R, C, H, W] and what is made of them, y [G, R, h, w, K]."""
-    tasks, rows, colours, height, width = x.shape
-    tall, wide, by_pixel = y.shape[2:]
+    tasks, rows, colours, height, width = x
+    tall, wide, by_pixel = y[2:]
     channels = by_pixel // tasks if grouped else by_pixel
     by_row = tall * wide * by_pixel
     return ImageShape(
@@ -113,7 +134,7 @@ def first_conv(x: Tensor, weight: Tensor, window: Window, grouped: bool) -> Tens
     tall, wide, channels = window.places(height), window.places(width), weight.shape[1]
     y = x.new_empty((1, rows, tall, wide, tasks * channels) if grouped else (tasks, rows, tall, wide, channels))
     taps = weight.movedim(1, -1).contiguous()
-    shape = _image_shape(x, y, len(weight), window, grouped)
+    shape = _image_shape(x.shape, y.shape, len(weight), window, grouped)
     call("first_conv", x.dtype, x, taps, y, shape, torch.get_num_threads())
     return y
 
@@ -123,7 +144,7 @@ def first_conv_weight(x: Tensor, gy: Tensor, weights: int, window: Window, group
     tasks, _, colours = x.shape[:3]
     channels = gy.shape[-1] // tasks if grouped else gy.shape[-1]
     gw = x.new_empty(tasks, colours, 3, 3, channels)
-    shape = _image_shape(x, gy, weights, window, grouped)
+    shape = _image_shape(x.shape, gy.shape, weights, window, grouped)
     call("first_conv_weight", x.dtype, x, gy, gw, shape, torch.get_num_threads())
     gw = gw if weights > 1 or tasks == 1 else gw.sum(0, keepdim=True)
     return gw.movedim(-1, 1)
@@ -131,8 +152,8 @@ def first_conv_weight(x: Tensor, gy: Tensor, weights: int, window: Window, group
 
 def _first_shape(saved: FirstSaved, kind: Kind, step: int) -> ImageShape:
     grouped = saved.picked.shape[0] == 1 and len(saved.x) > 1
-    window, stride = Window(step=step), _stride(saved.scale)
-    return _image_shape(saved.x, saved.picked, len(saved.taps), window, grouped, pool=kind.pool, stride=stride)
+    sizes, window, stride = (saved.x.shape, saved.picked.shape), Window(step=step), _stride(saved.scale)
+    return _image_shape(*sizes, len(saved.taps), window, grouped, pool=kind.pool, stride=stride)
 
 
 def first_forward(
@@ -190,9 +211,10 @@ def first_double_backward(
     return made
 
 
-def _conv_shape(x: Tensor, tasks: int, into: int, out: int, window: Window) -> ConvShape:
+@lru_cache
+def _conv_shape(x: torch.Size, tasks: int, into: int, out: int, window: Window) -> ConvShape:
     """Describe maps x [G, R, H, W, B*C] and a convolution of `tasks` groups to [..., B*K]."""
-    groups, rows, height, width, _ = x.shape
+    groups, rows, height, width, _ = x
     return ConvShape(
         tasks=tasks,
         rows=groups * rows,
@@ -218,7 +240,7 @@ def conv(x: Tensor, w: Tensor, *more: Tensor, turned: bool = False) -> Tensor:
     tasks = w.shape[0]
     out, into = (w.shape[2], w.shape[1]) if turned else (w.shape[1], w.shape[2])
     y = x.new_empty(*x.shape[:-1], tasks * out)
-    shape = _conv_shape(x, tasks, into, out, Window())
+    shape = _conv_shape(x.shape, tasks, into, out, Window())
     call("winograd", x.dtype, x, w, *(more or (None, None)), y, shape, turned, torch.get_num_threads())
     return y
 
@@ -227,7 +249,7 @@ def conv_weight(x: Tensor, gy: Tensor, tasks: int) -> Tensor:
     """Compute the gradient [B, K, C, 3, 3] of the weights of `conv`."""
     into, out = x.shape[-1] // tasks, gy.shape[-1] // tasks
     gw = x.new_empty(tasks, out, into, 3, 3)
-    shape = _conv_shape(x, tasks, into, out, Window())
+    shape = _conv_shape(x.shape, tasks, into, out, Window())
     call("winograd_weight", x.dtype, x, gy, gw, shape, torch.get_num_threads())
     return gw
 
@@ -237,7 +259,7 @@ def direct(x: Tensor, w: Tensor, *more: Tensor, window: Window) -> Tensor:
     tasks, out, into = w.shape[:3]
     tall, wide = (window.places(size) for size in x.shape[2:4])
     y = x.new_empty(*x.shape[:2], tall, wide, tasks * out)
-    shape = _conv_shape(x, tasks, into, out, window)
+    shape = _conv_shape(x.shape, tasks, into, out, window)
     call("direct", x.dtype, x, w, *(more or (None, None)), y, shape, torch.get_num_threads())
     return y
 
@@ -246,7 +268,7 @@ def direct_input(gy: Tensor, w: Tensor, x: Tensor, *, window: Window) -> Tensor:
     """Compute the gradient of the maps x of `direct`."""
     tasks, out, into = w.shape[:3]
     gx = torch.empty_like(x)
-    call("direct_input", x.dtype, gy, w, gx, _conv_shape(x, tasks, into, out, window), torch.get_num_threads())
+    call("direct_input", x.dtype, gy, w, gx, _conv_shape(x.shape, tasks, into, out, window), torch.get_num_threads())
     return gx
 
 
@@ -254,6 +276,6 @@ def direct_weight(x: Tensor, gy: Tensor, tasks: int, *, window: Window) -> Tenso
     """Compute the gradient [B, K, C, side, side] of the weights of `direct`."""
     into, out = x.shape[-1] // tasks, gy.shape[-1] // tasks
     gw = x.new_empty(tasks, out, into, window.side, window.side)
-    shape = _conv_shape(x, tasks, into, out, window)
+    shape = _conv_shape(x.shape, tasks, into, out, window)
     call("direct_weight", x.dtype, x, gy, gw, shape, torch.get_num_threads())
     return gw
