@@ -20,7 +20,7 @@ TRAIN = (
     "train maml --preset smoke --way 3 --size 10 --net.blocks 2 --tasks 2 --validation-tasks 3 --dataset images "
     "--updates 12 --checkpoint-every 2 --validate-every 3 --out runs"
 )
-PATIENCE = 120.0
+PATIENCE = 600.0
 """Seconds after which a start that is not killed counts as stuck: a busy machine is no fault."""
 
 NET = """

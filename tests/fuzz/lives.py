@@ -1,5 +1,6 @@
 """Commands that are started as a user starts them, and killed at a moment of their time or at a file operation."""
 
+import faulthandler
 import importlib
 import os
 import pkgutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +77,7 @@ def forked(words: list[str], folder: Path, environment: Mapping[str, str], death
             sys.stdin = open(os.devnull)  # noqa: SIM115
             for stream in (1, 2):
                 os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream)
+            faulthandler.enable()
             os.chdir(folder)
             os.environ.clear()
             os.environ.update(environment)
@@ -83,7 +86,7 @@ def forked(words: list[str], folder: Path, environment: Mapping[str, str], death
             os._exit(code)
     os.close(count)
     try:
-        code = _end(child, lambda: _ended(child), death, begin, limit)
+        code = _end(child, lambda: _ended(child), death, begin, limit, output)
         with open(counted, "rb", closefd=False) as pipe:
             operations = int(pipe.read() or b"0")
     finally:
@@ -134,18 +137,20 @@ def started(
         process = subprocess.Popen(
             [sys.executable, "-m", program, *words],
             cwd=folder,
-            env={**environment, "PYTHONPATH": str(ROOT)},
+            env={**environment, "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
             start_new_session=True,
         )
-    code = _end(process.pid, process.poll, death, begin, limit)
+    code = _end(process.pid, process.poll, death, begin, limit, output)
     process.wait()
     return Life(code, _taken(output), time.perf_counter() - begin)
 
 
-def _end(pid: int, poll: Callable[[], int | None], death: Death | None, begin: float, limit: float) -> int | None:
+def _end(
+    pid: int, poll: Callable[[], int | None], death: Death | None, begin: float, limit: float, output: Path
+) -> int | None:
     """Wait for the end, or bring it about; return the exit code, None for a process that was killed."""
     while (code := poll()) is None:
         lived = time.perf_counter() - begin
@@ -153,18 +158,19 @@ def _end(pid: int, poll: Callable[[], int | None], death: Death | None, begin: f
             _kill(pid)
             death = None
         elif lived > limit:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGABRT)  # every process of it writes where it is
+            time.sleep(1)
             _kill(pid)
-            raise Hung(f"no end after {limit:g} s")
+            raise Hung(f"no end after {limit:g} s: {_taken(output)}")
         time.sleep(0.002)
     _kill(pid)  # the rest of its group
     return None if code in (-signal.SIGKILL, -signal.SIGALRM) else code
 
 
 def _kill(group: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def _ended(child: int) -> int | None:

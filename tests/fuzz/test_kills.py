@@ -75,7 +75,7 @@ def anew(folder):
 
 
 def hang(folder):
-    raise Hung("no end after 120 s")
+    raise Hung("no end after 600 s")
 
 
 @pytest.mark.parametrize(
