@@ -14,6 +14,7 @@ import tyro
 from tyro.conf import DisallowNone, subcommand
 
 from mamlprobe import __version__
+from mamlprobe.base.door import out_of_memory
 from mamlprobe.base.errors import Stopped, UserError, unknown
 from mamlprobe.commands.cache import Cache
 from mamlprobe.commands.certify import Certify
@@ -64,22 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A mistake is one line on stderr. Other errors are raised.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["--version"]:
-        print(f"mamlprobe {__version__}")
-        return 0
+    if argv is None and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what no text can
     try:
-        command = parse(arguments)
-        wanted()  # refuse a wrong environment variable before anything is done
-        code = _run(command)
-        if sys.stdout is not None:  # as it is where it was closed
-            sys.stdout.flush()
+        return _obey(list(sys.argv[1:] if argv is None else argv))
     except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return _told(error, 2)
     except (Stopped, KeyboardInterrupt) as error:
-        print(str(error) or "interrupted", file=sys.stderr)
-        return 130
+        return _told(str(error) or "interrupted", 130)
     except BrokenPipeError:  # the reader of the output has closed it
         _hush()
         return 141
@@ -88,20 +81,49 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         where = f" at {error.filename}" if error.filename is not None else ""
         must, got = "the system must let the command read and write", f"{error.strerror}{where}"
-        print(UserError("mamlprobe", must, got, "mend that and start again"), file=sys.stderr)
         _hush()
-        return 2
+        return _told(UserError("mamlprobe", must, got, "mend that and start again"), 2)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error) and type(error).__name__ != "OutOfMemoryError":
+            raise
+        must, got = "the memory must suffice for the command", "no more of it"
+        return _told(UserError("mamlprobe", must, got, "use smaller sizes, fewer tasks, or --chunk"), 2)
+
+
+def _obey(arguments: Sequence[str]) -> int:
+    """Run the command, or print the help or version that is asked for, and return the exit code."""
+    if arguments[:1] == ["--version"]:
+        print(f"mamlprobe {__version__}")
+        return 0
+    try:
+        command = parse(arguments)
     except SystemExit as asked:  # for help, or for the completion of a shell
         if asked.code:
             raise
-        if any(word in COMPLETION for word in arguments):
-            return 0
-        named = [word for word in arguments if not word.startswith("-")]
-        key = next(key for key in (" ".join(named[:2]), *named[:1], "") if key in EXAMPLES)
-        if key == "train":
-            print(f"\n{listed()}")
-        print(f"\nexample:\n  {EXAMPLES[key]}")
+        _example(arguments)
         return 0
+    wanted()  # refuse a wrong environment variable before anything is done
+    code = _run(command)
+    if sys.stdout is not None:  # as it is where it was closed
+        sys.stdout.flush()
+    return code
+
+
+def _example(arguments: Sequence[str]) -> None:
+    """Print the end of a help."""
+    if any(word in COMPLETION for word in arguments):
+        return
+    named = [word for word in arguments if not word.startswith("-")]
+    key = next(key for key in (" ".join(named[:2]), *named[:1], "") if key in EXAMPLES)
+    if key == "train":
+        print(f"\n{listed()}")
+    print(f"\nexample:\n  {EXAMPLES[key]}")
+
+
+def _told(line: object, code: int) -> int:
+    """Print the line to stderr, if somebody reads it, and return the exit code."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
     return code
 
 

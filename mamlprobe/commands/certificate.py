@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.errors import UserError, one_line, unknown
 from mamlprobe.base.streams import generator
 from mamlprobe.certificates.contrast import certify_contrast
 from mamlprobe.certificates.gradient import certify, failed
@@ -56,7 +56,7 @@ def certificate(options: Certify) -> int:
     else:
         table = certify(net, theta, episodes, experiment.method, **settings, stepper=lambda *args: stepped(net, *args))
     rows = episodes.support_y.shape[1]
-    name = Path(few.data.dataset).name or few.data.dataset
+    name = one_line(Path(few.data.dataset).name or few.data.dataset)
     print(f"{where}: {TASKS} tasks {few.way}-way, {rows} support rows each, of {name}, float64")
     show(table)
     keep(table, options.out)
@@ -101,7 +101,7 @@ def _of_run(options: Certify) -> tuple[Experiment, Net, Theta, str, Image | None
     assumed = assumption(experiment.method, set(run.assumed) - set(options.said))
     if assumed:
         print(assumed)
-    where = f"{run.path.resolve().name} at update {checkpoint.update}"
+    where = f"{one_line(run.path.resolve().name)} at update {checkpoint.update}"
     size = run.image[1] if run.image and len(run.image) == 3 else None
     return _on(options.dataset, experiment, size), run.net(), checkpoint.theta, where, run.image
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.single_kinds import path_fault
 from mamlprobe.commands.options import option_names, unknown_option
 
 SHELLS = ("bash", "zsh")
@@ -14,8 +15,8 @@ SHELLS = ("bash", "zsh")
 COMPLETION = {"--tyro-print-completion": 1, "--tyro-write-completion": 2}
 """Options that make a completion file, each with the number of arguments after it: shell, and path if it is written."""
 
-_PATHS = ("--out", "--figure", "--from-table", "--manifest", "--data-root", "--log")
-"""Options whose value, if empty, would be the current folder; other options refuse an empty value themselves."""
+_PATHS = ("--out", "--figure", "--from-table", "--manifest", "--write-manifest", "--data-root", "--log")
+"""Options whose value is a path; if empty it would be the current folder: others refuse an empty value themselves."""
 
 _MUST, _LONGEST = "the words must make a command", 300
 _NOISE = r" \(applied to [^)]*\)| \(required\)| Arguments are applied to .*| Got errors: .*"
@@ -27,7 +28,7 @@ def at_home(argv: Sequence[str]) -> list[str]:
     Raises:
         UserError: the folder of a user that there is not.
     """
-    words = []
+    joined = []
     for word in argv:
         option, value = re.fullmatch(r"(--[\w.-]+=)?(.*)", word, re.DOTALL).groups("")  # type: ignore[union-attr]
         if value.startswith("~"):
@@ -36,16 +37,16 @@ def at_home(argv: Sequence[str]) -> list[str]:
                 must = f"{value!r} must begin with the name of a user"
                 raise UserError("mamlprobe", must, "none of that name", f"write ./{value} for a file of that name")
             value = whole
-        words.append(option + value)
-    return words
+        joined.append(option + value)
+    return joined
 
 
 def looked_over(argv: Sequence[str], commands: Collection[str]) -> None:
     """Refuse arguments that the option parser would accept, though nobody means them.
 
     Raises:
-        UserError: an unknown command or kind of file; an empty argument; an option given twice; a completion that
-            cannot be made.
+        UserError: an unknown command or kind of file; an empty argument; a path that no file can have; an option given
+            twice; a completion that cannot be made.
     """
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
         raise unknown("mamlprobe", "command", argv[0], commands)
@@ -53,6 +54,13 @@ def looked_over(argv: Sequence[str], commands: Collection[str]) -> None:
     before = dict.fromkeys(was for was, word in zip(("", *argv), argv, strict=False) if not word)
     if any(not word.startswith("--") or word in _PATHS for word in before):
         raise UserError(where, "no word may be empty", repr(""), f"leave it out, or see {where} --help")
+    for was, word in zip(("", *argv), argv, strict=False):
+        option, equals, value = word.partition("=")
+        option, value = (option, value) if equals and option in _PATHS else (was, word)
+        fault = path_fault(value) if option in _PATHS or not option.startswith("--") else None
+        if fault is not None:
+            named = option if option in _PATHS else "a word"
+            raise UserError(where, f"{named} must be a path that a file can have", fault, "choose another")
     if argv[:1] == ["import"] and len(argv) > 1 and not argv[1].startswith("-"):
         kinds = ("kao", "state_dict")
         if argv[1] not in kinds:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 import zlib
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
@@ -187,8 +188,12 @@ def naming(column: str, value: Hashable) -> str:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Set matplotlib's settings to `RC` over its own defaults, and restore them afterwards."""
-    with sheets.context(["default", RC]):
+    """Set matplotlib's settings to `RC` over its own defaults, and restore them afterwards.
+
+    A character that no font has is drawn as a box, without a warning.
+    """
+    with sheets.context(["default", RC]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from")
         yield
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.base.door import door
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, one_line
 from mamlprobe.draw import others, probes
 from mamlprobe.draw.table_text import is_numeric, need
 
@@ -48,10 +48,6 @@ def draw(table: pd.DataFrame) -> Figure:
     Raises:
         UserError: no table, or none with such columns; no row; rows of several runs or updates; no number in `value`.
     """
-    if not isinstance(table, pd.DataFrame):
-        raise UserError(
-            "draw", "the table must be a pandas DataFrame", type(table).__name__, "give what a probe returns"
-        )
     columns = {str(name) for name in table.columns}
     form = next((form for form in FORMS if set(form.split()) <= columns), None)
     if form is None:
@@ -67,7 +63,14 @@ def draw(table: pd.DataFrame) -> Figure:
         advice = "look at its column 'note'" if "note" in columns else "look at the run that made it"
         raise UserError("draw", "the table must have a value", "NaN in every row", advice)
     as_text = [name for name in _WORDS if name in columns and (is_numeric(table[name]) or name in names)]
-    return FORMS[form](table.assign(**{name: table[name].astype(str) for name in as_text}))
+    table = table.assign(**{name: table[name].astype(str) for name in as_text})
+    hidden = [name for name in table.columns if any(map(_hidden, table[name]))]
+    return FORMS[form](table.assign(**{name: [one_line(str(each)) for each in table[name]] for name in hidden}))
+
+
+def _hidden(value: object) -> bool:
+    """Tell whether the value is a text with characters that no font draws, such as those that change its direction."""
+    return isinstance(value, str) and not value.isprintable()
 
 
 def _unknown(columns: list[str]) -> UserError:

@@ -7,6 +7,9 @@ from mamlprobe.base.errors import Catalogue, UserError
 from mamlprobe.methods.conflicts import conflicts
 from mamlprobe.methods.settings import HEADS, LOSSES, READOUTS, Inner, Norm, Outer, among
 
+LONGEST = 100
+"""Characters of a name."""
+
 
 @door()
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,9 @@ class Method:
     outer: Outer = field(default_factory=Outer)
 
     def __post_init__(self) -> None:
+        if not self.name.isprintable() or not 1 <= len(self.name) <= LONGEST:
+            must = f"name must be 1 to {LONGEST} characters that can be seen"
+            raise UserError("method", must, repr(self.name), "rename it")
         among("head", self.head, HEADS)
         among("readout", self.readout, READOUTS)
         among("loss", self.loss, LOSSES)

@@ -106,7 +106,7 @@ def load_checkpoint(path: Path, like: Theta) -> Checkpoint:
     for name, value in theta.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = value
-    return Checkpoint(update=header.update, theta=Theta(**parts), optimizer=optimizer, metadata=header.words)
+    return Checkpoint(update=header.update, theta=Theta(**parts), optimizer=optimizer, metadata=header.metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,8 @@ class _Header:
     format: int
     update: int
     digest: str
-    words: dict[str, Any]
+    metadata: dict[str, Any]
+    """Called "words" in the file."""
 
 
 def _header(path: Path, strings: dict[str, str]) -> _Header:
@@ -134,6 +135,8 @@ def _header(path: Path, strings: dict[str, str]) -> _Header:
     if number != FORMAT or isinstance(number, bool):
         got = f"{number} in {path}"
         raise UserError("checkpoint", f"the format must be {FORMAT}", got, "use the version that wrote it")
+    if "words" in values:
+        values["metadata"] = values.pop("words")
     header = from_dict(_Header, values, str(path))
     named = _NAME.fullmatch(path.name)
     if header.update < 0 or (named is not None and int(named[1]) != header.update):

@@ -124,8 +124,8 @@ GOOD = pd.DataFrame({"variant": ["keep"] * 2, "task": [0, 1], "step": 1, "quanti
         (GOOD.assign(value="much"), "draw: the column 'value' must hold numbers"),
         (GOOD.assign(value=float("nan")), "draw: the table must have a value, got NaN in every row"),
         (GOOD.assign(run=["a", "b"]), "draw: the table must be of one run, got 2 of column 'run'"),
-        (GOOD["value"], "draw: the table must be a pandas DataFrame, got Series"),
-        ("layers.csv", "draw: the table must be a pandas DataFrame, got str"),
+        (GOOD["value"], "draw: table must be a DataFrame, got Series"),
+        ("layers.csv", "draw: table must be a DataFrame, got"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(table, line):

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from mamlprobe.base.described import described
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, one_line
 from mamlprobe.base.keys import key
 from mamlprobe.data.by_name import READERS
 from mamlprobe.data.episodes import Episodes, manifest
@@ -89,7 +89,7 @@ class ProbedRun:
     @property
     def name(self) -> str:
         """Return the name of the run's folder."""
-        return self.run.path.resolve().name
+        return one_line(self.run.path.resolve().name)
 
     def batches(self) -> Iterator[Episodes]:
         """Yield the tasks, at most `BATCH` at a time, the same for every run on the same data."""
@@ -200,7 +200,7 @@ def open_case(
         update=checkpoint.update,
         theta=checkpoint.theta.to(where),
         pool=pool.to(where),
-        dataset=Path(data.dataset).name or data.dataset,
+        dataset=one_line(Path(data.dataset).name or data.dataset),
         split=split or "test",
         shot=run.config.shot if shot is None else shot,
         query=run.config.query if query is None else query,
