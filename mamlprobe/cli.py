@@ -70,9 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _obey(list(sys.argv[1:] if argv is None else argv))
     except UserError as error:
-        return _told(error, 2)
+        return _say(error, 2)
     except (Stopped, KeyboardInterrupt) as error:
-        return _told(str(error) or "interrupted", 130)
+        return _say(str(error) or "interrupted", 130)
     except BrokenPipeError:  # the reader of the output has closed it
         _hush()
         return 141
@@ -82,12 +82,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" at {error.filename}" if error.filename is not None else ""
         must, got = "the system must let the command read and write", f"{error.strerror}{where}"
         _hush()
-        return _told(UserError("mamlprobe", must, got, "mend that and start again"), 2)
+        return _say(UserError("mamlprobe", must, got, "mend that and start again"), 2)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error) and type(error).__name__ != "OutOfMemoryError":
             raise
         must, got = "the memory must suffice for the command", "no more of it"
-        return _told(UserError("mamlprobe", must, got, "use smaller sizes, fewer tasks, or --chunk"), 2)
+        return _say(UserError("mamlprobe", must, got, "use smaller sizes, fewer tasks, or --chunk"), 2)
 
 
 def _obey(arguments: Sequence[str]) -> int:
@@ -120,7 +120,7 @@ def _example(arguments: Sequence[str]) -> None:
     print(f"\nexample:\n  {EXAMPLES[key]}")
 
 
-def _told(line: object, code: int) -> int:
+def _say(line: object, code: int) -> int:
     """Print the line to stderr, if somebody reads it, and return the exit code."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
-from mamlprobe.training import loop
+from mamlprobe.training import loop, training_tasks
 from mamlprobe.training.compute import pick_device
 from mamlprobe.training.loop import train
 from tests.native.conftest import forget
@@ -177,7 +177,7 @@ def test_data_by_name_is_loaded_with_the_words_of_the_experiment(experiment, poo
         seen.update(words, name=name)
         return pool
 
-    monkeypatch.setattr(loop, "load_source", load_pool)
+    monkeypatch.setattr(training_tasks, "load_source", load_pool)
     data = replace(experiment.data, dataset="letters", size=8, ink=0, split="s", rotations="classes", normalise="half")
     train(replace(experiment, data=data, updates=1), tmp_path, root="raw", progress=False)
     assert seen == {
