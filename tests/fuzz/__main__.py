@@ -79,6 +79,8 @@ def answers(plan: dict[str, int], seed: int, root: Path) -> Iterator[Answer]:
                 died = "crash"
             errors.seek(max(0, errors.seek(0, 2) - 300))
             last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        if died and not value:
+            raise RuntimeError(f"the fuzz itself failed: {last}")
         if died:
             yield Answer(border=name, kind=died, how=f"exit {process.returncode} {last}", value=value)
             left[name] -= 1

@@ -131,6 +131,8 @@ def _parts(box: Box) -> dict[str, Any]:
 
 def _judged(box: Box, parts: dict[str, Any]) -> object:
     run = mp.load_run(box.run)
+    if not set(parts) <= set(_parts(box)) or not {"support_x", "support_y", "query_x", "query_y"} <= set(parts):
+        return None  # Python itself says so
     return mp.evaluate(run.net(), run.theta(), mp.Episodes(**parts), {"plain": run.config.method})
 
 

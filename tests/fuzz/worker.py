@@ -47,7 +47,7 @@ def judged(box: Any, border: Any, value: Any) -> tuple[str, str]:
             last = told.getvalue().strip().splitlines()[-1:] or [""]
             kind, how = (
                 ("refused", "")
-                if result == 2 and last[0].startswith("error:")
+                if result == 2 and ", got " in last[0] and "Traceback" not in told.getvalue()
                 else ("traceback", f"exit {int(result)} {last}")
             )
     except UserError as error:
@@ -91,19 +91,23 @@ def main(plan: str, seed: str, root: str) -> None:
     box.fresh()
     resource.setrlimit(resource.RLIMIT_AS, (GUARD, GUARD))
     usual: dict[str, Any] = {"database": None, "deadline": None, "phases": [Phase.generate]}
-    for name, count in json.loads(plan).items():
+
+    def take_all(name: str, count: int) -> None:
         border = BORDERS[name]
 
         @seeded(int(seed))
         @settings(max_examples=count, suppress_health_check=list(HealthCheck), **usual)
         @given(border.inputs(box))
-        def each(value: Any, name: str = name, border: Any = border) -> None:
+        def take(value: Any) -> None:
             answers.write(json.dumps({"border": name, "begin": repr(value)[:300]}) + "\n")
             kind, how = judged(box, border, value)
             answers.write(json.dumps({"end": kind, "how": how}) + "\n")
 
-        each()
+        take()
         answers.write(json.dumps({"through": name}) + "\n")
+
+    for name, count in json.loads(plan).items():
+        take_all(name, count)
 
 
 if __name__ == "__main__":
