@@ -24,7 +24,7 @@ def of_its_net(where: str, net: Net, theta: Theta) -> None:
     """Refuse a theta whose tensors are not those of the net.
 
     Raises:
-        UserError: other names or shapes of parameters or moments; tensors on several devices, or without values.
+        UserError: other names or shapes of parameters or moments; parameters that adapt or learn and are no floats.
     """
     params, moments = shapes_of(net)
     advice = "take init(net, seed=0), or the theta that was learned with this net"
@@ -35,6 +35,8 @@ def of_its_net(where: str, net: Net, theta: Theta) -> None:
         if value.shape != params[name]:
             must, got = f"{name!r} of theta must be {list(params[name])}, as the net's", list(value.shape)
             raise UserError(where, must, got, advice)
+        if not value.is_floating_point() and name not in net.fixed:
+            raise UserError(where, f"{name!r} of theta must be real floats", value.dtype, "convert it")
     for name, value in theta.moments.items():
         if name not in moments or value.shape[-1:] != moments[name]:
             must = "moments of theta must be those of the net's batch norms"

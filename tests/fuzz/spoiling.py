@@ -220,7 +220,7 @@ def spoiled_zip(draw: st.DrawFn, picture: bytes) -> bytes:
                 info, draw(st.sampled_from(["../../../etc/passwd", "/etc/passwd", "link.png", "../1/0.png"]))
             )
         elif how == 3:
-            archive.writestr(draw(words).encode("utf-8", "replace").decode(), draw(st.binary(max_size=30)))
+            archive.writestr(draw(words).encode("utf-8", "replace").decode() or "x", draw(st.binary(max_size=30)))
         elif how == 4:
             archive.writestr("train/0/" + "d/" * draw(st.sampled_from([50, 2000])) + "x.png", picture)
     whole = file.getvalue()

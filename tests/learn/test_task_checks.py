@@ -14,6 +14,7 @@ from mamlprobe.learn.evaluate import evaluate, split_tasks
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.outer.many_runs import side_by_side
 from mamlprobe.learn.task_batch import TaskBatch, adapt_tasks
+from mamlprobe.learn.task_checks import of_its_net
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.mlp import mlp
@@ -198,3 +199,12 @@ def test_drawn_tasks_are_known_to_be_even():
     assert found.even
     assert [each.even for each in (found.part(0, 1), found.task(0), found.to("cpu"), replace(found))] == [
         True, True, True, False]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64])
+def test_what_learns_must_be_floats(kind):
+    net = mlp(inputs=4, way=3, hidden=(5,))
+    theta = init(net, seed=0)
+    theta = replace(theta, net={name: value.to(kind) for name, value in theta.net.items()})
+    with pytest.raises(UserError, match="of theta must be real floats, got torch"):
+        of_its_net("evaluate", net, theta)
