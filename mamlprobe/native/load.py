@@ -78,7 +78,8 @@ def why_not() -> str:
     try:
         load_library(path)
     except Refused as reason:
-        return str(reason) if path.exists() else "not compiled yet"
+        absent = str(reason).endswith("is not there") and not os.path.exists(path)
+        return "not compiled yet" if absent else str(reason)
     return "compiled after this process looked for them"
 
 

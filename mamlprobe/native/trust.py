@@ -77,7 +77,7 @@ def open_library(path: Path) -> int:
     except FileNotFoundError as error:
         raise Refused(f"{error.filename} is not there") from None
     except OSError as error:
-        link = next((each for each in (path.parent, path, digest_path(path)) if each.is_symlink()), None)
+        link = next((each for each in (path.parent, path, digest_path(path)) if os.path.islink(each)), None)
         raise Refused(f"{link} is a link" if link else f"{path} cannot be opened: {error.strerror}") from None
     return opened
 

@@ -24,11 +24,11 @@ def in_use(path: Path) -> bool:
     Raises:
         UserError: it cannot be looked at.
     """
-    with access(path):
-        if not os.path.lexists(path):
-            return False
-        if not path.is_dir():
-            return True
+    if not os.path.lexists(path):
+        return False
+    if not os.path.isdir(path):
+        return True
+    with access(path / ASIDE):
         names = set(os.listdir(path))
     unfinished = ASIDE in names and MADE[-1] not in names
     return bool(names - {".lock", ASIDE, *(MADE if unfinished else ())})
@@ -46,6 +46,7 @@ def made_aside(path: Path) -> Iterator[Path]:
     with access(path):
         new = [each for each in (path, *path.parents) if not each.exists()]
         aside = path.with_name(f".{path.name}{ASIDE}") if new else path / ASIDE
+    with access(aside):
         aside.mkdir(parents=True, exist_ok=True)
     _check(aside)
     with locked(aside):

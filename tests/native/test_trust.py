@@ -225,3 +225,18 @@ def test_two_libraries_are_not_taken_for_one_another(place):
     assert load.compile_kernels()
     second = load.kernels()
     assert (first.answer(), second.answer()) == (ANSWER, 43)
+
+
+@pytest.mark.parametrize("cache", ["a file", "a name too long", "a loop"])
+def test_a_cache_that_cannot_be_looked_into_is_one_without_kernels(cache, place, monkeypatch, tmp_path):
+    """A net then computes with torch's own operations, and `mamlprobe doctor` says why."""
+    folder = tmp_path / ("x" * 400 if cache == "a name too long" else "other")
+    if cache == "a file":
+        folder.write_text("")
+    if cache == "a loop":
+        folder.symlink_to(folder)
+    monkeypatch.setenv("MAMLPROBE_CACHE", str(folder))
+    forget()
+    assert load.kernels() is None
+    assert "cannot be opened" in load.why_not()
+    assert not load.compile_kernels()

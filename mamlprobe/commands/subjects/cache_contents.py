@@ -26,7 +26,7 @@ def contents() -> pd.DataFrame:
     """
     rows: dict[str, list[int]] = {}
     folder = cache_folder()
-    with access(folder):
+    with access(folder / "kernels"):
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             known = CACHED.fullmatch(name)
             what = f"data set {known[1]}" if known else OTHERS
