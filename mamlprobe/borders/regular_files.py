@@ -5,16 +5,7 @@ import stat
 from pathlib import Path
 
 from mamlprobe.base.errors import UserError
-
-KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFLNK: "a link",
-}
-"""What may lie in the place of a file, by the bits of its mode."""
+from mamlprobe.base.files import KINDS
 
 ABSENT = "check the path"
 """What to do if there is no file."""

@@ -1,4 +1,4 @@
-"""Every learner in one setting of its own size: MAML and its relatives, and the baselines of Raghu et al. 2020."""
+"""MAML and its relatives, and the baselines of Raghu et al. 2020, small for two cores, and as published."""
 
 from dataclasses import replace
 

@@ -9,9 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.borders.regular_files import amount
+from mamlprobe.borders.zip_sizes import check_contents
 from mamlprobe.data.reading.links import in_folder, in_zip
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+LARGEST_IMAGE = 2**28
+"""Bytes of an image's file; of an entry of a zip, once it is unpacked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +36,15 @@ class Tree:
         """Return the bytes of a file.
 
         Raises:
-            UserError: it cannot be read or the archive is damaged there.
+            UserError: it cannot be read, the archive is damaged there, or it says to have more than `LARGEST_IMAGE`.
         """
+        entry = self.entries.get(name, name)
         try:
-            if self.archive is None:
-                return (self.path / name).read_bytes()
-            return self.archive.read(self.entries.get(name, name))
+            size = (self.path / name).stat().st_size if self.archive is None else self.archive.getinfo(entry).file_size
+            if size > LARGEST_IMAGE:
+                must = f"{name} of {self.path} must have at most {amount(LARGEST_IMAGE)}"
+                raise UserError("load_pool", must, amount(size), "make it smaller or delete it")
+            return (self.path / name).read_bytes() if self.archive is None else self.archive.read(entry)
         except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
             must = f"{name} of {self.path} must be readable"
             raise UserError("load_pool", must, short(error), "get the file again") from None
@@ -61,8 +69,9 @@ def opened(path: Path) -> Iterator[Tree]:
     if not os.path.isfile(path):
         raise UserError("load_pool", f"{path} must exist", "nothing there", "check the path or give root")
     try:
+        check_contents(path)
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise UserError("load_pool", f"{path} must be a whole zip", short(error), "get the file again") from None
     with archive:
         listing = in_zip(archive, path)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.reading.archives import Tree, short
@@ -25,6 +26,9 @@ LOW = {"LA;16B": "RGBA"} | {
     for end, other in {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}.items()
 }
 """How Pillow reads colours of 16 bits, by their high bytes alone -> how it reads the low ones (LA;16B: both)."""
+
+PIXELS = 2**25
+"""Pixels of an image."""
 
 Numbers = NDArray[Any]
 
@@ -45,12 +49,26 @@ def pillow(tree: Tree, name: str) -> Iterator[None]:
         raise UserError("load_pool", must, short(error), "get it again or delete it") from None
 
 
+def header(tree: Tree, name: str) -> ImageFile:
+    """Open an image without decoding its pixels. It must be called inside `pillow`.
+
+    Raises:
+        UserError: it says to have more than `PIXELS`.
+    """
+    image = Image.open(io.BytesIO(tree.read(name)))
+    width, height = image.size
+    if width * height > PIXELS:
+        must = f"{name} of {tree.path} must have at most {PIXELS:,} pixels"
+        raise UserError("load_pool", must, f"{width} x {height}", "make it smaller or delete it")
+    return image
+
+
 def loaded(tree: Tree, name: str, *, raw: str | None = None) -> tuple[Image.Image, str]:
     """Load an image, turned as its camera says, and the layout of its numbers in the file; `raw` reads it by another.
 
     It must be called inside `pillow`.
     """
-    image = Image.open(io.BytesIO(tree.read(name)))
+    image = header(tree, name)
     layout = layout_of(image)
     if raw is not None:
         tiles: Any = [(*each[:3], raw if isinstance(each[3], str) else (raw, *each[3][1:])) for each in _tiles(image)]

@@ -8,7 +8,6 @@ averaged by opacity, is at least that of `SEEN`.
 An image that its camera turned (EXIF) is turned back.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from PIL import Image
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.reading.archives import Tree
-from mamlprobe.data.reading.decoded import Numbers, deep, differs, layout_of, loaded, numbers_of, pillow
+from mamlprobe.data.reading.decoded import Numbers, deep, differs, header, layout_of, loaded, numbers_of, pillow
 
 BILINEAR, LANCZOS = Image.Resampling.BILINEAR, Image.Resampling.LANCZOS
 GREY = {"1", "L", "LA", "La", "F"}
@@ -72,7 +71,7 @@ def _facts(tree: Tree, name: str) -> _Facts:
     Raises:
         UserError: it is damaged; the message names it.
     """
-    with pillow(tree, name), Image.open(io.BytesIO(tree.read(name))) as image:
+    with pillow(tree, name), header(tree, name) as image:
         raw = layout_of(image)
         return _Facts(
             grey=image.mode in GREY or image.mode.startswith("I") or raw == "LA;16B",
