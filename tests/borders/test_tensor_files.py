@@ -69,3 +69,11 @@ def test_every_cut_of_a_saved_file_is_one_line(tmp_path, old):
         with pytest.raises(UserError) as told:
             read_saved("here", path, **SAVED)
         assert "\n" not in str(told.value)
+
+
+def test_a_pickle_that_needs_code_is_told_as_that(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "x.pt")
+    with pytest.raises(
+        UserError, match=r"it must be plain tensors, got a pickle that calls torch.nn.*; save a state dict"
+    ):
+        read_saved("here", tmp_path / "x.pt", **SAVED)
