@@ -28,7 +28,14 @@ Tensors = dict[str, Tensor]
 
 
 def read_safetensors(
-    where: str, path: Path, *, must: str, advice: str, absent: str = ABSENT, follow: bool = True
+    where: str,
+    path: Path,
+    *,
+    must: str,
+    advice: str,
+    absent: str = ABSENT,
+    most: int = LARGEST_WEIGHTS,
+    follow: bool = True,
 ) -> tuple[Tensors, dict[str, str]]:
     """Read the tensors of a safetensors file by name, on the CPU, and the strings in its header.
 
@@ -36,7 +43,7 @@ def read_safetensors(
         UserError: no such file; not a regular one; one that is damaged, or beyond the limits; numbers of a type that
             nothing here computes with. `must` is what the message says about the file.
     """
-    size = check_file(where, path, most=LARGEST_WEIGHTS, advice=advice, absent=absent, follow=follow)
+    size = check_file(where, path, most=most, advice=advice, absent=absent, follow=follow)
     try:
         _check_header(path, size)
         with safe_open(path, framework="pt") as file:

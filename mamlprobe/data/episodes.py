@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import pandas as pd
 import torch
@@ -13,7 +13,7 @@ from mamlprobe.base.arrays import reachable, real_numbers
 from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
-from mamlprobe.data.checked import agree, checked, labels_or_targets
+from mamlprobe.data.checked_episodes import checked_episodes, refuse_tasks
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,28 +49,10 @@ class Episodes:
     """The batch that these tasks are a part of; it says how many classes there are."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            given = getattr(self, each.name)
-            if given is not None or each.default is not None:
-                object.__setattr__(self, each.name, checked(each.name, given))
-        for part in ("support", "query"):
-            x, y, items = (getattr(self, f"{part}_{end}") for end in ("x", "y", "items"))
-            if x.ndim < 2 or y.ndim < 2 or x.shape[:2] != y.shape[:2]:
-                _refuse(f"{part}_x and {part}_y must agree in their axes [B, R]", [list(x.shape), list(y.shape)])
-            if not (x.shape[0] and x.shape[1]):
-                must, got = f"{part}_x [B, R, ...] must hold at least one task and row", list(x.shape)
-                raise UserError("episodes", must, got, "give tasks with rows")
-            labels_or_targets(f"{part}_y", y)
-            if items is not None and items.shape != y.shape[:2]:
-                _refuse(f"{part}_items must be {list(y.shape[:2])}", list(items.shape))
-        support_shape, query_shape = self.support_x.shape, self.query_x.shape
-        if support_shape[0] != query_shape[0] or support_shape[2:] != query_shape[2:]:
-            must = "support_x and query_x must agree in tasks and in the shape of an input"
-            _refuse(must, [list(support_shape), list(query_shape)])
-        agree("x", self.support_x, self.query_x)
-        agree("y", self.support_y, self.query_y)
-        if self.class_ids is not None and (self.class_ids.ndim != 2 or self.class_ids.shape[0] != support_shape[0]):
-            _refuse(f"class_ids must be [{support_shape[0]}, N]", list(self.class_ids.shape))
+        optional = {each.name for each in fields(self) if each.default is None and getattr(self, each.name) is None}
+        given = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in optional}
+        for name, tensor in checked_episodes(given).items():
+            object.__setattr__(self, name, tensor)
 
     @property
     def tasks(self) -> int:
@@ -90,10 +72,10 @@ class Episodes:
             return self.whole.way
         labels = torch.cat([self.support_y, self.query_y], dim=1)
         if labels.is_floating_point():
-            _refuse("way needs integer labels", str(labels.dtype))
+            refuse_tasks("way needs integer labels", str(labels.dtype))
         low, high = (int(value) for value in torch.aminmax(labels))
         if low < 0:
-            _refuse("labels must count from 0", low)
+            refuse_tasks("labels must count from 0", low)
         return high + 1
 
     @cached_property
@@ -169,7 +151,7 @@ class Episodes:
         """
         needed = {each.name: each.default is not None for each in fields(Episodes)}
         if not {name for name in needed if needed[name]} <= parts.keys() <= needed.keys():
-            _refuse(f"parts must be some of {', '.join(needed)}, the first four among them", list(parts))
+            refuse_tasks(f"parts must be some of {', '.join(needed)}, the first four among them", list(parts))
         episodes = Episodes(**parts)
         object.__setattr__(episodes, "even", self.even)
         object.__setattr__(episodes, "whole", whole)
@@ -179,10 +161,6 @@ class Episodes:
         """Return the tensors that are not None, by name."""
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in parts.items() if value is not None}
-
-
-def _refuse(must: str, got: object) -> NoReturn:
-    raise UserError("episodes", must, got, "align the tensors")
 
 
 @door()

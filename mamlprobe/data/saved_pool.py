@@ -5,15 +5,20 @@ import os
 import re
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.files import access, atomic_write
+from mamlprobe.borders.json_text import parse_json
+from mamlprobe.borders.tensor_files import LARGEST_HEADER, read_safetensors
 from mamlprobe.data.pool import Pool
 
 FORMAT = 1
 """Number of the layout that `save_pool` writes."""
+
+LARGEST_POOL = 2**35
+"""Bytes of a saved pool: tieredImageNet at 84 pixels has half of them."""
 
 
 def save_pool(pool: Pool, path: str | Path) -> None:
@@ -49,31 +54,29 @@ def load_saved(path: str | Path) -> Pool:
     Raises:
         UserError: no such file, or it is damaged, which its digest shows.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError("load_saved", "the file must exist", path, "save the pool again")
+    where, advice = "load_saved", "delete it and load again"
+    path, must = Path(path), f"{path} must be a whole saved pool"
+    tensors, words = read_safetensors(
+        where, path, must=must, advice=advice, absent="save the pool again", most=LARGEST_POOL
+    )
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads(file.metadata()["pool"])
-            if header["format"] != FORMAT:
-                raise UserError(
-                    "load_saved", f"{path} must have format {FORMAT}", header["format"], "save the pool again"
-                )
-            pool = Pool(
-                name=header["name"],
-                images=file.get_tensor("images"),
-                counts=file.get_tensor("counts"),
-                class_names=tuple(header["class_names"]),
-                splits={name: file.get_tensor(f"split.{name}") for name in header["splits"]},
-                mean=tuple(header["mean"]),
-                std=tuple(header["std"]),
-                source=header["source"],
-            )
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError(
-            "load_saved", f"{path} must be a whole saved pool", repr(error), "delete it and load again"
-        ) from None
-    if pool.digest() != header["digest"]:
-        got = f"digest {pool.digest()} instead of {header['digest']}"
-        raise UserError("load_saved", f"{path} must be undamaged", got, "delete it and load again")
+        header = parse_json(words["pool"].encode(), most=LARGEST_HEADER)
+        if header["format"] != FORMAT:
+            raise UserError(where, f"{path} must have format {FORMAT}", header["format"], "save the pool again")
+        pool = Pool(
+            name=header["name"],
+            images=tensors["images"],
+            counts=tensors["counts"],
+            class_names=tuple(header["class_names"]),
+            splits={name: tensors[f"split.{name}"] for name in header["splits"]},
+            mean=tuple(header["mean"]),
+            std=tuple(header["std"]),
+            source=header["source"],
+        )
+        digest = header["digest"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(where, must, repr(error), advice) from None
+    if pool.digest() != digest:
+        got = f"digest {pool.digest()} instead of {digest}"
+        raise UserError(where, f"{path} must be undamaged", got, advice)
     return pool

@@ -204,25 +204,26 @@ def spoiled_zip(draw: st.DrawFn, picture: bytes) -> bytes:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for split in ("train", "val", "test"):
             for each in range(3):
-                archive.writestr(f"{split}/{each}/0.png", picture)
-                archive.writestr(f"{split}/{each}/1.png", picture)
+                archive.writestr(f"{split}/{split}{each}/0.png", picture)
+                archive.writestr(f"{split}/{split}{each}/1.png", picture)
         how = draw(st.integers(0, 6))
         if how == 0:
             archive.writestr(
                 draw(st.sampled_from(["../out.png", "/tmp/out.png", "a/../../out.png", "c:\\out.png"])), picture
             )
         elif how == 1:
-            archive.writestr("train/0/big.png", bytes(draw(st.sampled_from([10**6, 10**8]))))
+            archive.writestr("train/train0/big.png", bytes(draw(st.sampled_from([10**6, 10**8]))))
         elif how == 2:
-            info = zipfile.ZipInfo("train/0/link.png")
+            info = zipfile.ZipInfo("train/train0/link.png")
             info.create_system, info.external_attr = 3, 0o120777 << 16
             archive.writestr(
-                info, draw(st.sampled_from(["../../../etc/passwd", "/etc/passwd", "link.png", "../1/0.png"]))
+                info, draw(st.sampled_from(["../../../etc/passwd", "/etc/passwd", "link.png", "../train1/0.png"]))
             )
         elif how == 3:
-            archive.writestr(draw(words).encode("utf-8", "replace").decode() or "x", draw(st.binary(max_size=30)))
+            name = draw(words).encode("utf-8", "replace").decode().partition("\0")[0] or "x"
+            archive.writestr(name, draw(st.binary(max_size=30)))
         elif how == 4:
-            archive.writestr("train/0/" + "d/" * draw(st.sampled_from([50, 2000])) + "x.png", picture)
+            archive.writestr("train/train0/" + "d/" * draw(st.sampled_from([50, 2000])) + "x.png", picture)
     whole = file.getvalue()
     return whole if how < 5 else draw(spoiled_bytes(whole))
 
