@@ -168,13 +168,12 @@ def _function(count: int | None) -> Kind:
             return REFUSED
         if count is None:
             return value
+        called = value.forward if not isinstance(value, type) and _has(value, "forward") else value  # as a module's
         try:
-            inspect.signature(value).bind(*[None] * count)
+            inspect.signature(called).bind(*[None] * count)
         except TypeError:
             return REFUSED
-        except (
-            ValueError
-        ):  # a built-in function does not tell its arguments, and a built-in class makes nothing of them
+        except ValueError:  # a built-in function does not tell its arguments; a built-in class makes nothing of them
             return REFUSED if isinstance(value, type) else value
         return value
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import pandas as pd
 
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.borders.known_form import known_form
 from mamlprobe.commands.report import report as page
 from mamlprobe.commands.subjects.data_sets import download, known_pools
 from mamlprobe.commands.subjects.pairs import PAIRS
@@ -16,7 +17,7 @@ from mamlprobe.commands.subjects.probed_run import ProbedRun, open_case
 from mamlprobe.commands.subjects.probes import PROBES, accuracy_table
 from mamlprobe.commands.subjects.probes import Probe as Question
 from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, ready, show
-from mamlprobe.commands.subjects.table_files import known_form, read_probe
+from mamlprobe.commands.subjects.table_files import ADVICE, read_probe
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show, Tasks
 from mamlprobe.data.by_name import forget
 from mamlprobe.data.sources import load_source
@@ -143,7 +144,7 @@ def draw_again(probe: str, path: str, *, no_runs: Sequence[str], figure: str | N
         raise UserError("probe", "a table must stand for its run", " ".join(no_runs), "leave the run out")
     table = read_probe(path, PROBES[probe].form, PAIRS[probe].form if probe in PAIRS else None)
     question = (PAIRS if probe in PAIRS and "run_b" in table else PROBES)[probe]
-    with known_form(path):
+    with known_form("probe", f"{path} must be the table of a probe", ADVICE):
         show_means(table, question)
         draw(table, question, figure)
 

@@ -14,6 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.borders.known_form import known_form
 from mamlprobe.borders.regular_files import read_file
 from mamlprobe.draw.files import save
 from mamlprobe.draw.page import Section, page
@@ -196,7 +197,9 @@ def redraw(stage: Study, scripts: Sequence[Script], published: Sequence[Script])
         if not path.is_file():
             done.append(Done(name=name, state="skipped", reason=f"{path} is not there"))
             continue
-        save(script.analysis.figure(read_rows(path)), stage.out / f"{name}.png")
+        table = read_rows(path)
+        with known_form(str(path), f"the table must be one that {name} writes", ADVICE):
+            save(script.analysis.figure(table), stage.out / f"{name}.png")
         done.append(Done(name=name, state="made"))
     publish(stage, published)
     return done

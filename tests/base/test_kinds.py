@@ -163,6 +163,12 @@ def test_no_functions(value):
     assert listed(Callable[[int], object], value) is REFUSED
 
 
+def test_a_module_takes_what_its_forward_takes():
+    module = torch.nn.Linear(2, 2)
+    assert listed(Callable[[int], object], module) is module
+    assert listed(Callable[[int, int], object], module) is REFUSED
+
+
 def test_protocols():
     kind = kind_of(Shape)
     assert all(kind.take(value) is value for value in (Square(), Attributed()))

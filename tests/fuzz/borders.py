@@ -164,14 +164,12 @@ def _manifest(box: Box, content: bytes) -> object:
     return mp.read_manifest(_written(box.fresh(), "tasks.json", content), mp.load_pool(box.good / "images", size=10))
 
 
-SCRIPTS = ("raghu_table1_freezing", "kao_fig2_cosine", "finn_fig2_sinusoid", "reptile_gap")
+SCRIPTS = ("raghu_table1_freezing", "raghu_b3_distance", "imaml_error", "kao_fig8_terms", "oh_boil", "kao_fig6_orders")
 
 
 def _figure_tables(box: Box) -> st.SearchStrategy[tuple[str, bytes]]:
-    names = [name for name in SCRIPTS if (ROOT / "figures" / f"{name}.csv").is_file()]
-    tables = {name: (ROOT / "figures" / f"{name}.csv").read_text() for name in names}
-    short = {name: "\n".join(text.splitlines()[:40]) for name, text in tables.items()}
-    return st.sampled_from(names).flatmap(lambda name: bad.spoiled_table(short[name]).map(lambda text: (name, text)))
+    tables = {name: (ROOT / "figures" / f"{name}.csv").read_text() for name in SCRIPTS}
+    return st.sampled_from(SCRIPTS).flatmap(lambda name: bad.spoiled_table(tables[name]).map(lambda text: (name, text)))
 
 
 def _redrawn(box: Box, table: tuple[str, bytes]) -> object:
@@ -180,7 +178,22 @@ def _redrawn(box: Box, table: tuple[str, bytes]) -> object:
     name, content = table
     out = box.fresh() / "figures"
     _written(out, f"{name}.csv", content)
+    _written(out, f"provenance/{name}.json", (ROOT / "figures" / "provenance" / f"{name}.json").read_bytes())
     return Exit(main([name, "--from-table", "--out", str(out)]))
+
+
+def _probe_tables(box: Box) -> st.SearchStrategy[tuple[str, bytes]]:
+    tables = {path.stem: path.read_text() for path in sorted((box.good / "probes").glob("*.csv"))}
+    names = st.sampled_from(sorted(tables))
+    return names.flatmap(lambda name: bad.spoiled_table(tables[name]).map(lambda text: (name, text)))
+
+
+def _drawn_again(box: Box, table: tuple[str, bytes]) -> object:
+    from mamlprobe.cli import main
+
+    name, content = table
+    path = _written(box.fresh(), f"{name}.csv", content)
+    return Exit(main(["probe", name, "--from-table", str(path), "--figure", str(box.here / "figure.png")]))
 
 
 def _published(box: Box, content: bytes) -> object:
@@ -239,7 +252,7 @@ def _doors(box: Box) -> dict[str, tuple[Callable[..., object], dict[str, Any]]]:
         "pwcca": (mp.pwcca, {"x": rows, "y": rows}),
         "init": (mp.init, {"net": net, "seed": 0}),
         "sample": (mp.sample, {"pool": pool, "split": "test", "way": 3, "shot": 1, "query": 2, "tasks": 2, "seed": 0}),
-        "load_pool": (mp.load_pool, {"name_or_path": "glyphs", "size": 10, "ink": 1, "rotations": "none"}),
+        "load_pool": (mp.load_pool, {"name_or_path": box.good / "images", "size": 10, "ink": 1, "rotations": "none"}),
         "load_run": (mp.load_run, {"path": box.run}),
         "recipe": (mp.recipe, {"name": "maml", "preset": "smoke"}),
         "conv4": (mp.conv4, {"image": (1, 10, 10), "way": 3, "filters": 4, "blocks": 2}),
@@ -316,6 +329,7 @@ BORDERS: dict[str, Border] = {
     "saved pool": Border(lambda box: bad.spoiled_bytes((box.good / "pool.safetensors").read_bytes()), _saved_pool, 0.5),
     "manifest": Border(lambda box: bad.spoiled_json(json.loads(_good("tasks.json")(box))), _manifest),
     "figure table": Border(_figure_tables, _redrawn, 0.3),
+    "probe table": Border(_probe_tables, _drawn_again, 0.7),
     "provenance": Border(
         lambda box: bad.spoiled_json(json.loads((ROOT / "figures/provenance" / f"{SCRIPTS[0]}.json").read_text())),
         _published,

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 import mamlprobe as mp
+from mamlprobe.commands.subjects.probes import PROBES
 from mamlprobe.data.saved_pool import save_pool
 from tests.tiny import SMALL, write_images
 
@@ -81,6 +82,9 @@ def fill(root: Path) -> Box:
     tables = box.run / "tables"
     tables.mkdir(exist_ok=True)
     (tables / "hooked.csv").write_text("update,quantity,value\n1,loss,0.5\n2,loss,0.25\n")
+    for name in PROBES:
+        words = f"probe {name} {box.run} --episodes 3 --dataset {images} --out {box.good}/probes/{name}.csv"
+        assert main(shlex.split(words)) == 0
     torch.save(run.theta().net, box.good / "state.pt")
     mp.evaluate(run.net(), run.theta(), episodes, {"as trained": run.config.method}).to_csv(
         box.good / "table.csv", index=False

@@ -113,7 +113,7 @@ def spoiled_table(draw: st.DrawFn, good: str) -> bytes:
         rows[row] = rows[row][:column]
     else:
         return draw(spoiled_bytes(good.encode()))
-    return "\n".join(",".join(line) for line in rows).encode("utf-8", "surrogatepass")
+    return ("\n".join(",".join(line) for line in rows) + "\n").encode("utf-8", "surrogatepass")
 
 
 class Calls:

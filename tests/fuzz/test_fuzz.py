@@ -11,6 +11,7 @@ import tests.fuzz.borders as borders
 from mamlprobe.base.errors import UserError
 from tests.fuzz.__main__ import BAD, answers, fuzz, shared_out
 from tests.fuzz.borders import BORDERS, Border
+from tests.fuzz.box import fill
 from tests.fuzz.worker import judged
 
 INPUTS = 300
@@ -22,6 +23,13 @@ def test_three_hundred_inputs_at_all_borders(tmp_path):
     assert sum(classes.values()) >= INPUTS * 0.9
     assert classes["refused"] > classes["accepted"] / 4
     assert not any(classes[kind] for kind in BAD)
+
+
+def test_what_is_spoiled_was_good(tmp_path):
+    names = ["log", "hook table", "state dict", "episodes", "zip", "figure table"]  # some stay right when spoiled
+    fill(tmp_path)
+    found = {(each.border, each.kind) for each in answers(dict.fromkeys(names, 40), seed=1, root=tmp_path)}
+    assert {name for name, kind in found if kind == "accepted"} == set(names)
 
 
 def test_inputs_are_shared_out_by_weight():

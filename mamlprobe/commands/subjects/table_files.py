@@ -1,7 +1,5 @@
 """Tables of probes that come back from a file: the columns of each, and whether it is whole."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,19 +84,3 @@ def _fault(table: pd.DataFrame, form: Form) -> str:
         if lacking:
             return f"an empty entry of {lacking[0]!r}"
     return ""
-
-
-@contextmanager
-def known_form(path: str) -> Iterator[None]:
-    """Turn errors while the table from this file is summed up or drawn into the user's: words that no probe writes.
-
-    Raises:
-        UserError: there is such an error.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        got = f"one that makes no figure ({type(error).__name__}: {str(error)[:100]})"
-        raise UserError("probe", f"{path} must be the table of a probe", got, ADVICE) from error
