@@ -161,16 +161,15 @@ def _protocol(kind: type) -> Kind:
 
 
 def _function(count: int | None) -> Kind:
-    """Return the kind of functions that can be called with so many arguments; of any, if None."""
+    """Return the kind of functions that can be called with so many arguments; of any, if None. A module is none."""
 
     def take(value: Any) -> Any:
-        if not callable(value):
+        if not callable(value) or (not isinstance(value, type) and _has(value, "forward")):
             return REFUSED
         if count is None:
             return value
-        called = value.forward if not isinstance(value, type) and _has(value, "forward") else value  # as a module's
         try:
-            inspect.signature(called).bind(*[None] * count)
+            inspect.signature(value).bind(*[None] * count)
         except TypeError:
             return REFUSED
         except ValueError:  # a built-in function does not tell its arguments; a built-in class makes nothing of them

@@ -163,10 +163,10 @@ def test_no_functions(value):
     assert listed(Callable[[int], object], value) is REFUSED
 
 
-def test_a_module_takes_what_its_forward_takes():
-    module = torch.nn.Linear(2, 2)
-    assert listed(Callable[[int], object], module) is module
-    assert listed(Callable[[int, int], object], module) is REFUSED
+def test_a_module_is_no_function_and_a_class_of_modules_is():
+    assert listed(Callable[[int], object], torch.nn.ReLU()) is REFUSED
+    assert listed(Callable[..., object], torch.nn.ReLU()) is REFUSED
+    assert listed(Callable[[], object], torch.nn.ReLU) is torch.nn.ReLU
 
 
 def test_protocols():

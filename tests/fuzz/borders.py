@@ -10,15 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from hypothesis import strategies as st
-from torch import nn
 
 import mamlprobe as mp
 from mamlprobe.runs.checkpoint import checkpoint_path
 from tests.fuzz import spoiling as bad
-from tests.fuzz.box import Box
+from tests.fuzz.box import Box, net_of_ones_own
+from tests.fuzz.doors import right_calls
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,11 +30,6 @@ class Border:
     act: Callable[[Box, Any], object]
     weight: float = 1.0
     """Share of the inputs, relative to the others."""
-
-
-def net_of_ones_own() -> nn.Module:
-    """A small module, for state dicts."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
 
 
 def _written(folder: Path, name: str, content: bytes) -> Path:
@@ -229,54 +223,32 @@ def _commanded(box: Box, argv: list[str]) -> object:
     return Exit(main(argv))
 
 
-def _doors(box: Box) -> dict[str, tuple[Callable[..., object], dict[str, Any]]]:
-    """Public functions with arguments that are right."""
-    run, episodes = mp.load_run(box.run), _episodes(box)
-    net, theta, method = run.net(), run.theta(), run.config.method
-    pool = mp.load_pool(box.good / "images", size=10)
-    four = {"net": net, "theta": theta, "episodes": episodes, "method": method}
-    rows = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
-    return {
-        "evaluate": (mp.evaluate, {"net": net, "theta": theta, "episodes": episodes, "variants": {"plain": method}}),
-        "meta_gradient": (mp.meta_gradient, four),
-        "adapt_tasks": (mp.adapt_tasks, four),
-        "similarity": (mp.similarity, four),
-        "record": (mp.record, {"net": net, "params": theta, "x": episodes.support_x}),
-        "weight_distance": (mp.weight_distance, four),
-        "decompose": (mp.decompose, four),
-        "cka_grid": (mp.cka_grid, four),
-        "certify": (mp.certify, four),
-        "cka": (mp.cka, {"x": rows, "y": rows}),
-        "cca": (mp.cca, {"x": rows, "y": rows}),
-        "svcca": (mp.svcca, {"x": rows, "y": rows}),
-        "pwcca": (mp.pwcca, {"x": rows, "y": rows}),
-        "init": (mp.init, {"net": net, "seed": 0}),
-        "sample": (mp.sample, {"pool": pool, "split": "test", "way": 3, "shot": 1, "query": 2, "tasks": 2, "seed": 0}),
-        "load_pool": (mp.load_pool, {"name_or_path": box.good / "images", "size": 10, "ink": 1, "rotations": "none"}),
-        "load_run": (mp.load_run, {"path": box.run}),
-        "recipe": (mp.recipe, {"name": "maml", "preset": "smoke"}),
-        "conv4": (mp.conv4, {"image": (1, 10, 10), "way": 3, "filters": 4, "blocks": 2}),
-        "mlp": (mp.mlp, {"inputs": 4, "way": 3, "hidden": (5,)}),
-        "wrap": (mp.wrap, {"module": net_of_ones_own(), "head": "4", "inputs": torch.ones(3, 1, 2, 2)}),
-        "draw": (mp.draw, {"table": pd.read_csv(box.good / "table.csv")}),
-        "manifest": (mp.manifest, {"episodes": episodes}),
-        "class_geometry": (mp.class_geometry, four),
-    }
-
-
 def _wrong_arguments(box: Box) -> st.SearchStrategy[tuple[str, str, Any]]:
-    doors = _doors(box)
+    doors = right_calls(box)
+    others = {f"the right {name}": value for _, right in doors.values() for name, value in right.items()}
+    wrong = bad.odd_values() | st.sampled_from(sorted(others)).map(lambda name: Named(name, others[name]))
     return st.sampled_from(sorted(doors)).flatmap(
         lambda name: st.tuples(
-            st.just(name), st.sampled_from(sorted(inspect.signature(doors[name][0]).parameters)), bad.odd_values()
+            st.just(name), st.sampled_from(sorted(inspect.signature(doors[name][0]).parameters)), wrong
         )
     )
 
 
+class Named:
+    """A value that belongs elsewhere, by its name."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        self.name, self.value = name, value
+
+    def __repr__(self) -> str:
+        return self.name
+
+
 def _called(box: Box, wrong: tuple[str, str, Any]) -> object:
     name, argument, value = wrong
-    function, right = _doors(box)[name]
-    return function(**{**right, argument: value})
+    function, right = right_calls(box)[name]
+    os.chdir(box.fresh())
+    return function(**{**right, argument: value.value if isinstance(value, Named) else value})
 
 
 VALUES: list[Any] = [mp.METHODS["maml"], mp.METHODS["maml"].inner, mp.METHODS["mamlpp"].norm, mp.METHODS["imaml"].outer]

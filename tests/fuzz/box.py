@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 import mamlprobe as mp
 from mamlprobe.commands.subjects.probes import PROBES
@@ -62,6 +63,11 @@ class Box:
         for each in strange:
             shutil.rmtree(each) if each.is_dir() else each.unlink()
         return sorted(each.name for each in strange)
+
+
+def net_of_ones_own() -> nn.Module:
+    """A small module, for state dicts."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
 
 
 def fill(root: Path) -> Box:

@@ -7,11 +7,13 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+import mamlprobe as mp
 import tests.fuzz.borders as borders
 from mamlprobe.base.errors import UserError
 from tests.fuzz.__main__ import BAD, answers, fuzz, shared_out
 from tests.fuzz.borders import BORDERS, Border
 from tests.fuzz.box import fill
+from tests.fuzz.doors import NO_DOORS, right_calls
 from tests.fuzz.worker import judged
 
 INPUTS = 300
@@ -30,6 +32,11 @@ def test_what_is_spoiled_was_good(tmp_path):
     fill(tmp_path)
     found = {(each.border, each.kind) for each in answers(dict.fromkeys(names, 40), seed=1, root=tmp_path)}
     assert {name for name, kind in found if kind == "accepted"} == set(names)
+
+
+def test_every_public_name_has_a_right_call(tmp_path):
+    public = {name for name in mp.__all__ if callable(getattr(mp, name))}
+    assert set(right_calls(fill(tmp_path))) == public - NO_DOORS
 
 
 def test_inputs_are_shared_out_by_weight():
