@@ -1,4 +1,4 @@
-"""What pickles of torch and numpy may name: how tensors, numbers and arrays are made, without a step of a file's own."""
+"""What pickles of torch and numpy may name: tensors, numbers and arrays are made without running anything of a file."""
 
 import codecs
 import math
@@ -21,6 +21,8 @@ STORAGES = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
 }
 """Kinds of storage -> their numbers."""
 
@@ -99,6 +101,11 @@ class _DType:
 
 
 def made_dtype(name: Any = "f8", *rest: Any) -> _DType:
+    """Return the type of numbers of this name.
+
+    Raises:
+        ValueError: a word that is none.
+    """
     if not isinstance(name, str) or len(name) > 12:
         raise ValueError("a type of numbers that is no word")
     return _DType(name)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.keys import key
+from mamlprobe.nets.by_layers.layers_net import layers_module
 from mamlprobe.nets.conv4 import conv4
-from mamlprobe.nets.layers_net import layers_module
 from mamlprobe.nets.maker import Maker, maker
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.net import Net

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import LATER
-from mamlprobe.nets.layer_words import read_blocks
+from mamlprobe.nets.by_layers.layer_words import read_blocks
 
 KINDS = ("conv4", "mlp", "module", "layers")
 
@@ -42,6 +42,9 @@ class NetSpec:
     """The blocks of a net of kind layers, one text each, such as ``conv 64 3 1 1, norm, relu, pool 2 2``."""
     headless: bool = field(default=False, metadata=LATER)
     """The weights are an encoder's: the head was never learned, and is zero."""
+
+    moments: bool = field(default=True, metadata=LATER)
+    """Whether there are running moments; imported weights may lack them."""
 
     @property
     def named(self) -> str | None:

@@ -120,8 +120,8 @@ def _layer(text: str) -> Layer:
     names = [name for name in NUMBERS[kind] if not (name == "padding" and "same" in marks)]
     spare = DEFAULTS.get(kind, ())
     if not len(names) - len(spare) <= len(numbers) <= len(names):
-        words = " ".join([kind, *map(str.upper, names)])
-        raise UserError("net", f"a layer of this kind must read {words}", repr(text.strip()), "give these numbers")
+        text = " ".join([kind, *map(str.upper, names)])
+        raise UserError("net", f"a layer of this kind must read {text}", repr(text.strip()), "give these numbers")
     numbers += spare[len(spare) - (len(names) - len(numbers)) :] if len(numbers) < len(names) else []
     if "same" in marks and kind == "conv":
         numbers.append(0.0)

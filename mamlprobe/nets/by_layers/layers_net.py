@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.nets.by_layers.layer_words import Layer, map_after, read_blocks
 from mamlprobe.nets.inputs import not_too_large
-from mamlprobe.nets.layer_words import Layer, map_after, read_blocks
 
 
 class Mean(nn.Module):
