@@ -74,7 +74,7 @@ def looked_over(argv: Sequence[str], commands: Collection[str]) -> None:
 
 def with_kind(argv: Sequence[str]) -> list[str]:
     """Insert the kind of file that is told by itself after ``import``, where none is named."""
-    bare = argv[:1] == ["import"] and len(argv) > 1 and argv[1] not in (*KINDS, "-h", "--help")
+    bare = argv[:1] == ["import"] and len(argv) > 1 and not {*argv[1:]} & {*KINDS, "-h", "--help"}
     return ["import", "auto", *argv[1:]] if bare else list(argv)
 
 
