@@ -126,8 +126,12 @@ def few_shot(experiment: Experiment, method: Method) -> Method:
     """Return the method, after checking that it can do few-shot tasks with what this experiment learned.
 
     Raises:
-        UserError: it reads a head whose rows are the training classes.
+        UserError: it reads a head whose rows are the training classes, or steps along one that was never learned.
     """
+    if experiment.net.headless and (method.readout == "head" or method.inner.test_steps):
+        must, got = "an encoder must have a head for this", "none (the file had none)"
+        advice = "import it with --head zero, or ask for readout prototype or cosine without inner steps"
+        raise UserError("evaluate", must, got, advice)
     if experiment.labels == "class" and method.readout == "head":
         must = "the head must have a row for each label of a task"
         got = f"a row for each training class ({experiment.recipe} has labels by class)"

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-import mamlprobe as mp
 from mamlprobe.base.errors import UserError
 from mamlprobe.foreign.load_foreign import load_foreign
 from mamlprobe.nets.params import add_task_axis
-from tests.foreign.recipes import CRNP, ENCODERS, NORM, RECIPES, RELU, C, Recipe, numbered_state, two_names
+from tests.foreign.recipes import CRNP, ENCODERS, NORM, RECIPES, RELU, Recipe, numbered_state, two_names
 
 
 def rows(recipe: Recipe) -> torch.Tensor:
@@ -165,6 +164,28 @@ def test_a_head_of_another_width_names_the_option(tmp_path):
         load_foreign(tmp_path / "x.pt")
 
 
-def test_layers_of_one_conv_are_what_a_reference_gives():
-    assert C == ("conv", 1, 1)
-    assert mp.__name__ == "mamlprobe"
+def test_rates_of_meta_sgd_are_one_a_number(tmp_path):
+    recipe = RECIPES["learn2learn CNN4"]
+    made = recipe.made()
+    parameters = [value for name, value in made.saved.items() if "running" not in name]
+    rates = [torch.full_like(value, 0.1) * (number + 1) for number, value in enumerate(parameters)]
+    state = {f"module.{name}": value for name, value in made.saved.items()}
+    state |= {f"lrs.{number}": value for number, value in enumerate(rates)}
+    found = imported(tmp_path / "a.pt", recipe, state)
+    assert found.method.inner.rates == "parameter"
+    assert torch.equal(found.theta.rates["body.1.norm.weight"], rates[2])
+    assert torch.equal(found.theta.rates["head.bias"], rates[-1])
+    assert found.left_out == ()
+    fewer = imported(tmp_path / "a.pt", recipe, {name: v for name, v in state.items() if name != "lrs.3"})
+    assert fewer.method.inner.rates == "fixed"
+    assert any("lrs.0" in line for line in fewer.left_out)
+
+
+def test_the_images_are_stated_afterwards(tmp_path):
+    found = imported(tmp_path / "a.pt", RECIPES["learn2learn CNN4"], RECIPES["learn2learn CNN4"].made().saved)
+    assert "assumed: images: data set miniimagenet, normalised by raw255 (say --dataset, --normalise)" in found.lines
+    stated = found.judged_by(dataset="glyphs")
+    assert stated.experiment.data.dataset == "glyphs"
+    assert "assumed: images: normalised by raw255 (say --normalise)" in stated.lines
+    assert not any("images" in line for line in stated.judged_by(dataset="glyphs", normalise="none").lines)
+    assert found.judged_by() is found
