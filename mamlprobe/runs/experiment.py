@@ -126,16 +126,25 @@ def few_shot(experiment: Experiment, method: Method) -> Method:
     """Return the method, after checking that it can do few-shot tasks with what this experiment learned.
 
     Raises:
-        UserError: it reads a head whose rows are the training classes, or steps along one that was never learned.
+        UserError: it reads a head whose rows are the training classes.
     """
-    if experiment.net.headless and (method.readout == "head" or method.inner.test_steps):
-        must, got = "an encoder must have a head for this", "none (the file had none)"
-        advice = "import it with --head zero, or ask for readout prototype or cosine without inner steps"
-        raise UserError("evaluate", must, got, advice)
     if experiment.labels == "class" and method.readout == "head":
         must = "the head must have a row for each label of a task"
         got = f"a row for each training class ({experiment.recipe} has labels by class)"
         raise UserError("evaluate", must, got, "read it out without the head: variant nil")
+    return method
+
+
+def headed(experiment: Experiment, method: Method, *, always: str = "") -> Method:
+    """Return the method, after checking that the weights have the head that it uses; `always` is what needs one anyway.
+
+    Raises:
+        UserError: the weights are an encoder's, whose head was never learned.
+    """
+    if experiment.net.headless and (method.readout == "head" or method.inner.test_steps or always):
+        got = f"none in {experiment.recipe}'s file, where {always or 'an inner loop or readout head'} needs one"
+        advice = "import it with --head zero or --head random, or ask probe prototypes, nil, embed or grid"
+        raise UserError("evaluate", "the weights must have a head", got, advice)
     return method
 
 

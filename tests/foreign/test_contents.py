@@ -159,3 +159,12 @@ def test_a_tree_that_is_too_deep_is_refused(tmp_path):
     torch.save(tree, tmp_path / "a.pt")
     with pytest.raises(UserError, match="too many levels"):
         load_foreign(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_views_of_one_storage_keep_their_place_and_steps(legacy, tmp_path):
+    base = torch.arange(12.0)
+    state = {"a": base[2:6].reshape(2, 2), "b": base.reshape(3, 4).t(), "c": base[:0], "d": base[7]}
+    torch.save({**state, "e": object}, tmp_path / "a.pt", _use_new_zipfile_serialization=not legacy)
+    tree = read_contents(tmp_path / "a.pt").tree
+    assert all(torch.equal(tree[name], value) for name, value in state.items())
