@@ -10,8 +10,6 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sampling import sample
-from mamlprobe.native.build import compiler
-from mamlprobe.native.load import kernels
 
 LEVELS = {1: ((0.0,), (1.0,)), 2: ((0.1, 0.7), (0.3, 1.2)), 3: ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))}
 
@@ -107,13 +105,6 @@ def test_describe_and_words(pool):
 def test_faults(pool, changes, message):
     with pytest.raises(UserError, match=re.escape(f"pool 'toy': {message}; mend the reader that made it")):
         replace(pool, **changes)
-
-
-@pytest.fixture
-def there_are_kernels():
-    if compiler() is None:
-        pytest.skip("no compiler, no compiled kernels")
-    assert kernels() is not None
 
 
 def random_pool(colours: int, side: int) -> Pool:
