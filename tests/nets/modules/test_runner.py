@@ -276,3 +276,26 @@ def test_in_place_relu_does_not_reach_what_was_recorded(user):
     )
     torch.testing.assert_close(found.layers, wanted.layers)
     assert found.layers["features.1"].min() < 0 <= found.layers["features.2"].min()
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_functions_are_watched_in_the_first_pass_alone_where_none_is_replaced(name, monkeypatch):
+    net, episodes = wrap(made(name, torch.float32), {"mlp": "6", "conv": "9"}[name]), tasks_for(name, tasks=1)
+    still = add_task_axis(init(net, seed=0).net)
+    params = {n: v.requires_grad_() for n, v in add_task_axis(init(net, seed=0).net).items()}
+    rows = episodes.support_x
+    first = net(params, rows).logits
+    watched = []
+    plain = torch.nn.functional.linear
+
+    def linear(*given):
+        watched.append(torch._C._len_torch_function_stack())
+        return plain(*given)
+
+    monkeypatch.setattr("torch.nn.functional.linear", linear)
+    assert torch.equal(net(params, rows).logits, first)
+    assert any(watched) == (name == "conv")
+    for given, x in ((params, rows[:, :3]), (still, rows)):
+        watched.clear()
+        net(given, x)
+        assert any(watched)  # rows of another number, and no slopes
