@@ -144,7 +144,7 @@ def headed(experiment: Experiment, method: Method, *, always: str = "") -> Metho
     if experiment.net.headless and (method.readout == "head" or method.inner.test_steps or always):
         got = f"none in {experiment.recipe}'s file, where {always or 'an inner loop or readout head'} needs one"
         advice = "import it with --head zero or --head random, or ask probe prototypes, nil, embed or grid"
-        raise UserError("evaluate", "the weights must have a head", got, advice)
+        raise UserError(always or "evaluate", "the weights must have a head", got, advice)
     return method
 
 

@@ -14,8 +14,7 @@ from torch import nn
 from mamlprobe.base.errors import UserError
 from mamlprobe.foreign.contents import read_contents
 from mamlprobe.foreign.load_foreign import load_foreign
-from tests.foreign.recipes import RECIPES
-from tests.foreign.test_load_foreign import passed, rows
+from tests.foreign.recipes import RECIPES, passed, rows
 
 RECIPE = RECIPES["learn2learn CNN4"]
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mamlprobe.foreign.load_foreign import load_foreign
-from tests.foreign.test_load_foreign import passed
+from tests.foreign.recipes import passed
 
 FILTERS = (3, 4, 5, 6)
 

@@ -111,7 +111,8 @@ def _numbers(
     net: Net, theta: Theta, episodes: Episodes, method: Method, way: int
 ) -> dict[tuple[str, str, str], Tensor]:
     """Compute the values of the tasks [B] by variant, classifier and quantity."""
-    labels, values = episodes.query_y, {}
+    labels = episodes.query_y
+    values: dict[tuple[str, str, str], Tensor] = {}
     for variant, each in readings(method).items():
         tasks, path = inner_paths(net, theta, episodes, each, stage="test", track="none")
         end = max(len(path) - 1, 1)
