@@ -1,10 +1,14 @@
 """Which family a file is of, and what is said where none is."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.foreign.load_foreign import load_foreign
+from mamlprobe.foreign.plain_families import FAMILIES as PLAIN
+from mamlprobe.foreign.recognise import FAMILIES
 from tests.foreign.recipes import RECIPES, imported
 
 
@@ -34,3 +38,14 @@ def test_a_stated_family_is_the_only_one_asked(tmp_path):
         imported(tmp_path / "a.pt", recipe, recipe.made().saved, family="MAML++")
     with pytest.raises(UserError, match="family must be a known one"):
         imported(tmp_path / "a.pt", recipe, recipe.made().saved, family="mamlpp")
+
+
+def test_every_family_has_its_row_in_the_documents():
+    """With the inner loop that is assumed."""
+    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text()
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in page.splitlines() if line.startswith("| ")}
+    assert set(FAMILIES) - set(rows) == {"unknown"}
+    for family in PLAIN:
+        usage = family.usage
+        loop = f"{usage.lr:g}, {usage.steps}; {usage.test_steps} |" if family.head else "none: prototypes |"
+        assert rows[family.name].endswith(f"| {usage.norm} | {loop}")
