@@ -1,4 +1,4 @@
-"""The command line: ``mamlprobe train | evaluate | probe | certify | import | report | data | doctor | cache``."""
+"""The command line: ``mamlprobe train | evaluate | probe | certify | import | report | survey | data | ...``."""
 
 import argparse
 import contextlib
@@ -21,6 +21,7 @@ from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
 from mamlprobe.commands.import_ import Import
 from mamlprobe.commands.mistakes import COMPLETION, at_home, looked_over, mistake, with_kind
+from mamlprobe.commands.survey import Survey
 from mamlprobe.commands.train import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
 from mamlprobe.native.variants import wanted
@@ -36,6 +37,7 @@ COMMANDS = {
     "certify": Certify,
     "import": Import,
     "report": Report,
+    "survey": Survey,
     "data": Show,
     "doctor": Doctor,
     "cache": Cache,
@@ -54,6 +56,7 @@ EXAMPLES = {
     "import kao": "mamlprobe import kao model.pt --out runs/kao",
     "import state_dict": "mamlprobe import state_dict net.pt --module my.nets:Net --head fc --out runs/net",
     "report": f"mamlprobe report {_RUN} --out report.html",
+    "survey": "mamlprobe survey checkpoints --dataset tinyimagenet-fs --out survey",
     "data": "mamlprobe data glyphs",
     "doctor": "mamlprobe doctor",
     "cache": "mamlprobe cache",

@@ -25,6 +25,9 @@ from mamlprobe.runs.inner import NAMES, InnerWords, assumption, restated
 DATA = "images:"
 """How the line on the data set begins."""
 
+MOST_CLASSES = 20
+"""Classes of the largest tasks of the papers; a head of more rows is one of training classes."""
+
 HEADS = ("zero", "random")
 """A head for an encoder that has none."""
 
@@ -44,13 +47,16 @@ class Foreign:
     """What the file does not say: the family's usual, each with the option that says otherwise."""
     left_out: tuple[str, ...]
     """What is not used."""
-    inner_assumed: tuple[str, ...] = ()
+    inner_assumed: tuple[str, ...]
     """Names of the inner loop's settings that are assumed."""
+
+    rows: int
+    """Rows of the head; a task may have fewer classes."""
 
     @property
     def net(self) -> Net:
         """Build the net."""
-        return build(self.experiment.net, way=self.experiment.way)
+        return build(self.experiment.net, way=self.rows)
 
     @property
     def method(self) -> Method:
@@ -123,7 +129,7 @@ def load_foreign(
             "import", f"{path.name} must hold tensors", _keys(contents.tree), "name a checkpoint of weights"
         )
     state, converted = as_real(path.name, state)
-    recognised = recognise(path.name, state, asked)
+    recognised, of_training = _without_training_head(recognise(path.name, state, asked), way)
     shape, guessed = image_of(recognised, image)
     spec = spec_of(recognised, shape)
     net, theta, spec, rows = filled(path.name, recognised, spec, way, head)
@@ -143,9 +149,23 @@ def load_foreign(
         file=path,
         seen=tuple(_seen(contents, state, recognised, spec, converted)),
         assumed=tuple(line for line in (*assumed, text) if line),
-        left_out=(*_left(state, recognised), *unused),
+        left_out=(*_left(state, recognised), *of_training, *unused),
+        rows=rows,
         inner_assumed=tuple(inner_assumed),
     )
+
+
+def _without_training_head(recognised: Recognised, way: int | None) -> tuple[Recognised, tuple[str, ...]]:
+    """Return what was recognised without a head that classifies the training classes, and a line on that head.
+
+    It has more rows than the tasks of any paper have classes; a stated number of classes keeps it.
+    """
+    head = recognised.tensors.get("head.weight")
+    if head is None or head.shape[0] <= MOST_CLASSES or way is not None:
+        return recognised, ()
+    rest = {name: value for name, value in recognised.tensors.items() if not name.startswith("head.")}
+    line = f"a head of {head.shape[0]} training classes (say --way to keep it)"
+    return replace(recognised, tensors=rest), (line,)
 
 
 def _method(recognised: Recognised, spec: NetSpec, theta: Theta, given: InnerWords) -> tuple[Method, list[str]]:

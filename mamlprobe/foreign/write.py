@@ -20,4 +20,5 @@ def write_foreign(given: Foreign, out: str | Path) -> Run:
         source=given.file,
         assumed=given.inner_assumed,
         understood=given.lines,
+        rows=given.rows,
     )

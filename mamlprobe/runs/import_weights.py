@@ -36,13 +36,15 @@ def write_run(
     source: str | Path | None = None,
     assumed: Sequence[str] | None = None,
     understood: Sequence[str] = (),
+    rows: int | None = None,
 ) -> Run:
     """Write these weights to the run folder `out` as the checkpoint of update 0; `source` is the file they are from.
 
     A module's buffers are those in `source`, or without it as the constructor makes them. `assumed` names the settings
     of the inner loop that were not given, among ``inner_lr steps adapts norm readout``; None means those that are as in
-    MAML. `understood` is what was said of the file, line by line. The folder is written completely or, after an error,
-    not at all; one that holds this very import of a file is left as it is, so that the import can be repeated.
+    MAML. `understood` is what was said of the file, line by line; `rows` of the head, if it has more than a task has
+    classes. The folder is written completely or, after an error, not at all; one that holds this very import of a file
+    is left as it is, so that the import can be repeated.
 
     Raises:
         UserError: the folder holds something else already, or is not open for writing; a number that is not finite.
@@ -63,7 +65,7 @@ def write_run(
             return run
         raise UserError("import", f"{out} must be a new or an empty folder", "one that is in use", "choose another")
     with made_aside(path) as aside:
-        make_run(aside, experiment, experiment.net.image)
+        make_run(aside, experiment, experiment.net.image, None if rows == experiment.way else rows)
         env: dict[str, Any] = {**environment(torch.device("cpu")), "source": origin, "seconds": 0.0}
         env |= {"assumed": said, **({"understood": list(understood)} if understood else {})}
         write_json(aside / "env.json", {"format": FORMAT, **env})

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from tests.foreign.recipes import ENCODERS, RECIPES, imported
+from mamlprobe.foreign.write import write_foreign
+from mamlprobe.nets.params import add_task_axis
+from mamlprobe.runs.folder import load_run
+from tests.foreign.recipes import ENCODERS, RECIPES, imported, rows
 
 
 @pytest.mark.parametrize("head", ["zero", "random"])
@@ -23,7 +26,29 @@ def test_a_head_that_is_there_stays(tmp_path):
         imported(tmp_path / "a.pt", recipe, recipe.made().saved, head="zero")
     with pytest.raises(UserError, match="way must be at most the head's 5 rows"):
         imported(tmp_path / "a.pt", recipe, recipe.made().saved, way=6)
-    assert imported(tmp_path / "a.pt", recipe, recipe.made().saved, way=3).experiment.way == 3
+
+
+def test_tasks_of_fewer_classes_than_the_head_has_rows(tmp_path):
+    """The head keeps its rows, here and in the run."""
+    recipe = RECIPES["learn2learn CNN4"]
+    found = imported(tmp_path / "a.pt", recipe, recipe.made().saved, way=3)
+    assert found.experiment.way == 3
+    run = write_foreign(found, tmp_path / "run")
+    for net, theta in ((found.net, found.theta), (load_run(run.path).net(), load_run(run.path).theta())):
+        assert theta.net["head.weight"].shape[0] == 5
+        assert net(add_task_axis(theta.net), rows(recipe).float()[None]).logits.shape[-1] == 5
+
+
+def test_a_head_of_training_classes_is_left_out_unless_the_way_is_stated(tmp_path):
+    recipe = RECIPES["SimpleShot Conv4"]
+    state = recipe.made().saved | {"logits.weight": torch.ones(64, 100), "logits.bias": torch.ones(64)}
+    found = imported(tmp_path / "a.pt", recipe, state)
+    assert found.experiment.net.headless
+    assert found.experiment.way == 5
+    assert "a head of 64 training classes (say --way to keep it)" in found.left_out
+    kept = imported(tmp_path / "a.pt", recipe, state, way=5)
+    assert not kept.experiment.net.headless
+    assert kept.theta.net["head.weight"].shape[0] == 64
 
 
 @pytest.mark.parametrize("lacking", ["features.1.normalize.weight", "features.2.conv.weight", "features.3.conv.bias"])

@@ -12,6 +12,7 @@ from torch import nn
 import mamlprobe as mp
 from mamlprobe.commands.subjects.probes import PROBES
 from mamlprobe.data.saved_pool import save_pool
+from tests.foreign.recipes import RECIPES
 from tests.tiny import SMALL, write_images
 
 CANARY = "import pathlib\npathlib.Path({path!r}).touch()\nclass Run: pass\n"
@@ -92,6 +93,7 @@ def fill(root: Path) -> Box:
         words = f"probe {name} {box.run} --episodes 3 --dataset {images} --out {box.good}/probes/{name}.csv"
         assert main(shlex.split(words)) == 0
     torch.save(run.theta().net, box.good / "state.pt")
+    torch.save(RECIPES["torchmeta's examples or BOIL"].made().saved, box.good / "foreign.pt")
     mp.evaluate(run.net(), run.theta(), episodes, {"as trained": run.config.method}).to_csv(
         box.good / "table.csv", index=False
     )

@@ -115,7 +115,7 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
     [
         (
             "",
-            "got expected one of {train, evaluate, probe, certify, import, report, data, doctor, cache}; see mamlprobe "
+            "got expected one of {train, evaluate, probe, certify, import, report, survey, data, doctor, cache}; see mamlprobe "
             "--help",
         ),
         ("train", "got missing from mamlprobe train: RECIPE maml, anil,"),
@@ -126,7 +126,7 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
         ("import kao", "got missing from mamlprobe import kao: FILE"),
         (
             "import kao a --out b --data-root c",
-            "got --data-root (an option of train, evaluate, probe, certify, report, data); see mamlprobe import",
+            "got --data-root (an option of train, evaluate, probe, certify, report, survey, data); see mamlprobe i",
         ),
         (
             "import kao a --out b --image 1 2",

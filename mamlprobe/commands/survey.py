@@ -1,0 +1,104 @@
+"""The command `survey`: every checkpoint in a folder, on the same tasks, in one table and one figure."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from mamlprobe.base.errors import UserError, one_line
+from mamlprobe.commands.words import Tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EPISODES = 100
+"""Tasks where no number is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey(Tasks):
+    """Every checkpoint and run in a folder, on the same tasks: accuracy, NIL gap, freezing, similarity, contrast."""
+
+    folder: Annotated[Positional[str], arg(metavar="FOLDER", help="Folder of checkpoints and runs, at any depth.")]
+    out: str
+    """Folder for survey.csv, survey.png, tasks.csv, skipped.csv and the imported runs."""
+    way: int | None = None
+    """Classes a task; else as many as each model's head has rows, 5 for an encoder."""
+    episodes: int | None = None
+    """Number of tasks; 100 where not given."""
+
+    def run(self) -> None:
+        """Import, ask, and write table and figure."""
+        from mamlprobe.commands.subjects.summaries import keep, ready, show
+        from mamlprobe.commands.subjects.surveys import models_in, survey_means
+        from mamlprobe.draw.files import save
+        from mamlprobe.draw.models import survey_figure
+
+        folder, out = Path(self.folder), Path(self.out)
+        models = [path for path in models_in(folder) if not path.is_relative_to(out)]
+        for name in ("survey.csv", "survey.png", "tasks.csv", "skipped.csv"):
+            ready(str(out / name))
+        tables, skipped = [], []
+        for path in models:
+            try:
+                tables.append(self._asked(path))
+            except UserError as error:
+                skipped.append({"file": one_line(str(path.relative_to(folder))), "reason": str(error)})
+                print(f"skipped {skipped[-1]['file']}: {error}")
+        if not tables:
+            got = f"{len(skipped)} files, of which none is one"
+            raise UserError("survey", f"{folder} must hold checkpoints", got, "see the lines above")
+        means = survey_means(tables)
+        show(_overview(means))
+        if len(set(means["episodes"])) > 1:
+            print("tasks differ between models, so that differences are not paired: say --way and --dataset")
+        keep(_joined(tables), str(out / "tasks.csv"))
+        keep(means, str(out / "survey.csv"))
+        if skipped:
+            keep(_listed(skipped), str(out / "skipped.csv"))
+        save(survey_figure(means), out / "survey.png")
+        print(f"figure: {out / 'survey.png'}")
+
+    def _asked(self, path: Path) -> "pd.DataFrame":
+        """Import the file, if it is no run, and ask it.
+
+        Raises:
+            UserError: it is no checkpoint, or cannot do such tasks.
+        """
+        from mamlprobe.commands.answers import case_of
+        from mamlprobe.commands.subjects.surveys import name_of, survey_table
+        from mamlprobe.foreign.load_foreign import load_foreign
+        from mamlprobe.foreign.write import write_foreign
+
+        run = path
+        if path.is_file():
+            foreign = load_foreign(path, way=self.way).judged_by(dataset=self.dataset)
+            run = Path(self.out) / "runs" / name_of(path, Path(self.folder))
+            write_foreign(foreign, run)
+        case = case_of(self, str(run), self.episodes, EPISODES)
+        return survey_table(replace(case, every=False)).assign(run=name_of(path, Path(self.folder)))
+
+
+def _overview(means: "pd.DataFrame") -> "pd.DataFrame":
+    """Return one row a run: accuracy and costs in percent, with intervals."""
+    from mamlprobe.draw.table_text import folded
+
+    rows = means[means["layer"] == ""].assign(
+        **{name: means[name] * 100 for name in ("value", "low", "high")}, quantity=means["quantity"] + ", %"
+    )
+    text = folded(rows[["run", "quantity", "value", "low", "high"]], digits=1)
+    wide = text.pivot_table(index="run", columns="quantity", values="value", aggfunc="first", sort=False)
+    return wide.reset_index().rename_axis(columns=None).fillna("")
+
+
+def _joined(tables: "list[pd.DataFrame]") -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.concat(tables, ignore_index=True)
+
+
+def _listed(skipped: list[dict[str, str]]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(skipped)
