@@ -17,10 +17,13 @@ from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.files import access
 from mamlprobe.data import glyphs, omniglot
+from mamlprobe.data.layouts.known import told_apart
+from mamlprobe.data.layouts.layout import Asked
 from mamlprobe.data.planted import PLANTED
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import stamps
-from mamlprobe.data.reading.image_folder import NOTE, read_folder
+from mamlprobe.data.reading.assembled import NOTE
+from mamlprobe.data.reading.image_folder import read_folder
 from mamlprobe.data.saved_pool import load_saved, save_pool
 from mamlprobe.data.sinusoids import FORMULAS
 
@@ -29,6 +32,9 @@ READING = 1
 
 FOLDERS = 2
 """The same for folders and zips of class folders alone."""
+
+LAYOUT = 1
+"""The same for the layouts of other projects."""
 
 CACHED = re.compile(r"(.+)-[0-9a-f]{16}\.safetensors", re.DOTALL)
 """Names of pools in the cache folder: the data set's, and a digest of what it was read from and how."""
@@ -61,10 +67,25 @@ def _omniglot(root: Path, size: int | None, ink: int, split: str | None) -> Pool
     )
 
 
-def _folder(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
-    only(path.name, "split", split, None)
-    only(path.name, "ink", ink, 1)
-    pool = _cached(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
+def _at(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
+    """Read what lies at a path, by the layout that its files tell, else as class folders."""
+    known = told_apart(path)
+    if known is None:
+        only(path.name, "split", split, None)
+        only(path.name, "ink", ink, 1)
+        pool = _cached(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
+    else:
+        layout, seen = known
+        if not layout.ink:
+            only(path.name, "ink", ink, 1)
+        if not layout.lists:
+            only(path.name, "split", split, None)
+        elif split is not None and split not in layout.lists:
+            raise unknown("load_pool", f"split of {path.name}", split, layout.lists)
+        files = [[word, stamps(seen.files[word])] for word in sorted(seen.files)]
+        asked = Asked(size=size, ink=ink, split=split)
+        options = [LAYOUT, layout.name, files, size, ink, split]
+        pool = _cached(path.stem, options, lambda: layout.read(seen, asked))
     for note in pool.source.split(NOTE)[1:]:
         _say(f"load_pool: of {path} {note}")
     return pool
@@ -130,7 +151,7 @@ def load_pool(
     if name in READERS:
         pool = READERS[name](folder, size, ink, split)
     else:
-        pool = _folder(_find(name, folder), size, ink, split)
+        pool = _at(_find(name, folder), size, ink, split)
     return _levelled(ROTATIONS[rotations](pool), normalise)
 
 

@@ -1,0 +1,22 @@
+"""The table of layouts, in the order in which they are looked for, before class folders."""
+
+from pathlib import Path
+
+from mamlprobe.data.layouts import image_caches, label_pickles
+from mamlprobe.data.layouts.layout import Layout, Seen
+
+LAYOUTS: tuple[Layout, ...] = (
+    image_caches.LAYOUT,
+    label_pickles.LAYOUT_GIDARIS,
+    label_pickles.LAYOUT_CIFAR,
+    label_pickles.LAYOUT_PLAIN,
+)
+
+
+def told_apart(path: Path) -> tuple[Layout, Seen] | None:
+    """Return the first layout that lies at the path, and its files; None if it is none of these.
+
+    Raises:
+        UserError: two files stand for the same split.
+    """
+    return next(((layout, seen) for layout in LAYOUTS if (seen := layout.see(path)) is not None), None)
