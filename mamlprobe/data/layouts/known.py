@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mamlprobe.data.layouts import image_caches, label_pickles
+from mamlprobe.data.layouts import image_caches, image_lists, label_pickles, target_archives
 from mamlprobe.data.layouts.layout import Layout, Seen
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -10,6 +10,8 @@ LAYOUTS: tuple[Layout, ...] = (
     label_pickles.LAYOUT_GIDARIS,
     label_pickles.LAYOUT_CIFAR,
     label_pickles.LAYOUT_PLAIN,
+    target_archives.LAYOUT,
+    image_lists.LAYOUT,
 )
 
 
