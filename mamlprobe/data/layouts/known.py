@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from mamlprobe.data.layouts import image_caches, image_lists, label_pickles, target_archives
+from mamlprobe.data.layouts import (
+    cifar_python,
+    image_caches,
+    image_lists,
+    label_pickles,
+    listed_classes,
+    target_archives,
+)
 from mamlprobe.data.layouts.layout import Layout, Seen
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -11,6 +18,8 @@ LAYOUTS: tuple[Layout, ...] = (
     label_pickles.LAYOUT_CIFAR,
     label_pickles.LAYOUT_PLAIN,
     target_archives.LAYOUT,
+    cifar_python.LAYOUT,
+    listed_classes.LAYOUT,
     image_lists.LAYOUT,
 )
 
