@@ -5,6 +5,7 @@ sicara/easy-few-shot-learning). tieredImageNet: Ren et al. 2018 (the same). CIFA
 Oreshkin et al. 2018 (tristandeleu/pytorch-meta d55d89e). CUB: CloserLook and torchmeta, easyfsl, learn2learn, FEAT.
 """
 
+from collections.abc import Collection
 from functools import cache
 from importlib import resources
 
@@ -33,6 +34,7 @@ Published = dict[str, tuple[int, int | None]]
 
 MINI: Published = {"train": (64, 600), "val": (16, 600), "test": (20, 600)}
 TIERED: Published = {"train": (351, None), "val": (97, None), "test": (160, None)}
+CUB: Published = {"train": (100, None), "val": (50, None), "test": (50, None)}
 CIFAR_FS: Published = MINI
 FC100: Published = {"train": (60, 600), "val": (20, 600), "test": (20, 600)}
 
@@ -48,3 +50,15 @@ def split_lists(name: str, column: str, split: str = "split") -> dict[str, list[
     """Return for each split the entries of a column, in the order of the table."""
     table = class_list(name)
     return {each: table[column][table[split] == each].tolist() for each in SPLIT.choices}
+
+
+def published_for(names: Collection[str]) -> Published | None:
+    """Return the numbers of the set that all these classes are of, by wnids, words or birds; None of an unknown one."""
+    lists = {
+        ("miniimagenet", "wnid"): MINI,
+        ("tieredimagenet", "wnid"): TIERED,
+        ("tieredimagenet", "words"): TIERED,
+        ("cub", "class"): CUB,
+    }
+    known = ((table, column) for table, column in lists if set(names) <= set(class_list(table)[column]))
+    return next((lists[each] for each in known), None)

@@ -11,7 +11,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.borders.csv_tables import LARGEST_TABLE, Schema, parse_table
 from mamlprobe.borders.regular_files import read_file
 from mamlprobe.borders.table_columns import TEXT
-from mamlprobe.data.layouts.class_lists import MINI, TIERED, class_list
+from mamlprobe.data.layouts.class_lists import published_for
 from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import counted
 from mamlprobe.data.pool import Pool
@@ -92,14 +92,8 @@ def _read(seen: Seen, asked: Asked) -> Pool:
         files.setdefault(taken[name], []).append(name)
     tree = Tree(path=base, files=tuple(sorted(taken)), folders=())
     classes = {key: FileClass(tree=tree, files=names) for key, names in files.items()}
-    notes = next(
-        (
-            counted(classes, published)
-            for name, published in (("miniimagenet", MINI), ("tieredimagenet", TIERED))
-            if {each for _, each in classes} <= set(class_list(name)["wnid"])
-        ),
-        [],
-    )
+    published = published_for({name for _, name in classes})
+    notes = counted(classes, published) if published else ()
     return assembled(seen.path, classes, size=asked.size, about=f"images by the lists of {seen.path.name}", notes=notes)
 
 

@@ -9,6 +9,7 @@ from mamlprobe.data.layouts import (
     label_pickles,
     listed_classes,
     target_archives,
+    torchmeta_files,
 )
 from mamlprobe.data.layouts.layout import Layout, Seen
 
@@ -20,6 +21,9 @@ LAYOUTS: tuple[Layout, ...] = (
     target_archives.LAYOUT,
     cifar_python.LAYOUT,
     listed_classes.LAYOUT,
+    torchmeta_files.LAYOUT_SPLITS,
+    torchmeta_files.LAYOUT_LISTS,
+    torchmeta_files.LAYOUT_OMNIGLOT,
     image_lists.LAYOUT,
 )
 
