@@ -6,12 +6,25 @@ from importlib import resources
 
 from mamlprobe.borders.csv_tables import Schema, parse_table
 from mamlprobe.borders.table_columns import TEXT
-from mamlprobe.data.layouts.class_lists import SPLIT
+from mamlprobe.data.layouts.class_lists import SPLIT, Published
 
 FIRST = 1200
 """Characters that train in split "first1200"."""
 
-CHARACTER_SPLITS = ("vinyals", "first1200")
+CHARACTERS: dict[str, Published] = {
+    "vinyals": {"train": (1028, 20), "val": (172, 20), "test": (423, 20)},
+    "first1200": {"train": (1200, 20), "test": (423, 20)},
+}
+"""Split -> its numbers of characters and drawings."""
+
+CHARACTER_SPLITS = tuple(CHARACTERS)
+
+EVALUATION = {
+    *("Angelic", "Atemayar_Qelisayer", "Atlantean", "Aurek-Besh", "Avesta", "Ge_ez", "Glagolitic", "Gurmukhi"),
+    *("Kannada", "Keble", "Malayalam", "Manipuri", "Mongolian", "Old_Church_Slavonic_(Cyrillic)", "Oriya"),
+    *("Sylheti", "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG"),
+}
+"""Alphabets of ``images_evaluation``; the others are of ``images_background``."""
 
 
 @cache

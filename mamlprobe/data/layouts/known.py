@@ -3,12 +3,15 @@
 from pathlib import Path
 
 from mamlprobe.data.layouts import (
+    birds,
     cifar_python,
     image_caches,
     image_lists,
     label_pickles,
     listed_classes,
+    omniglot_copies,
     target_archives,
+    tiered_images,
     torchmeta_files,
 )
 from mamlprobe.data.layouts.layout import Layout, Seen
@@ -21,10 +24,14 @@ LAYOUTS: tuple[Layout, ...] = (
     target_archives.LAYOUT,
     cifar_python.LAYOUT,
     listed_classes.LAYOUT,
+    tiered_images.LAYOUT,
     torchmeta_files.LAYOUT_SPLITS,
     torchmeta_files.LAYOUT_LISTS,
     torchmeta_files.LAYOUT_OMNIGLOT,
     image_lists.LAYOUT,
+    birds.LAYOUT,
+    omniglot_copies.LAYOUT_ARRAY,
+    omniglot_copies.LAYOUT_FOLDERS,
 )
 
 

@@ -1,6 +1,5 @@
 """Arrays of images and lists of labels that came from files: checked, and parted into classes."""
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +12,7 @@ from mamlprobe.borders.array_pickles import read_pickle
 from mamlprobe.data.layouts.class_lists import Published
 from mamlprobe.data.layouts.layout import AGAIN
 from mamlprobe.data.reading.assembled import ArrayClass, Bytes, ClassImages
+from mamlprobe.data.reading.class_layout import SPLITS
 
 LARGEST_IMAGES = 2**34
 """Bytes of a file of many images: tieredImageNet's largest has half of them."""
@@ -121,6 +121,7 @@ def counted(classes: ClassImages, published: Published) -> list[str]:
     sizes: dict[str, list[int]] = {}
     for (split, _), images in classes.items():
         sizes.setdefault(split, []).append(len(images))
+    sizes = {split: sizes[split] for split in SPLITS if split in sizes}
     same = all(
         split in published
         and len(each) == published[split][0]
@@ -137,20 +138,3 @@ def counted(classes: ClassImages, published: Published) -> list[str]:
 def _span(sizes: list[int]) -> str:
     least, most = min(sizes), max(sizes)
     return str(least) if least == most else f"{least} to {most}"
-
-
-def bright(value: Any, name: str, path: Path) -> Bytes:
-    """Return drawings [N, 1, H, W] uint8 of brightness in 0..1 or 0..255, from [N, H, W], whatever real type.
-
-    Raises:
-        UserError: another type or shape, or numbers that are not in these limits.
-    """
-    must = f"{name!r} must be drawings [N, H, W] with numbers in 0..1 or 0..255"
-    if not isinstance(value, np.ndarray) or value.ndim != 3 or value.dtype.kind not in "fub" or not value.size:
-        got = f"{list(value.shape)} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        refuse(path, must, got)
-    low, high = float(value.min()), float(value.max())
-    if not math.isfinite(low + high) or low < 0 or high > 255 or max(value.shape[1:]) > SIDE:
-        refuse(path, must, f"{low:g} to {high:g}")
-    scale = 255 if high <= 1 else 1
-    return np.rint(value.astype(np.float32) * scale).astype(np.uint8)[:, None]

@@ -12,21 +12,18 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.borders.hdf5_files import Hdf5, opened_hdf5
 from mamlprobe.borders.json_text import parse_json
 from mamlprobe.borders.regular_files import read_file
-from mamlprobe.data.layouts.characters import CHARACTER_SPLITS, character_splits, known_characters
+from mamlprobe.data.layouts.characters import CHARACTER_SPLITS, CHARACTERS, character_splits, known_characters
 from mamlprobe.data.layouts.class_lists import CIFAR_FS, FC100, Published, published_for
-from mamlprobe.data.layouts.encoded import encoded_class
 from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import LARGEST_IMAGES, counted, images_of, refuse
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.assembled import ArrayClass, FileClass, assembled
+from mamlprobe.data.reading.encoded import encoded_class
 
 LISTS: dict[str, Published] = {"cifar-fs": CIFAR_FS, "fc100": FC100}
 """Folder of lists beside CIFAR-100's data -> the numbers of the set."""
 
 PARTS = ("images_background", "images_evaluation")
-
-CHARACTERS: Published = {"train": (1028, 20), "val": (172, 20), "test": (423, 20)}
-FIRST_CHARACTERS: Published = {"train": (1200, 20), "test": (423, 20)}
 
 
 @contextmanager
@@ -146,7 +143,7 @@ def _read_omniglot(seen: Seen, asked: Asked) -> Pool:
     if not names:
         refuse(path, f"{' and '.join(PARTS)} must be there", "none of their characters")
     classes = dict(zip(zip(character_splits(names, split), names, strict=True), images, strict=True))
-    notes = counted(classes, CHARACTERS if split == "vinyals" else FIRST_CHARACTERS)
+    notes = counted(classes, CHARACTERS[split])
     about = f"Omniglot in torchmeta's {seen.path.name}, ink {asked.ink}, split {split}"
     return assembled(seen.path, classes, size=asked.size, about=about, notes=notes)
 

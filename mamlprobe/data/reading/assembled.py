@@ -32,6 +32,8 @@ class FileClass:
 
     tree: Tree
     files: Sequence[str]
+    inverted: bool = False
+    """Whether brightness is turned round."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -103,9 +105,11 @@ def _pixels(classes: Sequence[FileClass | ArrayClass], size: int | None) -> tupl
     for into, each in zip(images, classes, strict=True):
         if isinstance(each, ArrayClass):
             _copy(into, each)
-            continue
-        for item, file in enumerate(each.files):
-            into[item] = pixels(each.tree, file, channels=channels, size=side, resample=BILINEAR, how=how)
+        else:
+            for item, file in enumerate(each.files):
+                into[item] = pixels(each.tree, file, channels=channels, size=side, resample=BILINEAR, how=how)
+        if each.inverted:
+            np.subtract(255, into[: len(each)], out=into[: len(each)])
     return images, how
 
 
@@ -120,8 +124,6 @@ def _copy(into: Bytes, images: ArrayClass) -> None:
         else:
             for item, row in zip(target, rows, strict=True):
                 item[:] = _resized(array[row], side)
-    if images.inverted:
-        np.subtract(255, into[:place], out=into[:place])
 
 
 def _resized(image: Bytes, side: int) -> Bytes:

@@ -174,7 +174,7 @@ def test_mistakes_are_one_line(tmp_path, small, refused, monkeypatch):
     with h5py.File(path, "w") as file:
         file["datasets/none"] = np.ones((2, 6, 6, 4), np.uint8)
     (folder / "val_labels.json").unlink()
-    assert "'none' must be images [N, H, W, 3] uint8 of" in refused(folder)
+    assert "'datasets/none' must be images [N, H, W, 3] uint8 of" in refused(folder)
     with h5py.File(path, "w") as file:
         file["other"] = np.ones((2, 6, 6, 4), np.uint8)
     assert "no group 'datasets' with classes" in refused(folder)
