@@ -18,7 +18,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.files import access
 from mamlprobe.data import glyphs, omniglot
 from mamlprobe.data.layouts.known import told_apart
-from mamlprobe.data.layouts.layout import Asked
+from mamlprobe.data.layouts.layout_kind import Asked
 from mamlprobe.data.planted import PLANTED
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import stamps

@@ -7,7 +7,7 @@ from typing import Any
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.json_text import read_json
 from mamlprobe.data.layouts.class_lists import CUB_SPLITS, class_list, published_for
-from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen, named_files, names_in
+from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen, named_files, names_in
 from mamlprobe.data.layouts.rows import counted, refuse
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import Tree, opened

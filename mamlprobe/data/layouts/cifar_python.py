@@ -13,7 +13,7 @@ from mamlprobe.borders.pickled_values import text_of
 from mamlprobe.borders.pickles import Foreign
 from mamlprobe.borders.tar_entries import UNPACKED, read_tar
 from mamlprobe.data.layouts.class_lists import CIFAR_FS, FC100, class_list
-from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen
+from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen
 from mamlprobe.data.layouts.rows import Labels, counted, labels_of, part, pickled, refuse
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.assembled import ArrayClass, Bytes, assembled

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mamlprobe.data.layouts.class_lists import MINI
-from mamlprobe.data.layouts.layout import Asked, Layout, Seen, named_files
+from mamlprobe.data.layouts.layout_kind import Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import counted, images_of, part, pickled, refuse
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.assembled import ArrayClass, assembled

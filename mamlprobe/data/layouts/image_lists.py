@@ -12,7 +12,7 @@ from mamlprobe.borders.csv_tables import LARGEST_TABLE, Schema, parse_table
 from mamlprobe.borders.regular_files import read_file
 from mamlprobe.borders.table_columns import TEXT
 from mamlprobe.data.layouts.class_lists import published_for
-from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen, named_files
+from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import counted
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import Tree

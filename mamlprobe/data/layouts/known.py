@@ -14,7 +14,7 @@ from mamlprobe.data.layouts import (
     tiered_images,
     torchmeta_files,
 )
-from mamlprobe.data.layouts.layout import Layout, Seen
+from mamlprobe.data.layouts.layout_kind import Layout, Seen
 
 LAYOUTS: tuple[Layout, ...] = (
     image_caches.LAYOUT,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.layouts.class_lists import CIFAR_FS, FC100, MINI, Published, class_list, split_lists
-from mamlprobe.data.layouts.layout import Asked, Layout, Seen, named_files
+from mamlprobe.data.layouts.layout_kind import Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import Labels, counted, images_of, labels_of, numbered, part, parted, pickled, refuse
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.assembled import ArrayClass, assembled

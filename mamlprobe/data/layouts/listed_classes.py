@@ -6,7 +6,7 @@ from pathlib import Path
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.regular_files import read_file
 from mamlprobe.data.layouts.class_lists import CIFAR_FS
-from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen, named_files
+from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import counted
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import opened

@@ -14,7 +14,7 @@ from mamlprobe.data.layouts.characters import (
     character_splits,
     known_characters,
 )
-from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen, named_files, names_in
+from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen, named_files, names_in
 from mamlprobe.data.layouts.rows import SIDE, counted, refuse
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import opened

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.array_pickles import read_pickle
 from mamlprobe.data.layouts.class_lists import Published
-from mamlprobe.data.layouts.layout import AGAIN
+from mamlprobe.data.layouts.layout_kind import AGAIN
 from mamlprobe.data.reading.assembled import ArrayClass, Bytes, ClassImages
 from mamlprobe.data.reading.class_layout import SPLITS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from mamlprobe.borders.numpy_files import read_npz
 from mamlprobe.data.layouts.class_lists import FC100, MINI
 from mamlprobe.data.layouts.label_pickles import fine_names
-from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen, named_files
+from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import LARGEST_IMAGES, counted, images_of, labels_of, numbered, part, parted
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.assembled import ArrayClass, assembled

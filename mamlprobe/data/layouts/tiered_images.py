@@ -12,7 +12,7 @@ from mamlprobe.borders.array_pickles import read_pickle
 from mamlprobe.borders.numpy_files import read_npz
 from mamlprobe.borders.pickled_values import text_of
 from mamlprobe.data.layouts.class_lists import TIERED, class_list
-from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen, named_files
+from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import (
     LARGEST_IMAGES,
     LARGEST_LABELS,
@@ -96,18 +96,18 @@ def _labels(values: dict[str, Any], path: Path, count: int, split: str) -> tuple
         return labels, numbered(split)
     must = f"'{name}_str' must name the classes 0..{int(labels.max())}"
     try:
-        words = [text_of(each) for each in values[f"{name}_str"]]
+        texts = [text_of(each) for each in values[f"{name}_str"]]
     except (TypeError, ValueError):
         refuse(path, must, "something else")
-    if int(labels.min()) < 0 or int(labels.max()) >= len(words):
-        refuse(path, must, f"{len(words)} names for {int(labels.min())}..{int(labels.max())}")
+    if int(labels.min()) < 0 or int(labels.max()) >= len(texts):
+        refuse(path, must, f"{len(texts)} names for {int(labels.min())}..{int(labels.max())}")
     table = class_list("tieredimagenet")
     here = table[table["split"] == split]
     wnids = dict(zip(here["words"], here["wnid"], strict=True))
-    known = [wnids.get(word.partition(",")[0].strip(), "") for word in words]
-    names = known if all(known) and len(set(known)) == len(known) else words
+    known = [wnids.get(word.partition(",")[0].strip(), "") for word in texts]
+    names = known if all(known) and len(set(known)) == len(known) else texts
     if len(set(names)) != len(names):
-        names = [f"{word} {place}" for place, word in enumerate(words)]
+        names = [f"{word} {place}" for place, word in enumerate(texts)]
     return labels, names.__getitem__
 
 

@@ -14,7 +14,7 @@ from mamlprobe.borders.json_text import parse_json
 from mamlprobe.borders.regular_files import read_file
 from mamlprobe.data.layouts.characters import CHARACTER_SPLITS, CHARACTERS, character_splits, known_characters
 from mamlprobe.data.layouts.class_lists import CIFAR_FS, FC100, Published, published_for
-from mamlprobe.data.layouts.layout import AGAIN, Asked, Layout, Seen, named_files
+from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import LARGEST_IMAGES, counted, images_of, refuse
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.assembled import ArrayClass, FileClass, assembled
@@ -94,10 +94,10 @@ def _see_lists(path: Path) -> Seen | None:
 
 def _read_lists(seen: Seen, asked: Asked) -> Pool:
     """Read CIFAR-100's ``data.hdf5``, COARSE/FINE, by the lists of a set: pairs, or coarse classes as a whole."""
-    there = [name for name in LISTS if name in seen.files]
-    split = asked.split or (there[0] if len(there) == 1 else "")
-    if split not in there:
-        advice = f"state split, one of {', '.join(there)}"
+    present = [name for name in LISTS if name in seen.files]
+    split = asked.split or (present[0] if len(present) == 1 else "")
+    if split not in present:
+        advice = f"state split, one of {', '.join(present)}"
         raise UserError("load_pool", f"a split of {seen.path} must be chosen", split or "none", advice)
     lists = named_files(seen.files[split], r"(train|val|test)_labels\.json")
     if lists is None:
