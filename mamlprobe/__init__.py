@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mamlprobe.data.pool import Pool
     from mamlprobe.data.sampling import sample
     from mamlprobe.draw.tables import draw
+    from mamlprobe.foreign.load_foreign import load_foreign
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.learn.outer import Readings, meta_gradient
     from mamlprobe.learn.outer.many_runs import meta_gradients
@@ -57,6 +58,7 @@ _HOMES = {
     "data.sampling": "sample",
     "draw": "draw",
     "methods.settings": "Inner Norm Outer",
+    "foreign.load_foreign": "load_foreign",
     "learn.evaluate": "evaluate",
     "learn.outer.many_runs": "meta_gradients",
     "learn.outer.memory": "memory_needed",
@@ -125,6 +127,7 @@ __all__ = [
     "embed",
     "evaluate",
     "init",
+    "load_foreign",
     "load_pool",
     "load_run",
     "manifest",

@@ -20,7 +20,7 @@ from mamlprobe.commands.cache import Cache
 from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
 from mamlprobe.commands.import_ import Import
-from mamlprobe.commands.mistakes import COMPLETION, at_home, looked_over, mistake
+from mamlprobe.commands.mistakes import COMPLETION, at_home, looked_over, mistake, with_kind
 from mamlprobe.commands.train import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
 from mamlprobe.native.variants import wanted
@@ -49,7 +49,8 @@ EXAMPLES = {
     "evaluate": f"mamlprobe evaluate {_RUN} --variants keep,zero_at_test,freeze:1-4,nil --out accuracy.csv",
     "probe": f"mamlprobe probe layers {_RUN} --out layers.csv --figure layers.png",
     "certify": "mamlprobe certify maml",
-    "import": "mamlprobe import kao model.pt --out runs/kao",
+    "import": "mamlprobe import model.pt --out runs/theirs",
+    "import auto": "mamlprobe import model.pt --out runs/theirs",
     "import kao": "mamlprobe import kao model.pt --out runs/kao",
     "import state_dict": "mamlprobe import state_dict net.pt --module my.nets:Net --head fc --out runs/net",
     "report": f"mamlprobe report {_RUN} --out report.html",
@@ -156,6 +157,7 @@ def parse(argv: Sequence[str]) -> Any:
     """
     argv = at_home(argv)
     looked_over(argv, COMMANDS)
+    argv = with_kind(argv)
     name, preset, dataset = _train_choice(argv)
     command = _read(argv, train_words(name, preset, dataset))
     if isinstance(command, Train):

@@ -22,7 +22,7 @@ def known_form(where: str, must: str, advice: str) -> Iterator[None]:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         frames = traceback.extract_tb(error.__traceback__)
         ours = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-        words = (str(error).splitlines() or [""])[0][:100]
+        text = (str(error).splitlines() or [""])[0][:100]
         at = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
-        got = f"one that makes no figure ({type(error).__name__}: {words} at {at})"
+        got = f"one that makes no figure ({type(error).__name__}: {text} at {at})"
         raise UserError(where, must, got, advice) from error

@@ -60,6 +60,18 @@ def _check(file: IO[bytes], *, pickles: int) -> None:
             raise Foreign(f"a pickle that calls {f'{module}.{word}'.removeprefix('builtins.')[:80]}")
 
 
+def count_operations(file: IO[bytes], *, pickles: int) -> None:
+    """Refuse so many pickles if they have more than `OPERATIONS` together.
+
+    Raises:
+        ValueError: they have.
+        Exception: whatever a damaged file leads to.
+    """
+    for number, _ in enumerate(_names(file, pickles)):
+        if number >= OPERATIONS:
+            raise ValueError(f"more than {OPERATIONS:,} operations in its pickle")
+
+
 def _names(file: IO[bytes], pickles: int) -> Iterator[str]:
     """Yield the name in each operation of so many pickles, empty where there is none."""
     for _ in range(pickles):

@@ -1,6 +1,7 @@
 """The command `import` as dataclasses, one field per option; `run` does what they say."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg, subcommand
@@ -91,10 +92,58 @@ class StateDict(Foreign):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Auto(InnerWords):
+    """A checkpoint of any project as a run: its net, its family and its norms are told from the file."""
+
+    file: Annotated[
+        Positional[str], arg(metavar="FILE", help="A torch, safetensors or npz file; no code in it is run.")
+    ]
+    out: str | None = None
+    """Folder of the run that is made; else runs/NAME of the file."""
+    family: str | None = None
+    """Project that the file is of, where two have the same names; an unknown one lists them."""
+    blocks: str | None = None
+    """Layers of a block, or of all parted by ;, such as "conv 3 1 0, relu, norm, pool 2 2"."""
+    padding: str | None = None
+    """padded or unpadded, of files with vars.0: Kao's net, or dragen1860's."""
+    image: tuple[int, int, int] | None = None
+    """C, H, W of the net's inputs."""
+    way: int | None = None
+    """Classes a task; else as many as the head has rows."""
+    head: str | None = None
+    """A head for an encoder without one: zero or random; else it has none."""
+    dataset: str | None = None
+    """Data set to judge it by; a name or a path."""
+    ink: int | None = None
+    """Brightness of a stroke, on data sets of characters: 0 or 1."""
+    normalise: str | None = None
+    """How images are shifted and scaled, such as imagenet."""
+
+    def run(self) -> None:
+        """Read the file, say what it is, and write the run."""
+        from mamlprobe.foreign.load_foreign import load_foreign  # torch, which no help waits for
+        from mamlprobe.foreign.write import write_foreign
+
+        given = InnerWords(**self.said)
+        options: dict[str, Any] = {"family": self.family, "blocks": self.blocks, "padding": self.padding}
+        options |= {"image": self.image, "way": self.way, "head": self.head, "inner": given}
+        foreign = load_foreign(self.file, **options)
+        foreign = foreign.judged_by(dataset=self.dataset, ink=self.ink, normalise=self.normalise)
+        run = write_foreign(foreign, self.out or f"runs/{Path(self.file).name.split('.')[0]}")
+        print("\n".join(foreign.lines))
+        print(f"run: {run.path}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Import:
     """Weights from elsewhere as a run folder."""
 
-    kind: Annotated[Annotated[Kao, subcommand("kao")] | Annotated[StateDict, subcommand("state_dict")], arg(name="")]
+    kind: Annotated[
+        Annotated[Auto, subcommand("auto")]
+        | Annotated[Kao, subcommand("kao")]
+        | Annotated[StateDict, subcommand("state_dict")],
+        arg(name=""),
+    ]
 
     def run(self) -> None:
         """Import the file."""

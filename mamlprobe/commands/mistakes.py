@@ -61,16 +61,25 @@ def looked_over(argv: Sequence[str], commands: Collection[str]) -> None:
         if fault is not None:
             named = option if option in _PATHS else "a word"
             raise UserError(where, f"{named} must be a path that a file can have", fault, "choose another")
-    if argv[:1] == ["import"] and len(argv) > 1 and not argv[1].startswith("-"):
-        kinds = ("kao", "state_dict")
-        if argv[1] not in kinds:
-            raise unknown("import", "kind of file", argv[1], kinds)
+    two_words = argv[:1] == ["import"] and len(argv) > 2 and not any(word.startswith("-") for word in argv[1:3])
+    if two_words and argv[1] not in KINDS:
+        raise unknown("import", "kind of file", argv[1], KINDS)
     options = [word.partition("=")[0].replace("_", "-") for word in argv if re.match(r"--\w", word)]
     twice = [option for option, count in Counter(options).items() if count > 1]
     if twice:
         raise UserError(where, "an option must be given once", f"{twice[0]} twice", "leave one of them out")
     for option in COMPLETION.keys() & set(options):
         _completion(argv, option)
+
+
+def with_kind(argv: Sequence[str]) -> list[str]:
+    """Insert the kind of file that is told by itself after ``import``, where none is named."""
+    bare = argv[:1] == ["import"] and len(argv) > 1 and not {*argv[1:]} & {*KINDS, "-h", "--help"}
+    return ["import", "auto", *argv[1:]] if bare else list(argv)
+
+
+KINDS = ("auto", "kao", "state_dict")
+"""Words that may follow ``import``."""
 
 
 def _completion(argv: Sequence[str], option: str) -> None:

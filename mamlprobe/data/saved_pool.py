@@ -56,11 +56,11 @@ def load_saved(path: str | Path) -> Pool:
     """
     where, advice = "load_saved", "delete it and load again"
     path, must = Path(path), f"{path} must be a whole saved pool"
-    tensors, words = read_safetensors(
+    tensors, strings = read_safetensors(
         where, path, must=must, advice=advice, absent="save the pool again", most=LARGEST_POOL
     )
     try:
-        header = parse_json(words["pool"].encode(), most=LARGEST_HEADER)
+        header = parse_json(strings["pool"].encode(), most=LARGEST_HEADER)
         if header["format"] != FORMAT:
             raise UserError(where, f"{path} must have format {FORMAT}", header["format"], "save the pool again")
         pool = Pool(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.keys import key
+from mamlprobe.nets.by_layers.layers_net import layers_module
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.maker import Maker, maker
 from mamlprobe.nets.mlp import mlp
@@ -44,6 +45,8 @@ def build(
         built = made(spec, seed, module)
         _fill(built, buffers or {})
         return wrapped(built, spec, image)
+    if spec.kind == "layers":
+        return _of_layers(spec, way, image, seed)
     if image is None:
         raise UserError("net", "the shape of the inputs must be known", "none", "set net.image to C, H, W")
     if spec.kind == "mlp":
@@ -53,6 +56,19 @@ def build(
         raise UserError("net", "a conv4 must see images", f"inputs of shape {list(image)}", "set net.kind to mlp")
     body = {"filters": spec.filters, "blocks": spec.blocks}
     return cast(Net, conv4(image=image, way=way, order=spec.order, down=spec.down, head_bias=spec.head_bias, **body))
+
+
+def _of_layers(spec: NetSpec, way: int, image: tuple[int, ...] | None, seed: int) -> Wrapped:
+    """Build and wrap a net that is written in words; layers are its blocks, ``conv1`` ... and ``head``."""
+    if image is None or len(image) != 3:
+        raise UserError(
+            "net", "a net of layers must see images", f"inputs of shape {image}", "set net.image to C, H, W"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(seed, "init", "layers"))
+        module = layers_module(spec.stack, image=image, way=way, bias=spec.head_bias)
+    names = [f"conv{number + 1}" for number in range(len(spec.stack))]
+    return wrap(module, "head", layers=names, inputs=image)
 
 
 def wrapped(module: nn.Module, spec: NetSpec, image: tuple[int, ...] | None) -> Wrapped:

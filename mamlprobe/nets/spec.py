@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import LATER
+from mamlprobe.nets.by_layers.layer_words import read_blocks
 
-KINDS = ("conv4", "mlp", "module")
+KINDS = ("conv4", "mlp", "module", "layers")
 
 
 @door()
@@ -15,7 +16,7 @@ class NetSpec:
     """A net by its settings; the fields of another kind are ignored."""
 
     kind: str = "conv4"
-    """conv4; mlp; module: any ``nn.Module`` by its import name."""
+    """conv4; mlp; module: any ``nn.Module`` by its import name; layers: what `stack` says."""
     image: tuple[int, int, int] | None = None
     """C, H, W of the inputs; None takes the data's."""
     filters: int = 32
@@ -37,6 +38,14 @@ class NetSpec:
     features: str = field(default="", metadata=LATER)
     """first or last: the axis of features of a module's layers; empty decides by the kinds of the layers."""
 
+    stack: tuple[str, ...] = field(default=(), metadata=LATER)
+    """The blocks of a net of kind layers, one text each, such as ``conv 64 3 1 1, norm, relu, pool 2 2``."""
+    headless: bool = field(default=False, metadata=LATER)
+    """The weights are an encoder's: the head was never learned, and is zero."""
+
+    moments: bool = field(default=True, metadata=LATER)
+    """Whether there are running moments; imported weights may lack them."""
+
     @property
     def named(self) -> str | None:
         """Return the name of the module; None for a built net."""
@@ -45,6 +54,8 @@ class NetSpec:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown("net", "kind", self.kind, KINDS)
+        if self.kind == "layers":
+            read_blocks(self.stack)
         if self.kind == "module" and not self.head:
             raise UserError(
                 "net", "a module must name its head", "none", "set net.head to the last linear layer's name"

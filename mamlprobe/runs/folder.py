@@ -122,7 +122,8 @@ class Run:
         Raises:
             UserError: no checkpoint of that update, or a damaged one; the message names the last good one.
         """
-        return self.checkpoint(update).theta
+        theta = self.checkpoint(update).theta
+        return theta if self.config.net.moments else replace(theta, moments={})
 
     @door()
     def checkpoint(self, update: int | None = None) -> Checkpoint:

@@ -39,6 +39,7 @@ ENV: dict[str, Any] = {
     "data": _Facts,
     "earlier": list[dict[str, Any]],
     "assumed": tuple[str, ...],
+    "understood": tuple[str, ...],
     "source": dict[str, Any] | None,
 }
 """The types of the fields of env.json, and of each of its earlier stretches; there may be others."""

@@ -6,8 +6,6 @@ import sys
 import pytest
 
 from mamlprobe.cli import COMMANDS, EXAMPLES
-from mamlprobe.commands.questions import QUESTIONS
-from mamlprobe.commands.subjects.probes import PROBES
 
 HEAVY = {"torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "PIL", "fontTools", "jinja2"}
 
@@ -52,7 +50,3 @@ def test_what_computes_is_seen():
 
 def test_every_help_is_among_them():
     assert {words.split()[0] for words in HELPS if words} >= set(COMMANDS)
-
-
-def test_every_probe_has_its_question():
-    assert list(QUESTIONS) == list(PROBES)

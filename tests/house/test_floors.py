@@ -31,7 +31,8 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "nets/fast": "base native native.gpu",
     "nets/operations": "base native nets.fast nets.net nets.params nets.differentiated",
     "nets/modules": "base nets.operations nets.net nets.params nets.norm nets.conv4_module nets.differentiated",
-    "nets": "base nets.fast nets.modules",
+    "nets/by_layers": "base nets.inputs",
+    "nets": "base nets.fast nets.modules nets.by_layers",
     "learn": "base native.gpu methods data.episodes nets.net nets.params nets.differentiated",
     "learn/outer": "base methods data.episodes nets.net nets.params nets.differentiated learn",
     "probe": "base data nets learn",
@@ -42,6 +43,7 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "certificates": "base methods data nets measure learn learn.outer probe.contrast certificates.reference",
     "certificates/reference": "base methods data.episodes nets learn.theta",
     "runs": "base borders native methods nets learn",
+    "foreign": "base borders methods nets nets.by_layers learn runs",
     "training": "base native methods data nets learn learn.outer runs",
     "recipes": "base methods nets runs",
     "reproduce": (
@@ -52,8 +54,8 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
         "probe.contrast runs training"
     ),
     "commands": (
-        "base native methods statistics draw draw.charts data nets learn probe certificates runs training recipes "
-        "commands.subjects"
+        "base borders native methods statistics draw draw.charts data nets learn probe certificates runs foreign "
+        "training recipes commands.subjects"
     ),
 }
 """Every room. A name stands for what lies in that room itself; its inner rooms are named on their own.

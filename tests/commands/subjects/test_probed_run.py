@@ -1,32 +1,21 @@
-"""Tasks written down by one command and scored by another."""
+"""A run with the tasks that it is judged by: drawn, written down and given back, with the inner loop that is said."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from mamlprobe.base.streams import key
 from mamlprobe.cli import main
 from mamlprobe.commands.subjects.probed_run import open_case
 from mamlprobe.data.episodes import manifest
 from mamlprobe.data.manifests import read_manifest, write_manifest
 from mamlprobe.data.sampling import sample
 from mamlprobe.learn.evaluate import evaluate
+from tests.commands.inner_words import FEW, named, table_of
 from tests.tiny import write_images
-
-
-@pytest.fixture
-def line(capsys):
-    """What the command says on stderr, held to be one line, with exit code 2."""
-
-    def told(*words):
-        capsys.readouterr()
-        assert main([str(word) for word in words]) == 2
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        return said[:-1]
-
-    return told
 
 
 def scored(*words):
@@ -121,7 +110,96 @@ def test_manifests_of_another_way_or_data_are_refused(runs, images, line, tmp_pa
     )
 
 
-def test_a_manifest_is_json(runs, line, tmp_path):
-    for command in (["evaluate", runs[0]], ["probe", "nil", runs[0]]):
-        told = line(*command, "--write-manifest", tmp_path / "tasks.csv")
-        assert told == f"write: {tmp_path / 'tasks.csv'} must end in .json, got '.csv'; rename it"
+def test_fewer_tasks_are_the_first_of_more(run, tmp_path):
+    tables = {}
+    for count in (4, 27):
+        out = tmp_path / f"{count}.csv"
+        assert main(["evaluate", run, "--episodes", str(count), "--out", str(out)]) == 0
+        tables[count] = pd.read_csv(out)
+    few, many = tables[4], tables[27]
+    assert sorted(many["task"].unique()) == list(range(27))
+    first = many[many["task"] < 4]
+    for column in ("task", "step", "value"):
+        assert few[column].tolist() == first[column].tolist()
+    assert few["episodes"].nunique() == many["episodes"].nunique() == 1
+    pool = open_case(run, tasks=1).pool
+    whole = sample(pool, split="test", way=3, shot=1, query=2, tasks=4, seed=key("evaluation"))
+    assert few["episodes"][0] == manifest(whole)
+    assert many["episodes"][0] != few["episodes"][0]
+
+
+def test_runs_on_the_same_data_see_the_same_tasks(runs, tmp_path, capsys):
+    for path in runs:
+        assert main(["evaluate", str(path), "--episodes", "3"]) == 0
+    assert len(set(re.findall(r"episodes \w{16}", capsys.readouterr().out))) == 1
+
+
+def test_other_updates_splits_shapes_and_data(run, images, tmp_path, capsys):
+    words = "--update 1 --split val --shot 2 --query 3 --episodes 2 --device cpu"
+    out = tmp_path / "table.csv"
+    assert main(["evaluate", run, *words.split(), "--out", str(out)]) == 0
+    row = pd.read_csv(out).iloc[0]
+    assert (row["update"], row["split"], row["shot"], row["dataset"]) == (1, "val", 2, "tiny")
+    other = write_images(tmp_path / "raw" / "other", "L", size=13)
+    words = ["--dataset", "other", "--data-root", str(other.parent), "--episodes", "2"]
+    assert main(["evaluate", run, *words, "--out", str(out)]) == 0
+    assert pd.read_csv(out)["dataset"][0] == "other"
+
+
+def test_a_trained_run_assumes_nothing_and_takes_the_words(runs, tmp_path, capsys):
+    usual = table_of(["evaluate", runs[0]], tmp_path)
+    assert "assumed" not in capsys.readouterr().out
+    table = table_of(["evaluate", runs[0], "--inner-lr", "0.5"], tmp_path)
+    told = capsys.readouterr().out
+    assert "assumed" not in told
+    assert "norm batch, inner rate 0.5)" in told
+    assert (usual["value"] - table["value"]).abs().max() > 0
+
+
+def test_steps_are_those_of_an_outer_gradient_too(foreign, tmp_path):
+    one, two = (table_of(["probe", "contrast", foreign, "--adapts", "head.*", "--steps", n], tmp_path) for n in "12")
+    assert (set(one["steps"]), set(two["steps"])) == ({1}, {2})
+    assert (one["value"] - two["value"]).abs().max() > 0
+
+
+def test_running_averages_must_be_there(brought, files, runs, tmp_path, capsys):
+    run = brought(kind="Still")
+    folder, name = files
+    capsys.readouterr()
+    module = ["--module", f"{name}:Still", "--head", "fc", "--out", str(tmp_path / "out")]
+    for words in (["evaluate", run, *named(run)], ["import", "state_dict", str(folder / "Still.pt"), *module]):
+        assert main([*words, "--norm", "running"]) == 2
+        line = "inner loop: norm 'running' needs batch norms with running averages, got none; use batch or support\n"
+        assert capsys.readouterr().err == line
+    assert main(["evaluate", runs[0], "--norm", "running"]) == 2
+    line = "inner loop: norm 'running' needs running averages from training, got norm batch in training, which keeps"
+    assert capsys.readouterr().err.startswith(line)
+
+
+def test_learned_rates_stay(images, tmp_path, capsys):
+    words = "--preset smoke --way 3 --size 10 --net.blocks 2 --tasks 2 --updates 1 --validation-tasks 0"
+    words = words.split()
+    assert main(["train", "meta-sgd", *words, "--dataset", str(images), "--out", str(tmp_path)]) == 0
+    run = next(path for path in tmp_path.iterdir() if path.is_dir())
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--inner-lr", "0.1"]) == 2
+    line = (
+        "inner loop: rates that were learned must stay, got --inner-lr where inner.rates is parameter; leave it out\n"
+    )
+    assert capsys.readouterr().err == line
+
+
+def test_an_image_of_another_shape_is_told_in_one_line(brought, images, tmp_path, capsys):
+    run = brought(kind="Flat")
+    module = named(run)
+    assert main(["evaluate", run, *FEW, *module]) == 0
+    other = write_images(tmp_path / "colour", "RGB", size=9)
+    capsys.readouterr()
+    for command in (["evaluate", run, *FEW], ["probe", "layers", run, *FEW], ["certify", run]):
+        assert main([*command, *module, "--dataset", str(other)]) == 2
+        told = capsys.readouterr().err
+        assert (
+            f"{command[0].replace('probe', 'evaluate')}: the module must run on float32 inputs of shape [R, 3, 84, 84]"
+            in told
+        )
+        assert told.count("\n") == 1

@@ -83,28 +83,3 @@ def test_maps_are_those_of_the_functions(runs, tmp_path, capsys):
             == f"Downwards the first {'run' if probe is PAIRS else 'moment'}, across the second."
         )
     assert set(table["run_b"]) == {Path(runs[1]).name}
-
-
-@pytest.mark.parametrize(("probe", "count"), [("layers", 1), ("layers", 2), ("freeze", 1), ("grid", 2), ("embed", 1)])
-def test_a_table_gives_its_figure_and_means_again_without_a_run(probe, count, runs, tmp_path, capsys):
-    table, first, again = tmp_path / "t.csv", tmp_path / "first.png", tmp_path / "again.png"
-    words = ["--episodes", "3", "--query", "3", "--out", str(table), "--figure", str(first)]
-    assert main(["probe", probe, *runs[:count], *words]) == 0
-    printed = capsys.readouterr().out.replace(str(first), "FIGURE")
-    assert main(["probe", probe, "--from-table", str(table), "--figure", str(again)]) == 0
-    assert capsys.readouterr().out.replace(str(again), "FIGURE") == printed.replace(f"table: {table}\n", "")
-    assert again.read_bytes() == first.read_bytes()
-
-
-def test_a_table_that_is_none_is_refused(runs, tmp_path, capsys):
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    for words, message in (
-        (["--from-table", "none.csv"], "probe: the file must exist, got none.csv; give the file that --out wrote"),
-        (
-            ["--from-table", str(tmp_path / "other.csv")],
-            "other.csv must be the table of a probe, got no column 'run'",
-        ),
-        ([runs[0], "--from-table", "t.csv"], "probe: a table must stand for its run, got "),
-    ):
-        assert main(["probe", "layers", *words]) == 2
-        assert message in capsys.readouterr().err

@@ -55,7 +55,7 @@ def test_options_that_it_has_are_no_fault(command):
     assert unknown_option([*command.split(), "-1", "--", "--no-such-option"], KNOWN) is None
 
 
-HAVE_INNER = "evaluate, probe, certify, import kao, import state_dict, report"
+HAVE_INNER = "evaluate, probe, certify, import auto, import kao, import state_dict, report"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ HAVE_INNER = "evaluate, probe, certify, import kao, import state_dict, report"
         ("train maml --inner-lr 3", f"--inner-lr (an option of {HAVE_INNER})", "did you mean --inner.lr?"),
         ("train maml --contrast", "--contrast (an option of certify)", "see mamlprobe train --help"),
         ("data omniglot --no-contrast", "--no-contrast (an option of certify)", "see mamlprobe data --help"),
-        ("evaluate r --head fc", "--head (an option of train, import state_dict)", "see mamlprobe evaluate --help"),
+        ("evaluate r --head fc", "--head (an option of train, import auto, import state_dict)", "see mamlprobe evaluate --help"),
         ("data --Fetch", "--Fetch", "did you mean --fetch?"),
         ("train maml --no-graf", "--no-graf", "did you mean --no-graph?"),
         ("report r --out-dir x", "--out-dir", "did you mean --out?"),
@@ -82,7 +82,7 @@ HAVE_INNER = "evaluate, probe, certify, import kao, import state_dict, report"
         ),
         (
             "import --image 1 2 2 kao FILE",
-            "--image (an option of import kao, import state_dict)",
+            "--image (an option of import auto, import kao, import state_dict)",
             "write it behind import kao",
         ),
         ("--fetch data", "--fetch (an option of data)", "write it behind data"),

@@ -1,4 +1,4 @@
-"""`mamlprobe certify` from end to end: what it prints, its exit codes, its errors."""
+"""The command `certify` from end to end: what it prints, its exit codes, its errors."""
 
 import shlex
 from dataclasses import replace
@@ -12,7 +12,6 @@ import mamlprobe.certificates.gradient as home
 from mamlprobe.certificates import contrast as contrastive
 from mamlprobe.cli import main
 from mamlprobe.commands.certificate import nudged
-from mamlprobe.commands.certify import Certify
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import Method
@@ -45,11 +44,6 @@ def test_a_recipe_is_certified(tmp_path, capsys):
     assert list(dict.fromkeys(table["check"])) == ["differences", "plain loop", "order", "adapts", "field"]
     starts = {line.index(word) for line, word in zip(lines[2:-1], table["verdict"])}
     assert len(starts) == 1  # aligned
-
-
-def test_maml_is_what_nothing_names():
-    assert Certify().target == "maml"
-    assert Certify().preset is None
 
 
 def test_a_run_is_certified_at_its_last_checkpoint(run, capsys):

@@ -1,14 +1,11 @@
-"""Wrong words, the version and the completion files: every mistake is one line that says something new."""
+"""Wrong words: every mistake is one line that says something new."""
 
 import re
 import shlex
-import shutil
-import subprocess
 
 import pytest
 
-from mamlprobe import __version__
-from mamlprobe.cli import EXAMPLES, main
+from mamlprobe.cli import EXAMPLES, main, parse
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +21,6 @@ def told(words, capsys):
     assert found.out == ""
     assert found.err.count("\n") == 1
     return found.err[:-1]
-
-
-@pytest.mark.parametrize("words", ["--version", "--version train"])
-def test_version(words, capsys):
-    assert main(words.split()) == 0
-    assert capsys.readouterr().out == f"mamlprobe {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -90,26 +81,16 @@ def test_an_unknown_option_of_any_command(command, more, capsys):
     assert f"mamlprobe {command.split()[0]}" in told(f"{EXAMPLES[command].removeprefix('mamlprobe ')} {more}", capsys)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion_files_hold_nothing_else(shell, capsys, tmp_path):
-    assert main(["--tyro-print-completion", shell]) == 0
-    printed = capsys.readouterr().out
-    assert main(["--tyro-write-completion", shell, str(tmp_path / "file")]) == 0
-    assert capsys.readouterr().out == ""
-    assert printed.strip() == (tmp_path / "file").read_text().strip()
-    assert "example" not in printed
-    assert not re.search(r"^\s*mamlprobe ", printed, re.MULTILINE)
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-def test_bash_reads_its_file(capsys, tmp_path):
-    assert main(["--tyro-write-completion", "bash", str(tmp_path / "file")]) == 0
-    script = "mamlprobe() { echo ran; }; source ./file && complete -p mamlprobe"
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["complete", "-F", "_tyro_mamlprobe", "mamlprobe"]
-
-
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["evaluate", "-h"]])
-def test_help_ends_with_an_example(words, capsys):
-    assert main(words) == 0
-    assert "\nexample:\n  mamlprobe " in capsys.readouterr().out
+def test_a_home_is_the_users(monkeypatch, tmp_path, capsys):
+    """Also where no shell saw it, as behind = or in a list of words."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert parse(["evaluate", "~/runs/a", "--out=~/a.csv", "--manifest", "~/b.json"]).run_folder == f"{tmp_path}/runs/a"
+    command = parse(["evaluate", "r", "--out=~/a.csv", "--manifest", "~/b.json", "--variants", "a~b"])
+    assert (command.out, command.manifest, command.variants) == (f"{tmp_path}/a.csv", f"{tmp_path}/b.json", "a~b")
+    assert main(["evaluate", "r", "--out", "~"]) == 2
+    assert capsys.readouterr().err == f"write: {tmp_path} must be a file, got a folder; name a file in it\n"
+    assert main(["evaluate", "r", "--out", "~no.such.user/a.csv"]) == 2
+    told = "mamlprobe: '~no.such.user/a.csv' must begin with the name of a user, got none of that name; write ./~no"
+    assert capsys.readouterr().err.startswith(told)
+    assert [each.name for each in tmp_path.iterdir() if each.name != ".cache"] == []  # which plots make on import

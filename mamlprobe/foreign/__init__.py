@@ -1,0 +1,1 @@
+"""Checkpoints of other projects: what they are, told from what stands in them."""

@@ -1,0 +1,48 @@
+"""ResNet-12 files of MetaOptNet, FEAT, UNICORN-MAML, RFS, BOIL: ``layerI.0``, blocks of three convolutions."""
+
+import re
+
+from mamlprobe.foreign.nest import State
+from mamlprobe.foreign.plain_families import unused
+from mamlprobe.foreign.recognised import COUNTS, Asked, Parts, Recognised, Usage
+
+PLACES = {"downsample.0": "shortcut.0", "downsample.1": "shortcut.1"}
+PLACES |= {f"conv{n}": f"convs.{n - 1}" for n in (1, 2, 3)} | {f"bn{n}": f"norms.{n - 1}" for n in (1, 2, 3)}
+
+
+def resnet12(state: State, asked: Asked) -> Recognised | None:
+    """Return the net of ``layer1.0.conv1`` ...: residual blocks with max-pool, then the mean over the last map.
+
+    A head of more inputs than the last block has filters stands on the flattened map.
+    """
+    tensors: Parts = {}
+    used = []
+    for name, value in state.tensors.items():
+        part, _, last = name.rpartition(".")
+        match = re.fullmatch(r"(?:.*\.)?layer(\d+)\.0\.(conv[123]|bn[123]|downsample\.[01])", part)
+        if match is not None and last != COUNTS:
+            tensors[f"conv{match[1]}.residual.{PLACES[match[2]]}.{last}"] = value
+            used.append(name)
+    weights = [tensors.get(f"conv{number}.residual.convs.2.weight") for number in range(1, 5)]
+    if any(weight is None for weight in weights) or "conv1.residual.shortcut.0.weight" not in tensors:
+        return None
+    filters = [weight.shape[0] for weight in weights if weight is not None]
+    heads = [
+        name for name in state.tensors if re.fullmatch(r"(?:.*\.)?(classifier|fc|linear|fcone)\.(weight|bias)", name)
+    ]
+    for name in heads:
+        last = name.rpartition(".")[2]
+        if f"head.{last}" not in tensors and "fcone" not in name:
+            tensors[f"head.{last}"] = state.tensors[name]
+            used.append(name)
+    wide = "head.weight" in tensors and tensors["head.weight"].shape[1] > filters[-1]
+    blocks = [f"residual {width} 0.1, pool 2 2" for width in filters]
+    if not wide:
+        blocks[-1] += ", mean"
+    return Recognised(
+        family="ResNet-12",
+        blocks=tuple(blocks),
+        tensors=tensors,
+        usage=Usage(norm="running", levels="imagenet"),
+        left_out=tuple(unused(state.tensors, used, "(?!)")),
+    )

@@ -1,0 +1,1 @@
+"""Nets written in words, layer by layer."""
