@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders.array_pickles import parse_pickle
-from mamlprobe.borders.pickled_values import text_of
+from mamlprobe.borders.arrays.array_pickles import parse_pickle
+from mamlprobe.borders.arrays.pickled_values import text_of
+from mamlprobe.borders.arrays.tar_entries import UNPACKED, read_tar
 from mamlprobe.borders.pickles import Foreign
-from mamlprobe.borders.tar_entries import UNPACKED, read_tar
 from mamlprobe.data.layouts.class_lists import CIFAR_FS, FC100, class_list
 from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen
 from mamlprobe.data.layouts.rows import Labels, counted, labels_of, part, pickled, refuse

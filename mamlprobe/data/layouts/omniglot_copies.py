@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mamlprobe.borders.numpy_files import map_npy
+from mamlprobe.borders.arrays.numpy_files import map_npy
 from mamlprobe.data.layouts.characters import (
     CHARACTER_SPLITS,
     CHARACTERS,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders.array_pickles import read_pickle
+from mamlprobe.borders.arrays.array_pickles import read_pickle
 from mamlprobe.data.layouts.class_lists import Published
 from mamlprobe.data.layouts.layout_kind import AGAIN
 from mamlprobe.data.reading.assembled import ArrayClass, Bytes, ClassImages

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mamlprobe.borders.numpy_files import read_npz
+from mamlprobe.borders.arrays.numpy_files import read_npz
 from mamlprobe.data.layouts.class_lists import FC100, MINI
 from mamlprobe.data.layouts.label_pickles import fine_names
 from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen, named_files

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders.array_pickles import read_pickle
-from mamlprobe.borders.numpy_files import read_npz
-from mamlprobe.borders.pickled_values import text_of
+from mamlprobe.borders.arrays.array_pickles import read_pickle
+from mamlprobe.borders.arrays.numpy_files import read_npz
+from mamlprobe.borders.arrays.pickled_values import text_of
 from mamlprobe.data.layouts.class_lists import TIERED, class_list
 from mamlprobe.data.layouts.layout_kind import AGAIN, Asked, Layout, Seen, named_files
 from mamlprobe.data.layouts.rows import (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders.hdf5_files import Hdf5, opened_hdf5
+from mamlprobe.borders.arrays.hdf5_files import Hdf5, opened_hdf5
 from mamlprobe.borders.json_text import parse_json
 from mamlprobe.borders.regular_files import read_file
 from mamlprobe.data.layouts.characters import CHARACTER_SPLITS, CHARACTERS, character_splits, known_characters

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders.numpy_files import map_npy, read_npz
+from mamlprobe.borders.arrays.numpy_files import map_npy, read_npz
 
 WORDS = {"where": "load_pool", "must": "x must be good", "advice": "get it again", "most": 2**20}
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders.pickled_values import BUILDERS, NAMES, PickledArray, PickledName, PickledType, finished, text_of
+from mamlprobe.borders.arrays.pickled_values import (
+    BUILDERS,
+    NAMES,
+    PickledArray,
+    PickledName,
+    PickledType,
+    finished,
+    text_of,
+)
 from mamlprobe.borders.pickles import Foreign
 from mamlprobe.borders.regular_files import ABSENT, check_file
 

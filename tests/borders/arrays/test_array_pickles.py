@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders import array_pickles
-from mamlprobe.borders.array_pickles import parse_pickle, read_pickle
-from mamlprobe.borders.pickled_values import text_of
+from mamlprobe.borders.arrays import array_pickles
+from mamlprobe.borders.arrays.array_pickles import parse_pickle, read_pickle
+from mamlprobe.borders.arrays.pickled_values import text_of
 from mamlprobe.borders.pickles import Foreign
 
 

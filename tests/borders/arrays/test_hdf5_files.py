@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders.hdf5_files import opened_hdf5
+from mamlprobe.borders.arrays.hdf5_files import opened_hdf5
 
 WORDS = {"where": "load_pool", "must": "x must be good", "advice": "get it again", "most": 2**30}
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)

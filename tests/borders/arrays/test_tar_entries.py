@@ -5,8 +5,8 @@ import tarfile
 import pytest
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.borders import tar_entries
-from mamlprobe.borders.tar_entries import read_tar
+from mamlprobe.borders.arrays import tar_entries
+from mamlprobe.borders.arrays.tar_entries import read_tar
 
 WORDS = {"where": "load_pool", "must": "x must be good", "advice": "get it again", "most": 2**20}
 
