@@ -51,8 +51,8 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
         "base borders native methods statistics draw data nets learn probe.adaptation runs training recipes __init__"
     ),
     "commands/subjects": (
-        "base borders native methods statistics draw data nets learn probe probe.representation probe.adaptation "
-        "probe.contrast runs training"
+        "base borders native methods statistics draw data data.layouts nets learn probe probe.representation "
+        "probe.adaptation probe.contrast runs training"
     ),
     "commands": (
         "base borders native methods statistics draw draw.charts data nets learn probe certificates runs foreign "

@@ -67,3 +67,14 @@ def test_a_download_that_cannot_be_kept(tmp_path, monkeypatch, capsys):
     must = f"data: {tmp_path} must be a folder open for writing, got Permission denied"
     assert str(caught.value) == f"{must}; choose another with --data-root"
     assert capsys.readouterr().out == ""
+
+
+def test_files_of_other_projects_are_listed(tmp_path):
+    for place in ("cub/images/x", "caches"):
+        (tmp_path / place).mkdir(parents=True)
+    for place in ("FC100_test.pickle", "caches/mini-imagenet-cache-test.pkl", "caches/notes.txt", "other.pkl"):
+        (tmp_path / place).write_bytes(b"")
+    about = known_pools(str(tmp_path)).set_index("dataset")["about"]
+    assert about.index[-5:].tolist() == ["planted-DIAL", "fc100", "cub", "FC100_test.pickle", "caches"]
+    assert about["cub"] == f"in {tmp_path / 'cub'}"
+    assert about["fc100"] == f"in {tmp_path}"
