@@ -123,10 +123,10 @@ def _copy(into: Bytes, images: ArrayClass) -> None:
             target[:] = array[rows]
         else:
             for item, row in zip(target, rows, strict=True):
-                item[:] = _resized(array[row], side)
+                item[:] = resized(array[row], side)
 
 
-def _resized(image: Bytes, side: int) -> Bytes:
+def resized(image: Bytes, side: int) -> Bytes:
     """Resize an image [C, H, W] as one in a file is."""
     picture: Any = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
     small = Image.fromarray(np.ascontiguousarray(picture)).resize((side, side), BILINEAR)
