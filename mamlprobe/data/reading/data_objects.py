@@ -68,11 +68,13 @@ def pool_from(
     parts = _parts(data, labels)
     images = _images(parts, size)
     if splits is None:
-        kept = _by_object(images)
+        chosen = _by_object(images)
     else:
-        kept = _by_list(images, splits, _names(next(iter(parts.values()))[0]))
-    classes = {key: ArrayClass(parts=((np.stack(several), np.arange(len(several))),)) for key, several in kept.items()}
-    lost = sorted({each for _, each in images} - {each for _, each in kept})
+        chosen = _by_list(images, splits, _names(next(iter(parts.values()))[0]))
+    classes = {
+        key: ArrayClass(parts=((np.stack(several), np.arange(len(several))),)) for key, several in chosen.items()
+    }
+    lost = sorted({each for _, each in images} - {each for _, each in chosen})
     notes = [f"left out {len(lost)} classes that are in no split, the first {lost[0]}"] if lost else []
     kind = type(data).__name__
     split_at_all = splits is not None or isinstance(data, Mapping)
@@ -88,7 +90,7 @@ def _parts(data: Any, labels: Any) -> dict[str, tuple[Any, Any]]:
         raise UserError(WHERE, "labels must be in the items of objects of several splits", "labels", "leave them out")
     parts: dict[str, tuple[Any, Any]] = {}
     for word, each in data.items():
-        split = {"eval": "val"}.get(found := split_of(str(word)), found)
+        split = split_of(str(word)).replace("eval", "val")
         if not split or split in parts:
             raise unknown(WHERE, "split of data" if not split else f"split {split} (once)", word, SPLITS)
         parts[split] = (_object(each), None)
@@ -136,15 +138,15 @@ def _items(data: Any, labels: Any) -> Iterator[tuple[int, Any, Any]]:
     """Yield number, image and label of each item."""
     if labels is None:
         labels = next((each for name in ("targets", "labels") if (each := getattr(data, name, None)) is not None), None)
-        own = True
+        inside = True
     else:
-        own = False
+        inside = False
         if not hasattr(labels, "__len__") or len(labels) != len(data):
             got = len(labels) if hasattr(labels, "__len__") else type(labels).__name__
             raise UserError(WHERE, f"labels must be {len(data)}, one an image", got, "give one for each")
     for place in range(len(data)):
         item = data[place]
-        if not own:
+        if not inside:
             yield place, item, labels[place]
         elif isinstance(item, Mapping):
             yield place, _entry(item, IMAGE_NAMES, place), _entry(item, LABEL_NAMES, place)
@@ -241,7 +243,7 @@ def _by_list(images: Images, splits: dict[str, Any], name_of: NameOf) -> Images:
     joined: dict[str, list[Bytes]] = {}
     for (_, name), each in images.items():
         joined.setdefault(name, []).extend(each)
-    kept: Images = {}
+    chosen: Images = {}
     for split, wanted in splits.items():
         if split not in SPLITS:
             raise unknown(WHERE, "split", split, SPLITS)
@@ -251,9 +253,9 @@ def _by_list(images: Images, splits: dict[str, Any], name_of: NameOf) -> Images:
             name = name_of(each, f"a class of split {split}")
             if name not in joined:
                 raise unknown(WHERE, f"class of split {split}", name, sorted(joined))
-            if any(other == name for _, other in kept):
+            if any(other == name for _, other in chosen):
                 raise UserError(WHERE, f"class {name!r} must lie in one split", "two", "hold out whole classes")
-            kept[split, name] = joined[name]
-    if not kept:
+            chosen[split, name] = joined[name]
+    if not chosen:
         raise UserError(WHERE, "splits must list classes", "none", "give at least one")
-    return kept
+    return chosen
