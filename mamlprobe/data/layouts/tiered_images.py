@@ -77,9 +77,8 @@ def _encoded(path: Path, labels: Path, values: dict[str, Any], split: str) -> di
     if odd:
         raise UserError("load_pool", f"{path} must hold encoded images", f"{odd[0]} among them", AGAIN)
     numbers, name_of = _labels(values, labels, len(images), split)
-    contents = [each if isinstance(each, bytes) else each.tobytes() for each in images]
     return {
-        (split, name_of(int(number))): encoded_class(path, contents, np.flatnonzero(numbers == number).tolist())
+        (split, name_of(int(number))): encoded_class(path, images, np.flatnonzero(numbers == number).tolist())
         for number in np.unique(numbers)
     }
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.regular_files import amount
 from mamlprobe.data.reading.archives import LARGEST_IMAGE, Tree
@@ -14,7 +17,7 @@ from mamlprobe.data.reading.assembled import FileClass
 class EncodedTree(Tree):
     """Images by their number, as text."""
 
-    contents: Sequence[bytes] = field(repr=False)
+    contents: Sequence[bytes | NDArray[np.uint8]] = field(repr=False)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of an image.
@@ -23,13 +26,14 @@ class EncodedTree(Tree):
             UserError: it has more than `LARGEST_IMAGE`.
         """
         data = self.contents[int(name)]
-        if len(data) > LARGEST_IMAGE:
+        size = len(data) if isinstance(data, bytes) else data.size
+        if size > LARGEST_IMAGE:
             must = f"image {name} of {self.path} must have at most {amount(LARGEST_IMAGE)}"
-            raise UserError("load_pool", must, amount(len(data)), "make it smaller or delete it")
-        return data
+            raise UserError("load_pool", must, amount(size), "make it smaller or delete it")
+        return data if isinstance(data, bytes) else data.tobytes()
 
 
-def encoded_class(path: Path, contents: Sequence[bytes], rows: Sequence[int]) -> FileClass:
+def encoded_class(path: Path, contents: Sequence[bytes | NDArray[np.uint8]], rows: Sequence[int]) -> FileClass:
     """Return the class of these rows; `path` is where they lie, for messages."""
     tree = EncodedTree(path=path, files=(), folders=(), contents=contents)
     return FileClass(tree=tree, files=[str(row) for row in rows])

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mamlprobe.base.errors import UserError
@@ -8,7 +9,7 @@ from mamlprobe.data.reading.encoded import encoded_class
 
 
 def test_images_by_their_number(monkeypatch):
-    some = encoded_class(Path("x"), [b"a", b"bcd", b"e"], [2, 0])
+    some = encoded_class(Path("x"), [b"a", b"bcd", np.frombuffer(b"e", np.uint8)], [2, 0])
     assert len(some) == 2
     assert [some.tree.read(name) for name in some.files] == [b"e", b"a"]
     monkeypatch.setattr(encoded, "LARGEST_IMAGE", 2)
