@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -65,6 +66,9 @@ def _at(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
     """Read what lies at a path, by the layout that its files tell, else as class folders."""
     known = told_apart(path)
     if known is None:
+        if os.path.isfile(path) and path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
+            must = f"{path} must be a zip of class folders, or a file of another project under its usual name"
+            raise UserError("load_pool", must, repr(path.name), "give it back its name, see docs/data.md")
         only(path.name, "split", split, None)
         only(path.name, "ink", ink, 1)
         pool = _cached(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))

@@ -55,6 +55,10 @@ def endless(file):
     file.create_dataset("a", (2**40,), dtype="u1", chunks=(2**20,))
 
 
+def packed(file):
+    file.create_dataset("a", (2**27,), dtype="u1", chunks=(2**20,))
+
+
 def objects(file):
     file.create_dataset("a", data=["x", "y"], dtype=h5py.string_dtype())
 
@@ -81,7 +85,21 @@ def group(file):
 
 @pytest.mark.parametrize(
     "how",
-    [external, soft, elsewhere, virtual, endless, objects, references, wide, reals, text, group, lambda file: None],
+    [
+        external,
+        soft,
+        elsewhere,
+        virtual,
+        endless,
+        packed,
+        objects,
+        references,
+        wide,
+        reals,
+        text,
+        group,
+        lambda file: None,
+    ],
 )
 def test_what_lies_elsewhere_or_is_something_else_is_refused(tmp_path, how):
     with h5py.File(tmp_path / "x.hdf5", "w") as file:

@@ -99,6 +99,14 @@ def test_what_is_looked_for_is_said(tmp_path, name):
     )
 
 
+def test_class_folders_with_lists_in_a_folder_of_another_name(tmp_path):
+    """As Bertinetto et al. call it: cifar100 is no name of CIFAR-FS, but what lies there is."""
+    write(tmp_path, {"cifar100/data/a/x.png": b"", "cifar100/splits/bertinetto/test.txt": b"a\n"})
+    assert place_of("cifar-fs", tmp_path) == (tmp_path / "cifar100", None)
+    with pytest.raises(UserError, match="files of fc100 must lie in"):
+        place_of("fc100", tmp_path)
+
+
 def test_files_of_another_set_are_not_taken(tmp_path):
     write(tmp_path, {"CIFAR_FS_test.pickle": LABELS, "cifar100/fc100_test.pickle": LABELS})
     assert place_of("cifar-fs", tmp_path) == (tmp_path, None)

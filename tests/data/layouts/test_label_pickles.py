@@ -117,6 +117,14 @@ def test_other_labels_give_classes_their_numbers(tmp_path, small, same, start):
     assert list(load_pool(folder).splits) == ["train", "test"]
 
 
+def test_some_of_the_numbers_of_the_list_do_not_name_classes(tmp_path, small):
+    """Since they may be those of another numbering."""
+    images = small({("test", "a"): 1, ("test", "b"): 1})
+    labels = dict(zip("ab", split_lists("cifar100", "fine_id", "cifar_fs")["test"]))
+    write(tmp_path / "CIFAR_FS_test.pickle", images, "test", labels)
+    assert load_pool(tmp_path).class_names == tuple(f"test{number:03d}" for number in labels.values())
+
+
 def test_two_sets_in_one_folder(tmp_path, small, refused):
     images = small({("val", "a"): 1})
     for start in ("CIFAR_FS", "FC100"):
