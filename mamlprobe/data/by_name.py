@@ -126,9 +126,9 @@ def load_pool(
 ) -> Pool:
     """Load a data set by name, or what lies at a path or name in `root`: class folders, or files of other projects.
 
-    Names: "glyphs" (built in), "omniglot"; "miniimagenet", "tieredimagenet", "cifar-fs", "fc100", "cub", of which the
-    usual files are looked for in `root`. At a path, a folder or a file, the layout is told from the names of the files
-    (docs/data.md lists them), else it is a folder or zip of class folders.
+    Names: "glyphs" (built in), "omniglot"; "miniimagenet", "tieredimagenet", "cifar-fs", "fc100", "cub" or "cub-SPLIT",
+    of which the usual files are looked for in `root`. At a path, a folder or a file, the layout is told from the names
+    of the files (docs/data.md lists them), else it is a folder or zip of class folders.
 
     root: folder of raw files; else the environment's MAMLPROBE_DATA, else the cache folder.
     size: side of the images in pixels; else 28 for grey and 84 for RGB, and 32 for the names "cifar-fs" and "fc100".

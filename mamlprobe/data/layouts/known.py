@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mamlprobe.base.errors import UserError
@@ -19,6 +19,7 @@ from mamlprobe.data.layouts import (
     tiered_images,
     torchmeta_files,
 )
+from mamlprobe.data.layouts.class_lists import CUB_SPLITS
 from mamlprobe.data.layouts.layout_kind import Layout, Seen, names_in
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -119,6 +120,16 @@ NAMED: dict[str, Named] = {
     ),
 }
 """Name -> where it is looked for."""
+
+NAMED |= {
+    f"cub-{split}": replace(
+        NAMED["cub"],
+        maybe=(birds.LAYOUT,),
+        split=split,
+        usual="a folder cub or CUB_200_2011 with images/CLASS/IMAGE",
+    )
+    for split in CUB_SPLITS
+}
 
 
 def place_of(name: str, root: Path) -> tuple[Path, str | None]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.cli import main
 from mamlprobe.data.by_name import forget, load_pool
 from mamlprobe.data.layouts.class_lists import class_list
 from mamlprobe.data.layouts.known import LAYOUTS, NAMED, place_of
@@ -74,8 +75,23 @@ def test_birds_need_a_split(tmp_path, small):
     (tmp_path / "CUB_200_2011").mkdir()
     (images.folder / "test").rename(tmp_path / "CUB_200_2011" / "images")
     assert list(load_pool("cub", root=tmp_path, split="closerlook").splits) == ["train", "val"]
+    assert (
+        load_pool("cub-closerlook", root=tmp_path).digest()
+        == load_pool("cub", root=tmp_path, split="closerlook").digest()
+    )
+    assert list(load_pool("cub-feat", root=tmp_path).splits) == ["val"]
     with pytest.raises(UserError, match="state split, one of closerlook"):
         load_pool("cub", root=tmp_path)
+    with pytest.raises(UserError, match="cub-feat has no choice of split"):
+        load_pool("cub-feat", root=tmp_path, split="closerlook")
+
+
+def test_the_command_takes_a_split(tmp_path, capsys):
+    root = write(tmp_path, {f"cifar-100-python/{name}": data for name, data in CIFAR.items()})
+    assert main(["data", str(root / "cifar-100-python")]) == 2
+    assert "state split, one of cifar-fs, fc100" in capsys.readouterr().err
+    assert main(["data", str(root / "cifar-100-python"), "--split", "fc100"]) == 0
+    assert "FC100, made of CIFAR-100" in capsys.readouterr().out
 
 
 def test_class_folders_of_the_name(tmp_path, small, monkeypatch):
