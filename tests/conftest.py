@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
-from mamlprobe.native.build import kernels_path
-from mamlprobe.native.load import compile_kernels
+from mamlprobe.native.build import compiler, kernels_path
+from mamlprobe.native.load import compile_kernels, kernels
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.trust import digest_path
 from tests.tiny import SMALL, write_images
@@ -82,6 +82,14 @@ def isolated_cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fix
         if request.config.getoption("markexpr") != "cuda":  # a GPU needs no kernels of the CPU's
             _compiled_once(tmp_path_factory)  # everything below runs on the fast route where there is a compiler
         yield folder
+
+
+@pytest.fixture
+def there_are_kernels() -> None:
+    """Compiled kernels, in a test of them alone."""
+    if compiler() is None:
+        pytest.skip("no compiler, no compiled kernels")
+    assert kernels() is not None
 
 
 @pytest.fixture

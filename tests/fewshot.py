@@ -2,13 +2,18 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mamlprobe.methods.method import METHODS
+from mamlprobe.nets.wrap import wrap
+
 WAY, SHAPE, WIDTH = 3, (2, 9, 9), 4
+LR = 0.1
 
 
 class Stacked(nn.Module):
@@ -224,3 +229,30 @@ NEAR: dict[str, Callable[[], nn.Module]] = {
     "a conv used twice": Shared,
 }
 """What is another -> its maker; the head is ``fc``."""
+
+
+def module_of(name: str):
+    """The module in float64 with parameters off their start, also negative scales, and its head."""
+    maker, head, _ = KNOWN[name]
+    torch.manual_seed(1)
+    module = maker().double()
+    with torch.no_grad():
+        for value in module.parameters():
+            value += 0.7 * torch.randn_like(value)
+    return module, head
+
+
+def both(name: str):
+    """The module as a net with and without the blocks."""
+    module, head = module_of(name)
+    known = wrap(module, head, inputs=SHAPE)
+    assert known.known_as is not None  # else both take one route
+    return known, wrap(module, head, inputs=SHAPE, kernels=False)
+
+
+def short(name: str):
+    """The method with two steps, or the one that it may have."""
+    base = METHODS[name]
+    batch = None if base.inner.batch is None else 3
+    steps = 1 if name == "contrastive" else 2
+    return replace(base, inner=replace(base.inner, steps=steps, test_steps=steps, lr=LR, batch=batch))

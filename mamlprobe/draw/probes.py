@@ -176,10 +176,12 @@ def classifier_figure(table: pd.DataFrame) -> Figure:
 
     names = [("Accuracy", "accuracy", "share of query items"), ("Same answer", "agreement", "share of query items")]
     names.append(("Logits alike", "correlation", "correlation"))
-    drawn = composite([(title, dots(quantity, name)) for title, quantity, name in names], ratio=1.1)
+    known = [each for each in names if (means["quantity"] == each[1]).any()]  # of an encoder accuracies alone
+    drawn = composite([(title, dots(quantity, name)) for title, quantity, name in known], ratio=1.1)
     for ax in drawn.axes[1:]:
         ax.tick_params(labelleft=False)
-    caption(drawn, "Prototype classifiers on the model's features, with its answers and its logits.")
+    against = ", with its answers and its logits" if len(known) > 1 else ""
+    caption(drawn, f"Prototype classifiers on the model's features{against}.")
     return drawn
 
 

@@ -30,7 +30,7 @@ def guess(state: State, asked: Asked) -> Recognised | None:
             used.append(name)
     whole = all(f"conv{n}.norm.weight" in tensors for n in range(1, number + 1))
     rest = unused(state.tensors, used, "(?!)")
-    if number < 2 or not whole or any(state.tensors[name].ndim > 1 for name in rest):
+    if number < 2 or not whole or any(state.tensors[name].ndim for name in rest):
         return None
     text = worded((POOLED,), tensors, number, "", asked)
     guessed = "no known family: the layers are a guess (say --blocks)" if asked.blocks is None else ""

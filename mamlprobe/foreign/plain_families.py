@@ -16,6 +16,9 @@ from mamlprobe.nets.by_layers.layer_words import read_blocks, stated_blocks, wri
 POOLED = "conv 3 1 1, norm, relu, pool 2 2"
 UNPADDED = "conv 3 1 0, norm, relu, pool 2 2"
 STRIDED = "conv 3 2 1, norm, relu"
+RATES = r"(.*\.)?lrs\.\d+"
+"""Names of the rates that MetaSGD learns."""
+
 EVAL = Usage(lr=0.01, steps=5, test_steps=10, norm="running", levels="imagenet")
 
 
@@ -63,13 +66,15 @@ class Plain:
         rest = unused(state.tensors, [*used.values(), *head.values()], self.extras)
         if any(state.tensors[name].ndim > 1 for name in rest if not re.fullmatch(self.extras, name)):
             return None
+        rates = _rates(state.tensors, {theirs: ours for ours, theirs in {**used, **head}.items()})
         return Recognised(
             family=self.name,
+            rates=rates,
             blocks=worded(self.blocks, tensors, len(blocks), self.end, asked),
             tensors=tensors,
             usage=self.usage,
             assumed=self.assumed,
-            left_out=tuple(rest),
+            left_out=tuple(name for name in rest if not (rates and re.fullmatch(RATES, name))),
         )
 
 
@@ -122,6 +127,16 @@ def _head(tensors: Parts, pattern: str) -> dict[str, str]:
     return recognised if "head.weight" in recognised else {}
 
 
+def _rates(tensors: Parts, ours: dict[str, str]) -> Parts:
+    """Return the learned rates ``lrs.0``, ``lrs.1`` ... of MetaSGD: one tensor a parameter, in their order."""
+    parameters = [name for name in tensors if name in ours and "running" not in name]
+    numbered = {int(name.rpartition(".")[2]): each for name, each in tensors.items() if re.fullmatch(RATES, name)}
+    values = [numbered[number] for number in sorted(numbered)]
+    if [value.shape for value in values] != [tensors[name].shape for name in parameters]:
+        return {}
+    return {ours[name]: value for name, value in zip(parameters, values, strict=True)}
+
+
 def _natural(number: str) -> tuple[int, str]:
     return (int(number), "") if number.isdecimal() else (0, number)
 
@@ -133,7 +148,7 @@ FAMILIES = (
         norm=r"features\.(\d+)\.normalize",
         head=r"classifier",
         usage=Usage(lr=0.5, steps=1, test_steps=1, levels="raw255"),
-        extras=r"(.*\.)?lrs\.\d+",
+        extras=RATES,
     ),
     Plain(
         name="learn2learn OmniglotCNN",
@@ -143,7 +158,7 @@ FAMILIES = (
         blocks=(STRIDED,),
         end="mean",
         usage=Usage(lr=0.5, steps=1, test_steps=1),
-        extras=r"(.*\.)?lrs\.\d+",
+        extras=RATES,
     ),
     Plain(
         name="learn2learn OmniglotFC",
@@ -152,7 +167,7 @@ FAMILIES = (
         head=r"classifier",
         blocks=("linear, norm 0.001, relu",),
         usage=Usage(lr=0.5, steps=1, test_steps=1),
-        extras=r"(.*\.)?lrs\.\d+",
+        extras=RATES,
     ),
     Plain(
         name="torchmeta's examples or BOIL",

@@ -135,6 +135,19 @@ def few_shot(experiment: Experiment, method: Method) -> Method:
     return method
 
 
+def headed(experiment: Experiment, method: Method, *, always: str = "") -> Method:
+    """Return the method, after checking that the weights have the head that it uses; `always` is what needs one anyway.
+
+    Raises:
+        UserError: the weights are an encoder's, whose head was never learned.
+    """
+    if experiment.net.headless and (method.readout == "head" or method.inner.test_steps or always):
+        got = f"none in {experiment.recipe}'s file, where {always or 'an inner loop or readout head'} needs one"
+        advice = "import it with --head zero or --head random, or ask probe prototypes, nil, embed or grid"
+        raise UserError(always or "evaluate", "the weights must have a head", got, advice)
+    return method
+
+
 def run_name(experiment: Experiment) -> str:
     """Return ``<recipe>-s<seed>-<8 hex of the settings>``; equal settings give equal names, 1 and 1.0 included."""
     same = from_dict(Experiment, to_dict(experiment))

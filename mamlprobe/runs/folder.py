@@ -122,8 +122,7 @@ class Run:
         Raises:
             UserError: no checkpoint of that update, or a damaged one; the message names the last good one.
         """
-        theta = self.checkpoint(update).theta
-        return theta if self.config.net.moments else replace(theta, moments={})
+        return self.checkpoint(update).theta
 
     @door()
     def checkpoint(self, update: int | None = None) -> Checkpoint:
@@ -172,7 +171,8 @@ class Run:
     @cached_property
     def _like(self) -> Theta:
         """Return a theta with the names and shapes that a checkpoint must have."""
-        return init(self.net(), seed=self.config.seed, method=self.config.method)
+        like = init(self.net(), seed=self.config.seed, method=self.config.method)
+        return like if self.config.net.moments else replace(like, moments={})
 
 
 @door()

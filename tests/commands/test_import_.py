@@ -9,6 +9,7 @@ import torch
 from mamlprobe.cli import main
 from mamlprobe.runs.folder import load_run
 from tests.commands.inner_words import WORDS, assumed, changed, direct, table_of
+from tests.foreign.recipes import ENCODERS
 
 
 def kao_file(path: Path) -> Path:
@@ -32,6 +33,67 @@ def test_import_kao_and_ask_it(images, tmp_path, capsys):
     assert loaded.config.data.normalise is None  # the authors' levels are for colours
     assert main(["evaluate", str(out), "--query", "2", "--episodes", "2"]) == 0
     assert "kao at update 0: 2 tasks 3-way 1-shot of tiny test" in capsys.readouterr().out
+
+
+def test_a_file_alone_is_told_and_asked(images, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kao_file(tmp_path / "net.v1.pt")
+    words = ["--image", "1", "8", "8", "--blocks", "conv 3 1 1, norm, relu, pool 2 2", "--inner-lr", "0.1"]
+    assert main(["import", "net.v1.pt", *words, "--dataset", str(images), "--ink", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "seen: torch file"
+    assert lines[-1] == "run: runs/net"
+    assert not any("images" in line for line in lines)
+    run = load_run("runs/net")
+    assert run.config.data.dataset == str(images)
+    assert run.config.net.order == "conv-bn-relu"
+    assert run.env["understood"] == lines[:-1]
+    assert "inner_lr" not in run.assumed
+    assert main(["evaluate", "runs/net", "--query", "2", "--episodes", "2", "--variants", "keep,nil"]) == 0
+    assert "net at update 0: 2 tasks 3-way 1-shot of tiny test" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("probe layers", "probe layers: the weights must have a head"),
+        ("probe freeze", "probe freeze: the weights must have a head"),
+        ("probe contrast", "probe contrast: the weights must have a head"),
+        ("probe terms", "probe terms: the weights must have a head"),
+        ("probe head", "probe head: the weights must have a head"),
+        ("evaluate --steps 2", "evaluate: the weights must have a head"),
+        ("evaluate --readout head", "evaluate: the weights must have a head"),
+        ("evaluate", None),
+        ("evaluate --norm batch --readout cosine", None),
+        ("probe prototypes", None),
+        ("probe nil", None),
+        ("probe grid", None),
+        ("probe embed", None),
+    ],
+)
+def test_encoders_are_asked_what_needs_no_head(asked, said, images, tmp_path, capsys):
+    made = ENCODERS["few-shot (Knagg) prototypical network"].made()
+    torch.save(made.saved, tmp_path / "net.pt")
+    words = ["--dataset", str(images), "--image", "1", "16", "16", "--way", "3", "--out", str(tmp_path / "run")]
+    assert main(["import", str(tmp_path / "net.pt"), *words]) == 0
+    capsys.readouterr()
+    command, *options = asked.split()
+    question = [options.pop(0)] if command == "probe" else []
+    code = main([command, *question, str(tmp_path / "run"), *options, "--episodes", "2", "--query", "2"])
+    error = capsys.readouterr().err
+    assert code == (2 if said else 0), error
+    if said:
+        assert error.startswith(said)
+        assert "import it with --head zero" in error
+
+
+def test_a_kind_or_a_file_that_is_not_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", "nothing.pt"]) == 2
+    assert capsys.readouterr().err == "import: the file must exist, got nothing.pt; check the path\n"
+    assert main(["import", "koa", "nothing.pt"]) == 2
+    assert "got 'koa'; did you mean kao?" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 NET = """

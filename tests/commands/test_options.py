@@ -71,7 +71,11 @@ HAVE_INNER = "evaluate, probe, certify, import auto, import kao, import state_di
         ("train maml --inner-lr 3", f"--inner-lr (an option of {HAVE_INNER})", "did you mean --inner.lr?"),
         ("train maml --contrast", "--contrast (an option of certify)", "see mamlprobe train --help"),
         ("data omniglot --no-contrast", "--no-contrast (an option of certify)", "see mamlprobe data --help"),
-        ("evaluate r --head fc", "--head (an option of train, import auto, import state_dict)", "see mamlprobe evaluate --help"),
+        (
+            "evaluate r --head fc",
+            "--head (an option of train, import auto, import state_dict)",
+            "see mamlprobe evaluate --help",
+        ),
         ("data --Fetch", "--Fetch", "did you mean --fetch?"),
         ("train maml --no-graf", "--no-graf", "did you mean --no-graph?"),
         ("report r --out-dir x", "--out-dir", "did you mean --out?"),

@@ -2,10 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mamlprobe.foreign.load_foreign import Foreign, load_foreign
+from mamlprobe.nets.net import ForwardPass
+from mamlprobe.nets.params import add_task_axis
 
 Layers = list[tuple]
 C, POOL, RELU, NORM = ("conv", 1, 1), ("pool", 2), ("relu",), ("norm",)
@@ -186,3 +192,20 @@ def numbered_state(made: Made) -> dict[str, Tensor]:
     weights += [made.state[f"{made.recipe.head}.{each}"] for each in ("weight", "bias")]
     state = {f"vars.{number}": value for number, value in enumerate(weights)}
     return state | {f"vars_bn.{number}": value for number, value in enumerate(moments)}
+
+
+def rows(recipe: Recipe) -> Tensor:
+    return torch.randn(6, *recipe.image, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def imported(path: Path, recipe: Recipe, state: dict[str, Tensor], **options: Any) -> Foreign:
+    """What is read of a file of this state dict."""
+    torch.save(state, path)
+    return load_foreign(path, **{**recipe.options, **options})
+
+
+def passed(found: Foreign, x: Tensor, *, running: bool = False) -> ForwardPass:
+    """The forward pass of what was imported, in float64."""
+    theta = found.theta.to(dtype=torch.float64)
+    moments = add_task_axis(theta.moments) if running else None
+    return found.net(add_task_axis(theta.net), x[None], moments=moments)

@@ -1,8 +1,10 @@
 """Every place where something comes in from outside: what may come, and the call that takes it."""
 
 import inspect
+import io
 import json
 import os
+import pickle
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -10,13 +12,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hypothesis import strategies as st
+from safetensors.torch import save
 
 import mamlprobe as mp
 from mamlprobe.runs.checkpoint import checkpoint_path
+from tests.foreign.recipes import RECIPES
 from tests.fuzz import spoiling as bad
-from tests.fuzz.box import Box, net_of_ones_own
+from tests.fuzz.box import Box, as_file, net_of_ones_own
 from tests.fuzz.data_files import loaded, spoiled_files
 from tests.fuzz.doors import right_calls
 
@@ -153,6 +158,21 @@ def _saved_pool(box: Box, content: bytes) -> object:
     from mamlprobe.data.saved_pool import load_saved
 
     return load_saved(_written(box.fresh(), "pool.safetensors", content))
+
+
+def _foreign_files(box: Box) -> st.SearchStrategy[bytes]:
+    """Files of a net of another project: as torch, numpy and safetensors save it, whole modules too; and damaged."""
+    state = RECIPES["torchmeta's examples or BOIL"].made().saved
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten())
+    files = [as_file(state), as_file({"model": module, "accuracy": np.float64(3)}), as_file(state, legacy=True)]
+    arrays = io.BytesIO()
+    np.savez(arrays, **{name: value.numpy() for name, value in state.items()})
+    files += [arrays.getvalue(), save(state), pickle.dumps({name: value.numpy() for name, value in state.items()}, 2)]
+    return bad.spoiled_pickle(state, box.canary) | st.sampled_from(files).flatmap(bad.spoiled_bytes)
+
+
+def _told(box: Box, content: bytes) -> object:
+    return mp.load_foreign(_written(box.fresh(), "net.pt", content)).lines
 
 
 def _manifest(box: Box, content: bytes) -> object:
@@ -295,6 +315,7 @@ BORDERS: dict[str, Border] = {
     "resumed": Border(lambda box: bad.spoiled_table((box.run / "log.csv").read_text()), _resumed, 0.2),
     "kao file": Border(lambda box: bad.spoiled_pickle(_kao_state(box), box.canary), _imported, 2),
     "state dict": Border(lambda box: bad.spoiled_pickle(dict(net_of_ones_own().state_dict()), box.canary), _stated),
+    "foreign file": Border(_foreign_files, _told, 2),
     "theta": Border(lambda box: bad.spoiled_state(dict(mp.load_run(box.run).theta().net)), _with_theta),
     "episodes": Border(lambda box: bad.spoiled_state(_parts(box)), _judged, 2),
     "pictures": Border(lambda box: bad.spoiled_picture(), _pictures),

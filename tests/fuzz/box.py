@@ -98,8 +98,8 @@ def fill(root: Path) -> Box:
     return box
 
 
-def as_file(tensors: dict[str, torch.Tensor]) -> bytes:
-    """Return the bytes that torch saves."""
+def as_file(content: object, *, legacy: bool = False) -> bytes:
+    """Return the bytes that torch saves, or saved before 1.6."""
     file = io.BytesIO()
-    torch.save(tensors, file)
+    torch.save(content, file, _use_new_zipfile_serialization=not legacy)
     return file.getvalue()

@@ -38,7 +38,14 @@ class Net(nn.Module):
     def forward(self, x):
         return self.fc(self.body(x))
 """
-"""What a reader has: a module, and weights in a file."""
+"""What a reader has: a module, and weights in files."""
+
+WEIGHTS = """
+import my_models, torch
+from tests.foreign.recipes import RECIPES
+torch.save(my_models.Net().state_dict(), "weights.pt")
+torch.save(RECIPES["learn2learn CNN4"].made().saved, "their_model.pt")
+"""
 
 AFTER = """
 from benchmarks.memory import resident  # getrusage would tell what the parent held when it forked
@@ -56,8 +63,7 @@ def test_snippets_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # other tests run on the same cores
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
     (tmp_path / "my_models.py").write_text(MODELS)
-    save = "import my_models, torch; torch.save(my_models.Net().state_dict(), 'weights.pt')"
-    subprocess.run([sys.executable, "-c", save], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", WEIGHTS], cwd=tmp_path, check=True)
     (tmp_path / "snippet.py").write_text(code + AFTER)
     done = subprocess.run([sys.executable, "snippet.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

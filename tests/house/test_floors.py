@@ -244,6 +244,13 @@ def test_every_room_is_named_and_none_is_crowded():
     assert {name for name, count in names.items() if count > 1} <= SHARED
 
 
+def test_every_module_has_a_test_file_of_its_name_in_its_place():
+    modules = {Path(name).relative_to("mamlprobe") for name in PACKAGE if not Path(name).name.startswith("__")}
+    wanted = {ROOT / "tests" / each.parent / f"test_{each.name.lstrip('_')}": str(each) for each in modules}
+    assert sorted(name for path, name in wanted.items() if not path.is_file()) == ["cli.py"]
+    assert (ROOT / "tests" / "cli" / "test_cli.py").is_file()  # beside those of the whole command line
+
+
 def test_side_effects_stay_in_their_places():
     found = {name: bad for name, path in PACKAGE.items() if (bad := bad_calls(name, path.read_text()))}
     assert {name: bad for name, bad in found.items() if name not in WRITERS} == {}

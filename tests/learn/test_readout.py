@@ -5,10 +5,19 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import meta_gradient
-from mamlprobe.learn.readout import class_means, cosine_attention, prototype_logits
+from mamlprobe.learn.readout import (
+    READOUTS,
+    class_means,
+    cosine_attention,
+    prototype_head,
+    prototype_logits,
+    siamese_logits,
+    squared_distances,
+)
 from mamlprobe.learn.theta import init
 from mamlprobe.methods.method import Method
 from mamlprobe.methods.settings import Inner, Norm
@@ -155,3 +164,55 @@ def test_class_means_are_those_of_the_rows_of_each_class():
             own = rows[task][labels[task] == label]
             wanted = own.mean(0) if len(own) else torch.full((4,), math.nan, dtype=torch.float64)
             torch.testing.assert_close(found[task, label], wanted, rtol=1e-12, atol=1e-14, equal_nan=True)
+
+
+LABELS = torch.tensor([[2, 0, 1, 0, 2, 0, 1], [0, 0, 1, 2, 2, 2, 1]])
+
+
+SUPPORT, QUERY, WEIGHT = draw(2, 7, 4), draw(2, 5, 4, seed=1), draw(2, 4, seed=2)
+
+
+def by_class(score, join) -> Tensor:
+    """Logits [2, 5, 3] by loops: `score` of a query and a support row of task b, joined over the rows of a class."""
+    rows = torch.zeros(2, 5, 3).double()
+    for b in range(2):
+        for q in range(5):
+            for c in range(3):
+                members = [s for s in range(7) if LABELS[b, s] == c]
+                rows[b, q, c] = join([score(b, QUERY[b, q], SUPPORT[b, s]) for s in members])
+    return rows
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def test_siamese_logits():
+    wanted = by_class(lambda b, q, s: -(WEIGHT[b] * (q - s).abs()).sum(), mean)
+    torch.testing.assert_close(siamese_logits(SUPPORT, LABELS, QUERY, 3, WEIGHT), wanted)
+    shared = by_class(lambda b, q, s: -(WEIGHT[0] * (q - s).abs()).sum(), mean)
+    torch.testing.assert_close(siamese_logits(SUPPORT, LABELS, QUERY, 3, WEIGHT[:1]), shared)
+    read = READOUTS["siamese"](SUPPORT, LABELS, QUERY, 3, {"siamese.weight": WEIGHT})
+    torch.testing.assert_close(read, wanted)
+
+
+def test_attention():
+    cosines = by_class(lambda b, q, s: math.exp(q @ s / (q.norm() * s.norm())), sum)
+    wanted = (cosines / cosines.sum(-1, keepdim=True)).log()
+    torch.testing.assert_close(cosine_attention(SUPPORT, LABELS, QUERY, 3), wanted)
+    torch.testing.assert_close(READOUTS["cosine"](SUPPORT, LABELS, QUERY, 3, {}), wanted)
+
+
+def test_distances_and_the_head_that_gives_them():
+    """w = 2 c, b = -|c|^2: the same but for |f|^2, which the classes share."""
+    wanted = torch.zeros(2, 5, 3).double()
+    for b in range(2):
+        for c in range(3):
+            centre = mean([SUPPORT[b, s] for s in range(7) if LABELS[b, s] == c])
+            wanted[b, :, c] = -torch.stack([((q - centre) ** 2).sum() for q in QUERY[b]])
+    torch.testing.assert_close(squared_distances(SUPPORT, LABELS, QUERY, 3), wanted)
+    torch.testing.assert_close(READOUTS["prototype"](SUPPORT, LABELS, QUERY, 3, {}), wanted)
+    weight, bias = prototype_head(SUPPORT, LABELS, 3)
+    logits = QUERY @ weight.mT + bias.unsqueeze(1)
+    shared = QUERY.square().sum(-1, keepdim=True)
+    torch.testing.assert_close(logits - shared, wanted)

@@ -9,19 +9,19 @@ from mamlprobe.nets import conv4
 from mamlprobe.nets.fast import compiled as kernels
 from mamlprobe.nets.fast import norm_relu_pool as cells
 from mamlprobe.nets.fast.geometry import Window
+from tests.data import test_pool
 from tests.measure import test_streamed_products
-from tests.native import test_tables
-from tests.nets.fast import test_block
+from tests.nets.fast import test_block, test_compiled
 from tests.variants import VARIANTS, use
 
 take = test_block.take
 
-test_cells = test_block.test_compiled_cells_are_those_in_torch
-test_threads = test_block.test_threads_do_not_change_a_bit
-test_minimal_filtering = test_block.test_convolution_by_minimal_filtering
-test_patches = test_block.test_convolution_by_patches
-test_first_convolution = test_block.test_first_convolution
-test_images = test_tables.test_images_are_the_same_to_the_last_bit
+test_cells = test_compiled.test_compiled_cells_are_those_in_torch
+test_threads = test_compiled.test_threads_do_not_change_a_bit
+test_minimal_filtering = test_compiled.test_convolution_by_minimal_filtering
+test_patches = test_compiled.test_convolution_by_patches
+test_first_convolution = test_compiled.test_first_convolution
+test_images = test_pool.test_images_are_the_same_to_the_last_bit
 test_products = test_streamed_products.test_products_are_those_of_the_columns
 
 

@@ -25,7 +25,7 @@ from mamlprobe.recipes.sinusoids import SINUSOID
 from mamlprobe.runs.experiment import Experiment, run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training.loop import train
-from mamlprobe.training.training_tasks import by_class, head_rows, training_tasks
+from mamlprobe.training.training_tasks import head_rows, training_tasks
 from tests.tiny import write_images
 from tests.training.conftest import blobs
 
@@ -116,25 +116,6 @@ def test_the_command_line_takes_published_settings(capsys):
     assert all(name in listed() for name in LEARNERS)
 
 
-def test_labels_by_class_are_places_among_the_training_classes(pool):
-    ids = pool.splits["train"]
-    base = Experiment(way=3, shot=2, query=1, tasks=2, method=recipe("multiclass").method, labels="class")
-    found = training_tasks(pool, base, index=5)
-    plain = training_tasks(pool, replace(base, labels="episode"), index=5)
-    assert found.way == len(ids) == head_rows(pool, base)
-    assert head_rows(pool, replace(base, labels="episode")) is None
-    for part in ("support", "query"):
-        assert torch.equal(getattr(found, f"{part}_x"), getattr(plain, f"{part}_x"))
-        labels, items = getattr(found, f"{part}_y"), getattr(found, f"{part}_items")
-        images = pool.floats(pool.images[ids[labels], items])
-        assert torch.equal(images, getattr(found, f"{part}_x"))
-
-
-def test_training_items_may_be_more_than_items_at_test(pool):
-    experiment = Experiment(way=2, shot=1, train_shot=3, query=1, tasks=1)
-    assert training_tasks(pool, experiment).support_x.shape[1] == 6
-
-
 def test_labels_by_class_end_to_end(pool, tmp_path):
     small = replace(recipe("multiclass", "smoke"), way=2, query=1)
     run = load_run(train(small, tmp_path, device="cpu", pool=pool, progress=False).path)
@@ -183,11 +164,3 @@ def test_a_head_of_training_classes_is_not_put_to_few_shot_tasks(tmp_path, capsy
 def test_words_that_do_not_fit(change, line):
     with pytest.raises(UserError, match=line.replace("?", r"\?")):
         Experiment(**change)
-
-
-def test_by_class_pairs_each_item_with_its_own_class(classes):
-    episodes = replace(classes(tasks=2, way=2, shot=2, query=1), class_ids=torch.tensor([[7, 3], [5, 7]]))
-    found = by_class(episodes, torch.tensor([3, 5, 7]))
-    assert found.support_y.tolist() == [[2, 2, 0, 0], [1, 1, 2, 2]]
-    assert found.query_y.tolist() == [[2, 0], [1, 2]]
-    assert found.way == 3

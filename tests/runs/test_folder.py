@@ -35,24 +35,6 @@ def test_paths_that_are_no_run(run, tmp_path):
         load_run(run.path / "checkpoints")
 
 
-def test_damaged_settings(run):
-    path = run.path / "config.json"
-    text = path.read_text()
-    lines = {
-        text[: len(text) // 2]: r"config.json: the file must be whole JSON, got .*; restore it or train the run again",
-        "[]": r"config.json: the file must hold a table of fields, got list; restore it",
-        "\x00\xff": r"config.json: the file must be whole JSON",
-        text.replace('"format": 1', '"format": 9'): r"the format must be 1, got 9; use the version that wrote it",
-        text.replace('"way"', '"wey"'): r"the field must be a known one, got 'wey'; did you mean way",
-        text.replace('"way": 3', '"way": "3"'): r"config.json.way: the value must be of type",
-        text.replace('"way": 3', '"way": 0'): r"experiment: way must be at least 1, got 0",
-    }
-    for broken, line in lines.items():
-        path.write_bytes(broken.encode("latin-1"))
-        with pytest.raises(UserError, match=line):
-            load_run(run.path)
-
-
 def test_no_checkpoint_and_not_that_one(run, experiment, tmp_path):
     make_run(tmp_path / "empty", experiment, (1, 8, 8))
     with pytest.raises(UserError, match=r"load_run: .*empty must hold a checkpoint, got none; train it again"):

@@ -56,6 +56,11 @@ def twelve_updates():
     )
 
 
+def seeds_of(experiment, *seeds):
+    """The same experiment with each of these seeds."""
+    return [replace(experiment, seed=seed) for seed in seeds]
+
+
 @pytest.fixture(scope="session")
 def experiment():
     return twelve_updates()

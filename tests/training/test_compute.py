@@ -42,3 +42,19 @@ def test_devices_by_their_words():
     assert pick_device("cpu") == torch.device("cpu")
     with pytest.raises(UserError, match="device must be auto, cpu, cuda or cuda:<number>"):
         pick_device("gpu")
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
+    with pytest.raises(UserError, match=r"train: device 'cuda' must be there, got 0 CUDA devices .*; use device='cpu'"):
+        pick_device("cuda")
+    with pytest.raises(UserError, match=r"device must be auto, cpu, cuda or cuda:<number>, got 'gpu'; choose one"):
+        pick_device("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("auto") == torch.device("cuda")
+    assert pick_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(UserError, match=r"device 'cuda:2' must be there, got 2 CUDA devices"):
+        pick_device("cuda:2")

@@ -14,14 +14,11 @@ from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
 from mamlprobe.training.loop import Interrupted, train, train_together
-from mamlprobe.training.stretches import changed, extended, stretches
+from mamlprobe.training.stretches import stretches
 from tests.native.conftest import forget
+from tests.training.conftest import seeds_of
 
 LINE = "the last digits may be others than those of a training in one piece"
-
-
-def seeds_of(experiment, *seeds):
-    return [replace(experiment, seed=seed) for seed in seeds]
 
 
 def interrupted(monkeypatch, index, experiments, out, **how):
@@ -239,20 +236,3 @@ def test_kernels_that_were_compiled_meanwhile_are_said(experiment, pool, tmp_pat
     route = f"kernels compiled instead of torch, library of kernels {library} instead of none"
     assert capsys.readouterr().err == f"{run.path.name}: from update 6 on computed with {route}; {LINE}\n"
     assert [each["library"] for each in stretches(run.env)] == [None, library]
-
-
-def test_a_stretch_that_came_to_no_checkpoint_is_forgotten():
-    one, two = {"threads": 1, "python": "3.11"}, {"threads": 2, "python": "3.11"}
-    first = extended([], 0, one)
-    assert first == [{"from": 0, **one}]
-    both = extended(first, 8, two)
-    assert both == [{"from": 0, **one}, {"from": 8, **two}]
-    assert extended(both, 8, one) == first
-    assert extended(both, 12, two) == both
-    assert extended(both, 12, {**two, "python": "3.12"})[2:] == [{"from": 12, "threads": 2, "python": "3.12"}]
-    assert changed(two, {**two, "python": "3.12"}) == ""
-    assert changed({"python": "3.11"}, two) == ""
-    env = {"format": 1, "from": 8, **two, "seconds": 3.0, "data": {}, "earlier": first, "precision": "float32"}
-    assert stretches(env) == both
-    assert stretches(env, 8) == first
-    assert stretches({}) == []

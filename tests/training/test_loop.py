@@ -12,8 +12,7 @@ from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
-from mamlprobe.training import loop, training_tasks
-from mamlprobe.training.compute import pick_device
+from mamlprobe.training import loop
 from mamlprobe.training.loop import train
 from tests.native.conftest import forget
 
@@ -170,27 +169,6 @@ def test_no_updates_keep_the_start(experiment, pool, tmp_path):
     assert set(run.log["split"]) == {"val"}
 
 
-def test_data_by_name_is_loaded_with_the_words_of_the_experiment(experiment, pool, tmp_path, monkeypatch):
-    seen = {}
-
-    def load_pool(name, **words):
-        seen.update(words, name=name)
-        return pool
-
-    monkeypatch.setattr(training_tasks, "load_source", load_pool)
-    data = replace(experiment.data, dataset="letters", size=8, ink=0, split="s", rotations="classes", normalise="half")
-    train(replace(experiment, data=data, updates=1), tmp_path, root="raw", progress=False)
-    assert seen == {
-        "name": "letters",
-        "root": "raw",
-        "size": 8,
-        "ink": 0,
-        "split": "s",
-        "rotations": "classes",
-        "normalise": "half",
-    }
-
-
 def test_a_module_by_name_trains(experiment, pool, tmp_path, monkeypatch):
     (tmp_path / "tiny_module.py").write_text(
         "from torch import nn\n"
@@ -234,22 +212,6 @@ def test_the_run_opens_again(experiment, pool, tmp_path):
     x = torch.rand(1, 4, *pool.image_shape)
     params = {name: value.unsqueeze(0) for name, value in again.theta(4).net.items()}
     assert again.net()(params, x).logits.shape == (1, 4, 3)
-
-
-def test_devices(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
-    with pytest.raises(UserError, match=r"train: device 'cuda' must be there, got 0 CUDA devices .*; use device='cpu'"):
-        pick_device("cuda")
-    with pytest.raises(UserError, match=r"device must be auto, cpu, cuda or cuda:<number>, got 'gpu'; choose one"):
-        pick_device("gpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert pick_device("auto") == torch.device("cuda")
-    assert pick_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(UserError, match=r"device 'cuda:2' must be there, got 2 CUDA devices"):
-        pick_device("cuda:2")
 
 
 def test_kernels_that_cannot_be_compiled_are_told_and_tried_once_a_day(experiment, pool, tmp_path, monkeypatch, capsys):

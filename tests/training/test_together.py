@@ -17,14 +17,11 @@ from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
 from mamlprobe.training import memory_check as room
 from mamlprobe.training.loop import Interrupted, train, train_together
+from tests.training.conftest import seeds_of
 
 
 def heads(update, net, theta):
     return pd.DataFrame({"value": theta.net["head.weight"].flatten().numpy()})
-
-
-def seeds_of(experiment, *seeds):
-    return [replace(experiment, seed=seed) for seed in seeds]
 
 
 def near(one, two):
@@ -192,29 +189,6 @@ def test_the_need_is_that_of_all_runs(experiment, pool, tmp_path, monkeypatch, c
         train_together(more, tmp_path, pool=pool, progress=False)
     with pytest.raises(UserError, match="at 3 tasks at a time; use smaller images"):
         train_together(more, tmp_path, pool=pool, progress=False, chunk=3)
-
-
-def test_only_seeds_may_differ(experiment, pool, tmp_path):
-    def told(*experiments):
-        with pytest.raises(UserError) as caught:
-            train_together(experiments, tmp_path / "runs", pool=pool, progress=False)
-        assert not (tmp_path / "runs").exists()
-        return str(caught.value)
-
-    inner = replace(experiment.method.inner, lr=0.2)
-    other = replace(experiment, seed=1, method=replace(experiment.method, inner=inner))
-    line = "train_together: runs must differ in their seeds alone, got {}; train them apart"
-    assert told(experiment, other) == line.format("method.inner.lr 0.1 and 0.2")
-    assert told(experiment, replace(experiment, seed=1), replace(experiment, seed=2, tasks=3)) == line.format(
-        "tasks 2 and 3"
-    )
-    line = "train_together: every run must have a seed of its own, got 4 twice; name it once"
-    assert told(*seeds_of(experiment, 4, 0, 4)) == line
-    assert told() == "train_together: there must be at least one experiment, got none; give a list of them"
-    same = replace(
-        experiment, seed=1, method=replace(experiment.method, outer=Outer(lr=1e-3))
-    )  # the default, written out
-    assert len(train_together([experiment, same], tmp_path, pool=pool, progress=False)) == 2
 
 
 MODULES = """

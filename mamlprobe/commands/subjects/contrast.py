@@ -15,7 +15,7 @@ from mamlprobe.probe.contrast.prototypes import prototype_table
 from mamlprobe.probe.contrast.shares import contrast_table
 from mamlprobe.probe.contrast.tables import head_table, term_table
 from mamlprobe.probe.representation.class_cosine import cosine_classes, cosine_maps
-from mamlprobe.runs.experiment import few_shot
+from mamlprobe.runs.experiment import few_shot, headed
 from mamlprobe.statistics.tables import task_means
 
 
@@ -40,7 +40,7 @@ def share_table(case: ProbedRun) -> pd.DataFrame:
     Raises:
         UserError: a run with labels by class.
     """
-    method = few_shot(case.run.config, case.training_method)
+    method = headed(case.run.config, few_shot(case.run.config, case.training_method), always="probe contrast")
     return case.table(lambda part, first: contrast_table(case.net, case.theta, part, method, chunk=case.chunk(part)))
 
 
@@ -55,7 +55,7 @@ def layer_term_table(case: ProbedRun) -> pd.DataFrame:
     Raises:
         UserError: a run with labels by class, or a method that has no such terms.
     """
-    method = few_shot(case.run.config, case.training_method)
+    method = headed(case.run.config, few_shot(case.run.config, case.training_method), always="probe terms")
     return case.table(lambda part, first: term_table(case.net, case.theta, part, method, chunk=case.chunk(part)))
 
 
@@ -72,6 +72,7 @@ def carried_table(case: ProbedRun) -> pd.DataFrame:
     Raises:
         UserError: data without a split ``train``, or with too few classes or items in it.
     """
+    headed(case.run.config, case.method, always="probe head")
     if "train" not in case.pool.splits:
         got = f"splits {', '.join(case.pool.splits)}"
         raise UserError("probe", "head needs training classes, for past tasks", got, "choose data that have some")

@@ -23,7 +23,7 @@ from mamlprobe.learn.theta import Theta, fits, init
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.maker import Maker
 from mamlprobe.nets.net import Net
-from mamlprobe.runs.experiment import Data
+from mamlprobe.runs.experiment import Data, headed
 from mamlprobe.runs.folder import Image, Run, load_run
 from mamlprobe.runs.import_module import logits
 from mamlprobe.runs.inner import InnerWords, assumption, in_words, restated, values_of
@@ -67,13 +67,17 @@ class ProbedRun:
 
     @property
     def method(self) -> Method:
-        """Return the run's method, with its inner loop as it is restated."""
-        return restated(self.run.config.method, self.inner)
+        """Return the run's method, with its inner loop as it is restated.
+
+        Raises:
+            UserError: the weights are an encoder's, and the method needs a head.
+        """
+        return headed(self.run.config, restated(self.run.config.method, self.inner))
 
     @property
     def training_method(self) -> Method:
         """Return the same for probes of training: restated steps hold in the outer gradient too."""
-        return restated(self.run.config.method, self.inner, train=True)
+        return headed(self.run.config, restated(self.run.config.method, self.inner, train=True))
 
     @property
     def changed(self) -> dict[str, Any]:

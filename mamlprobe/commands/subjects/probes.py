@@ -47,7 +47,7 @@ from mamlprobe.draw.probes import (
 from mamlprobe.learn.evaluate import Steps, evaluate
 from mamlprobe.probe.adaptation.interventions import variants
 from mamlprobe.probe.representation.layer_similarity import DEFAULT, similarity
-from mamlprobe.runs.experiment import few_shot
+from mamlprobe.runs.experiment import few_shot, headed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,7 @@ def must_move(case: ProbedRun, probe: str) -> None:
     Raises:
         UserError: the run's inner loop changes nothing, as trained or as restated.
     """
+    headed(case.run.config, case.method, always=f"probe {probe}")
     if not stands_still(case):
         return
     inner, options = case.method.inner, []

@@ -38,7 +38,8 @@ class Layer:
     marks: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        return " ".join([self.kind, *(f"{each:g}" for each in self.numbers), *sorted(self.marks)])
+        numbers = self.numbers[:-1] if self.kind == "conv" and "same" in self.marks else self.numbers
+        return " ".join([self.kind, *(f"{each:g}" for each in numbers), *sorted(self.marks)])
 
     def number(self, name: str) -> float:
         """Return the number of this name."""

@@ -52,8 +52,17 @@ CLASSIFIERS: dict[str, Scores] = {
 """Prototype classifiers by name; the last is that of Snell et al. 2017 (equation 2)."""
 
 
+FEATURES = "features"
+"""The variant of a method that reads no head: its features, after its inner loop if it has one."""
+
+
 def readings(method: Method) -> dict[str, Method]:
-    """Return variants of the method: head zeroed at test or as trained, after one inner step or all test steps."""
+    """Return variants of the method: head zeroed at test or as trained, after one inner step or all test steps.
+
+    A method that reads no head has one variant, `FEATURES`.
+    """
+    if method.readout != "head":
+        return {FEATURES: method}
     counts = {"1 step": 1} | ({"all steps": method.inner.test_steps} if method.inner.test_steps > 1 else {})
     return {
         f"{head}, {word}": replace(each, inner=replace(each.inner, test_steps=count))
@@ -74,12 +83,13 @@ def prototype_table(
     prototype classifier also ``agreement``, the share of query items to which it gives the model's label, and
     ``correlation`` of its scores and the model's logits, both minus their mean over classes; of the dot product also
     ``scale``, the slope of the model's logits in its scores, times N / inner.lr. The last three are 1 where the
-    identity holds; NaN for logits that do not vary. `chunk` tasks are in memory at a time; None picks a number that
+    identity holds; NaN for logits that do not vary. Of a method that reads no head, as an encoder alone, there are the
+    accuracies of the prototype classifiers. `chunk` tasks are in memory at a time; None picks a number that
     suits the device.
 
     Raises:
         UserError: targets that are no classes; a support set that is not balanced; a head that is not one linear layer
-            with a row for each class, that is not read, or that does not adapt; a chunk below 1.
+            with a row for each class, or that does not adapt; a chunk below 1.
     """
     _possible(net, theta, episodes, method)
     exact = theta.to(dtype=torch.float64)
@@ -101,21 +111,25 @@ def _numbers(
     net: Net, theta: Theta, episodes: Episodes, method: Method, way: int
 ) -> dict[tuple[str, str, str], Tensor]:
     """Compute the values of the tasks [B] by variant, classifier and quantity."""
-    labels, values = episodes.query_y, {}
+    labels = episodes.query_y
+    values: dict[tuple[str, str, str], Tensor] = {}
     for variant, each in readings(method).items():
         tasks, path = inner_paths(net, theta, episodes, each, stage="test", track="none")
         end = max(len(path) - 1, 1)
         support = tasks.support(path[end - 1], step=end - 1).features
         passed = tasks.query(path[-1], step=len(path) - 1)
+        scored = {name: f(support, episodes.support_y, passed.features, way) for name, f in CLASSIFIERS.items()}
+        if variant == FEATURES:
+            values |= {(variant, name, "accuracy"): _share(each.argmax(2) == labels) for name, each in scored.items()}
+            continue
         predicted = passed.logits.argmax(2)
         values[variant, MODEL, "accuracy"] = _share(predicted == labels)
-        for name, classify in CLASSIFIERS.items():
-            scores = classify(support, episodes.support_y, passed.features, way)
+        for name, scores in scored.items():
             slope, correlation = _line(scores, passed.logits)
             values[variant, name, "accuracy"] = _share(scores.argmax(2) == labels)
             values[variant, name, "agreement"] = _share(scores.argmax(2) == predicted)
             values[variant, name, "correlation"] = correlation
-            if classify is dot_products:
+            if CLASSIFIERS[name] is dot_products:
                 values[variant, name, "scale"] = slope * way / method.inner.lr
     return values
 
@@ -135,14 +149,19 @@ def _line(scores: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 def _possible(net: Net, theta: Theta, episodes: Episodes, method: Method) -> None:
     where, way = "prototypes", episodes.way
+    _balanced(where, episodes, way)
+    if method.readout != "head":
+        return
     weight = linear_head(net, where)[0]
     if (rows := theta.net[weight].shape[0]) != way:
         raise UserError(where, f"the head must have a row for each of the {way} classes", rows, "choose another run")
-    if method.readout != "head":
-        raise UserError(where, "the model must read its head", f"readout {method.readout}", "choose another run")
     if weight not in adapting(net, method.inner.adapts):
         got = f"inner.adapts {list(method.inner.adapts)}"
         raise UserError(where, "the head must adapt", got, "choose another run")
+
+
+def _balanced(where: str, episodes: Episodes, way: int) -> None:
+    """Refuse tasks whose classes have unequally many support rows."""
     counts = F.one_hot(episodes.support_y, way).sum(1)
     if (odd := (counts != counts[:, :1]).any(1)).any():
         must = "classes must have equally many support rows"

@@ -1,5 +1,6 @@
 """Passes of modules as people write them: precisions, in-place parts, lazy shapes, layers in containers and tuples."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -263,3 +264,38 @@ def test_images_of_another_size_under_a_head_that_pools():
         x = torch.randn(1, 5, 1, side, side + 1, dtype=torch.float64)
         passed = net(theta, x)
         torch.testing.assert_close(net.head(theta, passed.features), passed.logits)
+
+
+def test_in_place_relu_does_not_reach_what_was_recorded(user):
+    plain = deepcopy(user)
+    plain.features[2], plain.features[6] = nn.ReLU(), nn.ReLU()
+    x = torch.randn(2, 5, 1, 9, 8, generator=torch.Generator().manual_seed(0)).double()
+    layers = [f"features.{i}" for i in range(8)]
+    found, wanted = (
+        net(add_task_axis(init(net, seed=0).net), x) for net in (wrap(m, "fc", layers=layers) for m in (user, plain))
+    )
+    torch.testing.assert_close(found.layers, wanted.layers)
+    assert found.layers["features.1"].min() < 0 <= found.layers["features.2"].min()
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv"])
+def test_functions_are_watched_in_the_first_pass_alone_where_none_is_replaced(name, monkeypatch):
+    net, episodes = wrap(made(name, torch.float32), {"mlp": "6", "conv": "9"}[name]), tasks_for(name, tasks=1)
+    still = add_task_axis(init(net, seed=0).net)
+    params = {n: v.requires_grad_() for n, v in add_task_axis(init(net, seed=0).net).items()}
+    rows = episodes.support_x
+    first = net(params, rows).logits
+    watched = []
+    plain = torch.nn.functional.linear
+
+    def linear(*given):
+        watched.append(torch._C._len_torch_function_stack())
+        return plain(*given)
+
+    monkeypatch.setattr("torch.nn.functional.linear", linear)
+    assert torch.equal(net(params, rows).logits, first)
+    assert any(watched) == (name == "conv")
+    for given, x in ((params, rows[:, :3]), (still, rows)):
+        watched.clear()
+        net(given, x)
+        assert any(watched)  # rows of another number, and no slopes

@@ -1,6 +1,5 @@
-"""Convolutions and batch norms of a user's module by our own ways: values and all derivatives are torch's."""
+"""Convolutions of a user's module by our own ways: values and all derivatives are torch's."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,7 @@ import mamlprobe as mp
 from mamlprobe.methods.method import METHODS
 from mamlprobe.native.load import compile_kernels
 from mamlprobe.nets.operations import conv as plain_conv
-from mamlprobe.nets.operations.batch_norm import batch_norm
+from tests.nets.operations.cases import derivatives, draw
 from tests.oracles import close, slow_outer
 
 SHAPES = {
@@ -31,19 +30,6 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both in float64 too, whose digits tell right from nearly right; and the kernels."""
     compile_kernels()
     monkeypatch.setattr(plain_conv, "PRECISIONS", frozenset((torch.float32, torch.float64)))
-
-
-def draw(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
-
-
-def derivatives(function: Callable[..., Tensor], given: list[Tensor]) -> list[Tensor]:
-    """The value, and the slopes of a sum that hangs on each three times over."""
-    value = function(*given)
-    first = torch.autograd.grad(value.tanh().pow(2).sum(), given, create_graph=True)
-    second = torch.autograd.grad(sum((g.pow(2)).sum() for g in first), given, create_graph=True)
-    third = torch.autograd.grad(sum((g.pow(2)).sum() for g in second), given)
-    return [value, *first, *second, *third]
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -71,32 +57,6 @@ def test_convolution(name, layout):
 
     for mine, wanted in zip(derivatives(ours, given), derivatives(theirs, given), strict=True):
         assert (mine - wanted).detach().norm() <= 1e-12 * wanted.detach().norm()
-
-
-def explicit(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """Batch norm in plain operations."""
-    axes = [0, *range(2, x.ndim)]
-    shape = (-1,) + (1,) * (x.ndim - 2)
-    mean = x.mean(axes, keepdim=True)
-    found = (x - mean) / ((x - mean).pow(2).mean(axes, keepdim=True) + 1e-5).sqrt()
-    return found if weight is None or bias is None else found * weight.reshape(shape) + bias.reshape(shape)
-
-
-@pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("shape", [(4, 3, 5, 2), (6, 3), (4, 3, 5)])
-def test_batch_norm(shape, affine):
-    """torch's own third derivative takes the mean and variance for constants: the reference is in plain operations."""
-    torch.manual_seed(0)
-    given = [draw(*shape), draw(3), draw(3)] if affine else [draw(*shape)]
-    layouts = [torch.contiguous_format, *([torch.channels_last] if len(shape) == 4 else [])]
-    for layout in layouts:
-        given[0] = given[0].detach().contiguous(memory_format=layout).requires_grad_()
-
-        def ours(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-            return batch_norm(x, weight, bias, 1e-5)
-
-        for mine, wanted in zip(derivatives(ours, given), derivatives(explicit, given), strict=True):
-            torch.testing.assert_close(mine, wanted, rtol=1e-9, atol=1e-9)
 
 
 class Residual(nn.Module):
@@ -162,46 +122,3 @@ def _lead(net: object) -> dict[str, Tensor]:
     from mamlprobe.nets.params import add_task_axis
 
     return add_task_axis(mp.init(net, seed=0).net)  # type: ignore[arg-type]
-
-
-def test_group_norms_get_their_channels_outermost():
-    """torch's own derivative crashes otherwise, now and then."""
-    seen = []
-
-    class Grouped(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(4, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.conv(x)
-            seen.append(x)
-            x = F.group_norm(x, 2)
-            seen.append(x)
-            return self.fc(x.mean((2, 3)))
-
-    net = mp.wrap(Grouped().float(), "fc")
-    seen.clear()
-    net(_lead(net), torch.randn(1, 5, 1, 12, 12))
-    assert seen[-2].is_contiguous(memory_format=torch.channels_last)
-    assert not seen[-2].is_contiguous()
-    assert seen[-1].is_contiguous()
-
-
-def test_a_linear_head_is_its_module():
-    """Also behind hooks, in a kind of its own, and on tokens."""
-
-    class Doubled(nn.Linear):
-        def forward(self, x: Tensor) -> Tensor:
-            return 2 * super().forward(x)
-
-    torch.manual_seed(0)
-    hooked = nn.Linear(6, 3)
-    hooked.register_forward_hook(lambda part, args, output: output + 1)
-    for head in (nn.Linear(6, 3), nn.Linear(6, 3, bias=False), Doubled(6, 3), hooked):
-        module = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), head)
-        net = mp.wrap(module, "2", inputs=(4,))
-        x = torch.randn(2, 5, 4)
-        passed = net(_lead(net), x)
-        torch.testing.assert_close(net.head(_lead(net), passed.features), passed.logits)
-        torch.testing.assert_close(passed.logits, torch.stack([module(rows) for rows in x]))

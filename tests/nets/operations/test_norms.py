@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mamlprobe.learn.theta import init
 from mamlprobe.nets.operations.norms import Norms
 from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import wrap
@@ -56,3 +57,27 @@ def test_given_moments_are_for_norms_that_keep_some(kind, tracked):
     found = net(add_task_axis(params), X.unsqueeze(0), moments=add_task_axis(moments)).logits[0]
     torch.testing.assert_close(found, module.eval()(X))
     assert net.by_row == (("0",) if tracked and kind is nn.InstanceNorm2d else ())
+
+
+def test_group_norms_get_their_channels_outermost():
+    """torch's own derivative crashes otherwise, now and then."""
+    seen = []
+
+    class Grouped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x)
+            seen.append(x)
+            x = F.group_norm(x, 2)
+            seen.append(x)
+            return self.fc(x.mean((2, 3)))
+
+    net = wrap(Grouped().float(), "fc")
+    seen.clear()
+    net(add_task_axis(init(net, seed=0).net), torch.randn(1, 5, 1, 12, 12))
+    assert seen[-2].is_contiguous(memory_format=torch.channels_last)
+    assert not seen[-2].is_contiguous()
+    assert seen[-1].is_contiguous()

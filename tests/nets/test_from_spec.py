@@ -79,10 +79,3 @@ def test_messages_of_modules():
         with pytest.raises(UserError) as caught:
             of(name)
         assert str(caught.value).startswith(f"net: {line}"), str(caught.value)
-
-
-def test_messages_of_specs():
-    with pytest.raises(UserError, match=r"net: the kind must be a known one, got 'conv5'; did you mean conv4\?"):
-        NetSpec(kind="conv5")
-    with pytest.raises(UserError, match=r"net: a module must name its head, got none; set net.head to the last linear"):
-        NetSpec(kind="module", module="a:B")

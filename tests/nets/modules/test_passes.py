@@ -1,4 +1,4 @@
-"""Whether rows are independent is found by numbers; where they are, support and query set share a pass."""
+"""Passes of a module: rows that are independent, found by numbers, share one; layers that never run are refused."""
 
 import pytest
 import torch
@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 import mamlprobe as mp
 from benchmarks.modules import RowLSTM, ViT, conv4
+from mamlprobe.base.errors import UserError
 from mamlprobe.methods.method import METHODS
+from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.wrap import Wrapped
 from tests.oracles import close, slow_outer
 
@@ -93,3 +95,11 @@ def test_the_gradient_is_the_loops(classes, monkeypatch, name):
         module.double(), dict(theta.net), episodes, adapts=names, steps=inner.steps, lr=inner.lr, order=inner.order
     )[0]
     close(found, wanted)
+
+
+def test_a_layer_that_never_runs_is_refused(user):
+    user.aside = nn.Linear(2, 2)
+    net = mp.wrap(user, "fc", layers=["features.0", "aside"])
+    with pytest.raises(UserError) as caught:
+        net(add_task_axis(mp.init(net, seed=0).net), torch.randn(1, 4, 1, 9, 8).double())
+    assert str(caught.value) == "wrap: every layer must run in the forward pass, got ['aside']; name other layers"

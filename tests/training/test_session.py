@@ -1,15 +1,15 @@
+"""A session of a training: losses and weights that are not finite end it, and are never written."""
+
 from dataclasses import replace
 
 import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.learn.outer import Readings
 from mamlprobe.methods.settings import Outer
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
-from mamlprobe.training.learner import Tally
 from mamlprobe.training.loop import train
 
 
@@ -63,26 +63,3 @@ def test_weights_that_are_not_finite_are_never_written(experiment, pool, tmp_pat
     with pytest.raises(UserError, match=match):
         train(one, tmp_path, pool=pool, progress=False)
     assert load_run(tmp_path / run_name(one)).updates() == [0]
-
-
-def test_the_tally_says_how_long_ago():
-    def readings(value):
-        return Readings(losses=torch.tensor([value]), accuracies=torch.ones(1, dtype=torch.float64))
-
-    tally = Tally()
-    assert tally.read() is None
-    for value in (0.5, torch.inf, 0.25):
-        tally.add(readings(value))
-    assert tally.read() == 2
-    assert (tally.updates, tally.loss) == (1, 0.5)
-
-
-def test_sums_go_through_words_to_the_bit():
-    tally = Tally()
-    for value in (0.1, 0.7, 1 / 3):
-        tally.add(Readings(losses=torch.tensor([value]), accuracies=torch.tensor([value], dtype=torch.float64)))
-    tally.read()
-    again = Tally(tally.state())
-    assert again.means() == tally.means()
-    assert again.means()["accuracy"] == (0.1 + 0.7 + 1 / 3) / 3
-    assert again.means()["loss"] != again.means()["accuracy"]

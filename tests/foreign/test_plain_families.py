@@ -1,0 +1,62 @@
+"""Each family's file gives the logits of its net, computed by torch's functions alone in float64."""
+
+import pytest
+import torch
+
+from mamlprobe.base.errors import UserError
+from mamlprobe.runs.inner import InnerWords
+from tests.foreign.recipes import ENCODERS, RECIPES, imported, passed, rows
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_logits_of_every_family(name, tmp_path):
+    recipe = RECIPES[name]
+    made = recipe.made()
+    found = imported(tmp_path / "net.pt", recipe, made.saved)
+    assert any(line.startswith(f"{name}:") for line in found.seen), found.lines
+    x = rows(recipe)
+    torch.testing.assert_close(passed(found, x).logits[0], made.logits(x), rtol=1e-6, atol=1e-6)
+    if recipe.moments:
+        got = passed(found, x, running=True).logits[0]
+        torch.testing.assert_close(got, made.logits(x, running=True), rtol=1e-6, atol=1e-6)
+    else:
+        assert found.theta.moments == {}
+        with pytest.raises(UserError, match="running averages"):
+            imported(tmp_path / "net.pt", recipe, made.saved, inner=InnerWords(norm="running"))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_features_of_every_encoder(name, tmp_path):
+    recipe = ENCODERS[name]
+    made = recipe.made()
+    found = imported(tmp_path / "net.pt", recipe, made.saved)
+    assert any(line.startswith(f"{name}:") for line in found.seen), found.lines
+    x = rows(recipe)
+    for running in (False, True):
+        got = passed(found, x, running=running).features[0]
+        torch.testing.assert_close(got, made.features(x, running=running), rtol=1e-6, atol=1e-6)
+    assert found.method.readout == "prototype"
+    assert found.method.inner.test_steps == 0
+    assert found.experiment.net.headless
+    with pytest.raises(UserError, match="add --head zero"):
+        imported(tmp_path / "net.pt", recipe, made.saved, inner=InnerWords(readout="head"))
+    fresh = imported(tmp_path / "net.pt", recipe, made.saved, head="random")
+    assert not fresh.experiment.net.headless
+    assert fresh.theta.net["head.weight"].abs().sum() > 0
+
+
+def test_rates_of_meta_sgd_are_one_a_number(tmp_path):
+    recipe = RECIPES["learn2learn CNN4"]
+    made = recipe.made()
+    parameters = [value for name, value in made.saved.items() if "running" not in name]
+    rates = [torch.full_like(value, 0.1) * (number + 1) for number, value in enumerate(parameters)]
+    state = {f"module.{name}": value for name, value in made.saved.items()}
+    state |= {f"lrs.{number}": value for number, value in enumerate(rates)}
+    found = imported(tmp_path / "a.pt", recipe, state)
+    assert found.method.inner.rates == "parameter"
+    assert torch.equal(found.theta.rates["body.1.norm.weight"], rates[2])
+    assert torch.equal(found.theta.rates["head.bias"], rates[-1])
+    assert found.left_out == ()
+    fewer = imported(tmp_path / "a.pt", recipe, {name: v for name, v in state.items() if name != "lrs.3"})
+    assert fewer.method.inner.rates == "fixed"
+    assert any("lrs.0" in line for line in fewer.left_out)
