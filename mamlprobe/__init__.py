@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mamlprobe.data.episodes import Episodes, manifest, manifest_table
     from mamlprobe.data.manifests import read_manifest, write_manifest
     from mamlprobe.data.pool import Pool
+    from mamlprobe.data.reading.data_objects import pool_from
     from mamlprobe.data.sampling import sample
     from mamlprobe.draw.tables import draw
     from mamlprobe.foreign.load_foreign import load_foreign
@@ -55,6 +56,7 @@ _HOMES = {
     "data.by_name": "load_pool",
     "data.manifests": "read_manifest write_manifest",
     "data.pool": "Pool",
+    "data.reading.data_objects": "pool_from",
     "data.sampling": "sample",
     "draw": "draw",
     "methods.settings": "Inner Norm Outer",
@@ -138,6 +140,7 @@ __all__ = [
     "mlp",
     "pair_grid",
     "pair_similarity",
+    "pool_from",
     "pwcca",
     "read_manifest",
     "recipe",

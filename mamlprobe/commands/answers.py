@@ -181,7 +181,7 @@ def data(options: Show) -> None:
         forget(options.name, options.data_root)
     if options.name is None:
         return show(known_pools(options.data_root))
-    pool = load_source(options.name, root=options.data_root)
+    pool = load_source(options.name, root=options.data_root, split=options.split)
     print(f"{pool.name}: {pool.source}\ndigest {pool.digest()}")
     show(pool.describe())
 

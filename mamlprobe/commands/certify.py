@@ -20,7 +20,7 @@ class Certify(InnerWords):
     preset: Literal["smoke", "quick", "long", "paper"] | None = None
     """Size of the recipe; smoke where it comes in that."""
     dataset: str | None = None
-    """Name of a data set, or path of a folder or zip of class folders; else the run's or recipe's own."""
+    """Name of a data set, or path of class folders, a zip or another project's files; else the run's or recipe's."""
     data_root: str | None = None
     """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
     module: str | None = None

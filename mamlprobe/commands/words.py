@@ -22,7 +22,7 @@ class Tasks(InnerWords):
     query: int | None = None
     """Query items a class."""
     dataset: str | None = None
-    """Name of a data set, or path of a folder or zip of class folders."""
+    """Name of a data set, or path of class folders, of a zip of these, or of files of another project."""
     data_root: str | None = None
     """Folder of raw files; else MAMLPROBE_DATA, else the cache folder."""
     device: str = "auto"
@@ -112,6 +112,8 @@ class Show:
     name: Annotated[Positional[str | None], arg(metavar="NAME", help="Name or path; none for the list.")] = None
     fetch: bool = False
     """Download it first (omniglot)."""
+    split: str | None = None
+    """Division of the classes, of data sets that have several: vinyals, first1200, cifar-fs, fc100, closerlook ..."""
     refresh: bool = False
     """Read its files anew, not what is cached of them."""
     data_root: str | None = None

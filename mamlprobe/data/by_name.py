@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -17,10 +18,14 @@ from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.files import access
 from mamlprobe.data import glyphs, omniglot
+from mamlprobe.data.layouts.known import NAMED, place_of, told_apart
+from mamlprobe.data.layouts.layout_kind import Asked
 from mamlprobe.data.planted import PLANTED
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import stamps
-from mamlprobe.data.reading.image_folder import NOTE, read_folder
+from mamlprobe.data.reading.assembled import NOTE
+from mamlprobe.data.reading.image_folder import read_folder
+from mamlprobe.data.reading.levels import check_levels, levelled
 from mamlprobe.data.saved_pool import load_saved, save_pool
 from mamlprobe.data.sinusoids import FORMULAS
 
@@ -30,15 +35,11 @@ READING = 1
 FOLDERS = 2
 """The same for folders and zips of class folders alone."""
 
+LAYOUT = 1
+"""The same for the layouts of other projects."""
+
 CACHED = re.compile(r"(.+)-[0-9a-f]{16}\.safetensors", re.DOTALL)
 """Names of pools in the cache folder: the data set's, and a digest of what it was read from and how."""
-
-LEVELS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "none": ((0.0,), (1.0,)),
-    "half": ((0.5,), (0.5,)),
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-}
-"""Normalisation -> mean and std, one number for all channels or one for each."""
 
 LARGEST = 4096
 """Pixels of the side of an image."""
@@ -61,13 +62,40 @@ def _omniglot(root: Path, size: int | None, ink: int, split: str | None) -> Pool
     )
 
 
-def _folder(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
-    only(path.name, "split", split, None)
-    only(path.name, "ink", ink, 1)
-    pool = _cached(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
+def _at(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
+    """Read what lies at a path, by the layout that its files tell, else as class folders."""
+    known = told_apart(path)
+    if known is None:
+        if os.path.isfile(path) and path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
+            must = f"{path} must be a zip of class folders, or a file of another project under its usual name"
+            raise UserError("load_pool", must, repr(path.name), "give it back its name, see docs/data.md")
+        only(path.name, "split", split, None)
+        only(path.name, "ink", ink, 1)
+        pool = _cached(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
+    else:
+        layout, seen = known
+        if not layout.ink:
+            only(path.name, "ink", ink, 1)
+        if not layout.lists:
+            only(path.name, "split", split, None)
+        elif split is not None and split not in layout.lists:
+            raise unknown("load_pool", f"split of {path.name}", split, layout.lists)
+        files = [[word, stamps(seen.files[word])] for word in sorted(seen.files)]
+        asked = Asked(size=size, ink=ink, split=split)
+        options = [LAYOUT, layout.name, files, size, ink, split]
+        pool = _cached(path.stem, options, lambda: layout.read(seen, asked))
     for note in pool.source.split(NOTE)[1:]:
         _say(f"load_pool: of {path} {note}")
     return pool
+
+
+def _named(name: str, root: Path, size: int | None, ink: int, split: str | None) -> Pool:
+    """Read a data set of other projects, found by its name."""
+    known = NAMED[name]
+    if known.split:
+        only(name, "split", split, None)
+    path, chosen = place_of(name, root)
+    return replace(_at(path, size or known.side, ink, chosen or split), name=name)
 
 
 @cache
@@ -77,7 +105,7 @@ def _say(line: str) -> None:
 
 
 READERS: dict[str, Callable[[Path, int | None, int, str | None], Pool]] = {"glyphs": _glyphs, "omniglot": _omniglot}
-"""Name -> its reader, which takes root, size, ink and split; any other name is a path."""
+"""Name -> its reader, which takes root, size, ink and split; any other name is one of `NAMED` or a path."""
 
 
 def data_folder(root: str | Path | None = None) -> Path:
@@ -96,25 +124,35 @@ def load_pool(
     rotations: str = "none",
     normalise: str | None = None,
 ) -> Pool:
-    """Load a data set: "glyphs" (built in), "omniglot", or a folder or zip of class folders, by path or name in `root`.
+    """Load a data set by name, or what lies at a path or name in `root`: class folders, or files of other projects.
+
+    Names: "glyphs" (built in), "omniglot"; "miniimagenet", "tieredimagenet", "cifar-fs", "fc100", "cub" or "cub-SPLIT",
+    of which the usual files are looked for in `root`. At a path, a folder or a file, the layout is told from the names
+    of the files (docs/data.md lists them), else it is a folder or zip of class folders.
 
     root: folder of raw files; else the environment's MAMLPROBE_DATA, else the cache folder.
-    size: side of the images in pixels; else 28 for grey and 84 for RGB.
+    size: side of the images in pixels; else 28 for grey and 84 for RGB, and 32 for the names "cifar-fs" and "fc100".
     ink: of glyphs and omniglot, 1 for bright strokes on dark, 0 the other way round.
-    split: of omniglot, "vinyals" (the default) or "first1200".
+    split: of omniglot, "vinyals" (the default) or "first1200"; of CUB, "closerlook", "easyfsl", "learn2learn" or
+        "feat"; of CIFAR-100 at a path, "cifar-fs" or "fc100".
     rotations: "none", or "classes" for each class turned by 90, 180, 270 degrees as classes of their own.
-    normalise: "none" (grey's default), "imagenet" (RGB's default), "half": how `Pool.floats` shifts and scales.
+    normalise: how `Pool.floats` shifts and scales: "none" (grey's default), "imagenet" (RGB's default), "half",
+        "raw255", "lee2019", "cifar", "cifar-rfs", "floodsung"; or numbers of brightness 0 to 1, mean and std of each
+        channel: "m,m,m,s,s,s" for RGB, "m,s" for grey.
+
+    Classes are ordered by split (train, val, test), then by name; items by their row in an array, or by file name.
 
     Pools are saved in the cache folder by name, file stamps and options; `forget` has them read anew. What is left out
     of a folder, and images that look wrong, are reported on stderr and in the pool's `source`.
 
     Raises:
-        UserError: unknown name or word, missing or damaged files, an option that the data set does not have.
+        UserError: unknown name or word, missing, damaged or inconsistent files, files that want code to be run, an
+            option that the data set does not have, or has and that must be stated.
     """
     if rotations not in ROTATIONS:
         raise unknown("load_pool", "word for rotations", rotations, ROTATIONS)
-    if normalise is not None and normalise not in LEVELS:
-        raise unknown("load_pool", "normalisation", normalise, LEVELS)
+    if normalise is not None:
+        check_levels(normalise)
     if size is not None and not 1 <= size <= LARGEST:
         must = "size must be at least 1" if size < 1 else f"size must be at most {LARGEST}"
         raise UserError("load_pool", must, size, "give the side of the images in pixels")
@@ -129,9 +167,11 @@ def load_pool(
         )
     if name in READERS:
         pool = READERS[name](folder, size, ink, split)
+    elif name in NAMED:
+        pool = _named(name, folder, size, ink, split)
     else:
-        pool = _folder(_find(name, folder), size, ink, split)
-    return _levelled(ROTATIONS[rotations](pool), normalise)
+        pool = _at(_find(name, folder), size, ink, split)
+    return levelled(ROTATIONS[rotations](pool), normalise)
 
 
 def _find(name: str, folder: Path) -> Path:
@@ -145,18 +185,6 @@ def _find(name: str, folder: Path) -> Path:
     near = sorted(each.name for each in folder.iterdir() if each.is_dir()) if os.path.isdir(folder) else []
     kind = f"data set (a name, or a folder or zip of class folders, as given or under {folder})"
     raise unknown("load_pool", kind, name, [*READERS, *(each for each in near if each not in READERS)])
-
-
-def _levelled(pool: Pool, normalise: str | None) -> Pool:
-    channels = pool.image_shape[0]
-    word = normalise or ("imagenet" if channels == 3 else "none")
-    mean, std = LEVELS[word]
-    if len(mean) not in (1, channels):
-        raise UserError(
-            "load_pool", f"images of {word!r} must have {len(mean)} channels", channels, "take none or half"
-        )
-    spread = channels // len(mean)
-    return replace(pool, mean=mean * spread, std=std * spread, source=f"{pool.source}; levels {word}")
 
 
 def only(name: str, option: str, value: object, default: object) -> None:
@@ -174,7 +202,9 @@ def forget(name_or_path: str | Path, root: str | Path | None = None) -> None:
     name = str(name_or_path)
     if name in FORMULAS or name in PLANTED:
         raise UserError("data", "a data set that is read anew must have files", f"the formula {name!r}", "leave it out")
-    stem = name if name in READERS else _find(name, data_folder(root)).stem
+    folder = data_folder(root)
+    path = place_of(name, folder)[0] if name in NAMED else None
+    stem = name if name in READERS else (path or _find(name, folder)).stem
     folder = cache_folder()
     with access(folder / stem):
         for each in os.listdir(folder) if os.path.isdir(folder) else ():

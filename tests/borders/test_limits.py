@@ -3,15 +3,17 @@
 from pathlib import Path
 
 from mamlprobe.borders import csv_tables, json_text, tensor_files, zip_sizes
+from mamlprobe.borders.arrays import array_pickles, hdf5_files, numpy_files, tar_entries
 from mamlprobe.borders.regular_files import amount
 from mamlprobe.data import manifests
+from mamlprobe.data.layouts import rows
 from mamlprobe.data.reading import archives, decoded
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text()
 
 
 def test_the_page_states_each_limit():
-    rows = {line.split("|")[1].strip(): line for line in PAGE.splitlines() if line.startswith("| ")}
+    lines = {line.split("|")[1].strip(): line for line in PAGE.splitlines() if line.startswith("| ")}
     stated = {
         "`config.json`": [amount(json_text.SETTINGS), f"{json_text.DEEPEST} levels"],
         "manifests": [amount(manifests.LARGEST)],
@@ -22,9 +24,19 @@ def test_the_page_states_each_limit():
         ],
         "a picture": [amount(archives.LARGEST_IMAGE), f"{decoded.PIXELS:,} pixels"],
         "the table of contents": [amount(zip_sizes.LARGEST_CONTENTS)],
+        "data sets of other": [
+            amount(rows.LARGEST_IMAGES),
+            *(f"{each.PACKED} times the file and {amount(each.SLACK)}" for each in (numpy_files, hdf5_files)),
+        ],
+        "their labels": [amount(rows.LARGEST_LABELS)],
+        "their pickles": [
+            f"{array_pickles.OPERATIONS:,} operations, {array_pickles.STACK:,} values",
+            f"{array_pickles.CONTAINERS:,} lists and dicts, {array_pickles.ENTRIES:,} entries",
+        ],
+        "a packed tar": [amount(tar_entries.UNPACKED)],
     }
     for start, limits in stated.items():
-        row = next(line for name, line in rows.items() if name.startswith(start))
+        row = next(line for name, line in lines.items() if name.startswith(start))
         assert [limit for limit in limits if limit not in row] == []
 
 

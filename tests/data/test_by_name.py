@@ -150,6 +150,15 @@ def test_errors(root, name, options, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_under_another_name(root):
+    (root / "mini.pkl").write_bytes(b"\x80\x04N.")
+    told = (
+        r"load_pool: .*mini.pkl must be a zip of class folders, or a file of another project under its usual name, got "
+    )
+    with pytest.raises(UserError, match=told + r"'mini.pkl'; give it back its name, see docs/data.md"):
+        load_pool("mini.pkl", root=root)
+
+
 def test_data_folder(monkeypatch, own_cache):
     monkeypatch.setenv("MAMLPROBE_DATA", "/somewhere")
     assert data_folder("here") == Path("here")

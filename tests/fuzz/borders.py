@@ -22,6 +22,7 @@ from mamlprobe.runs.checkpoint import checkpoint_path
 from tests.foreign.recipes import RECIPES
 from tests.fuzz import spoiling as bad
 from tests.fuzz.box import Box, as_file, net_of_ones_own
+from tests.fuzz.data_files import loaded, spoiled_files
 from tests.fuzz.doors import right_calls
 
 ROOT = Path(__file__).parents[2]
@@ -319,6 +320,7 @@ BORDERS: dict[str, Border] = {
     "episodes": Border(lambda box: bad.spoiled_state(_parts(box)), _judged, 2),
     "pictures": Border(lambda box: bad.spoiled_picture(), _pictures),
     "zip": Border(lambda box: bad.spoiled_zip((box.good / "images/train/train0/0.png").read_bytes()), _zipped),
+    "data files": Border(spoiled_files, loaded, 2),
     "saved pool": Border(lambda box: bad.spoiled_bytes((box.good / "pool.safetensors").read_bytes()), _saved_pool, 0.5),
     "manifest": Border(lambda box: bad.spoiled_json(json.loads(_good("tasks.json")(box))), _manifest),
     "figure table": Border(_figure_tables, _redrawn, 0.3),

@@ -46,6 +46,10 @@ def right_calls(box: Box) -> Calls:
         "sample": (mp.sample, {"pool": pool, "split": "test", **numbers}),
         "load_pool": (mp.load_pool, {"name_or_path": box.good / "images", "size": 10, "ink": 1, "rotations": "none"}),
         "load_foreign": (mp.load_foreign, {"path": box.good / "foreign.pt"}),
+        "pool_from": (
+            mp.pool_from,
+            {"data": [torch.ones(1, 5, 5)] * 4, "labels": [0, 0, 1, 1], "name": "x", "size": 5},
+        ),
         "load_run": (mp.load_run, {"path": box.run}),
         "recipe": (mp.recipe, {"name": "maml", "preset": "smoke"}),
         "conv4": (mp.conv4, {"image": (1, 10, 10), "way": 3, "filters": 4, "blocks": 2}),

@@ -28,7 +28,15 @@ def test_three_hundred_inputs_at_all_borders(tmp_path):
 
 
 def test_what_is_spoiled_was_good(tmp_path):
-    names = ["log", "hook table", "state dict", "episodes", "zip", "figure table"]  # some stay right when spoiled
+    names = [
+        "log",
+        "hook table",
+        "state dict",
+        "episodes",
+        "zip",
+        "data files",
+        "figure table",
+    ]  # some stay right when spoiled
     fill(tmp_path)
     found = {(each.border, each.kind) for each in answers(dict.fromkeys(names, 40), seed=1, root=tmp_path)}
     assert {name for name, kind in found if kind == "accepted"} == set(names)

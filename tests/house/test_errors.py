@@ -115,8 +115,8 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
     [
         (
             "",
-            "got expected one of {train, evaluate, probe, certify, import, report, survey, data, doctor, cache}; see mamlprobe "
-            "--help",
+            "got expected one of {train, evaluate, probe, certify, import, report, survey, data, doctor, cache}; see "
+            "mamlprobe --help",
         ),
         ("train", "got missing from mamlprobe train: RECIPE maml, anil,"),
         ("train maml --inner.stps 3", "got --inner.stps; did you mean --inner.steps?"),

@@ -24,8 +24,10 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "draw": "base statistics draw.charts",
     "draw/charts": "base draw",
     "borders": "base",
-    "data": "base borders native data.reading",
+    "borders/arrays": "base borders",
+    "data": "base borders native data.reading data.layouts",
     "data/reading": "base borders data.pool",
+    "data/layouts": "base borders borders.arrays data.pool data.reading",
     "measure": "base native statistics",
     "nets/fast": "base native native.gpu",
     "nets/operations": "base native nets.fast nets.net nets.params nets.differentiated",
@@ -49,8 +51,8 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
         "base borders native methods statistics draw data nets learn probe.adaptation runs training recipes __init__"
     ),
     "commands/subjects": (
-        "base borders native methods statistics draw data nets learn probe probe.representation probe.adaptation "
-        "probe.contrast runs training"
+        "base borders native methods statistics draw data data.layouts nets learn probe probe.representation "
+        "probe.adaptation probe.contrast runs training"
     ),
     "commands": (
         "base borders native methods statistics draw draw.charts data nets learn probe certificates runs foreign "

@@ -1,12 +1,14 @@
 """Which data sets there are, and what one holds."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.by_name import READERS, data_folder
+from mamlprobe.data.layouts.known import NAMED, place_of, told_apart
 from mamlprobe.data.omniglot import fetch, find
 from mamlprobe.data.sinusoids import FORMULAS
 
@@ -20,10 +22,11 @@ def known_pools(root: str | None) -> pd.DataFrame:
     rows = [("glyphs", "built in: characters of many scripts, drawn from fonts"), ("omniglot", _omniglot(folder))]
     rows += [(name, f"built in: {each.source}") for name, each in FORMULAS.items()]
     rows.append(("planted-DIAL", "built in: teachers made by a formula, which need another body by a dial from 0 to 1"))
+    rows += [(name, f"in {place}") for name in NAMED if (place := _place(name, folder))]
     paths = sorted(folder.iterdir()) if os.path.isdir(folder) and os.access(folder, os.R_OK) else []
     for path in paths:
         name = path.name
-        if name not in READERS and not name.startswith(".") and _is_data(path):
+        if name not in READERS and name not in NAMED and not name.startswith(".") and _is_data(path):
             rows.append((name, f"images in {path}"))
     return pd.DataFrame(rows, columns=["dataset", "about"])
 
@@ -51,8 +54,19 @@ def _omniglot(folder: Path) -> str:
         return "not there; download it with: mamlprobe data omniglot --fetch"
 
 
+def _place(name: str, folder: Path) -> Path | None:
+    """Return where a data set of other projects lies, if it does."""
+    try:
+        return place_of(name, folder)[0]
+    except UserError:
+        return None
+
+
 def _is_data(path: Path) -> bool:
-    """Tell whether it looks like a data set: a zip, or a folder that holds folders or zips of splits or of classes."""
+    """Tell whether it looks like a data set: of a known layout, a zip, or a folder with folders or zips."""
+    with suppress(UserError):
+        if told_apart(path):
+            return True
     if not path.is_dir() or not os.access(path, os.R_OK | os.X_OK):
         return path.suffix == ".zip"
     return any(each.is_dir() or each.suffix == ".zip" for each in path.iterdir())

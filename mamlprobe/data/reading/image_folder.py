@@ -1,26 +1,14 @@
 """A user's own images: a folder or zip of class folders, with or without train / val / test above them."""
 
-from collections.abc import Sequence
 from contextlib import ExitStack
-from itertools import pairwise
 from pathlib import Path
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.archives import Tree, opened
-from mamlprobe.data.reading.class_layout import SPLITS, laid_out, split_of, splits_of
-from mamlprobe.data.reading.images import BILINEAR, Look, look, pixels
+from mamlprobe.data.reading.assembled import FileClass, assembled
+from mamlprobe.data.reading.class_layout import laid_out, split_of, splits_of
 from mamlprobe.data.reading.links import shown
-
-SIZES = {1: 28, 3: 84}
-"""Channels -> side of the images when no size is stated."""
-
-NOTE = "; note: "
-"""Before each remark in the source of a pool: what was left out, or looks wrong."""
 
 ClassFiles = dict[tuple[str, str], tuple[Tree, list[str]]]
 """(split, class) -> the tree and the names of its images."""
@@ -43,32 +31,17 @@ def read_folder(path: Path, *, size: int | None = None) -> Pool:
     with ExitStack() as stack:
         zips, notes = _zips(path)
         classes, more = _in_zips(path, zips, stack) if zips else _in_one(path, stack)
-        split_at_all = any(split for split, _ in classes)
-        chosen = {(split or "test", name): place for (split, name), place in classes.items()}
-        keys = sorted(chosen, key=lambda key: (SPLITS.index(key[0]), key[1]))
-        names = sorted(name for _, name in keys)
-        for name, following in pairwise(names):
-            if name == following:
-                must = f"class {name!r} of {path} must lie in one split"
-                raise UserError("load_pool", must, "two", "hold out whole classes")
-        images, how = _pixels([chosen[key] for key in keys], size)
-    channels, side = images.shape[2:4]
-    counts = [len(chosen[key][1]) for key in keys]
-    return Pool(
-        name=path.stem,
-        images=torch.from_numpy(images),
-        counts=torch.tensor(counts, device="cpu"),
-        class_names=tuple(name for _, name in keys),
-        splits={
-            split: torch.tensor([i for i, key in enumerate(keys) if key[0] == split], device="cpu")
-            for split in dict.fromkeys(split for split, _ in keys)
-        },
-        mean=(0.0,) * channels,
-        std=(1.0,) * channels,
-        source=f"images of {path.name}, resized to {side} x {side} (bilinear){how}"
-        + ("" if split_at_all else "; no splits given, so every class is in split test")
-        + "".join(NOTE + each for each in (*notes, *more, *_flat(how), *_alike(images, counts))),
-    )
+        return assembled(
+            path,
+            {
+                (split or "test", name): FileClass(tree=tree, files=files)
+                for (split, name), (tree, files) in classes.items()
+            },
+            size=size,
+            about=f"images of {path.name}",
+            notes=(*notes, *more),
+            split=any(split for split, _ in classes),
+        )
 
 
 def _zips(path: Path) -> tuple[dict[Path, str], list[str]]:
@@ -107,30 +80,3 @@ def _in_one(path: Path, stack: ExitStack) -> tuple[ClassFiles, list[str]]:
         got = "images without a folder" if tree.images() else "none"
         raise UserError("load_pool", f"{path} must hold folders of images", got, "lay it out as train/CLASS/IMAGE")
     return {key: (tree, files) for key, files in layout.classes.items()}, [*layout.notes, *layout.missed]
-
-
-def _pixels(classes: Sequence[tuple[Tree, list[str]]], size: int | None) -> tuple[NDArray[np.uint8], Look]:
-    """Read images ``[class, item, C, size, size]``, padded with zeros, and return also how they became bytes."""
-    channels, how = look([(tree, file) for tree, files in classes for file in files])
-    side = size or SIZES[channels]
-    most = max(len(files) for _, files in classes)
-    images = np.zeros((len(classes), most, channels, side, side), dtype=np.uint8)
-    for into, (tree, files) in zip(images, classes, strict=True):
-        for item, file in enumerate(files):
-            into[item] = pixels(tree, file, channels=channels, size=side, resample=BILINEAR, how=how)
-    return images, how
-
-
-def _flat(how: Look) -> list[str]:
-    """Note images that are lost because others have larger numbers."""
-    if not how.lost:
-        return []
-    return [f"{len(how.lost)} images come out as good as even beside brighter ones, the first {how.lost[0]}"]
-
-
-def _alike(images: NDArray[np.uint8], counts: list[int]) -> list[str]:
-    """Note that all images are the same one, if there are several and they are."""
-    first = images[0, 0]
-    if sum(counts) == 1 or any((of[:count] != first).any() for of, count in zip(images, counts, strict=True)):
-        return []
-    return [f"all {sum(counts)} images come out alike"]

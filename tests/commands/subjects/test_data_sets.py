@@ -9,6 +9,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.cli import main
 from mamlprobe.commands.subjects import data_sets
 from mamlprobe.commands.subjects.data_sets import download, known_pools
+from mamlprobe.data.layouts.class_lists import CUB_SPLITS
 
 
 def test_data_lists_and_describes(images, capsys, monkeypatch):
@@ -67,3 +68,15 @@ def test_a_download_that_cannot_be_kept(tmp_path, monkeypatch, capsys):
     must = f"data: {tmp_path} must be a folder open for writing, got Permission denied"
     assert str(caught.value) == f"{must}; choose another with --data-root"
     assert capsys.readouterr().out == ""
+
+
+def test_files_of_other_projects_are_listed(tmp_path):
+    for place in ("cub/images/x", "caches"):
+        (tmp_path / place).mkdir(parents=True)
+    for place in ("FC100_test.pickle", "caches/mini-imagenet-cache-test.pkl", "caches/notes.txt", "other.pkl"):
+        (tmp_path / place).write_bytes(b"")
+    about = known_pools(str(tmp_path)).set_index("dataset")["about"]
+    names = ["planted-DIAL", "fc100", "cub", *(f"cub-{split}" for split in CUB_SPLITS), "FC100_test.pickle", "caches"]
+    assert about.index[-9:].tolist() == names
+    assert about["cub"] == f"in {tmp_path / 'cub'}"
+    assert about["fc100"] == f"in {tmp_path}"

@@ -1,0 +1,1 @@
+"""Data sets as other projects keep them: what tells each layout, and its reader."""
