@@ -140,7 +140,7 @@ def load_foreign(
     return Foreign(
         experiment=experiment,
         theta=theta,
-        file=path,
+        file=contents.file,
         seen=tuple(_seen(contents, state, recognised, spec, converted)),
         assumed=tuple(line for line in (*assumed, text) if line),
         left_out=(*_left(state, recognised), *unused),
