@@ -96,7 +96,8 @@ class Auto(InnerWords):
     """A checkpoint of any project as a run: its net, its family and its norms are told from the file."""
 
     file: Annotated[
-        Positional[str], arg(metavar="FILE", help="A torch, safetensors or npz file; no code in it is run.")
+        Positional[str],
+        arg(metavar="FILE", help="A checkpoint of torch, numpy, TensorFlow 1 or Keras; no code in it is run."),
     ]
     out: str | None = None
     """Folder of the run that is made; else runs/NAME of the file."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.array_files import read_npz
+from mamlprobe.borders.arrays.keras_files import read_keras
 from mamlprobe.borders.pickled_parts import Array
 from mamlprobe.borders.pickles import LEGACY
 from mamlprobe.borders.regular_files import check_file
@@ -38,7 +39,7 @@ class Contents:
 
 
 def read_contents(path: str | Path) -> Contents:
-    """Read a checkpoint: torch's zip and legacy files, whole modules, safetensors, npz, pickles, TensorFlow 1.
+    """Read a checkpoint: torch's zip and legacy files, whole modules, safetensors, npz, pickles, TensorFlow.
 
     Nothing that the file names is imported or called; classes that are not known leave their tensors.
 
@@ -79,10 +80,9 @@ def _reader(path: Path, start: bytes, end: bytes) -> tuple[str, Reader]:
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         return "safetensors", _safetensors
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
-        got, advice = "an HDF5 file", "save its weights as npz: numpy.savez(FILE, **{name: array})"
-        raise UserError(WHERE, f"{path.name} must be a checkpoint of a kind that is read here", got, advice)
+        return "Keras file", lambda path, _: read_keras(WHERE, path)
     shown = start[:4].hex(" ") or "nothing"
-    must = f"{path.name} must be a torch, safetensors or npz file, or a pickle of arrays"
+    must = f"{path.name} must be a file of torch, safetensors, numpy, TensorFlow 1 or Keras"
     raise UserError(WHERE, must, f"one that begins with {shown}", "save the net's state dict with torch.save")
 
 

@@ -152,7 +152,7 @@ def test_what_reads_pickles_cannot_be_changed_by_one(tmp_path):
     ("content", "word"),
     [
         (b"", "begins with nothing"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(40), "an HDF5 file"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(40), "must be a whole HDF5 file with weights of Keras"),
         (b"GIF89a", "begins with 47 49 46 38"),
         (b"PK\x03\x04" + bytes(60), "torch file: "),
         (b"\x80\x02]q\x00.", "must hold tensors"),
