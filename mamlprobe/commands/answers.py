@@ -187,10 +187,10 @@ def data(options: Show) -> None:
 
 
 def say_assumed(*cases: ProbedRun) -> None:
-    """Print a line for each case whose run was imported with parts of the inner loop that nobody stated."""
+    """Print for each case what nobody stated of the inner loop at import, and classes that the run was trained on."""
     for case in cases:
-        if case.assumed:
-            print(f"{case.name}: {case.assumed}" if len(cases) > 1 else case.assumed)
+        for line in filter(None, (case.assumed, case.leak)):
+            print(f"{case.name}: {line}" if len(cases) > 1 else line)
 
 
 def name_tasks(case: ProbedRun, path: str | None) -> None:

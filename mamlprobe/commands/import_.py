@@ -96,7 +96,8 @@ class Auto(InnerWords):
     """A checkpoint of any project as a run: its net, its family and its norms are told from the file."""
 
     file: Annotated[
-        Positional[str], arg(metavar="FILE", help="A torch, safetensors or npz file; no code in it is run.")
+        Positional[str],
+        arg(metavar="FILE", help="A checkpoint of torch, numpy, TensorFlow 1 or Keras; no code in it is run."),
     ]
     out: str | None = None
     """Folder of the run that is made; else runs/NAME of the file."""
@@ -118,6 +119,10 @@ class Auto(InnerWords):
     """Brightness of a stroke, on data sets of characters: 0 or 1."""
     normalise: str | None = None
     """How images are shifted and scaled, such as imagenet."""
+    trained_on: str | None = None
+    """Data set whose training classes it was trained on, such as miniimagenet: evaluations on them say so."""
+    data_root: str | None = None
+    """Folder of raw files, for --trained-on; else MAMLPROBE_DATA, else the cache folder."""
 
     def run(self) -> None:
         """Read the file, say what it is, and write the run."""
@@ -129,9 +134,30 @@ class Auto(InnerWords):
         options |= {"image": self.image, "way": self.way, "head": self.head, "inner": given}
         foreign = load_foreign(self.file, **options)
         foreign = foreign.judged_by(dataset=self.dataset, ink=self.ink, normalise=self.normalise)
-        run = write_foreign(foreign, self.out or f"runs/{Path(self.file).name.split('.')[0]}")
-        print("\n".join(foreign.lines))
+        classes, line = self._classes(foreign.experiment.data.dataset)
+        out = self.out or f"runs/{Path(self.file).name.split('.')[0]}"
+        run = write_foreign(foreign, out, trained_on=classes)
+        print("\n".join([*foreign.lines, *([line] if line else [])]))
         print(f"run: {run.path}")
+
+    def _classes(self, dataset: str) -> tuple[tuple[str, ...], str]:
+        """Return the names of the classes that it was trained on, and a line where that is assumed.
+
+        Raises:
+            UserError: a data set that has no list of classes and cannot be read.
+        """
+        from mamlprobe.data.by_name import load_pool
+        from mamlprobe.data.layouts.class_lists import training_classes
+
+        if self.trained_on is None:
+            classes = training_classes(dataset)
+            said = f"assumed: trained on the {len(classes)} training classes of {dataset} (say --trained-on)"
+            return classes, said if classes else ""
+        classes = training_classes(self.trained_on)
+        if not classes:
+            pool = load_pool(self.trained_on, root=self.data_root)
+            classes = tuple(pool.class_names[number] for number in pool.class_ids("train").tolist())
+        return classes, ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.array_files import read_npz
+from mamlprobe.borders.arrays.keras_files import read_keras
 from mamlprobe.borders.pickled_parts import Array
 from mamlprobe.borders.pickles import LEGACY
 from mamlprobe.borders.regular_files import check_file
 from mamlprobe.borders.stubs import Stub, read_arrays, read_stubbed
 from mamlprobe.borders.tensor_files import LARGEST_WEIGHTS, read_safetensors
+from mamlprobe.borders.tf1_bundle import MAGIC, index_of, read_bundle
 
 DEEPEST, NODES = 24, 2**20
 """Levels of a tree, and its entries."""
@@ -30,24 +32,28 @@ class Contents:
     container: str
     """Kind of file, in words."""
     tree: Any
+    file: Path
+    """The file; of several, the one that names the others."""
     ordered: bool = True
     """Whether tensors stand in the order in which their net has them."""
 
 
 def read_contents(path: str | Path) -> Contents:
-    """Read a checkpoint: torch's zip and legacy files, whole modules, safetensors, npz, pickles of arrays.
+    """Read a checkpoint: torch's zip and legacy files, whole modules, safetensors, npz, pickles, TensorFlow.
 
     Nothing that the file names is imported or called; classes that are not known leave their tensors.
 
     Raises:
         UserError: no such file, one that is damaged or beyond the limits, one of another kind.
     """
-    path = Path(path)
+    path = index_of(Path(path)) or Path(path)
     advice = "copy it again, or save the net's state dict"
     size = check_file(WHERE, path, most=LARGEST_WEIGHTS, advice=advice)
     with open(path, "rb") as file:
         start = file.read(16)
-    kind, read = _reader(path, start)
+        file.seek(max(0, size - len(MAGIC)))
+        end = file.read(len(MAGIC))
+    kind, read = _reader(path, start, end)
     try:
         tree = _plain(read(path, size), path.stat().st_size)
     except UserError:
@@ -55,14 +61,16 @@ def read_contents(path: str | Path) -> Contents:
     except Exception as error:  # whatever the reader makes of a damaged file
         text = (str(error).strip().splitlines() or [""])[0][:200] or type(error).__name__
         raise UserError(WHERE, f"{path.name} must be a whole checkpoint", f"{kind}: {text}", advice) from None
-    return Contents(container=kind, tree=tree, ordered=kind.startswith("torch"))
+    return Contents(container=kind, tree=tree, file=path, ordered=kind.startswith("torch"))
 
 
 Reader = Callable[[Path, int], Any]
 
 
-def _reader(path: Path, start: bytes) -> tuple[str, Reader]:
-    """Return the kind of file that begins so, and what reads it."""
+def _reader(path: Path, start: bytes, end: bytes) -> tuple[str, Reader]:
+    """Return the kind of file that begins and ends so, and what reads it."""
+    if end == MAGIC or path.suffix == ".index":
+        return "TensorFlow 1 checkpoint", lambda path, _: read_bundle(WHERE, path)
     if start.startswith(LEGACY):
         return "torch file of a version before 1.6", read_stubbed
     if start.startswith(b"PK"):
@@ -72,10 +80,9 @@ def _reader(path: Path, start: bytes) -> tuple[str, Reader]:
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         return "safetensors", _safetensors
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
-        got, advice = "an HDF5 file", "save its weights as npz: numpy.savez(FILE, **{name: array})"
-        raise UserError(WHERE, f"{path.name} must be a checkpoint of a kind that is read here", got, advice)
+        return "Keras file", lambda path, _: read_keras(WHERE, path)
     shown = start[:4].hex(" ") or "nothing"
-    must = f"{path.name} must be a torch, safetensors or npz file, or a pickle of arrays"
+    must = f"{path.name} must be a file of torch, safetensors, numpy, TensorFlow 1 or Keras"
     raise UserError(WHERE, must, f"one that begins with {shown}", "save the net's state dict with torch.save")
 
 

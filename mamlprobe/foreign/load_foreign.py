@@ -100,8 +100,9 @@ def load_foreign(
     """Read a checkpoint of another project: its net, its weights, and how its authors train and test.
 
     The container, the state dict in it and the family follow from the file: learn2learn, torchmeta, pytorch-maml,
-    MAML++, dragen1860 and Kao et al., BOIL, prototype nets, SimpleShot, LibFewShot, ResNet-12 and others, whole modules
-    and Lightning checkpoints too; nothing that the file names is run. What it cannot say is the family's usual, stands
+    MAML++, dragen1860 and Kao et al., BOIL, prototype nets, SimpleShot, LibFewShot, ResNet-12, Finn et al. and Reptile
+    (TensorFlow 1: the prefix of the checkpoint, or one of its files) and others, whole modules and Lightning
+    checkpoints too; nothing that the file names is run. What it cannot say is the family's usual, stands
     in `assumed`, and is stated by the options.
 
     family: one of `FAMILIES`, where two have the same names.
@@ -141,12 +142,13 @@ def load_foreign(
     experiment = Experiment(
         recipe="foreign", data=where, net=spec, method=method, way=rows if way is None else way, updates=0
     )
-    assumed = [*recognised.assumed, guessed, *data_assumed]
+    why = recognised.usage.lr_from if "inner_lr" in inner_assumed else ""
+    assumed = [*recognised.assumed, guessed, *data_assumed, why]
     text = assumption(method, inner_assumed).removeprefix("assumed: ")
     return Foreign(
         experiment=experiment,
         theta=theta,
-        file=path,
+        file=contents.file,
         seen=tuple(_seen(contents, state, recognised, spec, converted)),
         assumed=tuple(line for line in (*assumed, text) if line),
         left_out=(*_left(state, recognised), *of_training, *unused),
@@ -171,10 +173,10 @@ def _without_training_head(recognised: Recognised, way: int | None) -> tuple[Rec
 def _method(recognised: Recognised, spec: NetSpec, theta: Theta, given: InnerWords) -> tuple[Method, list[str]]:
     """Return the authors' method with what is stated, and the names of the settings that are assumed."""
     usage = recognised.usage
-    method = METHODS["maml"]
+    method = METHODS[usage.method]
     steps, readout = (0, "prototype") if spec.headless else (usage.steps, "head")
     test_steps = 0 if spec.headless else usage.test_steps
-    inner = replace(method.inner, lr=usage.lr, steps=steps, test_steps=test_steps, adapts=usage.adapts)
+    inner = replace(method.inner, lr=usage.lr, steps=steps, test_steps=test_steps, adapts=usage.adapts, batch=None)
     norm = "batch" if usage.norm == "running" and not theta.moments else usage.norm
     method = replace(method, inner=inner, norm=replace(method.norm, statistics=norm), readout=readout)
     method = restated(method, given, train=True)

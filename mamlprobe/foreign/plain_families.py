@@ -45,7 +45,7 @@ class Plain:
 
     def recognise(self, state: State, asked: Asked) -> Recognised | None:
         """Return the net if all matrices of the state are of this family; else None."""
-        convs, norms = (_parts(state.tensors, pattern) for pattern in (self.conv, self.norm))
+        convs, norms = (_parts(state.tensors, pattern, self.extras) for pattern in (self.conv, self.norm))
         pairs = list(zip(convs, norms, strict=False))
         if len(convs) != len(norms) or len(pairs) < self.least:
             return None
@@ -78,13 +78,16 @@ class Plain:
         )
 
 
-def _parts(tensors: Parts, pattern: str) -> list[dict[str, str]]:
-    """Return the names of the tensors of each part that the pattern means, by their last words, in natural order."""
+def _parts(tensors: Parts, pattern: str, extras: str) -> list[dict[str, str]]:
+    """Return the names of the tensors of each part that the pattern means, by their last words, in natural order.
+
+    Those that the pattern `extras` means are not the net's.
+    """
     recognised: dict[str, dict[str, str]] = {}
     for name in tensors:
         part, _, last = name.rpartition(".")
         match = re.fullmatch(rf"(?:.*\.)?{pattern}", part)
-        if match and last != COUNTS:
+        if match and last != COUNTS and not re.fullmatch(extras, name):
             recognised.setdefault(match[1], {}).setdefault(last, name)
     return [recognised[number] for number in sorted(recognised, key=_natural)]
 
@@ -99,7 +102,7 @@ def worded(texts: Sequence[str], tensors: Parts, blocks: int, end: str, asked: A
     for number, weight in enumerate(weights, 1):
         text = texts[min(number, len(texts)) - 1]
         bias = "" if f"conv{number}.{kind}.bias" in tensors else " nobias"
-        text = re.sub(r"conv (\d+ \d+ \d+)", rf"conv {weight.shape[0]} \1{bias}", text)
+        text = re.sub(r"conv (\d+ \d+ (?:\d+|same))", rf"conv {weight.shape[0]} \1{bias}", text)
         text = re.sub(r"linear", f"linear {weight.shape[0]}{bias}", text)
         full.append(text)
     full[-1] += f", {end}" if end else ""
@@ -252,6 +255,14 @@ FAMILIES = (
         conv=r"(?:encoder\.)?(\d+)\.block\.0",
         norm=r"(?:encoder\.)?(\d+)\.block\.1",
         usage=Usage(norm="running", levels="lee2019"),
+    ),
+    Plain(
+        name="R2D2 net",
+        conv=r"block(\d+)\.0",
+        norm=r"block(\d+)\.1",
+        blocks=(*["conv 3 1 1, norm, pool 2 2, leaky 0.1"] * 3, "join, conv 3 1 1, norm, pool 2 2"),
+        usage=Usage(norm="running", levels="lee2019"),
+        least=4,
     ),
     Plain(
         name="LibFewShot Conv64F or Conv32F",

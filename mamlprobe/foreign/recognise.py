@@ -7,12 +7,18 @@ from mamlprobe.foreign.nest import State
 from mamlprobe.foreign.numbered import numbered
 from mamlprobe.foreign.plain_families import FAMILIES as PLAIN
 from mamlprobe.foreign.recognised import Asked, Recognise, Recognised
+from mamlprobe.foreign.relation import relation
 from mamlprobe.foreign.resnet12 import resnet12
+from mamlprobe.foreign.tensorflow import finn, keras, reptile
 
 FAMILIES: dict[str, Recognise] = {
     "MAML++": mamlpp,
     "Kao or dragen1860": numbered,
     "ResNet-12": resnet12,
+    "Learning to Compare, relation network": relation,
+    "Finn et al., TensorFlow 1": finn,
+    "Reptile, TensorFlow 1": reptile,
+    "Keras prototypical networks (schatty)": keras,
     **{family.name: family.recognise for family in PLAIN},
     "unknown": guess,
 }

@@ -17,7 +17,10 @@ Parts = dict[str, Tensor]
 class Usage:
     """How the authors of a family train and test: what no file says."""
 
+    method: str = "maml"
     lr: float = 0.01
+    lr_from: str = ""
+    """How the rate follows from the authors', where it is another."""
     steps: int = 5
     test_steps: int = 10
     norm: str = "batch"
@@ -43,6 +46,8 @@ class Recognised:
     """Learned inner rates by the same names."""
     steps_affine: Parts = field(default_factory=dict)
     """Norm weights for every point of the inner path."""
+    one_row: bool = False
+    """Whether the head has one row, which starts that of every class."""
     assumed: tuple[str, ...] = ()
     """What the family says and the file does not, in words."""
     left_out: tuple[str, ...] = ()

@@ -10,10 +10,14 @@ PLACES = {"downsample.0": "shortcut.0", "downsample.1": "shortcut.1"}
 PLACES |= {f"conv{n}": f"convs.{n - 1}" for n in (1, 2, 3)} | {f"bn{n}": f"norms.{n - 1}" for n in (1, 2, 3)}
 
 
+UNICORN = "norms by running moments in the inner loop too, where the authors take the support set's (say --norm)"
+
+
 def resnet12(state: State, asked: Asked) -> Recognised | None:
     """Return the net of ``layer1.0.conv1`` ...: residual blocks with max-pool, then the mean over the last map.
 
-    A head of more inputs than the last block has filters stands on the flattened map.
+    A head of more inputs than the last block has filters stands on the flattened map. Where there is ``fcone``, a row
+    that UNICORN-MAML copies for every class before each inner loop, other heads are leftovers.
     """
     tensors: Parts = {}
     used = []
@@ -30,9 +34,10 @@ def resnet12(state: State, asked: Asked) -> Recognised | None:
     heads = [
         name for name in state.tensors if re.fullmatch(r"(?:.*\.)?(classifier|fc|linear|fcone)\.(weight|bias)", name)
     ]
+    one_row = any("fcone" in name for name in heads)
     for name in heads:
         last = name.rpartition(".")[2]
-        if f"head.{last}" not in tensors and "fcone" not in name:
+        if f"head.{last}" not in tensors and ("fcone" in name) is one_row:
             tensors[f"head.{last}"] = state.tensors[name]
             used.append(name)
     wide = "head.weight" in tensors and tensors["head.weight"].shape[1] > filters[-1]
@@ -44,5 +49,7 @@ def resnet12(state: State, asked: Asked) -> Recognised | None:
         blocks=tuple(blocks),
         tensors=tensors,
         usage=Usage(norm="running", levels="imagenet"),
+        one_row=one_row,
+        assumed=(UNICORN,) if one_row else (),
         left_out=tuple(unused(state.tensors, used, "(?!)")),
     )

@@ -56,12 +56,13 @@ def filled(
     Raises:
         UserError: shapes that are not the net's; a head where the file has one; fewer rows than classes.
     """
-    rows = WAY if spec.headless else int(file_net.tensors["head.weight"].shape[0])
+    free = spec.headless or file_net.one_row
+    rows = WAY if free else int(file_net.tensors["head.weight"].shape[0])
     if head is not None and not spec.headless:
         raise UserError("import", "a head is for encoders without one", f"--head {head}", "leave it out")
-    if way is not None and not spec.headless and way > rows:
+    if way is not None and not free and way > rows:
         raise UserError("import", f"way must be at most the head's {rows} rows", way, "lower way")
-    rows = way if way is not None and spec.headless else rows
+    rows = way if way is not None and free else rows
     net = build(spec, way=rows)
     params, moments = net.init(torch.Generator().manual_seed(0))
     if spec.headless:
@@ -69,6 +70,8 @@ def filled(
             params[name] = params[name] if head == "random" else torch.zeros_like(params[name])
         spec = replace(spec, headless=head is None)
     given = {name_in(spec, name): value for name, value in file_net.tensors.items()}
+    if file_net.one_row:
+        given |= {name: value.repeat_interleave(rows, 0) for name, value in given.items() if name.startswith("head.")}
     for name in params:
         if name in given:
             params[name] = _shaped(file, name, given.pop(name), params[name])

@@ -76,6 +76,12 @@ class Run:
         return tuple(name for name in NAMES if name in known)
 
     @property
+    def trained_on(self) -> frozenset[str]:
+        """Return the names of the classes that it was trained on; none where nobody said them."""
+        env = self.env
+        return frozenset(env.get("trained_on", env.get("data", {}).get("classes", ())))
+
+    @property
     def log(self) -> pd.DataFrame:
         """Read the log, tidy: ``update split quantity value tasks``; train values are means since the previous row."""
         path = self.path / "log.csv"

@@ -37,13 +37,14 @@ def write_run(
     assumed: Sequence[str] | None = None,
     understood: Sequence[str] = (),
     rows: int | None = None,
+    trained_on: Sequence[str] = (),
 ) -> Run:
     """Write these weights to the run folder `out` as the checkpoint of update 0; `source` is the file they are from.
 
     A module's buffers are those in `source`, or without it as the constructor makes them. `assumed` names the settings
     of the inner loop that were not given, among ``inner_lr steps adapts norm readout``; None means those that are as in
     MAML. `understood` is what was said of the file, line by line; `rows` of the head, if it has more than a task has
-    classes. The folder is written completely or, after an error, not at all; one that holds this very import of a file
+    classes; `trained_on` the names of the training classes. The folder is written completely or, after an error, not at all; one that holds this very import of a file
     is left as it is, so that the import can be repeated.
 
     Raises:
@@ -70,6 +71,9 @@ def write_run(
         env |= {"assumed": said, **({"understood": list(understood)} if understood else {})}
         write_json(aside / "env.json", {"format": FORMAT, **env})
         save_checkpoint(checkpoint_path(aside, 0), Checkpoint(update=0, theta=theta))
+        if trained_on:
+            env |= {"trained_on": list(trained_on)}
+            write_json(aside / "env.json", {"format": FORMAT, **env})
         if buffers:
             write(aside / BUFFERS, save(buffers))
         write(aside / "done", IMPORTED)

@@ -22,6 +22,7 @@ class _Facts:
     digest: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    classes: tuple[str, ...] = ()
 
 
 IMPORTED = b"imported\n"
@@ -40,6 +41,7 @@ ENV: dict[str, Any] = {
     "earlier": list[dict[str, Any]],
     "assumed": tuple[str, ...],
     "understood": tuple[str, ...],
+    "trained_on": tuple[str, ...],
     "source": dict[str, Any] | None,
 }
 """The types of the fields of env.json, and of each of its earlier stretches; there may be others."""

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta, init
@@ -197,6 +198,13 @@ class Session:
             write(self.run.path / "done", f"{self.experiment.updates} updates\n".encode())
 
 
+def _training_classes(pool: TaskSource) -> list[str]:
+    """Return the names of the classes that are trained on, by which an evaluation knows them again."""
+    if not isinstance(pool, Pool) or "train" not in pool.splits:
+        return []
+    return [pool.class_names[number] for number in pool.splits["train"].tolist()]
+
+
 def _moving(gradients: Params) -> None:
     """Refuse a first outer gradient of zero: nothing would be learned, however long.
 
@@ -233,6 +241,7 @@ def _data(run: Run, pool: TaskSource) -> dict[str, Any]:
         "digest": pool.digest(),
         "mean": list(pool.mean),
         "std": list(pool.std),
+        "classes": _training_classes(pool),
     }
     before = run.env
     known = before.get("data", data)

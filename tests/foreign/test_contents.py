@@ -15,6 +15,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.foreign.contents import read_contents
 from mamlprobe.foreign.load_foreign import load_foreign
 from tests.foreign.recipes import RECIPES, passed, rows
+from tests.foreign.tf1_files import write_bundle
 
 RECIPE = RECIPES["learn2learn CNN4"]
 
@@ -49,6 +50,20 @@ def test_arrays_and_safetensors(made, protocol, tmp_path):
     (tmp_path / "a.pdparams").write_bytes(pickle.dumps(arrays, protocol))
     for name in ("a.npz", "a.safetensors", "a.pdparams"):
         checked(tmp_path / name, made)
+
+
+def test_tensorflow_checkpoints_by_any_of_their_names(tmp_path):
+    arrays = {"model/w": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.array(3, np.int64)}
+    write_bundle(tmp_path / "model-3", arrays)
+    for name in ("model-3", "model-3.index", "model-3.data-00000-of-00001"):
+        contents = read_contents(tmp_path / name)
+        assert (contents.container, contents.file) == ("TensorFlow 1 checkpoint", tmp_path / "model-3.index")
+        assert all(np.array_equal(contents.tree[name].numpy(), value) for name, value in arrays.items())
+    (tmp_path / "model-3.index").rename(tmp_path / "x")  # by its last bytes
+    with pytest.raises(UserError, match=r"x\.data-00000-of-00001; put it beside the index"):
+        read_contents(tmp_path / "x")
+    with pytest.raises(UserError, match=r"the file must exist, got .*model-3\.index"):
+        read_contents(tmp_path / "model-3.data-00000-of-00001")
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -137,7 +152,7 @@ def test_what_reads_pickles_cannot_be_changed_by_one(tmp_path):
     ("content", "word"),
     [
         (b"", "begins with nothing"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(40), "an HDF5 file"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(40), "must be a whole HDF5 file with weights of Keras"),
         (b"GIF89a", "begins with 47 49 46 38"),
         (b"PK\x03\x04" + bytes(60), "torch file: "),
         (b"\x80\x02]q\x00.", "must hold tensors"),

@@ -5,6 +5,8 @@ import torch
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.foreign.load_foreign import load_foreign
+from mamlprobe.foreign.net_spec import features
+from mamlprobe.nets.by_layers.layer_words import read_blocks
 from tests.foreign.recipes import RECIPES, imported
 
 
@@ -38,3 +40,7 @@ def test_a_stated_image_must_have_the_channels(tmp_path):
     recipe = RECIPES["learn2learn CNN4"]
     with pytest.raises(UserError, match=r"the image must have 3 channels, got \[1, 84, 84\]"):
         imported(tmp_path / "a.pt", recipe, recipe.made().saved, image=(1, 84, 84))
+
+
+def test_features_of_a_block_that_joins():
+    assert features(read_blocks(["conv 4 3 1 1, pool 2 2", "join, conv 3 3 1 1, pool 2 2"]), 1, 8) == 4 * 16 + 3 * 4

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.runs.inner import InnerWords
-from tests.foreign.recipes import ENCODERS, RECIPES, imported, passed, rows
+from tests.foreign.recipes import ENCODERS, NORM, POOL, RECIPES, C, Recipe, imported, passed, rows, two_names
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -60,3 +61,48 @@ def test_rates_of_meta_sgd_are_one_a_number(tmp_path):
     fewer = imported(tmp_path / "a.pt", recipe, {name: v for name, v in state.items() if name != "lrs.3"})
     assert fewer.method.inner.rates == "fixed"
     assert any("lrs.0" in line for line in fewer.left_out)
+
+
+R2D2 = Recipe(
+    two_names("block{}.0", "block{}.1", 1),
+    lambda n: [C, NORM, POOL, ("relu", 0.1)] if n < 3 else [C, NORM, POOL],
+    head=None,
+)
+
+
+def r2d2_features(made, x, *, running):
+    """Maps of the last two blocks, flattened and joined; the last has no activation."""
+    whole = made.features(x, running=running)
+    before = type(made)(made.recipe, made.state, made.parts[:3]).features(x, running=running)
+    return torch.cat([before, whole], 1)
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_r2d2_joins_its_last_two_blocks(running, tmp_path):
+    made = R2D2.made()
+    found = imported(tmp_path / "a.pth", R2D2, {"embedding": made.saved, "head": {"scale": torch.ones(1)}})
+    assert any(line.startswith("R2D2 net:") for line in found.seen)
+    x = rows(R2D2)
+    wanted = r2d2_features(made, x, running=running)
+    assert wanted.shape[1] == 4 * (100 + 25)
+    torch.testing.assert_close(passed(found, x, running=running).features[0], wanted, rtol=1e-6, atol=1e-6)
+    wrong = imported(tmp_path / "a.pth", R2D2, made.saved, blocks="conv 3 1 1, norm, pool 2 2, leaky 0.1")
+    assert passed(wrong, x).features.shape[2] == 100
+    headed = imported(tmp_path / "a.pth", R2D2, made.saved, head="random")
+    theta = headed.theta.net
+    got = passed(headed, x, running=running).logits[0]
+    torch.testing.assert_close(
+        got, F.linear(wanted, theta["head.weight"].double(), theta["head.bias"].double()), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_moments_of_single_episodes_are_left_out(tmp_path):
+    """PyTorch-MAML (fmu2) with episodic norms: each task of a batch has moments of its own, and none are kept."""
+    recipe = RECIPES["PyTorch-MAML (fmu2)"]
+    made = recipe.made()
+    state = {f"{n}_{e}" if "running" in n else n: v + e for n, v in made.saved.items() for e in (1, 0)}
+    found = imported(tmp_path / "a.pth", recipe, state | {"temp": torch.ones(1)})
+    assert found.theta.moments == {}
+    assert "running_mean_1" in found.left_out[0]
+    x = rows(recipe)
+    torch.testing.assert_close(passed(found, x).logits[0], made.logits(x), rtol=1e-6, atol=1e-6)

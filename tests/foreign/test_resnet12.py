@@ -69,3 +69,19 @@ def test_logits(prefix, head, flat, running, tmp_path):
     wanted = plain(state, x, prefix=prefix, head=head, flat=flat, running=running)
     torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
     assert found.method.norm.statistics == "running"
+
+
+def test_the_one_row_of_unicorn_starts_every_class(tmp_path):
+    state = drawn(prefix="encoder.", head="fcone", flat=False)
+    state |= {"fcone.weight": state["fcone.weight"][:1], "fcone.bias": state["fcone.bias"][:1]}
+    leftover = {"encoder.fc.weight": torch.ones(5, FILTERS[-1]), "encoder.fc.bias": torch.ones(5)}
+    torch.save({"params": {**leftover, **state}}, tmp_path / "a.pth")
+    x = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for way in (None, 3, 9):
+        found = load_foreign(tmp_path / "a.pth", image=(3, 32, 32), way=way)
+        rows = way or 5
+        assert found.experiment.way == rows
+        assert found.left_out == ("tensors encoder.fc.weight, encoder.fc.bias",)
+        wanted = plain(state, x, prefix="encoder.", head="fcone", flat=False, running=True).expand(-1, rows)
+        torch.testing.assert_close(passed(found, x, running=True).logits[0], wanted, rtol=1e-6, atol=1e-6)
+    assert any("norms by running moments in the inner loop too" in line for line in found.assumed)

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 import mamlprobe as mp
+from mamlprobe.borders.tf1_bundle import MAGIC
 from mamlprobe.runs.checkpoint import checkpoint_path
 from tests.foreign.recipes import RECIPES
+from tests.foreign.tf1_files import Bundle
+from tests.foreign.tf_nets import CHARACTERS, as_keras, finn_arrays, keras_arrays
 from tests.fuzz import spoiling as bad
 from tests.fuzz.box import Box, as_file, net_of_ones_own
 from tests.fuzz.data_files import loaded, spoiled_files
@@ -168,11 +171,18 @@ def _foreign_files(box: Box) -> st.SearchStrategy[bytes]:
     arrays = io.BytesIO()
     np.savez(arrays, **{name: value.numpy() for name, value in state.items()})
     files += [arrays.getvalue(), save(state), pickle.dumps({name: value.numpy() for name, value in state.items()}, 2)]
+    files += [TENSORFLOW.index(), as_keras(keras_arrays(CHARACTERS, "batch_normalization"))]
     return bad.spoiled_pickle(state, box.canary) | st.sampled_from(files).flatmap(bad.spoiled_bytes)
 
 
+TENSORFLOW = Bundle(finn_arrays(CHARACTERS))
+
+
 def _told(box: Box, content: bytes) -> object:
-    return mp.load_foreign(_written(box.fresh(), "net.pt", content)).lines
+    folder = box.fresh()
+    if content.endswith(MAGIC):
+        _written(folder, "net.pt.data-00000-of-00001", TENSORFLOW.data)
+    return mp.load_foreign(_written(folder, "net.pt", content)).lines
 
 
 def _manifest(box: Box, content: bytes) -> object:

@@ -91,6 +91,19 @@ class ProbedRun:
         return assumption(self.method, set(self.run.assumed) - set(self.inner.said))
 
     @property
+    def trained_classes(self) -> int:
+        """Count the classes of the split that the run was trained on."""
+        names = (self.pool.class_names[number] for number in self.pool.splits[self.split].tolist())
+        known = self.run.trained_on
+        return sum(name in known for name in names)
+
+    @property
+    def leak(self) -> str:
+        """Return one line on classes of the split that the run was trained on; empty if there are none."""
+        count, whole = self.trained_classes, len(self.pool.splits[self.split])
+        return f"trained on {count} of the {whole} classes of {self.dataset} {self.split}" if count else ""
+
+    @property
     def name(self) -> str:
         """Return the name of the run's folder."""
         return one_line(self.run.path.resolve().name)
@@ -153,6 +166,7 @@ class ProbedRun:
         table = pd.concat(tables, ignore_index=True)
         columns |= {name: value for name, value in self.changed.items() if name not in (*table.columns, *KEYS)}
         changes = [in_words(name, value) for name, value in self.changed.items() if name not in KEYS]
+        columns |= {"trained_classes": self.trained_classes} if self.trained_classes else {}
         columns |= {"inner_loop": ", ".join(changes)} if changes else {}
         table = table.assign(**columns, episodes=manifest(_joined(drawn)), tasks=self.tasks)
         return table[[*KEYS, *(column for column in table.columns if column not in KEYS)]]

@@ -62,3 +62,18 @@ def published_for(names: Collection[str]) -> Published | None:
     }
     known = ((table, column) for table, column in lists if set(names) <= set(class_list(table)[column]))
     return next((lists[each] for each in known), None)
+
+
+LISTED = {
+    "miniimagenet": ("miniimagenet", "wnid", "split"),
+    "tieredimagenet": ("tieredimagenet", "wnid", "split"),
+    "cifar-fs": ("cifar100", "fine", "cifar_fs"),
+    "fc100": ("cifar100", "fine", "fc100"),
+    **{f"cub-{split}": ("cub", "class", split) for split in CUB_SPLITS},
+}
+"""Data set -> table, column of the names of its classes, and column of its splits."""
+
+
+def training_classes(name: str) -> tuple[str, ...]:
+    """Return the names of the training classes of a published data set; none of another."""
+    return tuple(split_lists(*LISTED[name])["train"]) if name in LISTED else ()

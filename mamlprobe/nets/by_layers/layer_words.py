@@ -16,8 +16,12 @@ NUMBERS: dict[str, tuple[str, ...]] = {
     "pool": ("side", "stride"),
     "mean": (),
     "residual": ("filters", "slope"),
+    "join": (),
 }
-"""Kinds of layers, and the numbers that follow in their order."""
+"""Kinds of layers, and the numbers that follow in their order.
+
+join: first in a block, whose flattened maps it puts behind those that come in.
+"""
 
 DEFAULTS = {"norm": (1e-5,), "leaky": (0.01,), "pool": (2.0, 2.0), "residual": (0.0, 0.1)}
 """Numbers that may be left out, from the last one on."""

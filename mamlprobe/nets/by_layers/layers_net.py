@@ -22,6 +22,17 @@ class Mean(nn.Module):
         return x.mean((2, 3))
 
 
+class Joined(nn.Sequential):
+    """Parts one after the other, whose flattened maps stand behind those that they are given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [R, C, H, W] to [R, C H W and the numbers of what the parts give]."""
+        z = x
+        for part in self:
+            z = part(z)
+        return torch.cat([x.flatten(1), z.flatten(1)], 1)
+
+
 class Residual(nn.Module):
     """Three convolutions with batch norms, and a shortcut: the block of the ResNet-12 of few-shot papers.
 
@@ -62,14 +73,16 @@ def layers_module(
     with torch.device("meta"):
         for number, block in enumerate(read_blocks(texts), 1):
             made: OrderedDict[str, nn.Module] = OrderedDict()
-            for layer in block:
+            joined = shape if block[0].kind == "join" and not shape.flat else None
+            for layer in block if joined is None else block[1:]:
                 for name, part, after in _made(layer, shape):
                     made[name if name not in made else f"{name}{len(made)}"] = part
                     shape = after
                 if min(shape.height, shape.width) < 1:
                     got = f"{image[1]} x {image[2]}"
                     raise UserError("net", f"images must be large enough for block {number}", got, "use larger ones")
-            parts[f"conv{number}"] = nn.Sequential(made)
+            parts[f"conv{number}"] = nn.Sequential(made) if joined is None else Joined(made)
+            shape = shape if joined is None else Shape(joined.numbers + shape.numbers, flat=True)
         if not shape.flat:
             parts["flatten"] = nn.Flatten()
         if head:
@@ -113,6 +126,8 @@ def _made(layer: Layer, shape: Shape) -> Made:
         return [*flatten, ("linear", nn.Linear(features.channels, wide.channels, bias=bias), wide)]
     if shape.flat:
         raise UserError("net", f"a {layer.kind} must stand before maps become features", str(layer), "move it")
+    if layer.kind == "join":
+        raise UserError("net", "a join must be the first layer of its block", "one behind others", "move it")
     if layer.kind == "mean":
         return [("mean", Mean(), Shape(shape.channels, flat=True))]
     if layer.kind == "residual":

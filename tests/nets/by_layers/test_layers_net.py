@@ -55,9 +55,22 @@ def test_linear_blocks_and_no_head():
     torch.testing.assert_close(module(x), F.linear(z, state["conv2.linear.weight"]))
 
 
+def test_a_block_that_joins_puts_its_maps_behind_those_before():
+    module, state = drawn(["conv 4 3 1 1, relu", "join, conv 3 3 1 1, pool 2 2", "linear 6"], (2, 6, 6))
+    x = torch.randn(5, 2, 6, 6, dtype=torch.float64)
+    z = F.relu(F.conv2d(x, state["conv1.conv.weight"], state["conv1.conv.bias"], padding=1))
+    y = F.max_pool2d(F.conv2d(z, state["conv2.conv.weight"], state["conv2.conv.bias"], padding=1), 2)
+    z = torch.cat([z.flatten(1), y.flatten(1)], 1)
+    assert z.shape[1] == 4 * 36 + 3 * 9
+    z = F.linear(z, state["conv3.linear.weight"], state["conv3.linear.bias"])
+    torch.testing.assert_close(module(x), F.linear(z, state["head.weight"], state["head.bias"]))
+
+
 @pytest.mark.parametrize(
     ("texts", "image", "message"),
     [
+        (["conv 4 3 1 1, join"], (1, 8, 8), "a join must be the first layer of its block"),
+        (["linear 4", "join, linear 3"], (1, 8, 8), "a join must stand before maps become features"),
         (["conv 4 3 1 0, pool 2 2"] * 4, (1, 28, 28), "images must be large enough for block 4"),
         (["mean, conv 4 3 1 1"], (1, 8, 8), "a conv must stand before maps become features"),
         (["linear 1048576"] * 2, (3, 900, 900), "at most 134,217,728 parameters"),
