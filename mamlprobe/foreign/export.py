@@ -25,6 +25,7 @@ from mamlprobe.methods.method import Method
 from mamlprobe.nets.by_layers.layer_words import map_after, read_blocks, stated_blocks
 from mamlprobe.nets.maker import Maker
 from mamlprobe.nets.spec import NetSpec
+from mamlprobe.nets.wrap import Wrapped
 from mamlprobe.runs.checkpoint import Checkpoint, digest, named_tensors
 from mamlprobe.runs.folder import Run, load_run
 from mamlprobe.runs.inner import in_words, values_of
@@ -254,7 +255,9 @@ def _of_module(run: Run, update: int | None, kind: str, norm: str | None) -> Mad
     Raises:
         UserError: a regime that it cannot have; inputs that are not known; a net that torch cannot export.
     """
-    spec, method, image = run.config.net, run.config.method, run.config.net.image or run.image
+    spec, method, net = run.config.net, run.config.method, run.net()
+    tried = net.known.row if isinstance(net, Wrapped) and net.known is not None else None
+    image = spec.image or run.image or tried
     if image is None:
         advice = "import it with --image, or take safetensors"
         raise UserError("export", "the shape of the net's inputs must be known", "none", advice)
@@ -266,9 +269,10 @@ def _of_module(run: Run, update: int | None, kind: str, norm: str | None) -> Mad
     if method.readout != "head":
         left.append(f"readout {method.readout} (the logits are the head's)")
     about = {**_about(run, checkpoint), "norm": statistics, "left_out": left}
-    made = plain_module(spec, run.net(), theta, image=image, statistics=statistics)
+    made = plain_module(spec, net, theta, image=image, statistics=statistics)
     gives = "features" if spec.headless else "logits and features"
-    holds = f"{gives} of rows [R, {', '.join(map(str, image))}], norm {statistics}"
+    shape = f"[R, {', '.join(map(str, image))}]{'' if spec.image or run.image else ', found by trial'}"
+    holds = f"{gives} of rows {shape}, norm {statistics}"
     return MODULES[kind](made, image, about), holds, left
 
 

@@ -132,7 +132,8 @@ def _by_batch(module: nn.Module) -> None:
             parent, _, last = name.rpartition(".")
             setattr(module.get_submodule(parent), last, made.setdefault(id(part), OwnStatistics(part)))
         elif isinstance(part, _InstanceNorm):
-            part.track_running_stats, part.running_mean, part.running_var = False, None, None
+            vars(part).update(track_running_stats=False)
+            part._buffers.update(running_mean=None, running_var=None)
 
 
 def _same(module: Any, rows: Tensor, wanted: list[Tensor]) -> None:

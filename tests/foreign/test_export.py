@@ -10,7 +10,7 @@ from safetensors import safe_open
 import mamlprobe as mp
 from mamlprobe.base.errors import UserError
 from mamlprobe.foreign import export as exports
-from mamlprobe.methods.method import MAMLPP, METHODS
+from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.params import add_task_axis
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.checkpoint import load_checkpoint
@@ -78,7 +78,7 @@ def test_names_are_the_families(tmp_path):
 
 
 def test_safetensors_hold_all_to_the_bits(tmp_path):
-    run = made_run(tmp_path / "run", method=MAMLPP)
+    run = made_run(tmp_path / "run", method=METHODS["mamlpp"])
     written = mp.export(run.path, kind="safetensors", out=tmp_path / "a.safetensors")
     assert written.left_out == ()
     theta = run.theta()
@@ -108,7 +108,7 @@ def test_the_update_is_the_one_that_is_named(runs, tmp_path):
 
 
 def test_what_a_family_cannot_hold_is_said(tmp_path):
-    run = made_run(tmp_path / "run", method=MAMLPP)
+    run = made_run(tmp_path / "run", method=METHODS["mamlpp"])
     left = mp.export(run, kind="learn2learn", out=tmp_path / "net.pt").left_out
     assert left[:-1] == ("learned inner rates", "norm weights of the later steps", "moments of the later steps")
     theta, state = run.theta(), torch.load(tmp_path / "net.pt", weights_only=True)
@@ -174,7 +174,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
 def test_torchscript_says_what_it_is(tmp_path):
-    run = made_run(tmp_path / "run", method=replace(MAMLPP, readout="cosine"))
+    run = made_run(tmp_path / "run", method=replace(METHODS["mamlpp"], readout="cosine"))
     written = mp.export(run, kind="torchscript", out=tmp_path / "net.pt", norm="running")
     extra = {"mamlprobe.json": ""}
     torch.jit.load(tmp_path / "net.pt", _extra_files=extra)
@@ -201,7 +201,9 @@ def test_torchscript_says_what_it_is(tmp_path):
 )
 def test_norms_go_by_what_is_said_or_the_run_has(statistics, norm, used, tmp_path):
     maml = METHODS["maml"]
-    method = replace(maml, norm=replace(maml.norm, statistics=statistics))
+    method = replace(
+        maml, norm=replace(maml.norm, statistics=statistics), inner=replace(maml.inner, test_steps=maml.inner.steps)
+    )
     run = made_run(tmp_path / "run", method=method)
     written = mp.export(run, kind="torchscript", out=tmp_path / "net.pt", norm=norm)
     assert written.holds.endswith(f"norm {used}")

@@ -247,7 +247,7 @@ def test_weights_that_are_not_numbers(run, line):
     known = load_run(run).checkpoint()
     broken = {name: value.clone() for name, value in known.theta.net.items()}
     broken["head.weight"][0, 0] = float("nan")
-    tensors = checkpoints._named(replace(known, theta=replace(known.theta, net=broken)))
+    tensors = checkpoints.named_tensors(replace(known, theta=replace(known.theta, net=broken)))
     digest = checkpoints.digest(tensors)
     header = {"format": checkpoints.FORMAT, "update": 2, "digest": digest, "words": known.metadata}
     last(run).write_bytes(save(tensors, {"checkpoint": json.dumps(header)}))
