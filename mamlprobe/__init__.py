@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mamlprobe.data.reading.data_objects import pool_from
     from mamlprobe.data.sampling import sample
     from mamlprobe.draw.tables import draw
+    from mamlprobe.foreign.export import export
     from mamlprobe.foreign.load_foreign import load_foreign
     from mamlprobe.learn.evaluate import evaluate
     from mamlprobe.learn.outer import Readings, meta_gradient
@@ -60,6 +61,7 @@ _HOMES = {
     "data.sampling": "sample",
     "draw": "draw",
     "methods.settings": "Inner Norm Outer",
+    "foreign.export": "export",
     "foreign.load_foreign": "load_foreign",
     "learn.evaluate": "evaluate",
     "learn.outer.many_runs": "meta_gradients",
@@ -128,6 +130,7 @@ __all__ = [
     "draw",
     "embed",
     "evaluate",
+    "export",
     "init",
     "load_foreign",
     "load_pool",

@@ -1,4 +1,4 @@
-"""The command line: ``mamlprobe train | evaluate | probe | certify | import | report | survey | data | ...``."""
+"""The command line: ``mamlprobe train``, ``evaluate``, ``probe``, ``certify``, ``import``, ``export`` and so on."""
 
 import argparse
 import contextlib
@@ -19,6 +19,7 @@ from mamlprobe.base.errors import Stopped, UserError, unknown
 from mamlprobe.commands.cache import Cache
 from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
+from mamlprobe.commands.export_ import Export
 from mamlprobe.commands.import_ import Import
 from mamlprobe.commands.mistakes import COMPLETION, at_home, looked_over, mistake, with_kind
 from mamlprobe.commands.survey import Survey
@@ -36,6 +37,7 @@ COMMANDS = {
     "probe": Probe,
     "certify": Certify,
     "import": Import,
+    "export": Export,
     "report": Report,
     "survey": Survey,
     "data": Show,
@@ -55,6 +57,7 @@ EXAMPLES = {
     "import auto": "mamlprobe import model.pt --out runs/theirs",
     "import kao": "mamlprobe import kao model.pt --out runs/kao",
     "import state_dict": "mamlprobe import state_dict net.pt --module my.nets:Net --head fc --out runs/net",
+    "export": f"mamlprobe export {_RUN} --as torchscript --out net.pt",
     "report": f"mamlprobe report {_RUN} --out report.html",
     "survey": "mamlprobe survey checkpoints --dataset tinyimagenet-fs --out survey",
     "data": "mamlprobe data glyphs",

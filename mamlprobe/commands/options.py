@@ -31,7 +31,8 @@ def _names(kind: type, prefix: str = "") -> Iterator[str]:
     for each in fields(kind):
         hint, marks = hints[each.name], getattr(hints[each.name], "__metadata__", ())
         plain = get_args(hint)[0] if marks else hint
-        name = each.name.replace("_", "-")
+        called = next((mark.name for mark in marks if getattr(mark, "name", None)), each.name)
+        name = called.replace("_", "-")
         if isinstance(plain, type) and is_dataclass(plain):
             unnamed = any(getattr(mark, "name", None) == "" for mark in marks)
             yield from _names(plain, prefix if unnamed else f"{prefix}{name}.")

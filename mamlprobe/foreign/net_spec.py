@@ -7,7 +7,7 @@ from typing import Any
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.foreign.recognised import Recognised
-from mamlprobe.nets.by_layers.layer_words import Block, map_after, read_blocks
+from mamlprobe.nets.by_layers.layer_words import Block, map_after, read_blocks, write_block
 from mamlprobe.nets.spec import NetSpec
 
 SIDES = {3: (84, 32, 64, 80, 96, 28), 1: (28, 84, 32, 64, 105)}
@@ -44,6 +44,25 @@ def spec_of(recognised: Recognised, image: tuple[int, int, int]) -> NetSpec:
 def name_in(spec: NetSpec, name: str) -> str:
     """Return the name of a tensor in the spec's net, of one in words."""
     return re.sub(r"^conv(\d+)\.", r"body.\1.", name) if spec.kind == "conv4" else name
+
+
+def blocks_of(spec: NetSpec) -> tuple[str, ...] | None:
+    """Return the blocks of a spec's net in words; None if it is a module, or has activations that no words are for."""
+    if spec.kind == "layers":
+        return tuple(map(write_block, read_blocks(spec.stack)))
+    if spec.kind == "mlp" and spec.activation == "relu" and spec.hidden:
+        norm = ", norm 1e-05" if spec.norm == "batch" else ""
+        return tuple(f"linear {width}{norm}, relu" for width in spec.hidden)
+    if spec.kind != "conv4":
+        return None
+    bare = next(texts for texts, of_net in PLAIN.items() if of_net == (spec.order, spec.down))
+    texts = (*[bare[0]] * (spec.blocks - 1), bare[-1])
+    return tuple(re.sub(r"^conv", f"conv {spec.filters}", text) for text in texts)
+
+
+def name_in_words(spec: NetSpec, name: str) -> str:
+    """Return the name in words of a tensor of the spec's net: what `name_in` undoes."""
+    return name if spec.kind == "module" else re.sub(r"^body\.(\d+)\.", r"conv\1.", name)
 
 
 def image_of(recognised: Recognised, image: tuple[int, int, int] | None) -> tuple[tuple[int, int, int], str]:

@@ -64,12 +64,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         UserError: a weight that is not finite, a full disk, a folder without permission to write.
     """
-    tensors = map_tensors(lambda value: value.detach().cpu().contiguous(), _named(checkpoint))
+    tensors = map_tensors(lambda value: value.detach().cpu().contiguous(), named_tensors(checkpoint))
     _finite(tensors, f"checkpoint of update {checkpoint.update}", "lower inner.lr or outer.lr, or set outer.clip")
     header = {
         "format": FORMAT,
         "update": checkpoint.update,
-        "digest": _digest(tensors),
+        "digest": digest(tensors),
         "words": checkpoint.metadata,
     }
     write(path, save(tensors, {"checkpoint": json.dumps(header, sort_keys=True)}))
@@ -85,9 +85,9 @@ def load_checkpoint(path: Path, like: Theta) -> Checkpoint:
     absent = "see the run's checkpoints folder"
     tensors, strings = read_safetensors("checkpoint", path, must=must, advice=advice, absent=absent, follow=False)
     header = _header(path, strings)
-    if header.digest != _digest(tensors):
+    if header.digest != digest(tensors):
         raise UserError("checkpoint", must, "bytes that changed on the disk", advice)
-    wanted = _named(Checkpoint(update=0, theta=like))
+    wanted = named_tensors(Checkpoint(update=0, theta=like))
     state = {name: value for name, value in tensors.items() if name.startswith("optimizer.")}
     theta = checked_tensors(
         "checkpoint",
@@ -153,13 +153,13 @@ def _not_of(optimizer: Params, learned: Params) -> str | None:
     return None
 
 
-def _named(checkpoint: Checkpoint) -> Params:
+def named_tensors(checkpoint: Checkpoint) -> Params:
     """Return all tensors by their names in the file."""
     parts = {part: getattr(checkpoint.theta, part) for part in PARTS} | {"optimizer": checkpoint.optimizer}
     return {f"{part}.{name}": value for part, tensors in parts.items() for name, value in tensors.items()}
 
 
-def _digest(tensors: Params) -> str:
+def digest(tensors: Params) -> str:
     """Return 16 hex digits of a SHA-256 over names, shapes, dtypes and bytes."""
     sha = hashlib.sha256()
     for name, value in sorted(tensors.items()):

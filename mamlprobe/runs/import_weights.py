@@ -43,9 +43,9 @@ def write_run(
 
     A module's buffers are those in `source`, or without it as the constructor makes them. `assumed` names the settings
     of the inner loop that were not given, among ``inner_lr steps adapts norm readout``; None means those that are as in
-    MAML. `understood` is what was said of the file, line by line; `rows` of the head, if it has more than a task has
-    classes; `trained_on` the names of the training classes. The folder is written completely or, after an error, not at all; one that holds this very import of a file
-    is left as it is, so that the import can be repeated.
+    MAML. `understood` is what was said of the file, line by line; `rows` those of the head, if they are more than a
+    task has classes; `trained_on` the names of the training classes. The folder is written completely or, after an
+    error, not at all; one that holds this very import of a file is left as it is, so that the import can be repeated.
 
     Raises:
         UserError: the folder holds something else already, or is not open for writing; a number that is not finite.

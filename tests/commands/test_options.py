@@ -65,7 +65,7 @@ HAVE_INNER = "evaluate, probe, certify, import auto, import kao, import state_di
         ("import state_dict FILE --inner.steps=3", "--inner.steps (an option of train)", "did you mean --steps?"),
         (
             "import kao FILE --module a:B",
-            "--module (an option of evaluate, probe, certify, import state_dict, report)",
+            "--module (an option of evaluate, probe, certify, import state_dict, export, report)",
             "see mamlprobe import kao --help",
         ),
         ("train maml --inner-lr 3", f"--inner-lr (an option of {HAVE_INNER})", "did you mean --inner.lr?"),

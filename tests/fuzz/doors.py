@@ -61,6 +61,7 @@ def right_calls(box: Box) -> Calls:
         "read_manifest": (mp.read_manifest, {"path": box.good / "tasks.json", "pool": pool}),
         "write_manifest": (mp.write_manifest, {"episodes": episodes, "path": "t.json", "pool": pool, "split": "test"}),
         "variants": (mp.variants, {"net": net, "method": method, "names": "keep,freeze:1"}),
+        "export": (mp.export, {"run": box.run, "kind": "safetensors", "out": "net.safetensors", "update": 1}),
         "train": (mp.train, {"experiment": short, "out": "runs", "progress": False, "device": "cpu"}),
         "train_together": (mp.train_together, {"experiments": [short, replace(short, seed=1)], "progress": False}),
     }

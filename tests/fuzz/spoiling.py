@@ -254,7 +254,8 @@ def _small(value: Any) -> bool:
     )
 
 
-COMMANDS = ["train", "evaluate", "probe", "certify", "import", "report", "data", "doctor", "cache", "kao", "state_dict"]
+COMMANDS = ["train", "evaluate", "probe", "certify", "import", "export", "report", "data", "doctor", "cache"]
+COMMANDS += ["kao", "state_dict"]
 
 
 @st.composite

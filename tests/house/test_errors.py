@@ -115,8 +115,8 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
     [
         (
             "",
-            "got expected one of {train, evaluate, probe, certify, import, report, survey, data, doctor, cache}; see "
-            "mamlprobe --help",
+            "got expected one of {train, evaluate, probe, certify, import, export, report, survey, data, doctor, "
+            "cache}; see mamlprobe --help",
         ),
         ("train", "got missing from mamlprobe train: RECIPE maml, anil,"),
         ("train maml --inner.stps 3", "got --inner.stps; did you mean --inner.steps?"),
@@ -247,8 +247,8 @@ def test_weights_that_are_not_numbers(run, line):
     known = load_run(run).checkpoint()
     broken = {name: value.clone() for name, value in known.theta.net.items()}
     broken["head.weight"][0, 0] = float("nan")
-    tensors = checkpoints._named(replace(known, theta=replace(known.theta, net=broken)))
-    digest = checkpoints._digest(tensors)
+    tensors = checkpoints.named_tensors(replace(known, theta=replace(known.theta, net=broken)))
+    digest = checkpoints.digest(tensors)
     header = {"format": checkpoints.FORMAT, "update": 2, "digest": digest, "words": known.metadata}
     last(run).write_bytes(save(tensors, {"checkpoint": json.dumps(header)}))
     assert "every number must be finite, got NaN or infinity in net.head.weight" in line("evaluate", run)
