@@ -130,7 +130,7 @@ def test_onnx_is_asked_for_in_one_file_for_any_number_of_rows(monkeypatch):
     monkeypatch.setattr("mamlprobe.foreign.plain_module.find_spec", lambda name: name)
     monkeypatch.setattr("torch.onnx.export", exporter)
     for name, outputs in (("words", ["logits", "features"]), ("no head", ["features"])):
-        module, x, _ = both(SPECS[name], "batch")
+        module, *_ = both(SPECS[name], "batch")
         assert onnx(module, CHARACTERS, {"a": 1}) == b"a"
         assert asked["args"][0].shape == (2, *CHARACTERS)
         assert (asked["model"], asked["input_names"], asked["output_names"]) == (module, ["images"], outputs)
