@@ -133,7 +133,7 @@ def _by_batch(module: nn.Module) -> None:
             setattr(module.get_submodule(parent), last, made.setdefault(id(part), OwnStatistics(part)))
         elif isinstance(part, _InstanceNorm):
             vars(part).update(track_running_stats=False)
-            part._buffers.update(running_mean=None, running_var=None)
+            part._buffers.update(dict.fromkeys(part._buffers))
 
 
 def _same(module: Any, rows: Tensor, wanted: list[Tensor]) -> None:

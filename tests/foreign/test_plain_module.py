@@ -1,9 +1,11 @@
 """Nets of every kind as plain modules, and the files that torch makes of them."""
 
+import inspect
 import io
 import json
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -72,7 +74,9 @@ def test_module_and_file_give_what_the_net_does(name, statistics, nets):
     loaded = torch.jit.load(io.BytesIO(data), _extra_files=extra)
     close(loaded(x), wanted)
     assert json.loads(extra[METADATA]) == {"a": 1}
-    if statistics == "running":
+    if statistics == "batch":
+        assert list(loaded.buffers()) == []  # nor is there anything that a pass could write to
+    else:
         close(loaded(x[:1]), [each[:1] for each in wanted])
     assert {type(each).__module__.partition(".")[0] for each in module.modules()} <= {"torch", "mamlprobe", "plainnets"}
 
@@ -110,6 +114,31 @@ def test_packages_that_are_missing_are_named(monkeypatch):
     module, _, _ = both(SPECS["words"], "batch")
     line = "onnx needs the packages onnx and onnxscript, got no onnx and no onnxscript; pip install onnx onnxscript, or"
     with pytest.raises(UserError, match=line):
+        onnx(module, CHARACTERS, {})
+
+
+def test_onnx_is_asked_for_in_one_file_for_any_number_of_rows(monkeypatch):
+    """Without its packages: what torch's exporter is given, and what is made of its answer."""
+    asked, entries = {}, []
+    signature = inspect.signature(torch.onnx.export)
+
+    def exporter(*given, **options):
+        asked.update(signature.bind(*given, **options).arguments)
+        properties = SimpleNamespace(add=lambda **entry: entries.append(entry))
+        return SimpleNamespace(model_proto=SimpleNamespace(metadata_props=properties, SerializeToString=lambda: b"a"))
+
+    monkeypatch.setattr("mamlprobe.foreign.plain_module.find_spec", lambda name: name)
+    monkeypatch.setattr("torch.onnx.export", exporter)
+    for name, outputs in (("words", ["logits", "features"]), ("no head", ["features"])):
+        module, *_ = both(SPECS[name], "batch")
+        assert onnx(module, CHARACTERS, {"a": 1}) == b"a"
+        assert asked["args"][0].shape == (2, *CHARACTERS)
+        assert (asked["model"], asked["input_names"], asked["output_names"]) == (module, ["images"], outputs)
+        assert asked["dynamo"]
+        assert asked["dynamic_shapes"][0].keys() == {0}
+    assert entries == [{"key": "mamlprobe", "value": '{"a": 1}'}] * 2
+    monkeypatch.setattr("torch.onnx.export", lambda *given, **options: 1 / 0)
+    with pytest.raises(UserError, match="must be one that torch can export to ONNX, got division by zero; take safet"):
         onnx(module, CHARACTERS, {})
 
 
