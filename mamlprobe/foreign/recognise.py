@@ -1,15 +1,15 @@
 """Which family a checkpoint is of: each is asked in turn, the most specific first."""
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.foreign.families.relation import relation
+from mamlprobe.foreign.families.tensorflow import finn, keras, reptile
 from mamlprobe.foreign.guess import guess
 from mamlprobe.foreign.mamlpp import mamlpp
 from mamlprobe.foreign.nest import State
 from mamlprobe.foreign.numbered import numbered
 from mamlprobe.foreign.plain_families import FAMILIES as PLAIN
 from mamlprobe.foreign.recognised import Asked, Recognise, Recognised
-from mamlprobe.foreign.relation import relation
 from mamlprobe.foreign.resnet12 import resnet12
-from mamlprobe.foreign.tensorflow import finn, keras, reptile
 
 FAMILIES: dict[str, Recognise] = {
     "MAML++": mamlpp,

@@ -185,6 +185,14 @@ ENCODERS = {
 """Encoders without a head."""
 
 
+R2D2 = Recipe(
+    two_names("block{}.0", "block{}.1", 1),
+    lambda n: [C, NORM, POOL, ("relu", 0.1)] if n < 3 else [C, NORM, POOL],
+    head=None,
+)
+"""Its features are joined from the last two blocks, which `features` does not do."""
+
+
 def numbered_state(made: Made) -> dict[str, Tensor]:
     """The tensors as ``vars.k`` and ``vars_bn.k``."""
     weights = [v for own in made.parts for n, v in own.items() if "running" not in n]

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.runs.inner import InnerWords
-from tests.foreign.recipes import ENCODERS, NORM, POOL, RECIPES, C, Recipe, imported, passed, rows, two_names
+from tests.foreign.recipes import ENCODERS, R2D2, RECIPES, imported, passed, rows
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -61,13 +61,6 @@ def test_rates_of_meta_sgd_are_one_a_number(tmp_path):
     fewer = imported(tmp_path / "a.pt", recipe, {name: v for name, v in state.items() if name != "lrs.3"})
     assert fewer.method.inner.rates == "fixed"
     assert any("lrs.0" in line for line in fewer.left_out)
-
-
-R2D2 = Recipe(
-    two_names("block{}.0", "block{}.1", 1),
-    lambda n: [C, NORM, POOL, ("relu", 0.1)] if n < 3 else [C, NORM, POOL],
-    head=None,
-)
 
 
 def r2d2_features(made, x, *, running):

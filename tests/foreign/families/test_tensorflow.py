@@ -126,6 +126,13 @@ def test_keras(image, norm_name, tmp_path):
         assert (flat(wrong.features[0].unflatten(1, (FILTERS, side, side))) - wanted).abs().max() > 1e-4
 
 
+def test_two_dense_layers_are_another_net(tmp_path):
+    arrays = reptile_arrays(CHARACTERS, slots=False)
+    write_bundle(tmp_path / "m", arrays | {"dense_1/kernel": arrays["dense/kernel"]})
+    with pytest.raises(UserError, match="must hold a net of a family that is known"):
+        load_foreign(tmp_path / "m")
+
+
 @pytest.mark.parametrize("lacking", ["batch_normalization_2/beta", "conv2d_1/kernel", "model/conv2", "model/3/beta"])
 def test_what_is_missing(lacking, tmp_path):
     arrays = finn_arrays(MINI) if lacking.startswith("model") else reptile_arrays(MINI, slots=False)
