@@ -34,8 +34,6 @@ class Contents:
     tree: Any
     file: Path
     """The file; of several, the one that names the others."""
-    ordered: bool = True
-    """Whether tensors stand in the order in which their net has them."""
 
 
 def read_contents(path: str | Path) -> Contents:
@@ -61,7 +59,7 @@ def read_contents(path: str | Path) -> Contents:
     except Exception as error:  # whatever the reader makes of a damaged file
         text = (str(error).strip().splitlines() or [""])[0][:200] or type(error).__name__
         raise UserError(WHERE, f"{path.name} must be a whole checkpoint", f"{kind}: {text}", advice) from None
-    return Contents(container=kind, tree=tree, file=path, ordered=kind.startswith("torch"))
+    return Contents(container=kind, tree=tree, file=path)
 
 
 Reader = Callable[[Path, int], Any]

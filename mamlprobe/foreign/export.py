@@ -16,8 +16,8 @@ from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import to_dict
+from mamlprobe.foreign.families.plain_families import POOLED, STRIDED
 from mamlprobe.foreign.net_spec import blocks_of, name_in_words
-from mamlprobe.foreign.plain_families import POOLED, STRIDED
 from mamlprobe.foreign.plain_module import onnx, plain_module, torchscript
 from mamlprobe.learn.method_params import SIAMESE, at_step, by_step
 from mamlprobe.learn.theta import Theta

@@ -1,15 +1,15 @@
 """Which family a checkpoint is of: each is asked in turn, the most specific first."""
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.foreign.families.guess import guess
+from mamlprobe.foreign.families.mamlpp import mamlpp
+from mamlprobe.foreign.families.numbered import numbered
+from mamlprobe.foreign.families.plain_families import FAMILIES as PLAIN
 from mamlprobe.foreign.families.relation import relation
+from mamlprobe.foreign.families.resnet12 import resnet12
 from mamlprobe.foreign.families.tensorflow import finn, keras, reptile
-from mamlprobe.foreign.guess import guess
-from mamlprobe.foreign.mamlpp import mamlpp
 from mamlprobe.foreign.nest import State
-from mamlprobe.foreign.numbered import numbered
-from mamlprobe.foreign.plain_families import FAMILIES as PLAIN
 from mamlprobe.foreign.recognised import Asked, Recognise, Recognised
-from mamlprobe.foreign.resnet12 import resnet12
 
 FAMILIES: dict[str, Recognise] = {
     "MAML++": mamlpp,

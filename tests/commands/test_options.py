@@ -65,7 +65,7 @@ HAVE_INNER = "evaluate, probe, certify, import auto, import kao, import state_di
         ("import state_dict FILE --inner.steps=3", "--inner.steps (an option of train)", "did you mean --steps?"),
         (
             "import kao FILE --module a:B",
-            "--module (an option of evaluate, probe, certify, import state_dict, export, report)",
+            "--module (an option of evaluate, probe, certify, import state_dict, export, report, survey)",
             "see mamlprobe import kao --help",
         ),
         ("train maml --inner-lr 3", f"--inner-lr (an option of {HAVE_INNER})", "did you mean --inner.lr?"),
@@ -81,7 +81,7 @@ HAVE_INNER = "evaluate, probe, certify, import auto, import kao, import state_di
         ("report r --out-dir x", "--out-dir", "did you mean --out?"),
         (
             "train maml --lrs 3 --episodes 4",
-            "--lrs, --episodes (an option of evaluate, probe, report)",
+            "--lrs, --episodes (an option of evaluate, probe, report, survey)",
             "see mamlprobe train --help",
         ),
         (

@@ -31,7 +31,10 @@ def test_models_of_three_kinds_in_one_table_and_figure(checkpoints, images, tmp_
     out = tmp_path / "out"
     assert surveyed(checkpoints, out, images) == 0
     said = capsys.readouterr().out
-    assert "skipped notes.txt: import: notes.txt must be a torch, safetensors or npz file" in said
+    assert (
+        "skipped notes.txt: import: notes.txt must be a file of torch, safetensors, numpy, TensorFlow 1 or Keras"
+        in said
+    )
     means = pd.read_csv(out / "survey.csv", keep_default_na=False)
     assert list(dict.fromkeys(means["run"])) == ["a.pt", "b.pt", "more-c_d.pt"]
     assert len(set(means["episodes"])) == 1

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.foreign.families.plain_families import FAMILIES as PLAIN
 from mamlprobe.foreign.load_foreign import load_foreign
-from mamlprobe.foreign.plain_families import FAMILIES as PLAIN
 from mamlprobe.foreign.recognise import FAMILIES
 from tests.foreign.recipes import RECIPES, imported
 

@@ -126,7 +126,7 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
         ("import kao", "got missing from mamlprobe import kao: FILE"),
         (
             "import kao a --out b --data-root c",
-            "got --data-root (an option of train, evaluate, probe, certify, report, survey, data); see mamlprobe i",
+            "got --data-root (an option of train, evaluate, probe, certify, import auto, report, survey, data); see ",
         ),
         (
             "import kao a --out b --image 1 2",

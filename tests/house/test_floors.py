@@ -45,7 +45,7 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "certificates/reference": "base methods data.episodes nets learn.theta",
     "runs": "base borders native methods nets learn",
     "foreign": "base borders borders.arrays methods nets nets.by_layers learn runs foreign.families",
-    "foreign/families": "base foreign",
+    "foreign/families": "base nets.by_layers foreign",
     "training": "base native methods data nets learn learn.outer runs",
     "recipes": "base methods nets runs",
     "reproduce": (
@@ -56,8 +56,8 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
         "probe.adaptation probe.contrast runs training"
     ),
     "commands": (
-        "base borders native methods statistics draw draw.charts data nets learn probe certificates runs foreign "
-        "training recipes commands.subjects"
+        "base borders native methods statistics draw draw.charts data data.layouts nets learn probe certificates runs "
+        "foreign training recipes commands.subjects"
     ),
 }
 """Every room. A name stands for what lies in that room itself; its inner rooms are named on their own.

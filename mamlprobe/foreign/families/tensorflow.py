@@ -10,8 +10,8 @@ import re
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.foreign.families.plain_families import unused, worded
 from mamlprobe.foreign.nest import State
-from mamlprobe.foreign.plain_families import unused, worded
 from mamlprobe.foreign.recognised import Asked, Parts, Recognised, Usage
 
 STRIDED = "conv 3 2 same, norm 0.001, relu"

@@ -2,8 +2,8 @@
 
 import re
 
+from mamlprobe.foreign.families.plain_families import unused
 from mamlprobe.foreign.nest import State
-from mamlprobe.foreign.plain_families import unused
 from mamlprobe.foreign.recognised import COUNTS, Asked, Parts, Recognised, Usage
 
 PLACES = {"downsample.0": "shortcut.0", "downsample.1": "shortcut.1"}

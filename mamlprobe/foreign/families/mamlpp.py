@@ -4,8 +4,8 @@ import re
 
 import torch
 
+from mamlprobe.foreign.families.plain_families import worded
 from mamlprobe.foreign.nest import State
-from mamlprobe.foreign.plain_families import worded
 from mamlprobe.foreign.recognised import COUNTS, Asked, Parts, Recognised, Usage
 
 POOLED, STRIDED = "conv 3 1 1, norm, leaky 0.01, pool 2 2", "conv 3 2 1, norm, leaky 0.01"

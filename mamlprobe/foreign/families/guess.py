@@ -1,7 +1,7 @@
 """A net that no family knows, by the shapes of its tensors alone."""
 
+from mamlprobe.foreign.families.plain_families import POOLED, unused, worded
 from mamlprobe.foreign.nest import State
-from mamlprobe.foreign.plain_families import POOLED, unused, worded
 from mamlprobe.foreign.recognised import COUNTS, Asked, Parts, Recognised
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.foreign.families.plain_families import worded
 from mamlprobe.foreign.nest import State
-from mamlprobe.foreign.plain_families import worded
 from mamlprobe.foreign.recognised import Asked, Parts, Recognised, Usage
 
 PADDINGS = ("padded", "unpadded")
