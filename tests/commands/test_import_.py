@@ -9,7 +9,7 @@ import torch
 from mamlprobe.cli import main
 from mamlprobe.runs.folder import load_run
 from tests.commands.inner_words import WORDS, assumed, changed, direct, table_of
-from tests.foreign.recipes import ENCODERS
+from tests.foreign.recipes import ENCODERS, RECIPES
 
 
 def kao_file(path: Path) -> Path:
@@ -85,6 +85,21 @@ def test_encoders_are_asked_what_needs_no_head(asked, said, images, tmp_path, ca
     if said:
         assert error.startswith(said)
         assert "import it with --head zero" in error
+
+
+def test_the_classes_of_training_are_assumed_by_family_or_stated(images, tmp_path, capsys):
+    torch.save(RECIPES["learn2learn CNN4"].made().saved, tmp_path / "a.pt")
+    word = ["import", str(tmp_path / "a.pt"), "--out"]
+    assert main([*word, str(tmp_path / "one")]) == 0
+    assert "assumed: trained on the 64 training classes of miniimagenet (say --trained-on)" in capsys.readouterr().out
+    assert "n01532829" in load_run(tmp_path / "one").trained_on
+    assert main([*word, str(tmp_path / "two"), "--trained-on", "cub-feat"]) == 0
+    assert "trained on" not in capsys.readouterr().out
+    assert len(load_run(tmp_path / "two").trained_on) == 100
+    assert main([*word, str(tmp_path / "three"), "--trained-on", str(images)]) == 0
+    assert load_run(tmp_path / "three").trained_on == {f"train{number}" for number in range(5)}
+    assert main([*word, str(tmp_path / "four"), "--trained-on", "nowhere"]) == 2
+    assert not (tmp_path / "four").exists()
 
 
 def test_a_kind_or_a_file_that_is_not_there(tmp_path, capsys, monkeypatch):

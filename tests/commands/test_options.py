@@ -55,7 +55,7 @@ def test_options_that_it_has_are_no_fault(command):
     assert unknown_option([*command.split(), "-1", "--", "--no-such-option"], KNOWN) is None
 
 
-HAVE_INNER = "evaluate, probe, certify, import auto, import kao, import state_dict, report"
+HAVE_INNER = "evaluate, probe, certify, import auto, import kao, import state_dict, report, survey"
 
 
 @pytest.mark.parametrize(

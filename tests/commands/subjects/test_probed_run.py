@@ -203,3 +203,23 @@ def test_an_image_of_another_shape_is_told_in_one_line(brought, images, tmp_path
             in told
         )
         assert told.count("\n") == 1
+
+
+def test_classes_of_training_are_told_in_the_table_and_on_the_console(runs, tmp_path, capsys):
+    out = tmp_path / "a.csv"
+    few = ["--episodes", "2", "--query", "2", "--out", str(out)]
+    assert main(["evaluate", runs[0], *few]) == 0
+    assert "trained on" not in capsys.readouterr().out
+    assert "trained_classes" not in pd.read_csv(out)
+    assert main(["evaluate", runs[0], *few, "--split", "train"]) == 0
+    assert "trained on 5 of the 5 classes of tiny train" in capsys.readouterr().out.splitlines()
+    assert set(pd.read_csv(out)["trained_classes"]) == {5}
+
+
+def test_classes_of_training_are_known_again_in_another_data_set(runs, tmp_path, capsys):
+    """By their names, whatever the split is called."""
+    other = write_images(tmp_path / "other", "L")
+    (other / "test" / "test0").rename(other / "test" / "train3")
+    (other / "train" / "train3").rename(other / "train" / "else")
+    assert main(["evaluate", runs[0], "--episodes", "2", "--query", "2", "--dataset", str(other)]) == 0
+    assert "trained on 1 of the 4 classes of other test" in capsys.readouterr().out.splitlines()

@@ -1,3 +1,5 @@
+import pytest
+
 from mamlprobe.data.layouts.class_lists import (
     CIFAR_FS,
     CUB,
@@ -8,6 +10,7 @@ from mamlprobe.data.layouts.class_lists import (
     class_list,
     published_for,
     split_lists,
+    training_classes,
 )
 
 
@@ -51,3 +54,14 @@ def test_the_numbers_of_the_set_that_classes_are_of():
     assert published_for(["brambling", "pomegranate"]) == TIERED
     assert published_for(["200.Common_Yellowthroat"]) == CUB
     assert published_for(["n01532829", "x"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "first"),
+    [("miniimagenet", 64, "n01532829"), ("tieredimagenet", 351, None), ("cifar-fs", 64, None), ("fc100", 60, None)],
+)
+def test_training_classes_of_published_sets(name, count, first):
+    classes = training_classes(name)
+    assert len(set(classes)) == len(classes) == count
+    assert first is None or first in classes
+    assert training_classes("glyphs") == ()
