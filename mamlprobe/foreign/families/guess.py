@@ -4,6 +4,9 @@ from mamlprobe.foreign.families.plain_families import POOLED, unused, worded
 from mamlprobe.foreign.nest import State
 from mamlprobe.foreign.recognised import COUNTS, Asked, Parts, Recognised
 
+PLAIN = "conv 3 1 1, relu, pool 2 2"
+"""What is guessed of a net without norms."""
+
 
 def guess(state: State, asked: Asked) -> Recognised | None:
     """Return the net that the shapes suggest: each 4-d weight with the 1-d ones of as many channels behind it.
@@ -28,11 +31,11 @@ def guess(state: State, asked: Asked) -> Recognised | None:
         if last != COUNTS and number and place not in tensors:
             tensors[place] = value
             used.append(name)
-    whole = all(f"conv{n}.norm.weight" in tensors for n in range(1, number + 1))
+    norms = sum(f"conv{n}.norm.weight" in tensors for n in range(1, number + 1))
     rest = unused(state.tensors, used, "(?!)")
-    if number < 2 or not whole or any(state.tensors[name].ndim for name in rest):
+    if number < 2 or norms not in (0, number) or any(state.tensors[name].ndim for name in rest):
         return None
-    text = worded((POOLED,), tensors, number, "", asked)
+    text = worded((POOLED if norms else PLAIN,), tensors, number, "", asked)
     guessed = "no known family: the layers are a guess (say --blocks)" if asked.blocks is None else ""
     return Recognised(
         family="unknown",

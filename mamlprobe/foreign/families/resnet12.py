@@ -9,7 +9,6 @@ from mamlprobe.foreign.recognised import COUNTS, Asked, Parts, Recognised, Usage
 PLACES = {"downsample.0": "shortcut.0", "downsample.1": "shortcut.1"}
 PLACES |= {f"conv{n}": f"convs.{n - 1}" for n in (1, 2, 3)} | {f"bn{n}": f"norms.{n - 1}" for n in (1, 2, 3)}
 
-
 UNICORN = "norms by running moments in the inner loop too, where the authors take the support set's (say --norm)"
 
 
@@ -44,6 +43,9 @@ def resnet12(state: State, asked: Asked) -> Recognised | None:
     blocks = [f"residual {width} 0.1, pool 2 2" for width in filters]
     if not wide:
         blocks[-1] += ", mean"
+    rest = unused(state.tensors, used, "(?!)")
+    if any(re.search(r"\blayer\d+\.[1-9]", name) for name in rest):
+        return None  # a deeper net, such as a ResNet-50
     return Recognised(
         family="ResNet-12",
         blocks=tuple(blocks),
@@ -51,5 +53,5 @@ def resnet12(state: State, asked: Asked) -> Recognised | None:
         usage=Usage(norm="running", levels="imagenet"),
         one_row=one_row,
         assumed=(UNICORN,) if one_row else (),
-        left_out=tuple(unused(state.tensors, used, "(?!)")),
+        left_out=tuple(rest),
     )

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
 from tests.foreign.recipes import NORM, RECIPES, Recipe, imported, passed, rows, two_names
@@ -41,3 +42,20 @@ def test_parameters_without_names_are_taken_in_their_order(tmp_path):
     found = imported(tmp_path / "a.pt", RECIPES["unknown"], {"hyper_net_state_dict": state})
     x = rows(RECIPES["unknown"])
     torch.testing.assert_close(passed(found, x).logits[0], made.logits(x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_nets_without_norms(stated, tmp_path):
+    """Guessed as conv, ReLU, pool; or stated."""
+    recipe = RECIPES["unknown"]
+    made = recipe.made()
+    state = {name: value for name, value in made.saved.items() if ".n." not in name}
+    words = {"blocks": "conv 3 1 1, relu, pool 2 2"} if stated else {}
+    found = imported(tmp_path / "a.pt", recipe, state, **words)
+    assert any("guess" in line for line in found.assumed) is not stated
+    z = rows(recipe)
+    for number in range(4):
+        weight, bias = (state[f"part{number}.c.{word}"].double() for word in ("weight", "bias"))
+        z = F.max_pool2d(F.conv2d(z, weight, bias, padding=1).relu(), 2)
+    wanted = F.linear(z.flatten(1), state["out.weight"].double(), state["out.bias"].double())
+    torch.testing.assert_close(passed(found, rows(recipe)).logits[0], wanted, rtol=1e-6, atol=1e-6)

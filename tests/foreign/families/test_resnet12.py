@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.foreign.load_foreign import load_foreign
 from tests.foreign.recipes import passed
 
@@ -85,3 +86,12 @@ def test_the_one_row_of_unicorn_starts_every_class(tmp_path):
         wanted = plain(state, x, prefix="encoder.", head="fcone", flat=False, running=True).expand(-1, rows)
         torch.testing.assert_close(passed(found, x, running=True).logits[0], wanted, rtol=1e-6, atol=1e-6)
     assert any("norms by running moments in the inner loop too" in line for line in found.assumed)
+
+
+def test_deeper_nets_are_others_and_further_parts_are_left_out(tmp_path):
+    state = drawn(prefix="", head="fc", flat=False)
+    torch.save(state | {"slf_attn.fc.weight": torch.ones(6, 6)}, tmp_path / "a.pth")
+    assert load_foreign(tmp_path / "a.pth").left_out == ("tensors slf_attn.fc.weight",)
+    torch.save(state | {"layer1.1.conv1.weight": torch.ones(3, 3, 3, 3)}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match="must hold a net of a family that is known"):
+        load_foreign(tmp_path / "a.pth")
