@@ -21,7 +21,7 @@ from mamlprobe.runs.folder import BUFFERS, Run, load_run, make_run, write_json
 from mamlprobe.runs.import_kao import import_kao
 from mamlprobe.runs.import_module import import_state_dict, load_module
 from mamlprobe.runs.inner import usual
-from mamlprobe.runs.settings_files import FORMAT, IMPORTED
+from mamlprobe.runs.settings_files import FORMAT, IMPORTED, kept_names
 from mamlprobe.runs.tensors import finite, read_tensors
 from mamlprobe.runs.writing import write
 
@@ -72,7 +72,7 @@ def write_run(
         write_json(aside / "env.json", {"format": FORMAT, **env})
         save_checkpoint(checkpoint_path(aside, 0), Checkpoint(update=0, theta=theta))
         if trained_on:
-            env |= {"trained_on": list(trained_on)}
+            env |= {"trained_on": kept_names(trained_on)}
             write_json(aside / "env.json", {"format": FORMAT, **env})
         if buffers:
             write(aside / BUFFERS, save(buffers))

@@ -1,5 +1,6 @@
 """What stands in the small files of a run: its settings and where it comes from, checked as they are read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ ENV: dict[str, Any] = {
 
 YOUNGER: dict[str, Any] = {"precision": "float32", "seconds": 0.0, "earlier": []}
 """Fields that an env.json of an earlier version does not have, with what held then."""
+
+
+LONGEST_NAMES = 2**18
+"""Characters of the names of training classes that are kept; a file of settings must stay small."""
+
+
+def kept_names(names: Iterable[str]) -> list[str]:
+    """Return the names of training classes as they are kept: all, or none if they are too long together."""
+    known = list(names)
+    return known if sum(map(len, known)) <= LONGEST_NAMES else []
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, drop_later, save_checkpoint
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.folder import LOG_COLUMNS, Run, write_json
-from mamlprobe.runs.settings_files import FORMAT
+from mamlprobe.runs.settings_files import FORMAT, kept_names
 from mamlprobe.runs.writing import write
 from mamlprobe.training.compute import Compute
 from mamlprobe.training.learner import Learner, Tally
@@ -202,7 +202,7 @@ def _training_classes(pool: TaskSource) -> list[str]:
     """Return the names of the classes that are trained on, by which an evaluation knows them again."""
     if not isinstance(pool, Pool) or "train" not in pool.splits:
         return []
-    return [pool.class_names[number] for number in pool.splits["train"].tolist()]
+    return kept_names(pool.class_names[number] for number in pool.splits["train"].tolist())
 
 
 def _moving(gradients: Params) -> None:

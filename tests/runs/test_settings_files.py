@@ -6,7 +6,7 @@ import pytest
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.runs.folder import load_run
-from mamlprobe.runs.settings_files import ENV, YOUNGER, imported, read_env, read_settings
+from mamlprobe.runs.settings_files import ENV, YOUNGER, imported, kept_names, read_env, read_settings
 
 
 def test_damaged_settings(run):
@@ -118,3 +118,9 @@ def test_what_is_no_regular_file_is_not_read(tmp_path, kind):
     for read in (read_settings, read_env, imported):
         with pytest.raises(UserError, match="there"):
             read(path)
+
+
+def test_names_of_classes_are_kept_unless_they_make_the_file_large():
+    assert kept_names(f"class {number}" for number in range(3)) == ["class 0", "class 1", "class 2"]
+    assert len(kept_names(["x" * 100] * 2_000)) == 2_000
+    assert kept_names(["x" * 100] * 3_000) == []
