@@ -1,6 +1,7 @@
 """The build of the kernels: compiler, flags, the library's path, and the compiler's message when it fails."""
 
 import datetime
+import errno
 import hashlib
 import os
 import platform
@@ -32,6 +33,12 @@ LIMIT = 600.0
 """Seconds that the compiler may take: ten times what it takes on a busy core."""
 AGAIN = datetime.timedelta(days=1)
 """Time after which a build that failed is tried again."""
+
+SOON = datetime.timedelta(minutes=10)
+"""The same where the disk was full."""
+
+FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+"""What a compiler says of a full disk, among other words."""
 LONGEST = 20_000
 """At most this many characters of the compiler's message are stored."""
 ASIDE = "making-"
@@ -206,10 +213,12 @@ def last_failure(path: Path) -> Failure | None:
 
 
 def recent_failure(path: Path) -> Failure | None:
-    """Return how the build failed, if that was less than a day ago."""
+    """Return how the build failed, if that was less than a day ago; of a full disk, less than ten minutes."""
     failure = last_failure(path)
-    now = datetime.datetime.now(datetime.UTC)
-    return failure if failure is not None and failure.time <= now < failure.time + AGAIN else None
+    if failure is None:
+        return None
+    wait = SOON if any(words in failure.message for words in FULL) else AGAIN
+    return failure if failure.time <= datetime.datetime.now(datetime.UTC) < failure.time + wait else None
 
 
 def _is_good(path: Path) -> bool:

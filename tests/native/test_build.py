@@ -44,6 +44,19 @@ def test_a_failure_is_kept_and_not_repeated_for_a_day(place, tool):
     assert not load.compile_kernels()
 
 
+def test_a_full_disk_is_tried_again_after_ten_minutes(place, tool):
+    calls = tool('echo "fatal error: error writing to /tmp/cc.s: No space left on device" >&2; exit 1')
+    assert not load.compile_kernels()
+    note = build.failure_path(build.kernels_path())
+    _, command, words = note.read_text().split("\n", 2)
+    for minutes, more in ((9, 0), (11, 1)):
+        then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=minutes)
+        note.write_text(f"{then.isoformat()}\n{command}\n{words}")
+        before = count(calls)
+        assert not load.compile_kernels()
+        assert count(calls) == before + more, minutes
+
+
 def test_another_compiler_is_tried_at_once(place, tool):
     calls = tool(FAILS)
     assert not load.compile_kernels()
