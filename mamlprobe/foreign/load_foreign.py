@@ -191,8 +191,11 @@ def _data(recognised: Recognised, shape: tuple[int, int, int], data: Data | None
     """Return the data set to judge by, and what is assumed of it."""
     if data is not None:
         return data, ()
-    text = {"normalise": recognised.usage.levels} if shape[0] == 3 else {"ink": recognised.usage.ink}
-    chosen = Data(dataset="miniimagenet" if shape[0] == 3 else "omniglot", size=shape[1], **text)
+    usage = recognised.usage
+    if shape[0] == 3:
+        chosen = Data(dataset="miniimagenet", size=shape[1], normalise=usage.levels)
+    else:
+        chosen = Data(dataset="omniglot", size=shape[1], ink=usage.ink, normalise=usage.grey)
     return chosen, data_assumption(chosen, ())
 
 
@@ -203,7 +206,8 @@ def data_assumption(data: Data, stated: Collection[str]) -> tuple[str, ...]:
         "normalise": f"normalised by {data.normalise}",
         "ink": f"ink {data.ink}",
     }
-    needed = ("dataset", "ink" if data.normalise is None else "normalise")
+    characters = data.dataset == "omniglot" or data.normalise is None
+    needed = ("dataset", *(["ink"] if characters else []), *(["normalise"] if data.normalise is not None else []))
     open_ = [name for name in needed if name not in stated]
     options = ", ".join(f"--{name}" for name in open_)
     return (f"{DATA} {', '.join(text[name] for name in open_)} (say {options})",) if open_ else ()

@@ -30,6 +30,8 @@ class Usage:
     """Brightness of a stroke, on characters."""
     levels: str = "none"
     """How images of three channels are shifted and scaled."""
+    grey: str | None = None
+    """The same of characters, where the authors do it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -239,7 +239,7 @@ FAMILIES = (
         conv=r"layer(\d+)\.0",
         norm=r"layer(\d+)\.1",
         blocks=(UNPADDED, UNPADDED, "conv 3 1 1, norm, relu"),
-        usage=Usage(lr=0.01, levels="floodsung", ink=0),
+        usage=Usage(lr=0.01, levels="floodsung", grey="floodsung", ink=0),
         least=4,
     ),
     Plain(

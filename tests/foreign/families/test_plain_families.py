@@ -99,3 +99,11 @@ def test_moments_of_single_episodes_are_left_out(tmp_path):
     assert "running_mean_1" in found.left_out[0]
     x = rows(recipe)
     torch.testing.assert_close(passed(found, x).logits[0], made.logits(x), rtol=1e-6, atol=1e-6)
+
+
+def test_characters_of_learning_to_compare_are_shifted_as_its_photographs(tmp_path):
+    recipe = ENCODERS["Learning to Compare, feature encoder"]
+    found = imported(tmp_path / "a.pt", recipe, recipe.made().saved)
+    assert (found.experiment.data.normalise, found.experiment.data.ink) == ("floodsung", 0)
+    line = "images: data set omniglot, ink 0, normalised by floodsung (say --dataset, --ink, --normalise)"
+    assert line in found.assumed
