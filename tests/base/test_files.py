@@ -267,6 +267,6 @@ def test_a_part_that_lies_in_the_way_is_no_ones_to_write_through(tmp_path):
 def test_a_name_that_is_too_long_is_told(tmp_path):
     with pytest.raises(
         UserError,
-        match=r"write: .*/x+ must be a path that can be .*, got File name too long; choose another place$",
+        match=r"write: .*/x+ must be a path that can .*, got File name too long; choose another place$",
     ):
         write(tmp_path / ("x" * 400), b"")

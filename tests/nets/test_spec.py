@@ -38,7 +38,9 @@ def test_only_a_module_has_a_name():
 def test_younger_fields_count_in_a_fingerprint_only_where_they_are_set():
     """So names of runs from before them stay what they were."""
     spec = NetSpec(kind="module", module="a:B", head="fc")
-    old = {word: value for word, value in to_dict(spec).items() if word not in ("output", "features")}
+    younger = ("output", "features", "stack", "headless", "moments")
+    old = {word: value for word, value in to_dict(spec).items() if word not in younger}
     wanted = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()[:8]
     assert fingerprint(spec) == wanted
-    assert len({wanted, fingerprint(replace(spec, output="0")), fingerprint(replace(spec, features="last"))}) == 3
+    others = ({"output": "0"}, {"features": "last"}, {"stack": ("relu",)}, {"headless": True}, {"moments": False})
+    assert len({wanted, *(fingerprint(replace(spec, **other)) for other in others)}) == 6

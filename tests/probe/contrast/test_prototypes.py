@@ -135,14 +135,12 @@ def test_logits_that_do_not_vary_have_no_slope(episodes):
     ("change", "message"),
     [
         ("body", r"prototypes: the head must adapt, got inner.adapts \['body.\*'\]; choose another run"),
-        ("readout", r"prototypes: the model must read its head, got readout cosine; choose another run"),
         ("way", r"prototypes: the head must have a row for each of the 2 classes, got 3; choose another run"),
         ("odd", r"prototypes: classes must have equally many support rows, got \[3, 1, 2\]; balance them"),
     ],
 )
 def test_what_has_no_prototypes_is_refused(change, message, episodes, classes):
     net, chosen = NETS["conv"][0], method("body.*" if change == "body" else "*")
-    chosen = replace(chosen, readout="cosine") if change == "readout" else chosen
     episodes = classes(way=2) if change == "way" else episodes
     if change == "odd":
         episodes = replace(episodes, support_y=torch.tensor([[0, 0, 0, 1, 2, 2]]).expand(3, -1).clone())
@@ -153,3 +151,31 @@ def test_what_has_no_prototypes_is_refused(change, message, episodes, classes):
 def test_prototypes_need_classes(waves):
     with pytest.raises(UserError, match=r"episodes: way needs integer labels"):
         prototype_table(NETS["mlp"][0], start(NETS["mlp"][0]), waves(inputs=64), method())
+
+
+def test_features_alone_are_scored_row_by_row(episodes):
+    """Of a method that reads no head: accuracies of the classifiers, against loops over tasks, rows and classes."""
+    net = NETS["conv"][0]
+    theta, plain = start(net), method()
+    chosen = replace(plain, readout="prototype", inner=replace(plain.inner, steps=0, test_steps=0))
+    table = prototype_table(net, theta, episodes, chosen)
+    assert set(table["variant"]) == {"features"}
+    assert set(table["quantity"]) == {"accuracy"}
+    assert list(dict.fromkeys(table["classifier"])) == list(CLASSIFIERS)
+    params = {name: value.double()[None] for name, value in theta.net.items()}
+    for task in range(episodes.tasks):
+        one = episodes.task(task).to(dtype=torch.float64)
+        support, query = (net(params, x).features[0] for x in (one.support_x, one.query_x))
+        means = torch.stack([support[one.support_y[0] == label].mean(0) for label in range(episodes.way)])
+        hits = dict.fromkeys(CLASSIFIERS, 0)
+        for row, label in zip(query, one.query_y[0].tolist(), strict=True):
+            scores = {
+                "dot product": [float(row @ mean) for mean in means],
+                "cosine": [float(row @ mean / (row.norm() * mean.norm())) for mean in means],
+                "Euclidean": [-float((row - mean).norm()) for mean in means],
+            }
+            for name, each in scores.items():
+                hits[name] += int(np.argmax(each)) == label
+        for name, count in hits.items():
+            got = table[(table["task"] == task) & (table["classifier"] == name)]["value"].item()
+            assert got == pytest.approx(count / query.shape[0]), (task, name)
