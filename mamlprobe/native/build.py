@@ -217,7 +217,7 @@ def recent_failure(path: Path) -> Failure | None:
     failure = last_failure(path)
     if failure is None:
         return None
-    wait = SOON if any(words in failure.message for words in FULL) else AGAIN
+    wait = SOON if any(text in failure.message for text in FULL) else AGAIN
     return failure if failure.time <= datetime.datetime.now(datetime.UTC) < failure.time + wait else None
 
 
