@@ -101,8 +101,12 @@ def _parts(data: Any, labels: Any) -> dict[str, tuple[Any, Any]]:
 
 def _object(data: Any) -> Any:
     good = hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (str, bytes))
-    if not good or len(data) == 0:
-        got = "an empty one" if good else type(data).__name__
+    try:
+        length = len(data) if good else None
+    except TypeError:  # of a tensor or an array without axes
+        length = None
+    if not length:
+        got = "an empty one" if length == 0 else type(data).__name__
         raise UserError(WHERE, "data must be a data set object with a length and items", got, "give one with images")
     return data
 

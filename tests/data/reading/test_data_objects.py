@@ -207,3 +207,9 @@ def test_mistakes_are_one_line(data, words, told):
         mp.pool_from(data, **words)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [torch.tensor(1.0), torch.tensor(1 + 0j), np.array(3.0), np.float64(2)])
+def test_what_has_no_length_is_no_data_set(data):
+    with pytest.raises(UserError, match="pool_from: data must be a data set object with a length and items, got"):
+        mp.pool_from(data, labels=[0], name="x")
