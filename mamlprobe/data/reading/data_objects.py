@@ -101,14 +101,19 @@ def _parts(data: Any, labels: Any) -> dict[str, tuple[Any, Any]]:
 
 def _object(data: Any) -> Any:
     good = hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (str, bytes))
-    try:
-        length = len(data) if good else None
-    except TypeError:  # of a tensor or an array without axes
-        length = None
+    length = _length(data) if good else None
     if not length:
         got = "an empty one" if length == 0 else type(data).__name__
         raise UserError(WHERE, "data must be a data set object with a length and items", got, "give one with images")
     return data
+
+
+def _length(value: Any) -> int | None:
+    """Return the number of entries; None of what has none, such as a tensor without axes."""
+    try:
+        return len(value)
+    except TypeError:
+        return None
 
 
 class _Colour(Exception):
@@ -145,8 +150,9 @@ def _items(data: Any, labels: Any) -> Iterator[tuple[int, Any, Any]]:
         inside = True
     else:
         inside = False
-        if not hasattr(labels, "__len__") or len(labels) != len(data):
-            got = len(labels) if hasattr(labels, "__len__") else type(labels).__name__
+        length = None if isinstance(labels, Mapping) else _length(labels)
+        if length != len(data):
+            got = type(labels).__name__ if length is None else length
             raise UserError(WHERE, f"labels must be {len(data)}, one an image", got, "give one for each")
     for place in range(len(data)):
         item = data[place]
@@ -156,7 +162,7 @@ def _items(data: Any, labels: Any) -> Iterator[tuple[int, Any, Any]]:
             yield place, _entry(item, IMAGE_NAMES, place), _entry(item, LABEL_NAMES, place)
         elif isinstance(item, (tuple, list)) and len(item) >= 2:
             yield place, item[0], item[1]
-        elif labels is not None and len(labels) == len(data):
+        elif labels is not None and _length(labels) == len(data):
             yield place, item, labels[place]
         else:
             _refuse(place, "(image, label) or a dict with these", type(item).__name__)

@@ -213,3 +213,9 @@ def test_mistakes_are_one_line(data, words, told):
 def test_what_has_no_length_is_no_data_set(data):
     with pytest.raises(UserError, match="pool_from: data must be a data set object with a length and items, got"):
         mp.pool_from(data, labels=[0], name="x")
+
+
+@pytest.mark.parametrize("labels", [{"a": 0, "b": 1}, torch.tensor(1.0), 5, object(), [0]])
+def test_labels_are_a_list_of_as_many(labels):
+    with pytest.raises(UserError, match="pool_from: labels must be 2, one an image, got"):
+        mp.pool_from([np.zeros((5, 5))] * 2, labels=labels, name="x")
