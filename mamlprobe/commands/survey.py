@@ -70,13 +70,16 @@ class Survey(Tasks):
         from mamlprobe.commands.subjects.surveys import name_of, survey_table
         from mamlprobe.foreign.load_foreign import load_foreign
         from mamlprobe.foreign.write import write_foreign
+        from mamlprobe.runs.folder import load_run
 
         run = path
         if path.is_file():
             foreign = load_foreign(path, way=self.way).judged_by(dataset=self.dataset)
             run = Path(self.out) / "runs" / name_of(path, Path(self.folder))
             write_foreign(foreign, run)
-        case = case_of(self, str(run), self.episodes, EPISODES)
+        named = load_run(run).config.net.named  # of the modules that are stated, only a run that names it has one
+        module = named if named in (self.module or "").split(",") else None
+        case = case_of(replace(self, module=module), str(run), self.episodes, EPISODES)
         return survey_table(replace(case, every=False)).assign(run=name_of(path, Path(self.folder)))
 
 

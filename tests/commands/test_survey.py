@@ -77,6 +77,68 @@ def test_it_can_be_repeated_with_runs_among_the_checkpoints(checkpoints, images,
     assert runs >= {"a.pt", "run"}
 
 
+MODULES = """
+import torch
+from torch import nn
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norm, self.fc = nn.BatchNorm2d(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        z = torch.relu(self.norm(self.first(x)))
+        return self.fc(torch.relu(z + self.second(z)).mean((2, 3)))
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell, self.fc = nn.LSTM(10, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.fc(self.cell(x[:, 0])[0][:, -1])
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.enter, self.fc = nn.Linear(10, 8), nn.Linear(8, 3)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+
+    def forward(self, x):
+        return self.fc(self.layer(self.enter(x[:, 0])).mean(1))
+"""
+
+
+def test_runs_of_modules_stand_beside_other_checkpoints(checkpoints, images, tmp_path, monkeypatch, capsys):
+    """A residual net, an LSTM and a transformer, with two threads; each takes the module that its folder names."""
+    (tmp_path / "surveyed_nets.py").write_text(MODULES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import surveyed_nets
+
+    kinds = ["Residual", "Recurrent", "Attention"]
+    for kind in kinds:
+        torch.save(getattr(surveyed_nets, kind)().state_dict(), tmp_path / "net.pt")
+        words = ["--module", f"surveyed_nets:{kind}", "--head", "fc", "--image", "1", "10", "10", "--steps", "2"]
+        words += ["--dataset", str(images), "--out", str(checkpoints / kind)]
+        assert main(["import", "state_dict", str(tmp_path / "net.pt"), *words]) == 0
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        modules = ",".join(f"surveyed_nets:{kind}" for kind in kinds)
+        assert surveyed(checkpoints, tmp_path / "out", images, "--module", modules) == 0
+    finally:
+        torch.set_num_threads(before)
+    said = capsys.readouterr().out
+    assert [line.split(":")[0] for line in said.splitlines() if line.startswith("skipped")] == ["skipped notes.txt"], (
+        said
+    )
+    means = pd.read_csv(tmp_path / "out" / "survey.csv", keep_default_na=False)
+    assert set(means["run"]) == {*kinds, "a.pt", "b.pt", "more-c_d.pt"}
+    for kind in kinds:
+        assert {"accuracy", "NIL", "body frozen", "similarity"} <= set(means[means["run"] == kind]["quantity"])
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
