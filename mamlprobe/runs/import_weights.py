@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,9 @@ def write_run(
         if experiment.net.kind == "module":
             buffers = load_module(experiment.net, source)[1]
     said = list(usual(experiment.method) if assumed is None else assumed)
+    classes = kept_names(trained_on)
     if in_use(path):
-        if (run := _same(Path(out), experiment, theta, origin, said)) is not None:
+        if (run := _same(Path(out), experiment, theta, origin, said, classes)) is not None:
             finish(path)
             return run
         raise UserError("import", f"{out} must be a new or an empty folder", "one that is in use", "choose another")
@@ -69,11 +71,9 @@ def write_run(
         make_run(aside, experiment, experiment.net.image, None if rows == experiment.way else rows)
         env: dict[str, Any] = {**environment(torch.device("cpu")), "source": origin, "seconds": 0.0}
         env |= {"assumed": said, **({"understood": list(understood)} if understood else {})}
+        env |= {"trained_on": classes} if classes else {}
         write_json(aside / "env.json", {"format": FORMAT, **env})
         save_checkpoint(checkpoint_path(aside, 0), Checkpoint(update=0, theta=theta))
-        if trained_on:
-            env |= {"trained_on": kept_names(trained_on)}
-            write_json(aside / "env.json", {"format": FORMAT, **env})
         if buffers:
             write(aside / BUFFERS, save(buffers))
         write(aside / "done", IMPORTED)
@@ -81,13 +81,18 @@ def write_run(
 
 
 def _same(
-    path: Path, experiment: Experiment, theta: Theta, origin: dict[str, Any] | None, assumed: list[str]
+    path: Path,
+    experiment: Experiment,
+    theta: Theta,
+    origin: dict[str, Any] | None,
+    assumed: list[str],
+    classes: list[str],
 ) -> Run | None:
     """Return the run in the folder if it is this import of this file, undamaged; else None."""
     try:
         run = load_run(path, module=experiment.net.named)
-        facts = run.config, run.env.get("source"), run.env.get("assumed")
-        wanted = from_dict(Experiment, to_dict(experiment)), origin, assumed
+        facts = run.config, run.env.get("source"), run.env.get("assumed"), run.trained_on
+        wanted = from_dict(Experiment, to_dict(experiment)), origin, assumed, frozenset(classes)
         alike = origin is not None and run.imported and facts == wanted and _equal(run.theta(0), theta)
     except UserError:
         return None
@@ -95,6 +100,6 @@ def _same(
 
 
 def _equal(one: Theta, other: Theta) -> bool:
-    """Tell whether the weights and moments are the same."""
-    pairs = ((one.net, other.net), (one.moments, other.moments))
+    """Tell whether all that was learned is the same."""
+    pairs = [(getattr(one, each.name), getattr(other, each.name)) for each in fields(Theta)]
     return all(a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) for a, b in pairs)

@@ -1,9 +1,12 @@
 """A checkpoint of another project as a run folder."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import mamlprobe as mp
+from mamlprobe.base.errors import UserError
 from mamlprobe.foreign.load_foreign import load_foreign
 from mamlprobe.foreign.write import write_foreign
 from mamlprobe.nets.params import add_task_axis
@@ -51,3 +54,20 @@ def test_a_tensorflow_checkpoint_is_one_run_and_is_evaluated(arrays, tmp_path):
     episodes = mp.Episodes(support_x=x, support_y=y, query_x=x, query_y=y)
     table = mp.evaluate(run.net(), run.theta(), episodes, {"x": run.config.method})
     assert table["value"].notna().all()
+
+
+def test_an_import_can_be_repeated_but_not_with_other_facts(tmp_path):
+    recipe = RECIPES["learn2learn CNN4"]
+    made = recipe.made().saved
+    rates = [value * 0 + 0.1 for name, value in made.items() if "running" not in name]
+    state = made | {f"lrs.{number}": value for number, value in enumerate(rates)}
+    found = imported(tmp_path / "a.pt", recipe, state)
+    assert found.theta.rates
+    write_foreign(found, tmp_path / "run", trained_on=["a", "b"])
+    before = (tmp_path / "run" / "env.json").read_bytes()
+    assert write_foreign(found, tmp_path / "run", trained_on=["a", "b"]).trained_on == {"a", "b"}
+    assert (tmp_path / "run" / "env.json").read_bytes() == before
+    faster = replace(found, theta=replace(found.theta, rates={n: 2 * v for n, v in found.theta.rates.items()}))
+    for other, classes in ((found, ["a"]), (found, []), (faster, ["a", "b"])):
+        with pytest.raises(UserError, match="must be a new or an empty folder"):
+            write_foreign(other, tmp_path / "run", trained_on=classes)
