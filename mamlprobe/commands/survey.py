@@ -72,15 +72,18 @@ class Survey(Tasks):
         from mamlprobe.foreign.write import write_foreign
         from mamlprobe.runs.folder import load_run
 
-        run = path
+        run, family = path, "run"
         if path.is_file():
             foreign = load_foreign(path, way=self.way).judged_by(dataset=self.dataset)
             run = Path(self.out) / "runs" / name_of(path, Path(self.folder))
             write_foreign(foreign, run)
+            family = foreign.family
+            if family == "unknown":
+                print(f"{name_of(path, Path(self.folder))}: of no known family: its layers are a guess")
         named = load_run(run).config.net.named  # of the modules that are stated, only a run that names it has one
         module = named if named in (self.module or "").split(",") else None
         case = case_of(replace(self, module=module), str(run), self.episodes, EPISODES)
-        return survey_table(replace(case, every=False)).assign(run=name_of(path, Path(self.folder)))
+        return survey_table(replace(case, every=False)).assign(run=name_of(path, Path(self.folder)), family=family)
 
 
 def _overview(means: "pd.DataFrame") -> "pd.DataFrame":

@@ -41,6 +41,8 @@ class Foreign:
     experiment: Experiment
     theta: Theta
     file: Path
+    family: str
+    """The family that it is of; "unknown" where its layers are a guess."""
     seen: tuple[str, ...]
     """What stands in the file."""
     assumed: tuple[str, ...]
@@ -149,6 +151,7 @@ def load_foreign(
         experiment=experiment,
         theta=theta,
         file=contents.file,
+        family=recognised.family,
         seen=tuple(_seen(contents, state, recognised, spec, converted)),
         assumed=tuple(line for line in (*assumed, text) if line),
         left_out=(*_left(state, recognised), *of_training, *unused),

@@ -38,6 +38,9 @@ def test_models_of_three_kinds_in_one_table_and_figure(checkpoints, images, tmp_
     means = pd.read_csv(out / "survey.csv", keep_default_na=False)
     assert list(dict.fromkeys(means["run"])) == ["a.pt", "b.pt", "more-c_d.pt"]
     assert len(set(means["episodes"])) == 1
+    families = dict(zip(means["run"], means["family"], strict=True))
+    assert (families["a.pt"], families["b.pt"]) == ("unknown", "learn2learn OmniglotCNN")
+    assert "a.pt: of no known family: its layers are a guess" in said.splitlines()
     quantities = {run: set(rows["quantity"]) for run, rows in means.groupby("run")}
     assert quantities["more-c_d.pt"] == {"accuracy", "NIL"}
     assert quantities["a.pt"] >= {"accuracy", "NIL", "body frozen", "head zeroed", "similarity"}

@@ -102,9 +102,12 @@ def _contrastive(case: ProbedRun) -> list[pd.DataFrame]:
 
 
 def survey_means(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return means over tasks with intervals: a row a run, quantity and layer, with where they come from."""
+    """Return means over tasks with intervals: a row a run, quantity and layer, with where they come from.
+
+    tables: those of `survey_table` with the columns ``run`` and ``family``.
+    """
     whole = pd.concat(tables, ignore_index=True)
-    columns: list[Any] = ["run", "method", "dataset", "split", "update", "way", "shot", "norm", "episodes"]
+    columns: list[Any] = ["run", "family", "method", "dataset", "split", "update", "way", "shot", "norm", "episodes"]
     rows = means(whole, [*columns, "quantity", "layer"])
     return rows[
         [*columns, "quantity", "layer", *(name for name in rows if name not in (*columns, "quantity", "layer"))]

@@ -37,7 +37,7 @@ def test_means_of_each_run_quantity_and_layer():
     columns = {"method": "m", "dataset": "d", "split": "test", "seed": 0, "update": 0, "way": 5, "shot": 1}
     columns |= {"norm": "batch", "episodes": "e", "tasks": 2}
     rows = pd.DataFrame({"run": list("aabb"), "task": [0, 1, 0, 1], "value": [0.0, 1.0, 0.5, 0.5]})
-    rows = rows.assign(**columns, quantity="accuracy", layer="")
+    rows = rows.assign(**columns, quantity="accuracy", layer="", family="x")
     means = survey_means([rows[rows["run"] == "a"], rows[rows["run"] == "b"]]).set_index("run")
     assert means["value"].tolist() == [0.5, 0.5]
     assert (means.loc["b", "high"], means.loc["b", "low"]) == (0.5, 0.5)
