@@ -113,6 +113,8 @@ class Auto(InnerWords):
     """Classes a task; else as many as the head has rows."""
     head: str | None = None
     """A head for an encoder without one: zero or random; else it has none."""
+    relation: str | None = None
+    """File of the encoder's relation network; else the one of its name beside it, such as relation_network_5way.pkl."""
     dataset: str | None = None
     """Data set to judge it by; a name or a path."""
     ink: int | None = None
@@ -132,6 +134,7 @@ class Auto(InnerWords):
         given = InnerWords(**self.said)
         options: dict[str, Any] = {"family": self.family, "blocks": self.blocks, "padding": self.padding}
         options |= {"image": self.image, "way": self.way, "head": self.head, "inner": given}
+        options |= {"relation": self.relation}
         foreign = load_foreign(self.file, **options)
         foreign = foreign.judged_by(dataset=self.dataset, ink=self.ink, normalise=self.normalise)
         classes, line = self._classes(foreign.experiment.data.dataset)

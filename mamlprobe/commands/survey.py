@@ -75,6 +75,9 @@ class Survey(Tasks):
         run, family = path, "run"
         if path.is_file():
             foreign = load_foreign(path, way=self.way).judged_by(dataset=self.dataset)
+            if foreign.method.readout == "relation" and foreign.file != path:
+                must, advice = "a relation network must go with its encoder", "nothing: it is asked there"
+                raise UserError("survey", must, f"that of {foreign.file.name}", advice)
             run = Path(self.out) / "runs" / name_of(path, Path(self.folder))
             write_foreign(foreign, run)
             family = foreign.family

@@ -187,6 +187,16 @@ def _find(name: str, folder: Path) -> Path:
     raise unknown("load_pool", kind, name, [*READERS, *(each for each in near if each not in READERS)])
 
 
+def has_ink(name_or_path: str | Path, root: str | Path | None = None) -> bool:
+    """Tell whether a data set has a choice of ink; one that is not at hand may."""
+    name = str(name_or_path)
+    if name in READERS or name in NAMED:
+        return name in READERS
+    place = next((each for each in (data_folder(root) / name, Path(name)) if os.path.exists(each)), None)
+    known = None if place is None else told_apart(place)
+    return place is None or (known is not None and known[0].ink)
+
+
 def only(name: str, option: str, value: object, default: object) -> None:
     """Refuse an option that this data set does not have."""
     if value != default:

@@ -19,7 +19,7 @@ from mamlprobe.base.spec import to_dict
 from mamlprobe.foreign.families.plain_families import POOLED, STRIDED
 from mamlprobe.foreign.net_spec import blocks_of, name_in_words
 from mamlprobe.foreign.plain_module import onnx, plain_module, torchscript
-from mamlprobe.learn.method_params import SIAMESE, at_step, by_step
+from mamlprobe.learn.method_params import RELATION, SIAMESE, at_step, by_step
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.by_layers.layer_words import map_after, read_blocks, stated_blocks
@@ -183,6 +183,7 @@ def _at_the_start(theta: Theta, spec: NetSpec) -> tuple[Theta, list[str]]:
     left = ["the head, which was never learned"] if spec.headless else []
     left += ["learned inner rates"] if theta.rates else []
     left += ["weights of the siamese readout"] if SIAMESE in theta.extra else []
+    left += ["the relation network"] if any(name.startswith(RELATION) for name in theta.extra) else []
     left += ["norm weights of the later steps"] if by_step(theta.extra) else []
     moments = theta.moments
     if any(value.ndim > 1 for value in moments.values()):

@@ -8,11 +8,14 @@ from typing import Any
 from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.data.by_name import has_ink
 from mamlprobe.foreign.contents import Contents, read_contents
+from mamlprobe.foreign.families.relation import network_of
 from mamlprobe.foreign.nest import State, find_state
 from mamlprobe.foreign.net_spec import image_of, spec_of
 from mamlprobe.foreign.recognise import FAMILIES, recognise
 from mamlprobe.foreign.recognised import Asked, Recognised
+from mamlprobe.foreign.relation_network import partner, read_network
 from mamlprobe.foreign.weights import as_real, filled, learned, listed
 from mamlprobe.learn.theta import Theta, fits
 from mamlprobe.methods.method import METHODS, Method
@@ -74,6 +77,8 @@ class Foreign:
         stated = {name: value for name, value in given.items() if value is not None}
         if not stated:
             return self
+        if ink is None and dataset is not None and not has_ink(dataset):
+            stated["ink"] = 1  # the only one that it has
         data = replace(self.experiment.data, **stated)
         left = data_assumption(data, stated)
         others = [line for line in self.assumed if not line.startswith(DATA)]
@@ -96,6 +101,7 @@ def load_foreign(
     image: tuple[int, int, int] | None = None,
     way: int | None = None,
     head: str | None = None,
+    relation: str | Path | None = None,
     inner: InnerWords | None = None,
     data: Data | None = None,
 ) -> Foreign:
@@ -113,6 +119,7 @@ def load_foreign(
     image: C, H, W of the inputs.
     way: classes of a task, at most the head's rows.
     head: of an encoder without one, ``zero`` or ``random`` for inner-loop probes; else it has none.
+    relation: file of the encoder's relation network (Sung et al. 2018); else the one of its name beside it, if any.
     inner: settings of the inner loop, the norms and the readout.
     data: data set to judge it by, with its size, ink and normalisation.
 
@@ -132,27 +139,32 @@ def load_foreign(
             "import", f"{path.name} must hold tensors", _keys(contents.tree), "name a checkpoint of weights"
         )
     state, converted = as_real(path.name, state)
+    if relation is None and network_of(state) and (encoder := partner(path, encoder=True)) is not None:
+        options: dict[str, Any] = {"image": image, "way": way, "head": head, "relation": path, "inner": inner}
+        return load_foreign(encoder, **vars(asked), data=data, **options)
     recognised, of_training = _without_training_head(recognise(path.name, state, asked), way)
     shape, guessed = image_of(recognised, image)
     spec = spec_of(recognised, shape)
     net, theta, spec, rows = filled(path.name, recognised, spec, way, head)
     given = inner or InnerWords()
-    method, inner_assumed = _method(recognised, spec, theta, given)
+    network, network_seen, network_assumed = read_network(path, relation, recognised, theta)
+    method, inner_assumed = _method(recognised, spec, theta, given, readout="relation" if network else "prototype")
     theta, method, unused = learned(recognised, spec, net, theta, method)
+    theta = replace(theta, extra=theta.extra | network)
     fits(net, theta, method)
     where, data_assumed = _data(recognised, shape, data)
     experiment = Experiment(
         recipe="foreign", data=where, net=spec, method=method, way=rows if way is None else way, updates=0
     )
     why = recognised.usage.lr_from if "inner_lr" in inner_assumed else ""
-    assumed = [*recognised.assumed, guessed, *data_assumed, why]
+    assumed = [*recognised.assumed, guessed, *network_assumed, *data_assumed, why]
     text = assumption(method, inner_assumed).removeprefix("assumed: ")
     return Foreign(
         experiment=experiment,
         theta=theta,
         file=contents.file,
         family=recognised.family,
-        seen=tuple(_seen(contents, state, recognised, spec, converted)),
+        seen=(*_seen(contents, state, recognised, spec, converted), *network_seen),
         assumed=tuple(line for line in (*assumed, text) if line),
         left_out=(*_left(state, recognised), *of_training, *unused),
         rows=rows,
@@ -173,11 +185,16 @@ def _without_training_head(recognised: Recognised, way: int | None) -> tuple[Rec
     return replace(recognised, tensors=rest), (line,)
 
 
-def _method(recognised: Recognised, spec: NetSpec, theta: Theta, given: InnerWords) -> tuple[Method, list[str]]:
-    """Return the authors' method with what is stated, and the names of the settings that are assumed."""
+def _method(
+    recognised: Recognised, spec: NetSpec, theta: Theta, given: InnerWords, *, readout: str
+) -> tuple[Method, list[str]]:
+    """Return the authors' method with what is stated, and the names of the settings that are assumed.
+
+    readout: that of an encoder without a head.
+    """
     usage = recognised.usage
     method = METHODS[usage.method]
-    steps, readout = (0, "prototype") if spec.headless else (usage.steps, "head")
+    steps, readout = (0, readout) if spec.headless else (usage.steps, "head")
     test_steps = 0 if spec.headless else usage.test_steps
     inner = replace(method.inner, lr=usage.lr, steps=steps, test_steps=test_steps, adapts=usage.adapts, batch=None)
     norm = "batch" if usage.norm == "running" and not theta.moments else usage.norm

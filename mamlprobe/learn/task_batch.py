@@ -104,7 +104,8 @@ class TaskBatch:
             return passed.logits
         support, read = self.support(params, step=step).features, READOUTS[self.method.readout]
         extra = _seated(self.extra, self.run_index)
-        return read(support, self.episodes.support_y, passed.features, self.episodes.way, extra)
+        running = self.fixed_moments(step) is not None
+        return read(support, self.episodes.support_y, passed.features, self.episodes.way, extra, running)
 
     def support_losses(self, params: Params, step: int) -> Tensor:
         """Compute the inner loss of each task [B] at this step, with the proximal term."""

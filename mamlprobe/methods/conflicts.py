@@ -23,6 +23,12 @@ def conflicts(method: "Method") -> list[Fault]:
             "use cross_entropy",
         ),
         (
+            method.readout == "relation" and norm.statistics not in ("batch", "running"),
+            "norms of a relation network go by the pairs, or by running moments",
+            f"norm {norm.statistics}",
+            "use batch or running",
+        ),
+        (
             method.head == "prototype" and method.loss == "mse",
             "prototypes are means of classes",
             "loss mse",

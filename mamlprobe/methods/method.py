@@ -24,7 +24,7 @@ class Method:
     head_scale: float = 1.0
     """Factor on the initial head."""
     readout: str = "head"
-    """head; or without a head: cosine (NIL, matching), prototype, siamese."""
+    """head; or without a head: cosine (NIL, matching), prototype, siamese, relation (a network on pairs of maps)."""
     step_weights: tuple[float, ...] = ()
     """Weights of the query losses after 1, 2, ... S steps in the outer loss; empty: the last alone."""
     multi_step_updates: int = 0

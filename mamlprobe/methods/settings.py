@@ -7,7 +7,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import LATER
 
 HEADS = ("keep", "zero_once", "zero_each_update", "zero_at_test", "prototype")
-READOUTS = ("head", "cosine", "prototype", "siamese")
+READOUTS = ("head", "cosine", "prototype", "siamese", "relation")
 STATISTICS = ("batch", "support", "running", "per_step", "per_step_unused")
 AFFINES = ("shared", "per_step")
 LOSSES = ("cross_entropy", "mse")

@@ -25,7 +25,7 @@ class InnerWords:
     training."""
     readout: str | None = None
     """What query items are classified by: head; or without it, by features: cosine, attention to the support items;
-    prototype, distance to the class means."""
+    prototype, distance to the class means; relation, the relation network that was imported with it."""
 
     @property
     def said(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class InnerWords:
 
 
 NORMS = ("batch", "support", "running")
-READOUTS = ("head", "cosine", "prototype")
+READOUTS = ("head", "cosine", "prototype", "relation")
 
 NAMES = tuple(each.name for each in fields(InnerWords))
 

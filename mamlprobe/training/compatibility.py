@@ -41,8 +41,11 @@ def can_begin(experiment: Experiment, source: TaskSource) -> None:
 
     Raises:
         UserError: tasks that the source does not have; a built net that these settings do not make; a method that does
-            not go with it. Modules are made later.
+            not go with it, or whose relation network has no running moments of its own. Modules are made later.
     """
+    if experiment.method.readout == "relation":
+        must, advice = "a relation network must come from a file", "train another readout, such as prototype"
+        raise UserError("train", must, "readout relation in a training", advice)
     training_tasks(source, experiment, tasks=1)
     if experiment.net.kind != "module":
         way = head_rows(source, experiment) or experiment.way

@@ -5,6 +5,7 @@ import resource
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +14,7 @@ from mamlprobe.base.cache import cache_folder
 from mamlprobe.base.errors import UserError
 from mamlprobe.data import by_name as load
 from mamlprobe.data import glyphs
-from mamlprobe.data.by_name import data_folder, load_pool
+from mamlprobe.data.by_name import data_folder, has_ink, load_pool
 
 
 @pytest.fixture
@@ -148,6 +149,17 @@ def test_errors(root, name, options, message):
         load_pool(name, root=root, **options)
     assert re.match(message, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_which_data_sets_have_a_choice_of_ink(root, tmp_path):
+    given = {"glyphs": True, "omniglot": True, "miniimagenet": False, str(root / "nowhere"): True}
+    assert {name: has_ink(name) for name in given} == given
+    folder = tmp_path / "some" / "train" / "a"
+    folder.mkdir(parents=True)
+    assert not has_ink("some", root=tmp_path)
+    (tmp_path / "copy").mkdir()
+    np.save(tmp_path / "copy" / "omniglot.npy", np.zeros((2, 20, 1, 4, 4), np.float32))
+    assert has_ink("copy", root=tmp_path)
 
 
 def test_a_file_under_another_name(root):

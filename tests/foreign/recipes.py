@@ -217,3 +217,19 @@ def passed(found: Foreign, x: Tensor, *, running: bool = False) -> ForwardPass:
     theta = found.theta.to(dtype=torch.float64)
     moments = add_task_axis(theta.moments) if running else None
     return found.net(add_task_axis(theta.net), x[None], moments=moments)
+
+
+def relation_state(channels: int, *, out: int = 1, seed: int = 5) -> dict[str, Tensor]:
+    """The state dict of a relation network on maps of so many channels, `out` by `out` pixels at its end."""
+    random = torch.Generator().manual_seed(seed)
+    state = {}
+    for layer, wide in (("layer1", 2 * channels), ("layer2", channels)):
+        state[f"{layer}.0.weight"] = 0.3 * torch.randn(channels, wide, 3, 3, generator=random)
+        state[f"{layer}.0.bias"] = torch.randn(channels, generator=random)
+        state[f"{layer}.1.weight"] = 1 + 0.3 * torch.randn(channels, generator=random)
+        state |= {f"{layer}.1.{at}": torch.randn(channels, generator=random) for at in ("bias", "running_mean")}
+        state[f"{layer}.1.running_var"] = 0.5 + torch.rand(channels, generator=random)
+    for layer, shape in (("fc1", (8, channels * out * out)), ("fc2", (1, 8))):
+        state[f"{layer}.weight"] = torch.randn(shape, generator=random)
+        state[f"{layer}.bias"] = torch.randn(shape[0], generator=random)
+    return state

@@ -5,7 +5,7 @@ import torch
 from mamlprobe.foreign.load_foreign import load_foreign
 from mamlprobe.runs.import_kao import import_kao
 from mamlprobe.runs.inner import InnerWords
-from tests.foreign.recipes import CRNP, RECIPES, Recipe, imported, numbered_state, two_names
+from tests.foreign.recipes import CRNP, ENCODERS, RECIPES, Recipe, imported, numbered_state, two_names
 
 
 def test_the_images_are_stated_afterwards(tmp_path):
@@ -16,6 +16,17 @@ def test_the_images_are_stated_afterwards(tmp_path):
     assert "assumed: images: normalised by raw255 (say --normalise)" in stated.lines
     assert not any("images" in line for line in stated.judged_by(dataset="glyphs", normalise="none").lines)
     assert found.judged_by() is found
+
+
+def test_an_assumed_ink_is_no_reason_to_refuse_images_without_a_choice(images, tmp_path):
+    recipe = ENCODERS["Learning to Compare, feature encoder"]
+    found = imported(tmp_path / "a.pt", recipe, recipe.made().saved)
+    assert found.experiment.data.ink == 0
+    assert found.judged_by(dataset="omniglot").experiment.data.ink == 0
+    own = found.judged_by(dataset=str(images))
+    assert own.experiment.data.ink == 1
+    assert not any("--ink" in line for line in own.lines)
+    assert found.judged_by(dataset=str(images), ink=0).experiment.data.ink == 0
 
 
 def test_numbered_files_are_what_import_kao_reads(tmp_path):

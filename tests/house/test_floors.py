@@ -44,7 +44,7 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "certificates": "base methods data nets measure learn learn.outer probe.contrast certificates.reference",
     "certificates/reference": "base methods data.episodes nets learn.theta",
     "runs": "base borders native methods nets learn",
-    "foreign": "base borders borders.arrays methods nets nets.by_layers learn runs foreign.families",
+    "foreign": "base borders borders.arrays methods data.by_name nets nets.by_layers learn runs foreign.families",
     "foreign/families": "base nets.by_layers foreign",
     "training": "base native methods data nets learn learn.outer runs",
     "recipes": "base methods nets runs",

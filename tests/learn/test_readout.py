@@ -1,12 +1,14 @@
 """Logits without a head: attention by cosine, and the prototype classifier that one zeroed step amounts to."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.readout import (
@@ -15,13 +17,16 @@ from mamlprobe.learn.readout import (
     cosine_attention,
     prototype_head,
     prototype_logits,
+    relation_logits,
     siamese_logits,
     squared_distances,
 )
 from mamlprobe.learn.theta import init
-from mamlprobe.methods.method import Method
+from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.methods.settings import Inner, Norm
+from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
+from mamlprobe.nets.wrap import wrap
 from tests.oracles import TwinMlp, close, forward
 
 NET = mlp(inputs=9, way=3, hidden=(5, 4), activation="tanh", norm="batch")
@@ -192,7 +197,7 @@ def test_siamese_logits():
     torch.testing.assert_close(siamese_logits(SUPPORT, LABELS, QUERY, 3, WEIGHT), wanted)
     shared = by_class(lambda b, q, s: -(WEIGHT[0] * (q - s).abs()).sum(), mean)
     torch.testing.assert_close(siamese_logits(SUPPORT, LABELS, QUERY, 3, WEIGHT[:1]), shared)
-    read = READOUTS["siamese"](SUPPORT, LABELS, QUERY, 3, {"siamese.weight": WEIGHT})
+    read = READOUTS["siamese"](SUPPORT, LABELS, QUERY, 3, {"siamese.weight": WEIGHT}, False)
     torch.testing.assert_close(read, wanted)
 
 
@@ -216,3 +221,132 @@ def test_distances_and_the_head_that_gives_them():
     logits = QUERY @ weight.mT + bias.unsqueeze(1)
     shared = QUERY.square().sum(-1, keepdim=True)
     torch.testing.assert_close(logits - shared, wanted)
+
+
+class Relation(nn.Module):
+    """The network of Sung et al. 2018 on pairs of maps, as torch's own layers."""
+
+    def __init__(self, channels, padding, numbers):
+        super().__init__()
+        for layer, wide in (("layer1", 2 * channels), ("layer2", channels)):
+            parts = [
+                nn.Conv2d(wide, channels, 3, padding=padding),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+            setattr(self, layer, nn.Sequential(*parts))
+        self.fc1, self.fc2 = nn.Linear(numbers, 8), nn.Linear(8, 1)
+
+    def forward(self, pairs):
+        return torch.sigmoid(self.fc2(F.relu(self.fc1(self.layer2(self.layer1(pairs)).flatten(1)))))
+
+
+def relations(channels, side):
+    """A network with random values everywhere, and its state dict as theta's extra with an axis of tasks."""
+    torch.manual_seed(0)
+    padding, out = (1, side // 4) if side < 10 else (0, (side - 6) // 4)
+    network = Relation(channels, padding, channels * out * out).double()
+    for name, value in network.state_dict().items():
+        if name.endswith(("1.weight", "1.bias", "running_mean")):
+            value.add_(0.3 * torch.randn_like(value))
+        if name.endswith("running_var"):
+            value.add_(torch.rand_like(value))
+    state = {f"relation.{n}": v[None] for n, v in network.state_dict().items() if "num_batches" not in n}
+    return network, state
+
+
+@pytest.mark.parametrize(("side", "running"), [(5, False), (5, True), (11, False), (11, True), (4, False)])
+def test_relation_networks_score_pairs_of_maps(side, running):
+    """A class is the sum of its support maps; norms see all pairs of a task, or the running moments."""
+    network, state = relations(3, side)
+    network.train(not running)
+    support, query = draw(2, 7, 3 * side * side, seed=1), draw(2, 5, 3 * side * side, seed=2)
+    found = relation_logits(support, LABELS, query, 3, state, running=running)
+    for b in range(2):
+        maps = [support[b][LABELS[b] == c].sum(0).reshape(3, side, side) for c in range(3)]
+        pairs = [torch.cat([each, q.reshape(3, side, side)]) for q in query[b] for each in maps]
+        with torch.no_grad():
+            before = {n: v.clone() for n, v in network.state_dict().items()}
+            wanted = network(torch.stack(pairs)).reshape(5, 3)
+            network.load_state_dict(before)
+        torch.testing.assert_close(torch.sigmoid(found[b]), wanted, rtol=1e-9, atol=1e-11)
+    read = READOUTS["relation"](support, LABELS, query, 3, state, running)
+    assert torch.equal(read, found)
+    by_task = {name: torch.cat([value, 2 * value]) for name, value in state.items()}
+    both = relation_logits(support, LABELS, query, 3, by_task, running=running)
+    assert torch.equal(both[0], found[0])
+    assert not torch.allclose(both[1], found[1])
+
+
+def test_relation_networks_have_a_gradient():
+    """By differences, along all weights and the maps at once."""
+    _, state = relations(2, 5)
+    support, query = draw(2, 7, 50, seed=1), draw(2, 5, 50, seed=2)
+    along = {name: draw(*value.shape, seed=k) for k, (name, value) in enumerate(state.items())}
+
+    def at(size):
+        moved = {name: value + size * along[name] for name, value in state.items()}
+        return relation_logits(support + size, LABELS, query, 3, moved).square().mean()
+
+    size = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    slope = float(torch.autograd.grad(at(size), size)[0])
+    assert slope == pytest.approx(float(at(1e-6) - at(-1e-6)) / 2e-6, rel=1e-5)
+    assert abs(slope) > 1e-3
+
+
+def test_relation_networks_that_do_not_fit_are_told_in_one_line():
+    _, state = relations(2, 5)
+    with pytest.raises(UserError, match="readout relation needs a relation network, got none in theta"):
+        relation_logits(SUPPORT, LABELS, QUERY, 3, {})
+    with pytest.raises(UserError, match=r"features must be square maps of 2 channels .* got 4 features"):
+        relation_logits(draw(2, 7, 4), LABELS, draw(2, 5, 4), 3, state)
+
+
+IMAGE = (1, 20, 20)
+
+
+def maps_module():
+    torch.manual_seed(1)
+    parts = [
+        nn.Conv2d(1, 4, 3, stride=2, padding=1),
+        nn.BatchNorm2d(4),
+        nn.Tanh(),
+        nn.Conv2d(4, 4, 3, stride=2, padding=1),
+    ]
+    return wrap(nn.Sequential(*parts, nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(100, 3)), "7")
+
+
+@pytest.mark.parametrize("kind", ["built", "module"])
+def test_a_relation_network_of_a_net_is_that_of_its_maps(kind, classes):
+    """Its slope by differences, through the encoder and the network; maps of 5 by 5."""
+    method = replace(METHODS["protonet"], readout="relation")
+    net = conv4(way=3, filters=4, blocks=2, image=IMAGE) if kind == "built" else maps_module()
+    theta = init(net, seed=0, method=method).to(dtype=torch.float64)
+    assert list(theta.extra["relation.layer1.0.weight"].shape) == [4, 8, 3, 3]
+    assert list(theta.extra["relation.fc1.weight"].shape) == [8, 4]
+    theta = replace(theta, extra={n: v + 0.1 * draw(*v.shape, seed=3).abs() for n, v in theta.extra.items()})
+    episodes = classes(shape=IMAGE)
+    slopes, _ = meta_gradient(net, theta, episodes, method)
+    for name in (next(iter(theta.net)), "extra.relation.layer2.0.weight", "extra.relation.fc1.weight"):
+        value = theta.learned[name]
+        along, losses = draw(*value.shape, seed=9), []
+        for size in (1e-6, -1e-6):
+            moved = {name.removeprefix("extra."): value + size * along}
+            at = (
+                replace(theta, net=theta.net | moved)
+                if name in theta.net
+                else replace(theta, extra=theta.extra | moved)
+            )
+            losses.append(float(meta_gradient(net, at, episodes, method)[1].loss))
+        slope = float((slopes[name] * along).sum())
+        assert (losses[0] - losses[1]) / 2e-6 == pytest.approx(slope, rel=1e-4)
+        assert abs(slope) > 1e-5
+
+
+def test_relation_networks_refuse_what_they_cannot_compare():
+    method = replace(METHODS["protonet"], readout="relation")
+    with pytest.raises(UserError, match="needs features that are square maps of the last convolution"):
+        init(NET, seed=0, method=method)
+    with pytest.raises(UserError, match="norms of a relation network go by the pairs"):
+        replace(method, norm=Norm(statistics="support"))

@@ -13,6 +13,10 @@ from mamlprobe.methods.settings import Inner, Norm, Outer
 
 MEANINGLESS = [
     ({"readout": "siamese", "loss": "mse"}, "the siamese readout gives class probabilities, got loss mse"),
+    (
+        {"readout": "relation", "norm": Norm(statistics="support")},
+        "norms of a relation network go by the pairs, or by running moments, got norm support",
+    ),
     ({"head": "prototype", "loss": "mse"}, "prototypes are means of classes, got loss mse; use cross_entropy"),
     (
         {"head": "prototype", "readout": "cosine"},

@@ -189,7 +189,8 @@ def test_every_word_is_switched_to():
         "outer.optimizer": OPTIMIZERS,
     }
     for field, known in words.items():
-        assert {case[1] for case in SWITCHES[field]} | {leaves(BASE)[field]} == set(known)
+        known = set(known) - {"relation"}  # a network on maps: tests/learn/test_readout.py
+        assert {case[1] for case in SWITCHES[field]} | {leaves(BASE)[field]} == known
 
 
 VARIANTS = {

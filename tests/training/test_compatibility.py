@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.methods.method import METHODS
 from mamlprobe.methods.settings import Outer
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.spec import NetSpec
@@ -99,3 +100,10 @@ def test_buffers_that_depend_on_the_seed_are_named():
     line = "train_together: runs trained together must share the module's buffers, got another 'mask' for every seed; "
     with pytest.raises(UserError, match=line + "train them apart"):
         same_buffers([net(1.0), net(1.0), net(2.0)])
+
+
+def test_relation_networks_are_imported_not_trained(experiment, pool, tmp_path):
+    method = replace(METHODS["protonet"], readout="relation")
+    with pytest.raises(UserError, match="a relation network must come from a file, got readout relation in a training"):
+        train_together([replace(experiment, method=method)], tmp_path / "runs", pool=pool, progress=False)
+    assert not (tmp_path / "runs").exists()
