@@ -103,7 +103,7 @@ def features(blocks: Sequence[Block], channels: int, side: int) -> int:
     for block in blocks:
         joined = channels * height * width if block[0].kind == "join" else 0
         for layer in block:
-            channels = int(layer.numbers[0]) if layer.kind in ("conv", "residual", "linear") else channels
+            channels = int(layer.numbers[0]) if layer.kind in ("conv", "residual", "basic", "linear") else channels
         height, width = map_after(block, height, width)
         if joined:
             channels, height, width = joined + channels * height * width, 1, 1

@@ -1,6 +1,7 @@
 """Which family a checkpoint is of: each is asked in turn, the most specific first."""
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.foreign.families.basic_blocks import basic_blocks
 from mamlprobe.foreign.families.guess import guess
 from mamlprobe.foreign.families.mamlpp import mamlpp
 from mamlprobe.foreign.families.numbered import numbered
@@ -15,6 +16,7 @@ FAMILIES: dict[str, Recognise] = {
     "MAML++": mamlpp,
     "Kao or dragen1860": numbered,
     "ResNet-12": resnet12,
+    "ResNet of basic blocks (easyfsl)": basic_blocks,
     "Learning to Compare, relation network": relation,
     "Finn et al., TensorFlow 1": finn,
     "Reptile, TensorFlow 1": reptile,

@@ -75,7 +75,7 @@ def filled(
     for name in params:
         if name in given:
             params[name] = _shaped(file, name, given.pop(name), params[name])
-        elif ".norm" in name or ".residual.norms" in name or ((spec.headless or head) and name.startswith("head.")):
+        elif ".norm" in name or ".norms." in name or ((spec.headless or head) and name.startswith("head.")):
             continue  # norms without scale or shift have ones and zeros
         else:
             got = f"no {name}; seen {listed(file_net.tensors)}"

@@ -1,5 +1,7 @@
 """A net that no family knows, by the shapes of its tensors alone."""
 
+from itertools import pairwise
+
 from mamlprobe.foreign.families.plain_families import POOLED, unused, worded
 from mamlprobe.foreign.nest import State
 from mamlprobe.foreign.recognised import COUNTS, Asked, Parts, Recognised
@@ -31,6 +33,9 @@ def guess(state: State, asked: Asked) -> Recognised | None:
         if last != COUNTS and number and place not in tensors:
             tensors[place] = value
             used.append(name)
+    weights = [tensors[f"conv{n}.conv.weight"] for n in range(1, number + 1)]
+    if any(after.shape[1] != before.shape[0] for before, after in pairwise(weights)):
+        return None  # no chain, such as a residual net
     norms = sum(f"conv{n}.norm.weight" in tensors for n in range(1, number + 1))
     rest = unused(state.tensors, used, "(?!)")
     if number < 2 or norms not in (0, number) or any(state.tensors[name].ndim for name in rest):

@@ -16,14 +16,16 @@ NUMBERS: dict[str, tuple[str, ...]] = {
     "pool": ("side", "stride"),
     "mean": (),
     "residual": ("filters", "slope"),
+    "basic": ("filters", "stride"),
     "join": (),
 }
 """Kinds of layers, and the numbers that follow in their order.
 
+residual: the block of the field's ResNet-12. basic: the block of two convolutions of He et al. 2016.
 join: first in a block, whose flattened maps it puts behind those that come in.
 """
 
-DEFAULTS = {"norm": (1e-5,), "leaky": (0.01,), "pool": (2.0, 2.0), "residual": (0.0, 0.1)}
+DEFAULTS = {"norm": (1e-5,), "leaky": (0.01,), "pool": (2.0, 2.0), "residual": (0.0, 0.1), "basic": (0.0, 1.0)}
 """Numbers that may be left out, from the last one on."""
 
 MARKS = {"conv": ("same", "nobias"), "pool": ("same",), "linear": ("nobias",)}
@@ -103,6 +105,8 @@ def map_after(block: Sequence[Layer], height: int, width: int) -> tuple[int, int
     for layer in block:
         if layer.kind in ("conv", "pool"):
             height, width = (_places(layer, size) for size in (height, width))
+        elif layer.kind == "basic":
+            height, width = (math.ceil(size / layer.whole("stride")) for size in (height, width))
         elif layer.kind in ("mean", "linear"):
             height = width = 1
     return height, width

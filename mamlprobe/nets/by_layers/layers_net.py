@@ -58,6 +58,27 @@ class Residual(nn.Module):
         return F.leaky_relu(z + self.shortcut(x), self.slope)
 
 
+class Basic(nn.Module):
+    """Two convolutions with batch norms, and a shortcut that is the input where it has the same shape.
+
+    The basic block of He et al. 2016 (figure 2; option B of section 4.1).
+    """
+
+    def __init__(self, channels: int, filters: int, stride: int) -> None:
+        super().__init__()
+        sizes = ((channels, stride), (filters, 1))
+        self.convs = nn.ModuleList(nn.Conv2d(n, filters, 3, step, padding=1, bias=False) for n, step in sizes)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(filters) for _ in range(2))
+        self.shortcut = nn.Sequential()
+        if stride > 1 or channels != filters:
+            self.shortcut.extend([nn.Conv2d(channels, filters, 1, stride, bias=False), nn.BatchNorm2d(filters)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [R, C, H, W] to [R, filters, H / stride, W / stride], rounded up."""
+        z = F.relu(self.norms[0](self.convs[0](x)))
+        return F.relu(self.norms[1](self.convs[1](z)) + self.shortcut(x))
+
+
 def layers_module(
     texts: Sequence[str], *, image: tuple[int, int, int], way: int, bias: bool = True, head: bool = True
 ) -> nn.Sequential:
@@ -134,6 +155,9 @@ def _made(layer: Layer, shape: Shape) -> Made:
         filters = layer.whole("filters")
         residual = Residual(shape.channels, filters, layer.number("slope"))
         return [("residual", residual, shape._replace(channels=filters))]
+    if layer.kind == "basic":
+        filters, (height, width) = layer.whole("filters"), map_after([layer], shape.height, shape.width)
+        return [("basic", Basic(shape.channels, filters, layer.whole("stride")), Shape(filters, height, width))]
     return _windowed(layer, shape)
 
 

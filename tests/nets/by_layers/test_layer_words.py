@@ -16,6 +16,7 @@ from mamlprobe.nets.by_layers.layer_words import map_after, read_blocks, stated_
         ("pool", "pool 2 2"),
         ("pool 3", "pool 3 2"),
         (" residual 16 ", "residual 16 0.1"),
+        ("basic 16", "basic 16 1"),
         ("join,conv 4 3 1 1", "join, conv 4 3 1 1"),
         ("linear 10 nobias, norm 0.001, mean", "linear 10 nobias, norm 0.001, mean"),
     ],
