@@ -81,7 +81,8 @@ def stated_blocks(text: str, widths: Sequence[int]) -> tuple[str, ...]:
     widths: filters of each conv, in order. ``conv 3 1 0`` is 3 by 3 with stride 1 and padding 0.
 
     Raises:
-        UserError: other than one block or as many as there are convs; a block without or with several convs.
+        UserError: other than one block or as many as there are convs; a block without or with several convs; the same
+            of linear layers.
     """
     blocks = [part.strip() for part in text.split(";") if part.strip()]
     if len(blocks) == 1:
@@ -91,11 +92,10 @@ def stated_blocks(text: str, widths: Sequence[int]) -> tuple[str, ...]:
         raise UserError("--blocks", "there must be one block, or one a convolution, parted by ;", got, "write them all")
     full = []
     for block, width in zip(blocks, widths, strict=True):
-        done, count = re.subn(r"\bconv\b", f"conv {width}", block)
+        done, count = re.subn(r"\b(conv|linear)\b", rf"\1 {width}", block)
         if count != 1:
-            raise UserError(
-                "--blocks", "each block must have one conv", block, 'write such as "conv 3 1 1, norm, relu"'
-            )
+            advice = 'write such as "conv 3 1 1, norm, relu"'
+            raise UserError("--blocks", "each block must have one conv, or one linear", block, advice)
         full.append(done)
     return tuple(map(write_block, read_blocks(full)))
 

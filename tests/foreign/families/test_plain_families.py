@@ -1,10 +1,13 @@
 """Each family's file gives the logits of its net, computed by torch's functions alone in float64."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.foreign.net_spec import blocks_of
 from mamlprobe.runs.inner import InnerWords
 from tests.foreign.recipes import ENCODERS, R2D2, RECIPES, imported, passed, rows
 
@@ -107,3 +110,46 @@ def test_characters_of_learning_to_compare_are_shifted_as_its_photographs(tmp_pa
     assert (found.experiment.data.normalise, found.experiment.data.ink) == ("floodsung", 0)
     line = "images: data set omniglot, ink 0, normalised by floodsung (say --dataset, --ink, --normalise)"
     assert line in found.assumed
+
+
+WRONG = {
+    "order": lambda text: text.replace("norm 1e-05, relu", "relu, norm 1e-05"),
+    "slope": lambda text: text.replace("relu", "leaky 0.01") if "relu" in text else text.replace("leaky 0.01", "relu"),
+    "eps": lambda text: text.replace("1e-05", "0.001") if "1e-05" in text else text.replace("0.001", "1e-05"),
+    "padding": lambda text: text.replace(" 1 1,", " 1 0,") if " 1 1," in text else text.replace(" 1 0,", " 1 1,"),
+    "stride": lambda text: text.replace(" 2 1,", " 1 1,") if " 2 1," in text else text.replace(" 1 1,", " 2 1,"),
+    "pool": lambda text: text.replace(", pool 2 2", "") if "pool" in text else text + ", pool 2 2",
+}
+"""What a person may state wrongly of a block."""
+
+
+def bare(text):
+    """Words of a block as a person states them: without filters."""
+    return re.sub(r"^(conv|linear) \d+ ?", r"\1 ", text)
+
+
+@pytest.mark.parametrize("name", [*RECIPES, *ENCODERS])
+def test_every_wrong_word_is_refused_or_gives_other_numbers(name, tmp_path):
+    """No wrong statement passes unnoticed where the numbers can tell."""
+    recipe = (RECIPES | ENCODERS)[name]
+    made = recipe.made()
+    x = rows(recipe)
+    right = imported(tmp_path / "a.pt", recipe, made.saved)
+    texts = blocks_of(right.experiment.net)
+    wanted = made.features(x, running=False)
+    ends = ", mean" if recipe.end == "mean" and not texts[-1].endswith("mean") else ""
+    told = set()
+    for kind, spoil in {"none": lambda text: text, **WRONG}.items():
+        words = [bare(spoil(text)) for text in texts]
+        words[-1] += ends
+        if kind != "none" and [bare(text) for text in texts] == words:
+            continue
+        try:
+            found = imported(tmp_path / "a.pt", recipe, made.saved, blocks="; ".join(words), image=recipe.image)
+            got = passed(found, x).features[0]
+            same = got.shape == wanted.shape and torch.allclose(got, wanted, rtol=1e-6, atol=1e-6)
+        except UserError:
+            same = False
+        assert same is (kind == "none"), kind
+        told.add(kind)
+    assert len(told) >= 3
