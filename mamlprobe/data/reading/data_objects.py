@@ -14,6 +14,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.reading.assembled import SIZES, ArrayClass, Bytes, assembled, resized
 from mamlprobe.data.reading.class_layout import SPLITS, split_of
+from mamlprobe.data.reading.joined_pools import joined, pools_in
 from mamlprobe.data.reading.levels import check_levels, levelled
 
 IMAGE_NAMES = ("image", "img", "pixel_values")
@@ -45,11 +46,13 @@ def pool_from(
     size: int | None = None,
     normalise: str | None = None,
 ) -> Pool:
-    """Make a pool of a data set object of torchvision or Hugging Face, of one for each split, or of arrays.
+    """Make a pool of a data set object of torchvision or Hugging Face, of one for each split, of arrays, or of pools.
 
     data: an object with a length N, of which item i is ``(image, label)`` or a dict with "image" and "label" (or "img",
         "fine_label"); or a dict from "train", "val", "test" to such objects; or, with `labels`, the images alone. An
         image is one of Pillow, an array [H, W] or [H, W, 3] uint8, or a tensor [C, H, W], uint8 or real in 0..1.
+        Or several pools, for tasks out of several data sets: a list of them, whose splits are joined, or a dict from
+        split to a pool or a list, for instance to train on one data set and test on another.
     labels: N whole numbers or names, where the items have none.
     splits: split -> its classes, by name or number; images of all objects in `data` are then joined, and classes that
         are in no split are left out. Without it, all classes are in split "test", or in the split of their object.
@@ -59,21 +62,27 @@ def pool_from(
     Names of classes are those in `classes` or in `features`, else the labels. Classes are ordered by split and name.
 
     Raises:
-        UserError: no such object, image or label; a class in two splits or in none that is there; normalised images.
+        UserError: no such object, image or label; a class in two splits or in none that is there; normalised images;
+            pools of several sizes or levels.
     """
     if normalise is not None:
         check_levels(normalise)
     if size is not None and not 1 <= size <= SIDE:
         raise UserError(WHERE, f"size must lie in 1..{SIDE}", size, "give the side of the images in pixels")
+    several = pools_in(data)
+    if several is not None:
+        if labels is not None or splits is not None:
+            got = "labels" if labels is not None else "splits"
+            raise UserError(WHERE, "pools must have classes and splits of their own", got, f"leave {got} out")
+        pool = joined(several, name=name, size=size)
+        return pool if normalise is None else levelled(pool, normalise)
     parts = _parts(data, labels)
     images = _images(parts, size)
     if splits is None:
         chosen = _by_object(images)
     else:
         chosen = _by_list(images, splits, _names(next(iter(parts.values()))[0]))
-    classes = {
-        key: ArrayClass(parts=((np.stack(several), np.arange(len(several))),)) for key, several in chosen.items()
-    }
+    classes = {key: ArrayClass(parts=((np.stack(each), np.arange(len(each))),)) for key, each in chosen.items()}
     lost = sorted({each for _, each in images} - {each for _, each in chosen})
     notes = [f"left out {len(lost)} classes that are in no split, the first {lost[0]}"] if lost else []
     kind = type(data).__name__
