@@ -29,6 +29,8 @@ class Section:
     about: str = ""
     alt: str = ""
     picture: bytes | None = None
+    picture_file: str = ""
+    """Name of the file beside the page that has the picture; else the page holds it itself."""
     table: pd.DataFrame | None = None
     claims: pd.DataFrame | None = None
     provenance: Mapping[str, object] = field(default_factory=dict)
@@ -39,7 +41,7 @@ class Section:
 LATEX_ROWS = 60
 """A longer table has no LaTeX next to it."""
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #5d6470; --paper: #ffffff; --card: #f6f7f8;
   --rule: #dcdfe3; --link: #0b5cad; --good: #00694c; --good-back: #d8f0e6;
   --bad: #9c3c00; --bad-back: #fbe4d5; --open: #4d5561; --open-back: #e8eaed; }
@@ -95,7 +97,8 @@ _PAGE = """<!doctype html>
 <h1>{{ title }}</h1>
 {% for line in intro %}<p>{{ line }}</p>
 {% endfor %}{% if counts %}<p>Claims:
-{% for word, count in counts.items() %}{{ badge(word) }} {{ count }} {% endfor %}</p>
+{% for word, count in counts.items() %}{{ badge(word) }} {{ count }} {% endfor %}
+{% if claims_page %}<a href="{{ claims_page }}">all claims in one table</a>{% endif %}</p>
 {% endif %}{{ facts(provenance) }}
 </header>
 <nav aria-label="Figures">
@@ -109,7 +112,8 @@ _PAGE = """<!doctype html>
 <h2>{{ s.title }}</h2>
 {% if s.source %}<p class="soft">{{ s.source }}</p>
 {% endif %}{% if s.picture %}<figure>
-<img src="data:image/png;base64,{{ s.picture }}" alt="{{ s.alt or s.about or s.title }}">
+<img src="{{ s.picture }}" width="{{ s.size[0] }}" height="{{ s.size[1] }}" loading="lazy" decoding="async"
+alt="{{ s.alt or s.about or s.title }}">
 {% if s.about %}<figcaption>{{ s.about }}</figcaption>
 {% endif %}</figure>
 {% elif s.about %}<p>{{ s.about }}</p>
@@ -151,6 +155,19 @@ def _claims(table: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(ours=[text.replace(", ", ",\N{NO-BREAK SPACE}") for text in shown["ours"]])
 
 
+def _address(section: Section) -> str:
+    """Return what an image of the page loads: the file beside it, or the picture itself."""
+    if section.picture is None:
+        return ""
+    return section.picture_file or f"data:image/png;base64,{base64.b64encode(section.picture).decode()}"
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    """Read width and height of a PNG, which stand at its head, so that its place is free before it is loaded."""
+    wide, high = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))
+    return (wide, high) if png.startswith(b"\x89PNG") else (0, 0)
+
+
 def page(
     sections: Iterable[Section],
     *,
@@ -158,11 +175,14 @@ def page(
     intro: str = "",
     provenance: Mapping[str, object] | None = None,
     rows: int = 200,
+    claims_page: str = "",
 ) -> str:
-    """Write an HTML page without scripts and fetches, its pictures inside; tables end after `rows`.
+    """Write an HTML page without scripts and fetches; tables end after `rows`.
 
-    It needs no other file, but for links to `Section.files`: each table has its rows as CSV, to be saved, if the
-    section has no files, and if it is short its LaTeX (booktabs).
+    It needs no other file, but for pictures in files and for links to `Section.files`: each table has its rows as CSV,
+    to be saved, if the section has no files, and if it is short its LaTeX (booktabs).
+
+    claims_page: address of a page with all claims, if there is one.
 
     Blank lines in `intro` separate paragraphs. All texts are escaped.
 
@@ -186,7 +206,7 @@ def page(
         shown.append({
             "name": section.name, "title": section.title, "source": section.source, "about": section.about,
             "alt": section.alt, "files": section.files,
-            "picture": base64.b64encode(section.picture).decode() if section.picture else "",
+            "picture": _address(section), "size": _size(section.picture or b""),
             "table": Markup(html_table(table, digits=section.digits, rows=rows)) if table is not None and size else "",
             "table_title": f"Table: {cut}",
             "csv": base64.b64encode(table.to_csv(index=False).encode()).decode()
@@ -198,7 +218,7 @@ def page(
     machine = Environment(autoescape=True, undefined=StrictUndefined)
     facts = machine.from_string(_FACTS)
     return machine.from_string(_PAGE).render(
-        title=title, intro=[part for part in intro.split("\n\n") if part.strip()], sections=shown, style=Markup(_STYLE),
-        provenance=provenance or {}, counts=_counts(section.claims for section in sections),
+        title=title, intro=[part for part in intro.split("\n\n") if part.strip()], sections=shown, style=Markup(STYLE),
+        provenance=provenance or {}, claims_page=claims_page, counts=_counts(section.claims for section in sections),
         badge=lambda word: Markup(badge(word)), facts=lambda facts_of: Markup(facts.render(facts=facts_of)),
     )  # fmt: skip

@@ -15,12 +15,11 @@ from tqdm import tqdm
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.known_form import known_form
-from mamlprobe.borders.regular_files import read_file
 from mamlprobe.draw.files import SCREEN, save
-from mamlprobe.draw.page import Section, page
 from mamlprobe.native.load import compile_kernels
 from mamlprobe.reproduce.imported import imported
-from mamlprobe.reproduce.records import ADVICE, CLAIM_COLUMNS, read_record, read_rows
+from mamlprobe.reproduce.publish import publish
+from mamlprobe.reproduce.records import ADVICE, read_record, read_rows, write_rows
 from mamlprobe.reproduce.scripts import Script
 from mamlprobe.reproduce.study import Study
 from mamlprobe.reproduce.workers import processes
@@ -30,10 +29,6 @@ from mamlprobe.training.compute import pick_device
 
 PRINTS = {"pdf": "{}.pdf", "svg": "{}.svg", "png": "{}-print.png"}
 """Files for print, by kind: two vector files, and a picture of 300 dots an inch."""
-ROWS = 20
-"""Rows of a table that the page shows."""
-PICTURE = 2**26
-"""Bytes of a figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +95,7 @@ def _make(stage: Study, script: Script, prints: Sequence[str]) -> Done:
         + (f" --dataset {stage.dataset} --out {stage.out}" if stage.dataset else ""),
         "key": key(script, stage),
     }
-    _csv(table, stage.out / f"{name}.csv")
+    write_rows(table, stage.out / f"{name}.csv")
     _draw(script, read_rows(stage.out / f"{name}.csv"), stage.out, prints)
     record = {"provenance": facts, "claims": claims.assign(**marks).to_dict("records") if len(claims) else []}
     write(stage.out / "provenance" / f"{name}.json", (json.dumps(record, indent=1, default=_plain) + "\n").encode())
@@ -123,10 +118,6 @@ def _trained(stage: Study, script: Script) -> str:
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
-
-
-def _csv(table: pd.DataFrame, path: Path) -> None:
-    write(path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode())
 
 
 def _up_to_date(stage: Study, script: Script) -> bool:
@@ -223,46 +214,6 @@ def redraw(
         done.append(Done(name=name, state="made"))
     publish(stage, published)
     return done
-
-
-def publish(stage: Study, scripts: Sequence[Script]) -> None:
-    """Write claims.csv and index.html from the records in the folder of figures."""
-    sections, claims = [], []
-    for script in scripts:
-        name = script.name
-        path = stage.out / "provenance" / f"{name}.json"
-        if not path.is_file():
-            continue
-        record = read_record(path)
-        claims += record["claims"]
-        facts = {word: value for word, value in record["provenance"].items() if word != "key"}
-        claim_table = pd.DataFrame(record["claims"], columns=CLAIM_COLUMNS) if record["claims"] else None
-        table = read_rows(stage.out / f"{name}.csv")
-        sections.append(
-            Section(
-                name=name,
-                title=script.analysis.title,
-                source=script.analysis.paper,
-                about=script.about,
-                alt=script.alt,
-                files=_files(stage.out, name),
-                picture=read_file("analyses", stage.out / f"{name}.png", most=PICTURE, advice=ADVICE),
-                table=table.drop(columns=[c for c in ("pixels",) if c in table]),
-                claims=claim_table,
-                provenance=facts,
-            )
-        )
-    if not sections:
-        raise UserError("analyses", "there must be a figure to publish", "none", "run the scripts first")
-    _csv(pd.DataFrame(claims, columns=CLAIM_COLUMNS), stage.out / "claims.csv")
-    intro = "Figures of the papers, made again, each with its table, its claims and where its numbers come from."
-    write(stage.out / "index.html", page(sections, title="mamlprobe: the gallery", intro=intro, rows=ROWS).encode())
-
-
-def _files(out: Path, name: str) -> dict[str, str]:
-    """Return the files of a script that stand beside the page, by what they are."""
-    names = {"CSV of all rows": f"{name}.csv", "PDF for print": f"{name}.pdf"}
-    return {text: file for text, file in names.items() if (out / file).is_file()}
 
 
 def summary(done: Sequence[Done]) -> str:

@@ -11,6 +11,7 @@ from mamlprobe.base.spec import typed
 from mamlprobe.borders.csv_tables import LARGEST_TABLE, Schema, read_table
 from mamlprobe.borders.json_text import read_json
 from mamlprobe.borders.regular_files import read_file
+from mamlprobe.runs.writing import write
 
 CLAIM_COLUMNS = [
     *("id", "paper", "claim", "published", "published_source", "ours", "low", "high", "unit", "seeds", "tasks"),
@@ -59,3 +60,8 @@ def read_rows(path: Path) -> pd.DataFrame:
     where = str(path)
     read_table(path, Schema(others=True), where=where, advice=ADVICE)
     return pd.read_csv(io.BytesIO(read_file(where, path, most=LARGEST_TABLE, advice=ADVICE)))
+
+
+def write_rows(table: pd.DataFrame, path: Path) -> None:
+    """Write a table with six digits, the same bytes for the same numbers."""
+    write(path, table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode())
