@@ -40,7 +40,9 @@ class Foreign(InnerWords):
 
         image = experiment.net.image
         if self.dataset is not None:
-            experiment = replace(experiment, data=Data(dataset=self.dataset, size=image and image[1]))
+            channels = 3 if image and image[0] == 3 else None
+            data = Data(dataset=self.dataset, size=image and image[1], channels=channels)
+            experiment = replace(experiment, data=data)
         assumed = [name for name in NAMES if name not in self.said]
         run = write_run(experiment, theta, self.out, source=self.file, assumed=assumed)
         numbers = sum(value.numel() for value in theta.net.values())

@@ -123,6 +123,7 @@ def load_pool(
     split: str | None = None,
     rotations: str = "none",
     normalise: str | None = None,
+    channels: int | None = None,
 ) -> Pool:
     """Load a data set by name, or what lies at a path or name in `root`: class folders, or files of other projects.
 
@@ -136,6 +137,7 @@ def load_pool(
     split: of omniglot, "vinyals" (the default) or "first1200"; of CUB, "closerlook", "easyfsl", "learn2learn" or
         "feat"; of CIFAR-100 at a path, "cifar-fs" or "fc100".
     rotations: "none", or "classes" for each class turned by 90, 180, 270 degrees as classes of their own.
+    channels: 3 repeats grey images in three channels, for nets of RGB; else images keep theirs.
     normalise: how `Pool.floats` shifts and scales: "none" (grey's default), "imagenet" (RGB's default), "half",
         "raw255", "lee2019", "cifar", "cifar-rfs", "floodsung"; or numbers of brightness 0 to 1, mean and std of each
         channel: "m,m,m,s,s,s" for RGB, "m,s" for grey.
@@ -156,6 +158,8 @@ def load_pool(
     if size is not None and not 1 <= size <= LARGEST:
         must = "size must be at least 1" if size < 1 else f"size must be at most {LARGEST}"
         raise UserError("load_pool", must, size, "give the side of the images in pixels")
+    if channels not in (None, 1, 3):
+        raise UserError("load_pool", "channels must be 1 or 3", channels, "leave it out to keep those of the images")
     folder, name = data_folder(root), str(name_or_path)
     if name in FORMULAS or name in PLANTED:
         advice = "train on them with data.dataset, or take load_source, and losses in place of accuracies"
@@ -171,7 +175,23 @@ def load_pool(
         pool = _named(name, folder, size, ink, split)
     else:
         pool = _at(_find(name, folder), size, ink, split)
-    return levelled(ROTATIONS[rotations](pool), normalise)
+    return levelled(_coloured(ROTATIONS[rotations](pool), channels), normalise)
+
+
+def _coloured(pool: Pool, channels: int | None) -> Pool:
+    """Return the pool with so many channels, grey images repeated in three.
+
+    Raises:
+        UserError: one channel of images in colour.
+    """
+    has = pool.image_shape[0]
+    if channels in (None, has):
+        return pool
+    if channels == 1:
+        raise UserError("load_pool", f"channels must be {has}, those of {pool.name}", 1, "leave it out")
+    images = pool.images.expand(-1, -1, channels, -1, -1).contiguous()
+    mean, std = pool.mean * 3, pool.std * 3
+    return replace(pool, images=images, mean=mean, std=std, source=f"{pool.source}; grey in three channels")
 
 
 def _find(name: str, folder: Path) -> Path:

@@ -108,6 +108,7 @@ def load_source(
     split: str | None = None,
     rotations: str = "none",
     normalise: str | None = None,
+    channels: int | None = None,
 ) -> TaskSource:
     """Return the formula of that name ("sinusoids", "planted-0.3"), or what `load_pool` loads with these arguments.
 
@@ -117,7 +118,7 @@ def load_source(
     name = str(name_or_path)
     formulas: dict[str, TaskSource] = {**FORMULAS, **PLANTED}
     if name not in formulas:
-        options = {"ink": ink, "split": split, "rotations": rotations, "normalise": normalise}
+        options = {"ink": ink, "split": split, "rotations": rotations, "normalise": normalise, "channels": channels}
         return load_pool(name_or_path, root=root, size=size, **options)  # type: ignore[arg-type]
     for option, value, default in (
         ("size", size, None),
@@ -125,6 +126,7 @@ def load_source(
         ("split", split, None),
         ("rotations", rotations, "none"),
         ("normalise", normalise, None),
+        ("channels", channels, None),
     ):
         only(name, option, value, default)
     return formulas[name]

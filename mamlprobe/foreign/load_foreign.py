@@ -79,7 +79,9 @@ class Foreign:
             return self
         if ink is None and dataset is not None and not has_ink(dataset):
             stated["ink"] = 1  # the only one that it has
-        data = replace(self.experiment.data, **stated)
+        image = self.experiment.net.image
+        channels = 3 if dataset is not None and image and image[0] == 3 else self.experiment.data.channels
+        data = replace(self.experiment.data, **stated, channels=channels)
         left = data_assumption(data, stated)
         others = [line for line in self.assumed if not line.startswith(DATA)]
         return replace(self, experiment=replace(self.experiment, data=data), assumed=(*left, *others))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
-from mamlprobe.base.spec import fingerprint, from_dict, to_dict
+from mamlprobe.base.spec import LATER, fingerprint, from_dict, to_dict
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.spec import NetSpec
 
@@ -26,6 +26,8 @@ class Data:
     """Name of a division of the classes; None is the data set's usual one."""
     rotations: str = "none"
     normalise: str | None = None
+    channels: int | None = field(default=None, metadata=LATER)
+    """3 repeats grey images in three channels; None keeps those of the images."""
 
     def __post_init__(self) -> None:
         if not self.dataset:

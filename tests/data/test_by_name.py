@@ -15,6 +15,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.data import by_name as load
 from mamlprobe.data import glyphs
 from mamlprobe.data.by_name import data_folder, has_ink, load_pool
+from mamlprobe.data.sources import load_source
 
 
 @pytest.fixture
@@ -149,6 +150,24 @@ def test_errors(root, name, options, message):
         load_pool(name, root=root, **options)
     assert re.match(message, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_grey_images_in_three_channels(root):
+    grey = load_pool("glyphs", size=10)
+    wide = load_pool("glyphs", size=10, channels=3, normalise="imagenet")
+    assert wide.image_shape == (3, 10, 10)
+    assert all(torch.equal(wide.images[:, :, each], grey.images[:, :, 0]) for each in range(3))
+    assert wide.mean == (0.485, 0.456, 0.406)
+    assert wide.source.endswith("grey in three channels; levels imagenet")
+    assert load_pool("glyphs", size=10, channels=1).digest() == grey.digest()
+    rgb = load_pool("trees", root=root)
+    assert load_pool("trees", root=root, channels=3).digest() == rgb.digest()
+    with pytest.raises(UserError, match="channels must be 3, those of trees, got 1; leave it out"):
+        load_pool("trees", root=root, channels=1)
+    with pytest.raises(UserError, match="channels must be 1 or 3, got 2"):
+        load_pool("glyphs", channels=2)
+    with pytest.raises(UserError, match="sinusoids has no choice of channels"):
+        load_source("sinusoids", channels=3)
 
 
 def test_which_data_sets_have_a_choice_of_ink(root, tmp_path):

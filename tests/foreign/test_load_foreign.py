@@ -1,10 +1,16 @@
 """What `load_foreign` says of a file, and the images it is judged by."""
 
+from dataclasses import replace
+
 import torch
 
+from mamlprobe.cli import main
 from mamlprobe.foreign.load_foreign import load_foreign
+from mamlprobe.foreign.write import write_foreign
+from mamlprobe.learn.evaluate import evaluate
 from mamlprobe.runs.import_kao import import_kao
 from mamlprobe.runs.inner import InnerWords
+from mamlprobe.training.training_tasks import pool_of
 from tests.foreign.recipes import CRNP, ENCODERS, RECIPES, Recipe, imported, numbered_state, two_names
 
 
@@ -27,6 +33,23 @@ def test_an_assumed_ink_is_no_reason_to_refuse_images_without_a_choice(images, t
     assert own.experiment.data.ink == 1
     assert not any("--ink" in line for line in own.lines)
     assert found.judged_by(dataset=str(images), ink=0).experiment.data.ink == 0
+
+
+def test_nets_of_three_channels_are_judged_on_grey_images_too(images, tmp_path):
+    """As an Omniglot encoder that was trained on images in colour: each grey one is repeated in three channels."""
+    recipe = replace(RECIPES["learn2learn CNN4"], image=(3, 16, 16))
+    found = imported(tmp_path / "a.pt", recipe, recipe.made().saved, image=(3, 16, 16))
+    assert found.experiment.data.channels is None
+    run = write_foreign(found.judged_by(dataset="glyphs", normalise="none"), tmp_path / "run")
+    assert run.config.data.channels == 3
+    pool = pool_of(run.config.data)
+    assert pool.image_shape == (3, 16, 16)
+    episodes = pool.sample(split="test", way=5, shot=1, query=1, tasks=2, seed=0)
+    table = evaluate(run.net(), run.theta(0), episodes, {"keep": found.method})
+    assert len(table) == 2
+    assert main(["evaluate", str(run.path), "--episodes", "2", "--query", "2", "--dataset", "glyphs"]) == 0
+    other = write_foreign(found.judged_by(dataset=str(images)), tmp_path / "other")
+    assert main(["evaluate", str(other.path), "--episodes", "2", "--query", "2", "--dataset", "glyphs"]) == 0
 
 
 def test_numbered_files_are_what_import_kao_reads(tmp_path):

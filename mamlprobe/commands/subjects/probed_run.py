@@ -274,7 +274,8 @@ def _data_for(known: Data, dataset: str, image: Image | None) -> Data:
         return known
     ink = known.ink if dataset in READERS else 1
     size = image[1] if image and len(image) == 3 else None
-    return Data(dataset=dataset, size=size, ink=ink, normalise=known.normalise)
+    channels = 3 if size is not None and image and image[0] == 3 else None  # grey images are repeated in them
+    return Data(dataset=dataset, size=size, ink=ink, normalise=known.normalise, channels=channels)
 
 
 def _without_inputs(episodes: Episodes) -> Episodes:
