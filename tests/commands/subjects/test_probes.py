@@ -60,7 +60,7 @@ def test_probes_print_and_write(probe, run, tmp_path, capsys):
     assert set(table["task"]) == {0, 1, 2}
     assert set(table["update"]) == {1}
     with Image.open(figure) as picture:
-        assert picture.size[0] == 1020
+        assert picture.size[0] == 2040  # 6.8 inches at 300 dots an inch
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) > 4
     assert printed[-2:] == [f"table: {out}", f"figure: {figure}"]
