@@ -1,4 +1,4 @@
-"""More inner steps in training: needed without the zeroing trick, not with it.
+"""Accuracy after more inner steps in training: needed without the zeroing trick, not with it.
 
 Kao et al. 2022, appendix (K5): first-order MAML trained with 1, 3 or 7 inner steps and scored after as many, without
 and with zeroing of the head in training; at test the head is zeroed, as in the published curves, or as trained.
@@ -90,6 +90,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, number of inner steps",
     title="Number of inner steps, with and without zeroing",
+    uncertainty="Whiskers and bands are 95 % intervals over seeds and tasks, those of published curves sd over seeds.",
     order=50,
     recipes=tuple(ARMS),
     table=table,
