@@ -95,12 +95,11 @@ def figure(table: pd.DataFrame) -> Figure:
         draw_curves(ax, bounded(cosine, -1, 1), x="steps", hue="arm")
         ax.plot(exact, np.ones(len(exact)), "o", mfc="none", mec=GREY, ms=8, label="a form is exact", gid="aside")
         ax.set(xticks=sorted(set(here["steps"])), ylim=(-1, 1.1), ylabel=f"cosine, {loss.replace('_', '-')}")
-    own = table[(table["part"] == "learners") & (table["quantity"] == "cosine")].replace(" step", "\nstep", regex=True)
-    *axes, last = drawn.axes
-    colour_bar(
-        draw_map(last, own, i="learner", j="form", vmin=0, vmax=1, digits=2, aspect="auto"), last, label="cosine"
-    )
-    legend(drawn, axes)
+    loop = table[(table["part"] == "learners") & (table["quantity"] == "cosine")].replace(" step", "\nstep", regex=True)
+    mesh = draw_map(drawn.axes[5], loop, i="learner", j="form", vmin=0, vmax=1, digits=2, aspect="auto")
+    colour_bar(mesh, drawn.axes[5], label="cosine")
+    drawn.axes[5].set(xlabel="form", ylabel="learner")
+    legend(drawn, drawn.axes[:5])
     caption(drawn, "Exact: relative error below 1e-10. Zeroed: clean is one step. Blank: zero, BOIL's head stays.")
     return drawn
 
