@@ -67,8 +67,8 @@ def figure(table: pd.DataFrame) -> Figure:
     ])  # fmt: skip
     same_height([ax for k, ax in enumerate(drawn.axes) if k % 3 < 2])
     drawn.axes[5].set_xticks(sorted(set(last["steps"])))
-    note = "Head zeroed at test; in b all coincide; c: by steps. Published (d, e, diamonds): miniImageNet, 5-way 1-shot; bands: sd."
-    caption(drawn, note)
+    note = "Head zeroed at test; in b all coincide; c: by steps."
+    caption(drawn, f"{note} Published (d, e, diamonds): miniImageNet, 5-way 1-shot; bands: sd.")
     return drawn
 
 

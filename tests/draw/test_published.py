@@ -25,8 +25,8 @@ def test_gaps_of_published_arms_stand_alone_without_an_interval() -> None:
 
 
 def test_our_differences_are_dots_with_whiskers_and_published_ones_diamonds() -> None:
-    ours = pd.DataFrame({"arm": ["a - b", "c - b", "x"], "value": [1.0, -2.0, 9.0], "low": [0.5, -3.0, 8.0],
-                         "high": [1.5, -1.0, 9.5]})  # fmt: skip
+    ours = pd.DataFrame({"arm": ["a - b", "c - b", "x", "y"], "value": [1.0, -2.0, 9.0, 9.0], "low": [0.5, -3.0, 8.0, 8.0],
+                         "high": [1.5, -1.0, 9.5, 9.5]})  # fmt: skip
     theirs = pd.DataFrame({"arm": ["a - b", "c - b"], "value": [0.4, -0.1]})
     names = {"c - b": "third", "a - b": "first"}
     title, draw = gap_panel("Gaps", ours, theirs, names=names)
