@@ -25,7 +25,7 @@ def test_gaps_of_published_arms_stand_alone_without_an_interval() -> None:
 
 
 def test_our_differences_are_dots_with_whiskers_and_published_ones_diamonds() -> None:
-    ours = pd.DataFrame({"arm": ["a - b", "c - b", "x", "y"], "value": [1.0, -2.0, 9.0, 9.0], "low": [0.5, -3.0, 8.0, 8.0],
+    ours = pd.DataFrame({"arm": ["a - b", "c - b", "x", "y"], "value": [1.0, -2.0, 9.0, 9.0], "low": [0.5, -3.0, 8, 8],
                          "high": [1.5, -1.0, 9.5, 9.5]})  # fmt: skip
     theirs = pd.DataFrame({"arm": ["a - b", "c - b"], "value": [0.4, -0.1]})
     names = {"c - b": "third", "a - b": "first"}
