@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.layout import Panel, caption, composite
+from mamlprobe.draw.ranges import bounded
 
 COSTS = ("NIL", "body frozen", "head zeroed")
 """Quantities that are differences from the model as it is."""
@@ -73,6 +74,8 @@ def _across(
     rows = table[table["quantity"].isin(quantities)]
     if rows.empty:
         return None
+    if quantities == ("accuracy",) and rows["value"].between(0, 1).all():
+        rows = bounded(rows, 0, 1)
     rows = rows.assign(**{name: rows[name] * scale for name in ("value", "low", "high")})
     missing = [name for name in table["run"].unique() if name not in set(rows["run"])]  # keep their line empty
     rows = pd.concat([rows, *(rows.iloc[:1].assign(run=name, value=float("nan")) for name in missing)])

@@ -14,6 +14,7 @@ from mamlprobe.draw.charts.embeddings import scatter
 from mamlprobe.draw.charts.heatmaps import grid
 from mamlprobe.draw.layout import caption, composite
 from mamlprobe.draw.names import fitted
+from mamlprobe.draw.ranges import bounded
 from mamlprobe.draw.style import PALE
 from mamlprobe.statistics.tables import last_step, task_means
 
@@ -77,6 +78,8 @@ def accuracy_figure(table: pd.DataFrame) -> Figure:
     means = means.assign(variant=spans(means["variant"].tolist()))
     label = str(table["quantity"].iloc[0]) if "quantity" in table else "accuracy"
     chance = 1 / int(table["way"].iloc[0]) if "way" in table and label == "accuracy" else None
+    if label == "accuracy" and means["value"].between(0, 1).all():
+        means = bounded(means, 0, 1)
     return grouped(means, group="variant", hue=None, chance=chance, label=label)
 
 
@@ -166,7 +169,8 @@ def classifier_figure(table: pd.DataFrame) -> Figure:
     means = task_means(table.dropna(subset="value"), ["variant", "classifier", "quantity"])
 
     def dots(quantity: str, name: str) -> Callable[[Axes], object]:
-        rows = means[means["quantity"] == quantity]
+        rows, low = means[means["quantity"] == quantity], -1 if quantity == "correlation" else 0
+        rows = bounded(rows, low, 1) if rows["value"].between(low, 1).all() else rows
 
         def draw(ax: Axes) -> None:
             draw_grouped(ax, rows, group="variant", hue="classifier", orientation="horizontal")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 
 import mamlprobe as mp
 from mamlprobe.draw import probes
@@ -69,6 +70,17 @@ def test_accuracy_has_its_chance_and_other_quantities_have_none():
         assert float(dots.get_ydata()[0]) == pytest.approx(0.6)  # after the last step
         assert [line.get_segments()[0][0, 1] for line in ax.collections if line.get_label() == "chance"] == chance
         assert ax.get_ylabel() == quantity
+
+
+def test_an_interval_of_accuracy_stays_below_one_unless_the_table_is_not_of_shares():
+    values = [0.8, 1.0, 1.0, 1.0]  # Student's interval over tasks reaches beyond 1
+    table = pd.DataFrame({"task": range(4), "variant": "keep", "step": 1, "value": values, "quantity": "accuracy"})
+    ends = []
+    for scale in (1, 100):
+        (ax,) = probes.accuracy_figure(table.assign(value=table["value"] * scale)).axes
+        (whisker,) = [each for each in ax.collections if isinstance(each, LineCollection)]
+        ends.append(np.max(whisker.get_segments()) / scale)
+    assert ends[0] < 1 < ends[1]
 
 
 def test_a_map_of_cosines_is_the_mean_of_maps_alone():

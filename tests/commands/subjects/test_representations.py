@@ -73,8 +73,9 @@ def test_maps_are_those_of_the_functions(runs, tmp_path, capsys):
         figure, pairs = probe["grid"].figure(table), table[["moment_a", "moment_b"]].drop_duplicates()
         *maps, bar = figure.axes
         assert bar.get_xlabel() == "CKA (debiased)"
-        for ax, (one, other) in zip(maps, pairs.itertuples(index=False), strict=True):
-            assert ax.get_title(loc="left").endswith(f"{one} x {other}")
+        letters = [f"{letter}  " for letter in "abcd"] if len(maps) > 1 else [""]
+        for ax, letter, (one, other) in zip(maps, letters, pairs.itertuples(index=False)):
+            assert ax.get_title(loc="left") == f"{letter}{one} x {other}"
             cells = np.ma.filled(ax.collections[0].get_array(), np.nan)
             wanted = mean[one, other].to_numpy().reshape(3, 3)  # layers in the order of the alphabet
             np.testing.assert_allclose(cells, wanted, atol=1e-5)
