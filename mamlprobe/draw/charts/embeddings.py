@@ -13,7 +13,7 @@ from mamlprobe.draw.layout import legend
 from mamlprobe.draw.style import GREY, SIZES, Look, canvas, label, naming, style
 from mamlprobe.draw.table_text import levels, need, rows_of
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_COLOURS = ("#0072B2", "#EA7002", "#009E73", "#CC79A7", "#8F5A10", "#0097FE", "#000000")
 _MARKERS = "os^DvPXp"
 _NEED = ("task", "moment", "set", "label", "row", "x", "y")
 _NUMBERS = ("x", "y")

@@ -14,7 +14,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.draw.charts.heatmap_layout import Plan, plans
 from mamlprobe.draw.crowding import crowded
 from mamlprobe.draw.names import hopeless
-from mamlprobe.draw.style import RC, WIDTHS, canvas, naming, style
+from mamlprobe.draw.style import RC, WIDTHS, canvas, luminance, naming, style
 from mamlprobe.draw.style import label as spelt
 from mamlprobe.draw.table_text import levels, need, pinned, rows_of, single
 
@@ -91,8 +91,7 @@ def draw_map(
         if digits is not None:
             for (down, across), number in np.ndenumerate(cells):
                 if np.isfinite(number):
-                    red, green, blue, _ = scale(image.norm(number))
-                    dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.55
+                    dark = luminance(scale(image.norm(number))) < 0.179  # where white and black stand out alike
                     ax.text(across, down, f"{number:.{digits}f}", ha="center", va="center", fontsize=6.5,
                             color="white" if dark else "black")  # fmt: skip
     return image
