@@ -80,7 +80,7 @@ def _across(
 
     def draw(ax: Axes) -> None:
         if zero:
-            ax.axvline(0, color="0.6", linewidth=0.6, zorder=0)
+            ax.axvline(0, color="0.6", linewidth=0.6, zorder=0, gid="aside")
         lane = hue or ("quantity" if len(quantities) > 1 else None)
         draw_grouped(ax, rows, group="run", hue=lane, orientation="horizontal")
         ax.set(xlabel=label)

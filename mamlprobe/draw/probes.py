@@ -132,7 +132,7 @@ def layer_term_figure(table: pd.DataFrame) -> Figure:
 
         def draw(ax: Axes) -> None:
             draw_curves(ax, selected, x="layer", hue="term")
-            ax.axhline(0, color=PALE, linewidth=0.8, zorder=1)
+            ax.axhline(0, color=PALE, linewidth=0.8, zorder=1, gid="aside")
             ax.set(ylabel=TERM_LABELS[quantity])
 
         return draw

@@ -84,7 +84,7 @@ def _draw_class(ax: Axes, rows: pd.DataFrame, seen: Look, text: str) -> None:
     size = SIZES.get(seen.marker, 4.0)
     query, support, prototype = (rows_of(rows, "set", part) for part in ("query", "support", "prototype"))
     plain: dict[str, Any] = {"linestyle": "", "marker": seen.marker, "color": seen.colour}
-    ax.plot(query["x"], query["y"], ms=size, mec="white", mew=0.4, alpha=0.9, zorder=3, label=text, gid="query",
+    ax.plot(query["x"], query["y"], ms=size, mec="white", mew=0.4, zorder=3, label=text, gid="query",
             **plain)  # fmt: skip
     if len(support) > len(prototype):
         ax.plot(support["x"], support["y"], ms=size + 0.8, mec="black", mew=0.7, zorder=4, gid="support", **plain)

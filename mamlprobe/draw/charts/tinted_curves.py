@@ -28,9 +28,10 @@ def tints(colour: str, count: int) -> list[str]:
     return [to_hex(_tint(colour, step * (count - 1 - k))).upper() for k in range(count)]
 
 
-def _tint(colour: str, white: float) -> tuple[float, ...]:
+def _tint(colour: str, white: float) -> tuple[float, float, float]:
     """Mix a colour with a share of white."""
-    return tuple(part + (1 - part) * white for part in to_rgb(colour))
+    red, green, blue = (part + (1 - part) * white for part in to_rgb(colour))
+    return red, green, blue
 
 
 def draw_variants(
