@@ -22,6 +22,8 @@ from mamlprobe.draw.table_text import levels
 
 RATIOS = {"full": (0.5, 0.75, 0.95, 1.1), "column": (0.72, 1.1, 1.5, 1.8)}
 """Height over width of a panel, by the number of panels in a row."""
+CAPTION_LINES = 4
+"""The most lines of a caption; the rest belongs into the text around the figure."""
 
 
 def panels(
@@ -144,20 +146,34 @@ def resize(figure: Figure, height: float, *, below: float = 0.0) -> None:
 
 
 def caption(figure: Figure, text: str) -> None:
-    """Write one line of small grey text under the figure, which grows by that line.
+    """Write small grey text under the figure, in lines of its width; the figure grows by them.
 
     Raises:
-        UserError: the line is wider than the figure.
+        UserError: a word is wider than the figure, or there are more than `CAPTION_LINES` lines.
     """
     width, height = figure.get_size_inches()
     with style():
-        if (needed := width_of(text, 7)) > width - 0.1:
-            must = f"a caption must be at most {width - 0.1:.1f} inches wide"
-            raise UserError("draw.caption", must, f"{needed:.1f}", "shorten it")
-        resize(figure, height + 0.16, below=0.16)
+        lines = _wrapped(text, 0.96 * (width - 0.1))  # drawn, text is a little wider than its outlines
+        if (needed := max(width_of(line, 7) for line in lines)) > width - 0.1 or len(lines) > CAPTION_LINES:
+            must = f"a caption must fit in {CAPTION_LINES} lines of {width - 0.1:.1f} inches"
+            raise UserError("draw.caption", must, f"{len(lines)} lines of {needed:.1f}", "shorten it")
+        grown = 0.04 + 0.12 * len(lines)
+        resize(figure, height + grown, below=grown)
         for key in (each for each in figure.texts if each.get_gid() == "key"):
-            key.set_y(key.get_position()[1] + 0.16)  # in inches
-        figure.text(0.05 / width, 0.05 / (height + 0.16), text, fontsize=7, color=GREY, ha="left", va="bottom")
+            key.set_y(key.get_position()[1] + grown)  # in inches
+        figure.text(0.05 / width, 0.05 / (height + grown), "\n".join(lines), fontsize=7, color=GREY, ha="left",
+                    va="bottom", gid="caption")  # fmt: skip
+
+
+def _wrapped(text: str, inches: float) -> list[str]:
+    """Break the text at blanks into lines of at most `inches` inches at 7 points, if its words allow that."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and width_of(f"{lines[-1]} {word}", 7) <= inches:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines or [""]
 
 
 Panel = tuple[str, Callable[[Axes], object]]
