@@ -14,10 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite, panel
+from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.style import PALE
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
 MODELS = ("maml", "anil", "boil")
+LEVELS = ("maml", "boil")
+"""Methods whose cosines are drawn: ANIL's body stays as it is."""
 STATES = {True: "trained", False: "before training"}
 KEYS = ["method", "seed", "task", "run", "dataset", "norm", "episodes"]
 
@@ -64,26 +67,42 @@ def last(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot the cosines of each method; below, CKA and what adapting adds to NIL accuracy."""
+    """Plot the cosines of MAML and BOIL and how they part; below, CKA and what adapting adds to NIL accuracy."""
     others = sorted(set(table["method"].dropna()) - set(MODELS))
     table = table.assign(method=pd.Categorical(table["method"], [*MODELS, *others]))
-    cosine, cka, nil = (table[table["quantity"] == name] for name in ("cosine", "cka", "nil gain"))
     order = [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")]
-    cosine = cosine.assign(pair=pd.Categorical(cosine["pair"], order))
+    table = table.assign(pair=pd.Categorical(table["pair"], order))
 
-    def lines(rows: pd.DataFrame, hue: str, label: str, margin: float) -> Callable[[Axes], None]:
+    def lines(hue: str, label: str, margin: float | None = None, **where: str) -> Callable[[Axes], None]:
+        rows = table
+        for column, value in where.items():
+            rows = rows[rows[column] == value]
+
         def draw(ax: Axes) -> None:
             draw_curves(ax, rows, x="layer", hue=hue)
-            ax.set(ylabel=label, ylim=(-margin, 1 + margin))
+            ax.set(xlabel="layer", ylabel=label)
+            if margin is None:
+                ax.axhline(0, color=PALE, linewidth=0.8, zorder=1, gid="aside")
+            else:
+                ax.set_ylim(-margin, 1 + margin)
 
         return draw
 
     panels = [
-        *((f"{m.upper()}: classes", lines(cosine[cosine["method"] == m], "pair", "cosine", 0.02)) for m in MODELS),
-        *((f"CKA, {s}", lines(cka[cka["state"] == s], "method", "CKA", 0.05)) for s in STATES.values()),
-        panel("NIL accuracy", draw_curves, nil, x="layer", hue="method", ylabel="after - before (points)"),
+        *((f"{m.upper()}", lines("pair", "cosine of items", 0.02, quantity="cosine", method=m)) for m in LEVELS),
+        ("Classes part", lines("method", "change of same − different", quantity="gap change")),
+        *(
+            (f"CKA, {s}", lines("method", "CKA", 0.05, quantity="cka", state=s))
+            for s in STATES.values()
+        ),
+        ("NIL accuracy", lines("method", "after − before (points)", quantity="nil gain")),
     ]
-    return composite(panels, cols=3, ratio=0.95)
+    drawn = composite(panels, cols=3, ratio=0.95)
+    caption(
+        drawn,
+        "Before and after the inner loop; bands: 95 % over seeds and tasks. In a, before and after coincide; in c and d, ANIL's body does not adapt: 0 and 1.",
+    )
+    return drawn
 
 
 def claims(table: pd.DataFrame) -> list[Row]:
