@@ -53,6 +53,8 @@ class Options:
     """Run scripts that are up to date too."""
     from_table: bool = False
     """Only draw the figures again from their tables."""
+    prints: tuple[Literal["pdf", "svg", "png"], ...] = ("pdf",)
+    """Files for print beside each picture: pdf, svg, png (300 dots an inch, NAME-print.png)."""
     readme: Path | None = None
     """Also write results between the marks of this README (its central rows) and of docs/results.md beside it (all)."""
     list: bool = False
@@ -90,9 +92,9 @@ def main(argv: list[str] | None = None) -> int:
         )
         workers = options.workers or (min(4, os.cpu_count() or 1) if pick_device(options.device).type == "cpu" else 1)
         if options.from_table:
-            done = redraw(stage, scripts, every)
+            done = redraw(stage, scripts, every, prints=options.prints)
         else:
-            done = build(stage, scripts, every, workers=workers, force=options.force)
+            done = build(stage, scripts, every, workers=workers, force=options.force, prints=options.prints)
         if options.readme is not None:
             update(options.readme, options.out)
     except UserError as error:

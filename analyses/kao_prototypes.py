@@ -82,15 +82,15 @@ def figure(table: pd.DataFrame) -> Figure:
     drawn = composite(panels, cols=4, ratio=1.38)
     axes, size = drawn.axes, 1 + int(maps["row"].max())
     each = size // maps["query_label"].nunique()
-    middles, names, edges = range(each // 2, size, each), range(1, 1 + size // each), np.arange(each, size, each) - 0.5
+    middles, names, edges = np.arange(each / 2, size, each), range(1, 1 + size // each), np.arange(each, size, each)
     for ax in axes[:4]:
         ax.set(xlabel="support, by class", xticks=middles, yticks=middles, xticklabels=names, yticklabels=names)
-        ax.hlines(edges, -0.5, size - 0.5, color="white", linewidth=0.7)
-        ax.vlines(edges, -0.5, size - 0.5, color="white", linewidth=0.7)
+        ax.hlines(edges, 0, size, color="white", linewidth=0.7)
+        ax.vlines(edges, 0, size, color="white", linewidth=0.7)
     axes[0].set_ylabel("query, by class")
     for ax in (*axes[1:4], *axes[5:8]):
         ax.tick_params(labelleft=False)
-    colour_bar(axes[0].images[0], axes[:4], label="inner product, in sd above the mean of its map")
+    colour_bar(axes[0].collections[0], axes[:4], label="inner product, in sd above the mean of its map")
     caption(drawn, f"{each} support and {each} query items a class. Like, same: puts an item into the same class.")
     return drawn
 

@@ -91,10 +91,7 @@ def figure(table: pd.DataFrame) -> Figure:
     panels = [
         *((f"{m.upper()}", lines("pair", "cosine of items", 0.02, quantity="cosine", method=m)) for m in LEVELS),
         ("Classes part", lines("method", "change of same − different", quantity="gap change")),
-        *(
-            (f"CKA, {s}", lines("method", "CKA", 0.05, quantity="cka", state=s))
-            for s in STATES.values()
-        ),
+        *((f"CKA, {s}", lines("method", "CKA", 0.05, quantity="cka", state=s)) for s in STATES.values()),
         ("NIL accuracy", lines("method", "after − before (points)", quantity="nil gain")),
     ]
     drawn = composite(panels, cols=3, ratio=0.95)

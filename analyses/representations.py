@@ -86,7 +86,7 @@ def figure(table: pd.DataFrame) -> Figure:
     for ax in (after, *others):
         ax.set_ylabel("")
         ax.tick_params(labelleft=False)
-    colour_bar(first.images[0], [first, *others], label="CKA (debiased)")
+    colour_bar(first.collections[0], [first, *others], label="CKA (debiased)")
     return drawn
 
 

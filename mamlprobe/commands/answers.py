@@ -114,7 +114,8 @@ def probe(options: Probe) -> None:
     if options.probe not in PROBES:
         raise unknown("probe", "probe", options.probe, PROBES)
     ready(options.out)
-    ready(options.figure, *FIGURES)
+    for path in figure_files(options.figure):
+        ready(path, *FIGURES)
     ready(options.write_manifest, ".json")
     if options.from_table is not None:
         return draw_again(options.probe, options.from_table, no_runs=options.runs, figure=options.figure)
@@ -203,8 +204,17 @@ def name_tasks(case: ProbedRun, path: str | None) -> None:
 def draw(table: pd.DataFrame, question: Question, path: str | None) -> None:
     """Draw the figure into the file, if one is named."""
     if path is not None:
-        save(question.figure(table), path)
-        print(f"figure: {path}")
+        figure, files = question.figure(table), figure_files(path)
+        for each in files:
+            save(figure, each)
+        print(f"figure: {', '.join(files)}")
+
+
+def figure_files(path: str | None) -> list[str]:
+    """List the files of a figure: the one named, or for a name without suffix a picture and a vector file for print."""
+    if path is None or Path(path).suffix or not Path(path).name:
+        return [] if path is None else [path]
+    return [f"{path}.png", f"{path}.pdf"]
 
 
 def show_means(table: pd.DataFrame, question: Question) -> None:

@@ -14,7 +14,7 @@ from mamlprobe.commands.subjects.probes import accuracy_table, layer_table, stan
 from mamlprobe.commands.subjects.summaries import headline
 from mamlprobe.draw.charts.bars import grouped
 from mamlprobe.draw.charts.curves import curves
-from mamlprobe.draw.files import encode
+from mamlprobe.draw.files import SCREEN, encode
 from mamlprobe.draw.page import Section, page
 from mamlprobe.draw.probes import layer_figure, layer_means
 from mamlprobe.runs.folder import Run
@@ -73,7 +73,7 @@ def _of_run(case: ProbedRun, accuracy: pd.DataFrame, name: str) -> Iterator[Sect
         title=f"{case.name}: accuracy",
         source="Raghu et al. 2020, tables 1 and 4; Kao et al. 2022, section 5",
         about=f"{headline(accuracy)}. Accuracy after the last inner step, as trained and changed at test.",
-        picture=encode(picture),
+        picture=encode(picture, dpi=SCREEN),
         table=means,
     )
     yield _layers(replace(case, tasks=min(case.tasks, LAYER_TASKS)), f"{name}-layers", f"{case.name}: layers")
@@ -93,7 +93,7 @@ def _log(run: Run, name: str, title: str) -> Section:
     about = (
         "Accuracy after the inner loop: means of training tasks since the point before, and of the validation tasks."
     )
-    return Section(name=name, title=title, about=about, picture=encode(picture), table=accuracy)
+    return Section(name=name, title=title, about=about, picture=encode(picture, dpi=SCREEN), table=accuracy)
 
 
 def _layers(case: ProbedRun, name: str, title: str) -> Section:
@@ -106,7 +106,7 @@ def _layers(case: ProbedRun, name: str, title: str) -> Section:
     source = "Raghu et al. 2020, figure 2"
     if means["value"].isna().all():
         return Section(name=name, title=title, about="No measure is defined: more features than rows.", table=means)
-    picture = encode(layer_figure(table))
+    picture = encode(layer_figure(table), dpi=SCREEN)
     return Section(name=name, title=title, source=source, about=about, picture=picture, table=means)
 
 
@@ -115,7 +115,7 @@ def _compared(tables: Sequence[pd.DataFrame]) -> Section:
     means = _last(pd.concat(tables, ignore_index=True), ["run", "variant"])
     picture: Figure = grouped(means, group="variant", hue="run", label="accuracy", orientation="horizontal")
     about = "Accuracy on query items after the last inner step, as trained and changed at test."
-    return Section(name="runs", title="All runs", about=about, picture=encode(picture), table=means)
+    return Section(name="runs", title="All runs", about=about, picture=encode(picture, dpi=SCREEN), table=means)
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:

@@ -22,7 +22,7 @@ class Survey(Tasks):
 
     folder: Annotated[Positional[str], arg(metavar="FOLDER", help="Folder of checkpoints and runs, at any depth.")]
     out: str
-    """Folder for survey.csv, survey.png, tasks.csv, skipped.csv and the imported runs."""
+    """Folder for survey.csv, survey.png and .pdf, tasks.csv, skipped.csv and the imported runs."""
     way: int | None = None
     """Classes a task; else as many as each model's head has rows, 5 for an encoder."""
     episodes: int | None = None
@@ -37,7 +37,7 @@ class Survey(Tasks):
 
         folder, out = Path(self.folder), Path(self.out)
         models = [path for path in models_in(folder) if not path.is_relative_to(out)]
-        for name in ("survey.csv", "survey.png", "tasks.csv", "skipped.csv"):
+        for name in ("survey.csv", "survey.png", "survey.pdf", "tasks.csv", "skipped.csv"):
             ready(str(out / name))
         tables, skipped = [], []
         for path in models:
@@ -57,8 +57,10 @@ class Survey(Tasks):
         keep(means, str(out / "survey.csv"))
         if skipped:
             keep(_listed(skipped), str(out / "skipped.csv"))
-        save(survey_figure(means), out / "survey.png")
-        print(f"figure: {out / 'survey.png'}")
+        figure = survey_figure(means)
+        for suffix in (".png", ".pdf"):
+            save(figure, out / f"survey{suffix}")
+            print(f"figure: {out / f'survey{suffix}'}")
 
     def _asked(self, path: Path) -> "pd.DataFrame":
         """Import the file, if it is no run, and ask it.

@@ -75,7 +75,7 @@ class Probe(Tasks):
     out: str | None = None
     """CSV file for the tidy table."""
     figure: str | None = None
-    """PNG, PDF or SVG file for the figure."""
+    """PNG (300 dots an inch), PDF or SVG file for the figure; without a suffix, PNG and PDF."""
     write_manifest: str | None = None
     """JSON file that names the tasks, for --manifest."""
     from_table: str | None = None

@@ -17,12 +17,14 @@ _METADATA: dict[str, dict[str, str | None]] = {
     ".svg": {"Date": None, "Creator": None},
 }
 
-HEAVY = 200_000
+HEAVY = 30_000
 """A larger picture, in bytes, is reduced to 256 colours, so that a page of many stays small."""
+SCREEN, PRINT = 150, 300
+"""Dots an inch of a picture on a page, and of one for print."""
 
 
-def encode(figure: Figure, suffix: str = ".png") -> bytes:
-    """Encode as ``.png`` (150 dpi), ``.pdf`` or ``.svg``, without dates: from the same table the same bytes.
+def encode(figure: Figure, suffix: str = ".png", *, dpi: int = PRINT) -> bytes:
+    """Encode as ``.png`` of `dpi` dots an inch, ``.pdf`` or ``.svg``, undated: from the same table the same bytes.
 
     Raises:
         UserError: the suffix is not one of the three.
@@ -31,11 +33,11 @@ def encode(figure: Figure, suffix: str = ".png") -> bytes:
         raise unknown("draw.save", "suffix", suffix, _METADATA)
     with style():
         buffer = BytesIO()
-        figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix])
-    return _packed(buffer) if suffix == ".png" else buffer.getvalue()
+        figure.savefig(buffer, format=suffix[1:], metadata=_METADATA[suffix], dpi=dpi)
+    return _packed(buffer, dpi) if suffix == ".png" else buffer.getvalue()
 
 
-def _packed(png: BytesIO) -> bytes:
+def _packed(png: BytesIO, dpi: int) -> bytes:
     """Drop the channels the picture does not use: transparency always, colours if it is grey.
 
     A picture of more than `HEAVY` bytes is reduced to 256 colours.
@@ -44,21 +46,21 @@ def _packed(png: BytesIO) -> bytes:
     dots = np.asarray(picture)
     grey = bool((dots == dots[..., :1]).all())
     packed = BytesIO()
-    (picture.convert("L") if grey else picture).save(packed, "png", optimize=True, dpi=(150, 150))
+    (picture.convert("L") if grey else picture).save(packed, "png", optimize=True, dpi=(dpi, dpi))
     if packed.tell() > HEAVY:
         packed = BytesIO()
-        picture.quantize(256, dither=Image.Dither.NONE).save(packed, "png", optimize=True, dpi=(150, 150))
+        picture.quantize(256, dither=Image.Dither.NONE).save(packed, "png", optimize=True, dpi=(dpi, dpi))
     return packed.getvalue()
 
 
-def save(figure: Figure, path: str | Path) -> None:
+def save(figure: Figure, path: str | Path, *, dpi: int = PRINT) -> None:
     """Write the figure in the format of the path's suffix, making folders; readers see the old file or the new one.
 
     Raises:
         UserError: the suffix is not known, the folder cannot be written, or the disk is full.
     """
     target = Path(path)
-    data = encode(figure, target.suffix)
+    data = encode(figure, target.suffix, dpi=dpi)
     try:
         with atomic_write(target) as aside:
             aside.write_bytes(data)

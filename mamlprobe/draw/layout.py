@@ -17,13 +17,21 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import ScaledTranslation
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.style import GREY, PUBLISHED, RC, WIDTHS, canvas, naming, style
+from mamlprobe.draw.style import GREY, PUBLISHED, RC, SMALL, WIDTHS, canvas, minus, naming, style
 from mamlprobe.draw.table_text import levels
 
 RATIOS = {"full": (0.5, 0.75, 0.95, 1.1), "column": (0.72, 1.1, 1.5, 1.8)}
 """Height over width of a panel, by the number of panels in a row."""
 CAPTION_LINES = 4
 """The most lines of a caption; the rest belongs into the text around the figure."""
+
+
+def lettered(at: int, title: str, panels: int) -> str:
+    """Put the letter of panel `at`, from 0, before its title, if it is one of several: a to z, then aa, ab ..."""
+    letter, rest = "", at
+    while rest >= 0:
+        letter, rest = chr(97 + rest % 26) + letter, rest // 26 - 1
+    return minus(f"{letter}  {title}".rstrip() if panels > 1 else title)
 
 
 def panels(
@@ -38,7 +46,7 @@ def panels(
     sharey: Literal["none", "all"] = "all",
     most: int = 4,
 ) -> tuple[Figure, list[tuple[Hashable, Axes]]]:
-    """Return a figure with a titled axes for each value of `panel`, `most` in a row, and those values with their axes.
+    """Return a figure with a lettered axes for each value of `panel`, `most` in a row, and the values with their axes.
 
     Raises:
         UserError: the number of titles is not that of the panels.
@@ -54,8 +62,8 @@ def panels(
         spare.remove()
     cells = list(zip(keys, axes.flat[: len(keys)], strict=True))
     with style():
-        for (_, ax), text in zip(cells, shown, strict=True):
-            ax.set_title(text)
+        for at, ((_, ax), text) in enumerate(zip(cells, shown, strict=True)):
+            ax.set_title(lettered(at, text, len(cells)))
     return figure, cells
 
 
@@ -118,7 +126,7 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
         figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=cols)
 
 
-def legend_over(axes: Sequence[Axes], *, inches: float, size: float = 6.5) -> None:
+def legend_over(axes: Sequence[Axes], *, inches: float, size: float = SMALL) -> None:
     """Give each axes, `inches` wide, its own small legend between title and data; the titles stay in line."""
     spacing = {"handlelength": 2.0, "handletextpad": 0.4, "columnspacing": 1.0, "labelspacing": 0.25}
     with style():
@@ -151,6 +159,7 @@ def caption(figure: Figure, text: str) -> None:
     Raises:
         UserError: a word is wider than the figure, or there are more than `CAPTION_LINES` lines.
     """
+    text = minus(text)
     width, height = figure.get_size_inches()
     with style():
         lines = _wrapped(text, 0.96 * (width - 0.1))  # drawn, text is a little wider than its outlines
@@ -193,7 +202,7 @@ def panel(
 
     def paint(ax: Axes) -> None:
         draw(ax, rows, **options)
-        ax.set(**{name: text for name, text in (("xlabel", xlabel), ("ylabel", ylabel)) if text is not None})
+        ax.set(**{name: minus(text) for name, text in (("xlabel", xlabel), ("ylabel", ylabel)) if text is not None})
 
     return title, paint
 
@@ -217,7 +226,7 @@ def composite(
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.08, wspace=0.03, hspace=0.03))
     for k, (ax, (title, draw)) in enumerate(zip(axes.flat, drawings, strict=False)):
         with style():
-            ax.set_title(f"{chr(97 + k)}  {title}")
+            ax.set_title(lettered(k, title, len(drawings)))
             draw(ax)
     for spare in axes.flat[len(drawings) :]:
         spare.remove()

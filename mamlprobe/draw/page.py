@@ -18,18 +18,22 @@ class Section:
     """One figure of a page.
 
     `name` is its anchor and file stem; `source` the paper and figure it reproduces; `picture` the bytes of a PNG,
-    `about` says in words what it shows; `provenance` holds versions, device, preset, seconds.
+    `about` says in words what it shows, `alt` the same to those who do not see it; `files` maps names to files beside
+    the page, such as the CSV of the table, which the page then does not hold; `provenance` holds versions, device,
+    preset, seconds.
     """
 
     name: str
     title: str
     source: str = ""
     about: str = ""
+    alt: str = ""
     picture: bytes | None = None
     table: pd.DataFrame | None = None
     claims: pd.DataFrame | None = None
     provenance: Mapping[str, object] = field(default_factory=dict)
     digits: Digits = 3
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 LATEX_ROWS = 60
@@ -105,16 +109,19 @@ _PAGE = """<!doctype html>
 <h2>{{ s.title }}</h2>
 {% if s.source %}<p class="soft">{{ s.source }}</p>
 {% endif %}{% if s.picture %}<figure>
-<img src="data:image/png;base64,{{ s.picture }}" alt="{{ s.about or s.title }}">
+<img src="data:image/png;base64,{{ s.picture }}" alt="{{ s.alt or s.about or s.title }}">
 {% if s.about %}<figcaption>{{ s.about }}</figcaption>
 {% endif %}</figure>
 {% elif s.about %}<p>{{ s.about }}</p>
 {% endif %}{% if s.claims %}<div class="scroll claims">{{ s.claims }}</div>
 {% endif %}{% if s.table %}<details><summary>{{ s.table_title }}</summary>
-<p class="soft"><a download="{{ s.name }}.csv" href="data:text/csv;base64,{{ s.csv }}">CSV of all rows</a></p>
-<div class="scroll">{{ s.table }}</div>
+{% if s.csv %}<p class="soft"><a download="{{ s.name }}.csv"
+href="data:text/csv;base64,{{ s.csv }}">CSV of all rows</a></p>
+{% endif %}<div class="scroll">{{ s.table }}</div>
 {% if s.latex %}<details><summary>LaTeX</summary><pre class="scroll">{{ s.latex }}</pre></details>
 {% endif %}</details>
+{% endif %}{% if s.files %}<p class="soft">{% for words, file in s.files.items() %}<a href="{{ file }}">{{ words }}</a>
+{% endfor %}</p>
 {% endif %}{{ facts(s.provenance) }}
 </section>
 {% endfor %}</main>
@@ -152,9 +159,10 @@ def page(
     provenance: Mapping[str, object] | None = None,
     rows: int = 200,
 ) -> str:
-    """Write an HTML page that needs no other file: no scripts, no fetches, pictures inside; tables end after `rows`.
+    """Write an HTML page without scripts and fetches, its pictures inside; tables end after `rows`.
 
-    Each table has its rows as CSV, to be saved, and if it is short its LaTeX (booktabs).
+    It needs no other file, but for links to `Section.files`: each table has its rows as CSV, to be saved, if the
+    section has no files, and if it is short its LaTeX (booktabs).
 
     Blank lines in `intro` separate paragraphs. All texts are escaped.
 
@@ -177,10 +185,12 @@ def page(
         claims = None if section.claims is None or section.claims.empty else section.claims
         shown.append({
             "name": section.name, "title": section.title, "source": section.source, "about": section.about,
+            "alt": section.alt, "files": section.files,
             "picture": base64.b64encode(section.picture).decode() if section.picture else "",
             "table": Markup(html_table(table, digits=section.digits, rows=rows)) if table is not None and size else "",
             "table_title": f"Table: {cut}",
-            "csv": base64.b64encode(table.to_csv(index=False).encode()).decode() if table is not None and size else "",
+            "csv": base64.b64encode(table.to_csv(index=False).encode()).decode()
+            if table is not None and size and not section.files else "",
             "latex": latex(table, digits=section.digits) if table is not None and 0 < size <= LATEX_ROWS else "",
             "claims": "" if claims is None else Markup(html_table(_claims(claims))),
             "counts": _counts([claims]), "provenance": section.provenance,

@@ -1,12 +1,13 @@
 """The authors' own rows of a table: separated from ours, and drawn in panels of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.draw.charts.curves import curves
 from mamlprobe.draw.style import DOTS, PALE, looks, naming, style
 from mamlprobe.draw.table_text import levels, need, single
@@ -54,7 +55,7 @@ def draw_published(ax: Axes, table: pd.DataFrame, *, hue: str, x: str = "update"
         ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         if table[x].max() >= 10_000:
             ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-        ax.set_xlabel("updates")
+        ax.set_xlabel("outer updates")
 
 
 def published_marks(table: pd.DataFrame, titles: Mapping[str, str], *, lowest: float) -> Figure:
@@ -69,4 +70,20 @@ def published_marks(table: pd.DataFrame, titles: Mapping[str, str], *, lowest: f
     shown = shown.sort_values("panel", key=lambda column: column.map(list(titles).index), kind="stable")
     ours, theirs, _ = split(shown)
     return curves(ours, x="update", hue="arm", panel="panel", reference=theirs, titles=list(titles.values()),
-                  xlabel="updates", ylabel="accuracy after one step (%)", ylim=(lowest, 101.0))  # fmt: skip
+                  xlabel="outer updates", ylabel="accuracy after one step (%)", ylim=(lowest, 101.0))  # fmt: skip
+
+
+def gaps(ends: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Subtract published values of arms: a row ``arm value`` for each pair, its arm ``a - b``, without an interval.
+
+    Differences stand beside our differences where levels, of other data, would not.
+
+    Raises:
+        UserError: a column or an arm is missing, or an arm has several rows.
+    """
+    need("draw.gaps", ends, ["arm", "value"], numbers=["value"])
+    single("draw.gaps", ends, ["arm"])
+    levels_of = dict(zip(ends["arm"], ends["value"], strict=True))
+    if absent := [arm for pair in pairs for arm in pair if arm not in levels_of]:
+        raise UserError("draw.gaps", f"the arm '{absent[0]}' must have a value", "none", "name arms of the table")
+    return pd.DataFrame([{"arm": f"{a} - {b}", "value": levels_of[a] - levels_of[b]} for a, b in pairs])

@@ -38,6 +38,8 @@ DOTS = (0, (1, 1.5))
 """The line of chance."""
 RAMP = "plasma"
 """Colours of numbers, from dark to as light as can be seen on white."""
+SMALL = 7.0
+"""Points of the smallest text, at the printed width."""
 PUBLISHED = "published"
 
 
@@ -69,6 +71,8 @@ PALETTE: dict[str, Look] = {
     "interference": Look("#EA7002", "o", "--"),
     "noise": Look("#8F5A10", "v", "-."),
     "contrastive": Look("#0072B2", "^", "-"),
+    "as trained": Look("#EA7002", "o", "-"),
+    "zeroed at test": Look("#0072B2", "^", "--"),
     "same class, before": Look("#8F5A10", "o", "-"),
     "different classes, before": Look("#8F5A10", "v", ":"),
     "same class, after": Look("#0072B2", "s", "-"),
@@ -82,6 +86,15 @@ LABELS = {
     "maml_zeroing": "MAML-zeroing", "proto_maml": "ProtoMAML",
 }  # fmt: skip
 """How the papers spell the methods."""
+
+WORDS = {
+    "keep": "as trained", "kept": "as trained", "as saved": "as trained", "head kept": "head as trained",
+    "zeroed": "zeroed at test", "head zeroed": "head zeroed at test",
+}  # fmt: skip
+"""One word for one thing: what figures say for the words of tables and options, which stay."""
+
+AXES = {"update": "outer updates", "step": "inner steps", "steps": "inner steps", "group": ""}
+"""Axis labels of columns; of others their name."""
 
 _SPARE_COLOURS = ("#0072B2", "#EA7002", "#009E73", "#CC79A7", "#8F5A10", "#0097FE", "#000000")
 _SPARE_MARKERS = "os^vPXhp"
@@ -143,6 +156,8 @@ def _plain(name: Hashable) -> str:
 
 
 _KNOWN = {_plain(name): name for name in PALETTE}
+_SAID = {_plain(name): word for name, word in WORDS.items()}
+_HYPHEN = re.compile(r"(?<![\w.)])-(?=\.?\d)|(?<=\de)-(?=\d)|(?<=\s)-(?=\s)")
 
 
 def _number(name: Hashable) -> float | None:
@@ -154,8 +169,25 @@ def _number(name: Hashable) -> float | None:
 
 
 def label(name: Hashable) -> str:
-    """Spell the name as papers do: ``fo_anil`` gives ``FO-ANIL``; names unknown here stay as they are."""
-    return LABELS.get(_KNOWN.get(_plain(name), ""), str(name))
+    """Spell the name as papers do: ``fo_anil`` gives ``FO-ANIL``, ``keep`` gives ``as trained``; others stay."""
+    plain = _plain(name)
+    return _SAID.get(plain) or LABELS.get(_KNOWN.get(plain, ""), minus(str(name)))
+
+
+def axis_label(column: str) -> str:
+    """Label the axis of a column: ``update`` gives ``outer updates``; the name of a column unknown here stays."""
+    return AXES.get(column, column.replace("_", " "))
+
+
+def minus(text: str) -> str:
+    """Set a true minus sign for each hyphen before a number or between blanks; that of ``5-way`` stays."""
+    return _HYPHEN.sub("\N{MINUS SIGN}", text)
+
+
+def decimals(value: float, digits: int) -> str:
+    """Write a number with `digits` decimals and a true minus sign, which zero has not."""
+    text = f"{value:.{digits}f}"
+    return minus(text) if float(text) else text.removeprefix("-")
 
 
 def look(name: Hashable) -> Look:
@@ -163,8 +195,9 @@ def look(name: Hashable) -> Look:
 
     A name that is not in `PALETTE` gets one by its hash: the same in every figure and process.
     """
-    known = _KNOWN.get(_plain(name))
-    return PALETTE[known] if known else _SPARE[zlib.crc32(_plain(name).encode()) % len(_SPARE)]
+    plain = _plain(_SAID.get(_plain(name), name))
+    known = _KNOWN.get(plain)
+    return PALETTE[known] if known else _SPARE[zlib.crc32(plain.encode()) % len(_SPARE)]
 
 
 def looks(names: Iterable[Hashable]) -> dict[Hashable, Look]:
@@ -179,7 +212,7 @@ def looks(names: Iterable[Hashable]) -> dict[Hashable, Look]:
         rank = {name: k for k, name in enumerate(sorted(names, key=lambda name: _number(name) or 0.0))}
         step = 1 / (len(names) - 1)
         return {n: Look(_ramp(rank[n] * step), _STEP_MARKERS[rank[n] % 11], _SPARE_LINES[rank[n] % 4]) for n in names}
-    taken = {name: look(name) for name in names if _plain(name) in _KNOWN}
+    taken = {name: look(name) for name in names if _plain(_SAID.get(_plain(name), name)) in _KNOWN}
     for name in sorted((name for name in names if name not in taken), key=str):
         start = _SPARE.index(look(name))
         turn = _SPARE[start:] + _SPARE[:start]
@@ -192,7 +225,8 @@ def looks(names: Iterable[Hashable]) -> dict[Hashable, Look]:
 def naming(column: str, value: Hashable) -> str:
     """Label a value of a column for a legend: names as `label` spells them, numbers and booleans after the column."""
     if isinstance(value, int | float | np.number | np.bool_):
-        return f"{column.replace('_', ' ')} = {value if isinstance(value, bool | np.bool_) else f'{value:g}'}"
+        text = str(value) if isinstance(value, bool | np.bool_) else minus(f"{value:g}")
+        return f"{column.replace('_', ' ')} = {text}"
     return label(value)
 
 

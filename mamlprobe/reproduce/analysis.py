@@ -68,6 +68,8 @@ class Analysis:
     claims: Callable[[pd.DataFrame], Sequence[Row]] | Sequence[Claim] = ()
     recipes: tuple[str, ...] = ()
     """Trainings that it stands on."""
+    uncertainty: str = "Whiskers and bands are 95 % intervals over seeds and tasks."
+    """What whiskers and bands are: a sentence for the caption and the text in place of the picture."""
     dataset: str | None = None
     """None takes the study's own."""
     core: bool = True

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.known_form import known_form
 from mamlprobe.borders.regular_files import read_file
-from mamlprobe.draw.files import save
+from mamlprobe.draw.files import SCREEN, save
 from mamlprobe.draw.page import Section, page
 from mamlprobe.native.load import compile_kernels
 from mamlprobe.reproduce.imported import imported
@@ -28,6 +28,10 @@ from mamlprobe.runs.environment import environment
 from mamlprobe.runs.writing import write
 from mamlprobe.training.compute import pick_device
 
+PRINTS = {"pdf": "{}.pdf", "svg": "{}.svg", "png": "{}-print.png"}
+"""Files for print, by kind: two vector files, and a picture of 300 dots an inch."""
+ROWS = 20
+"""Rows of a table that the page shows."""
 PICTURE = 2**26
 """Bytes of a figure."""
 
@@ -68,7 +72,7 @@ def _train(stage: Study, name: str, seed: int) -> float:
     return time.perf_counter() - begin
 
 
-def _make(stage: Study, script: Script) -> Done:
+def _make(stage: Study, script: Script, prints: Sequence[str]) -> Done:
     """Run one script and write its figure, table and claims."""
     begin = time.perf_counter()
     analysis, name, reason = script.analysis, script.name, _missing(stage, script)
@@ -97,10 +101,18 @@ def _make(stage: Study, script: Script) -> Done:
         "key": key(script, stage),
     }
     _csv(table, stage.out / f"{name}.csv")
-    save(analysis.figure(read_rows(stage.out / f"{name}.csv")), stage.out / f"{name}.png")
+    _draw(script, read_rows(stage.out / f"{name}.csv"), stage.out, prints)
     record = {"provenance": facts, "claims": claims.assign(**marks).to_dict("records") if len(claims) else []}
     write(stage.out / "provenance" / f"{name}.json", (json.dumps(record, indent=1, default=_plain) + "\n").encode())
     return Done(name=name, state="made", seconds=seconds)
+
+
+def _draw(script: Script, table: pd.DataFrame, out: Path, prints: Sequence[str]) -> None:
+    """Draw the figure from its table: the picture for the page, and the files for print."""
+    figure = script.analysis.figure(table)
+    save(figure, out / f"{script.name}.png", dpi=SCREEN)
+    for kind in prints:
+        save(figure, out / PRINTS[kind].format(script.name))
 
 
 def _trained(stage: Study, script: Script) -> str:
@@ -128,7 +140,13 @@ def _up_to_date(stage: Study, script: Script) -> bool:
 
 
 def build(
-    stage: Study, scripts: Sequence[Script], published: Sequence[Script], *, workers: int, force: bool = False
+    stage: Study,
+    scripts: Sequence[Script],
+    published: Sequence[Script],
+    *,
+    workers: int,
+    force: bool = False,
+    prints: Sequence[str] = ("pdf",),
 ) -> list[Done]:
     """Train what is missing, run the scripts that are not up to date, and write claims and page of the `published`.
 
@@ -150,10 +168,10 @@ def build(
     ):
         for part, tasks in (
             (_train, [(stage, name, seed) for name, seed in sorted(jobs, key=_cost)]),
-            (_make, [(stage, script) for script in first]),
-            (_make, [(stage, script) for script in last]),
+            (_make, [(stage, script, prints) for script in first]),
+            (_make, [(stage, script, prints) for script in last]),
         ):
-            futures = {executor.submit(part, *task): task[1:] for task in tasks}
+            futures = {executor.submit(part, *task): task[1:] if part is _train else task[1:2] for task in tasks}
             for future in as_completed(futures):
                 outcome = future.result()
                 done += [outcome] if isinstance(outcome, Done) else []
@@ -188,7 +206,9 @@ def _missing(stage: Study, script: Script) -> str:
     return reason or (f"not trained yet: {', '.join(absent)}" if absent else "")
 
 
-def redraw(stage: Study, scripts: Sequence[Script], published: Sequence[Script]) -> list[Done]:
+def redraw(
+    stage: Study, scripts: Sequence[Script], published: Sequence[Script], *, prints: Sequence[str] = ("pdf",)
+) -> list[Done]:
     """Draw the figures again from their tables."""
     done = []
     for script in scripts:
@@ -199,7 +219,7 @@ def redraw(stage: Study, scripts: Sequence[Script], published: Sequence[Script])
             continue
         table = read_rows(path)
         with known_form(str(path), f"the table must be one that {name} writes", ADVICE):
-            save(script.analysis.figure(table), stage.out / f"{name}.png")
+            _draw(script, table, stage.out, prints)
         done.append(Done(name=name, state="made"))
     publish(stage, published)
     return done
@@ -224,6 +244,8 @@ def publish(stage: Study, scripts: Sequence[Script]) -> None:
                 title=script.analysis.title,
                 source=script.analysis.paper,
                 about=script.about,
+                alt=script.alt,
+                files=_files(stage.out, name),
                 picture=read_file("analyses", stage.out / f"{name}.png", most=PICTURE, advice=ADVICE),
                 table=table.drop(columns=[c for c in ("pixels",) if c in table]),
                 claims=claim_table,
@@ -234,7 +256,13 @@ def publish(stage: Study, scripts: Sequence[Script]) -> None:
         raise UserError("analyses", "there must be a figure to publish", "none", "run the scripts first")
     _csv(pd.DataFrame(claims, columns=CLAIM_COLUMNS), stage.out / "claims.csv")
     intro = "Figures of the papers, made again, each with its table, its claims and where its numbers come from."
-    write(stage.out / "index.html", page(sections, title="mamlprobe: the gallery", intro=intro).encode())
+    write(stage.out / "index.html", page(sections, title="mamlprobe: the gallery", intro=intro, rows=ROWS).encode())
+
+
+def _files(out: Path, name: str) -> dict[str, str]:
+    """Return the files of a script that stand beside the page, by what they are."""
+    names = {"CSV of all rows": f"{name}.csv", "PDF for print": f"{name}.pdf"}
+    return {text: file for text, file in names.items() if (out / file).is_file()}
 
 
 def summary(done: Sequence[Done]) -> str:

@@ -37,8 +37,14 @@ class Script:
 
     @property
     def about(self) -> str:
-        """Return the script's docstring in one line."""
-        return " ".join((self.module.__doc__ or "").split())
+        """Return the script's docstring in one line, and what its whiskers are."""
+        return f"{' '.join((self.module.__doc__ or '').split())} {self.analysis.uncertainty}".strip()
+
+    @property
+    def alt(self) -> str:
+        """Return the text for readers who do not see the picture: what it shows, in a sentence, and its whiskers."""
+        lines = (self.module.__doc__ or "").strip().split("\n\n")[0]
+        return f"{' '.join(lines.split())} {self.analysis.uncertainty}".strip()
 
 
 def scripts_of(package: str, folder: Path) -> list[Script]:

@@ -52,6 +52,7 @@ def test_models_of_three_kinds_in_one_table_and_figure(checkpoints, images, tmp_
     assert one["value"].astype(float).mean() == pytest.approx(float(row["value"]))
     assert row["tasks"] == len(one) == 3
     assert (out / "survey.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "survey.pdf").read_bytes().startswith(b"%PDF")
     assert pd.read_csv(out / "skipped.csv")["file"].tolist() == ["notes.txt"]
     assert not any("out" in name for name in means["run"])
 

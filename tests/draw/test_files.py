@@ -14,7 +14,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.draw import files
 from mamlprobe.draw import style as st
 from mamlprobe.draw.charts.curves import curves
-from mamlprobe.draw.files import encode, save
+from mamlprobe.draw.files import PRINT, SCREEN, encode, save
 from mamlprobe.draw.layout import contact_sheet
 
 
@@ -44,12 +44,15 @@ def test_png_is_small_and_bears_no_date(learning):
         ["update", "arm", "setting"]
     )
     long["value"] += rng.normal(size=len(long))
-    data = encode(curves(long, x="update", hue="arm", panel="setting"))
-    assert len(data) < 200_000
-    picture = Image.open(BytesIO(data))
-    assert picture.size[0] == 1020
-    assert set(picture.info) == {"dpi"}
-    np.testing.assert_allclose(picture.info["dpi"], 150, atol=0.1)
+    drawn = curves(long, x="update", hue="arm", panel="setting")
+    for dpi, size, most in ((SCREEN, 1020, 100_000), (PRINT, 2040, 200_000)):
+        data = encode(drawn, dpi=dpi)
+        assert len(data) < most
+        picture = Image.open(BytesIO(data))
+        assert picture.size[0] == size
+        assert set(picture.info) <= {"dpi", "transparency"}
+        np.testing.assert_allclose(picture.info["dpi"], dpi, atol=0.1)
+    assert encode(drawn) == data
 
 
 def test_a_grey_figure_is_packed_without_loss():
@@ -58,7 +61,7 @@ def test_a_grey_figure_is_packed_without_loss():
     raw = BytesIO()
     with st.style():
         figure.savefig(raw, format="png")
-    packed = Image.open(BytesIO(encode(figure)))
+    packed = Image.open(BytesIO(encode(figure, dpi=SCREEN)))
     assert packed.mode == "L"
     np.testing.assert_array_equal(np.asarray(packed.convert("RGB")), np.asarray(Image.open(raw).convert("RGB")))
 

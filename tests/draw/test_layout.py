@@ -6,7 +6,7 @@ import pytest
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
-from mamlprobe.draw.layout import caption, composite, contact_sheet, fold, legend, panel
+from mamlprobe.draw.layout import caption, composite, contact_sheet, fold, legend, lettered, panel
 from mamlprobe.draw.style import canvas
 
 
@@ -130,6 +130,12 @@ def test_composite_letters_its_panels_and_gives_each_its_legend(learning, simila
     with pytest.raises(UserError) as error:
         composite([])
     assert str(error.value) == "draw.composite: there must be a drawing, got none; give a title and a function"
+
+
+def test_letters_go_on_after_z_and_one_panel_has_none():
+    assert [lettered(at, "x", 30) for at in (0, 25, 26, 27, 52)] == ["a  x", "z  x", "aa  x", "ab  x", "ba  x"]
+    assert lettered(0, "x", 1) == "x"
+    assert lettered(1, "a - b", 2) == "b  a − b"
 
 
 def test_a_panel_draws_its_rows_and_sets_what_is_said():

@@ -45,6 +45,16 @@ class Tree(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+def test_a_section_says_what_it_shows_to_all_and_links_its_files(picture):
+    section = Section(name="a", title="A", about="About it, at length.", alt="Short <text>.", picture=picture,
+                      table=pd.DataFrame({"x": [1]}), files={"CSV of all rows": "a.csv", "PDF": "a.pdf"})  # fmt: skip
+    tree = Tree(page([section], title="t"))
+    (image,) = tree.all("img")
+    assert image["alt"] == "Short <text>."
+    assert {"a.csv", "a.pdf"} <= {link["href"] for link in tree.all("a")}
+    assert not any((link["href"] or "").startswith("data:") for link in tree.all("a"))
+
+
 @pytest.fixture
 def picture() -> bytes:
     """A PNG."""

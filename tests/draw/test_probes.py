@@ -76,7 +76,7 @@ def test_a_map_of_cosines_is_the_mean_of_maps_alone():
             for t in (0, 1) for k, (r, c) in enumerate((r, c) for r in "ab" for c in "ab")]  # fmt: skip
     table = pd.DataFrame([*rows, {**rows[0], "quantity": "another", "value": 9.0}])
     ax = probes.cosine_figure(table).axes[0]
-    np.testing.assert_allclose(np.asarray(ax.images[0].get_array()), [[0.5, 0.6], [0.7, 0.8]])
+    np.testing.assert_allclose(np.asarray(ax.collections[0].get_array()), [[0.5, 0.6], [0.7, 0.8]])
 
 
 def test_shares_are_those_of_the_table_and_nothing_else():

@@ -22,6 +22,7 @@ TOGETHER = {
     "moments": ["before", "after"],
     "terms": ["interference", "noise", "contrastive"],
     "pairs": [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")],
+    "heads": ["as trained", "zeroed at test"],
     "steps": [f"step {k}" for k in range(11)],
 }
 # What a dichromat sees, in linear RGB (Machado, Oliveira, Fernandes 2009, severity 1).
@@ -58,7 +59,7 @@ def test_names_drawn_together_differ_without_colour(group):
 
 
 @pytest.mark.parametrize("sight", SIGHT)
-@pytest.mark.parametrize("group", ["methods", "arms", "moments", "terms"])
+@pytest.mark.parametrize("group", ["methods", "arms", "moments", "terms", "heads"])
 def test_colours_drawn_together_differ_for_every_sight(group, sight):
     seen = {name: _lab(SIGHT[sight] @ _linear(st.PALETTE[name].colour)) for name in TOGETHER[group]}
     for (a, left), (b, right) in itertools.combinations(seen.items(), 2):
@@ -83,6 +84,27 @@ def test_spelling_does_not_change_a_look(written, known):
 def test_labels_are_the_papers_spelling():
     assert [st.label(name) for name in ("fo_anil", "FOMAML", "mamlpp", "zero-init", "Omniglot")] == [
         "FO-ANIL", "FOMAML", "MAML++", "zero-init", "Omniglot"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "typeset"), [
+    ("-0.5", "−0.5"), ("zeroing - random init", "zeroing − random init"), ("5-way 1-shot", "5-way 1-shot"),
+    ("FO-ANIL", "FO-ANIL"), ("1e-5", "1e−5"), ("layers 1-3", "layers 1-3"), ("(-2, -.3)", "(−2, −.3)"),
+    ("mini-ImageNet", "mini-ImageNet"),
+])  # fmt: skip
+def test_a_minus_sign_is_a_true_one(text, typeset):
+    assert st.minus(text) == typeset
+
+
+def test_decimals_have_a_true_minus_sign_and_zero_none():
+    assert [st.decimals(value, 2) for value in (-0.126, -0.004, 0.0, 12.0)] == ["−0.13", "0.00", "0.00", "12.00"]
+
+
+def test_one_word_for_one_thing():
+    assert {st.label(word) for word in ("keep", "kept", "as saved", "as trained")} == {"as trained"}
+    assert {st.look(word) for word in ("keep", "kept", "as trained")} == {st.PALETTE["as trained"]}
+    assert st.looks(["zeroed", "keep"])["zeroed"] == st.PALETTE["zeroed at test"]
+    assert [st.axis_label(name) for name in ("update", "step", "conv_layer")] == [
+        "outer updates", "inner steps", "conv layer"]  # fmt: skip
 
 
 def test_unknown_name_looks_the_same_in_another_process():

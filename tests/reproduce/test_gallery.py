@@ -78,7 +78,18 @@ def test_what_is_made_is_kept_until_something_is_gone(scripts, stage):
     assert states(done) == {"one": "made", "two": "made", "none": "skipped"}
     assert [each.name for each in done] == ["two", "none", "one"]  # the last one last
     assert sorted(path.name for path in stage.out.rglob("*") if path.is_file()) == [
-        *("claims.csv", "index.html", "one.csv", "one.json", "one.png", "two.csv", "two.json", "two.png")
+        *(
+            "claims.csv",
+            "index.html",
+            "one.csv",
+            "one.json",
+            "one.pdf",
+            "one.png",
+            "two.csv",
+            "two.json",
+            "two.pdf",
+            "two.png",
+        )
     ]
     before = {path: path.stat().st_mtime_ns for path in stage.out.glob("*.png")}
     assert states(build(stage, scripts, scripts, workers=1)) == {"one": "kept", "two": "kept", "none": "skipped"}

@@ -9,7 +9,10 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.reproduce.scripts import chosen, scripts_of
 
 TEXT = '''"""Asks
-something."""
+something.
+
+At length.
+"""
 
 from mamlprobe.reproduce.analysis import Analysis
 
@@ -33,7 +36,9 @@ def scripts(tmp_path, monkeypatch):
 def test_they_come_in_their_own_order(scripts):
     assert [script.name for script in scripts] == ["ant", "zebra", "bee"]
     assert [script.analysis.title for script in scripts] == ["ant", "zebra", "bee"]
-    assert scripts[0].about == "Asks something."
+    said = "Whiskers and bands are 95 % intervals over seeds and tasks."
+    assert scripts[0].about == f"Asks something. At length. {said}"
+    assert scripts[0].alt == f"Asks something. {said}"
     assert scripts[0].text.startswith('"""Asks')
 
 

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.draw.crowding import readable
 from mamlprobe.draw.layout import broken, fold, legend, panels
-from mamlprobe.draw.style import DOTS, GREY, PALE, SIZES, WIDTHS, Look, look, looks, naming, style
+from mamlprobe.draw.style import DOTS, GREY, PALE, SIZES, WIDTHS, Look, axis_label, look, looks, naming, style
+from mamlprobe.draw.style import label as spelt
 from mamlprobe.draw.style import reference as draw_reference
 from mamlprobe.draw.table_text import is_numeric, levels, need, pinned, present, rows_of, single
 
@@ -27,7 +28,7 @@ _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 def _group_axis(ax: Axes, groups: list[Hashable], upright: bool) -> None:
     """Prepare the axis of the groups: names, folded to fit the width available, over bands of two shades."""
     room = ax.bbox.width / len(groups) if upright else _LABELS * ax.figure.bbox.width
-    names = [(fold if upright else broken)(str(name), room / ax.figure.dpi) for name in groups]
+    names = [(fold if upright else broken)(spelt(name), room / ax.figure.dpi) for name in groups]
     for at in range(1, len(groups), 2):
         span = ax.axvspan if upright else ax.axhspan
         span(at - 0.5, at + 0.5, color="#F5F5F5", linewidth=0, zorder=0)
@@ -107,6 +108,8 @@ def draw_grouped(
 
     with style():
         _group_axis(ax, groups, upright)
+        if upright:
+            ax.set_xlabel(ax.get_xlabel() or axis_label(group))
         if chance is not None:
             _chance(ax, groups, chance, upright)
         for k, (key, seen) in enumerate(looked.items()):
@@ -187,7 +190,7 @@ def _grouped(
     count = 1 if panel is None else len(levels(table[panel]))
     if ratio is None and not upright:
         lanes = 1 if hue is None else len(levels(table[hue]))
-        names = [broken(str(name), _LABELS * WIDTHS[width]) for name in levels(table[group])]
+        names = [broken(spelt(name), _LABELS * WIDTHS[width]) for name in levels(table[group])]
         each = max(
             0.24 if len(names) <= _MANY else 0.16, 0.15 * lanes, *(0.15 * (name.count("\n") + 1) for name in names)
         )
@@ -248,8 +251,9 @@ def draw_stacked(ax: Axes, table: pd.DataFrame, *, x: str, part: str, value: str
                 ax.fill_between(np.array(places, float), floor, floor + height, **fill)
             else:
                 ax.bar(range(len(places)), height, 0.7, bottom=floor, **fill)
-                ax.set_xticks(range(len(places)), [str(place) for place in places])
+                ax.set_xticks(range(len(places)), [spelt(place) for place in places])
             floor = floor + height
+        ax.set_xlabel(ax.get_xlabel() or axis_label(x))
         ax.set_ylim(0, float(floor.max()) or 1.0)
         if is_numeric(table[x]) and len(places) > 2:
             ax.set_xmargin(0)
@@ -278,7 +282,7 @@ def stacked(
     figure, cells = panels("draw.stacked", table, panel, titles=titles, width=width, ratio=ratio)
     for k, (key, ax) in enumerate(cells):
         draw_stacked(ax, present(rows_of(table, panel, key), x), x=x, part=part, value=value)
-        ax.set_xlabel(x.replace("_", " ") if xlabel is None else xlabel)
+        ax.set_xlabel(axis_label(x) if xlabel is None else xlabel)
         if k % 4 == 0:
             ax.set_ylabel(ylabel)
     legend(figure, [ax for _, ax in cells])

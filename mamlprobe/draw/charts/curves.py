@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mamlprobe.draw.layout import RATIOS, legend, panels
 from mamlprobe.draw.names import fitted
-from mamlprobe.draw.style import DOTS, PALE, PUBLISHED, SIZES, Look, look, looks, naming, style
+from mamlprobe.draw.style import DOTS, PALE, PUBLISHED, SIZES, Look, axis_label, label, look, looks, naming, style
 from mamlprobe.draw.style import reference as draw_reference
 from mamlprobe.draw.table_text import is_numeric, levels, need, pinned, rows_of, single
 
@@ -29,7 +29,7 @@ def _across(ax: Axes, column: pd.Series) -> list[Hashable] | None:
             ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         return None
     names = levels(column)
-    ax.set_xticks(range(len(names)), [str(name) for name in names])
+    ax.set_xticks(range(len(names)), [label(name) for name in names])
     ax.set_xlim(-0.3, len(names) - 0.7)
     ax.grid(False, axis="x")
     return names
@@ -44,11 +44,15 @@ def _sorted(rows: pd.DataFrame, x: str, names: list[Hashable] | None) -> tuple[n
     return at[order], rows.iloc[order]
 
 
-def _band(ax: Axes, at: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
-    """Draw the interval of each point: a band along neighbours, a whisker at a point that has none."""
+def _band(ax: Axes, at: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str, is_open: bool) -> None:
+    """Draw the interval of each point: a band along neighbours, dashed if `is_open`; a whisker at a point alone."""
     known = np.isfinite(low) & np.isfinite(high)
     adjacent = known & (np.append(known[1:], False) | np.insert(known[:-1], 0, False))
-    if adjacent.any():
+    if adjacent.any() and is_open:
+        for edge in (low, high):
+            line = np.where(adjacent, edge, np.nan)
+            ax.plot(at, line, color=colour, linewidth=0.7, linestyle=(0, (3, 2)), gid="one seed", zorder=1.8)
+    elif adjacent.any():
         ax.fill_between(at, low, high, where=adjacent, color=colour, alpha=0.17, linewidth=0)
     if (alone := known & ~adjacent).any():
         ax.vlines(at[alone], low[alone], high[alone], color=colour, linewidth=0.9)
@@ -71,7 +75,8 @@ def draw_curves(
     """Draw one line for each `hue` into `ax`, with a band where both `low` and `high` are known.
 
     `reference` holds published values in the same columns (x, hue, value), drawn as marks in the colour of their
-    line; `floor` names a column drawn pale and dashed; names on the x axis keep the order of the table.
+    line; `floor` names a column drawn pale and dashed; names on the x axis keep the order of the table. Of a table
+    with a column ``seeds`` that is 1, the band has dashed edges.
 
     Raises:
         UserError: a column is missing or holds no numbers, the table is empty, or a point has several rows.
@@ -87,6 +92,7 @@ def draw_curves(
     looked: dict[Hashable, Look] = looks([*keys, *extra]) if hue else {None: look("maml")}
     with style():
         names = _across(ax, table[x])
+        ax.set_xlabel(ax.get_xlabel() or axis_label(x))
         if logy:
             ax.set_yscale("log")
         if chance is not None:
@@ -95,8 +101,10 @@ def draw_curves(
             selected = rows_of(table, hue, key)
             at, rows = _sorted(selected, x, names)
             if rows[value].notna().any():
+                alone = "seeds" in rows and bool((rows["seeds"] == 1).all())
                 if len(bounds) == 2:
-                    _band(ax, at, rows[low].to_numpy(float), rows[high].to_numpy(float), seen.colour)
+                    ends = rows[low].to_numpy(float), rows[high].to_numpy(float)
+                    _band(ax, at, *ends, colour=seen.colour, is_open=alone)
                 if floor:
                     ax.plot(at, rows[floor], seen.marker, color=PALE, linestyle=(0, (4, 2)), linewidth=0.8, mfc="white",
                             mec=PALE, ms=3, zorder=1.6, label="null floor", gid="aside")  # fmt: skip
@@ -200,7 +208,7 @@ def curves(
             if ylim is not None:
                 ax.set_ylim(*ylim)
         axes = [ax for _, ax in cells]
-        across = x.replace("_", " ") if xlabel is None else xlabel
+        across = axis_label(x) if xlabel is None else xlabel
         for k, ax in enumerate(axes):
             ax.set_xlabel(across)
             if k % cols == 0:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.layout import legend
+from mamlprobe.draw.layout import legend, lettered
 from mamlprobe.draw.style import GREY, SIZES, Look, canvas, label, naming, style
 from mamlprobe.draw.table_text import levels, need, rows_of
 
@@ -135,7 +135,8 @@ def scatter(table: pd.DataFrame, *, classes: Sequence[Hashable] | None = None, r
         draw_points(ax, points, moment=moments[c], classes=classes)
         with style():
             title = label(moments[c]).capitalize()
-            ax.set_title(title if len(tasks) == 1 else f"{title}, {naming('task', tasks[r]).replace(' = ', ' ')}")
+            title = title if len(tasks) == 1 else f"{title}, {naming('task', tasks[r]).replace(' = ', ' ')}"
+            ax.set_title(lettered(r * len(moments) + c, title, axes.size))
             if c:
                 ax.set_ylabel("")
                 ax.tick_params(labelleft=False)

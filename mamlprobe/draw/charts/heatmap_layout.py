@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from mamlprobe.draw.layout import resize, width_of
 from mamlprobe.draw.names import LINE, LONGEST, names_of, number, widest
-from mamlprobe.draw.style import style
+from mamlprobe.draw.style import SMALL, style
 
 _LARGEST, _SMALLEST = 0.17, 0.05
 """Inches of a cell: the most if maps stand below one another, and the least if they stand side by side."""
-_NUMBER = 6.5
-"""Font size of a number in a cell, in points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ class Plan:
         """Return the figure with its names turned or numbered if they do not fit."""
         if self.numbered:
             number(figure, self.numbered, room=self.cell)
-        maps = [ax for ax in figure.axes if ax.images]
+        maps = [ax for ax in figure.axes if mesh_of(ax) is not None]
         with style():
             for ax in maps:
                 names = names_of(ax.xaxis)
@@ -49,7 +48,7 @@ class Plan:
 
     def _squared(self, figure: Figure, maps: Sequence[Axes]) -> Figure:
         """Set the figure's height so that cells are square, and narrow the maps where cells would be too large."""
-        tall, wide = maps[0].images[0].get_size()
+        wide, tall = (round(abs(high - low)) for low, high in (maps[0].get_xlim(), maps[0].get_ylim()))
         width, height = figure.get_size_inches()
         engine = figure.get_layout_engine()
         with style():
@@ -63,6 +62,12 @@ class Plan:
         grown = (box.width * tall / wide - box.height) / figure.dpi * len({_row(ax) for ax in maps})
         resize(figure, height + grown)
         return figure
+
+
+def mesh_of(ax: Axes) -> QuadMesh | None:
+    """Return the map that an axes holds; None if it holds none, or is a bar of colours."""
+    meshes = [each for each in ax.collections if isinstance(each, QuadMesh)]
+    return meshes[0] if meshes and ax.get_label() != "<colorbar>" else None
 
 
 def _row(ax: Axes) -> int:
@@ -86,7 +91,7 @@ def plans(
         cell = min(room, most)
         count = math.ceil(maps / cols)
         texts = [] if digits is None else [f"{value:.{digits}f}" for value in (values.min(), values.max())]
-        fits = all(width_of(text, _NUMBER) + 0.04 <= cell for text in texts)
+        fits = all(width_of(text, SMALL) + 0.04 <= cell for text in texts)
         height = count * (tall * cell + 0.22) + foot + 0.5  # a first guess; `finish` sets it
         shown_digits = digits if fits else None
         return Plan(cols=cols, height=height, cell=cell, digits=shown_digits, capped=most < room, numbered=numbered)

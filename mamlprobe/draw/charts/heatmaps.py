@@ -7,19 +7,23 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.charts.heatmap_layout import Plan, plans
+from mamlprobe.draw.charts.heatmap_layout import Plan, mesh_of, plans
 from mamlprobe.draw.crowding import crowded
+from mamlprobe.draw.layout import lettered
 from mamlprobe.draw.names import hopeless
-from mamlprobe.draw.style import RC, WIDTHS, canvas, luminance, naming, style
+from mamlprobe.draw.style import RC, SMALL, WIDTHS, canvas, decimals, luminance, naming, style
 from mamlprobe.draw.style import label as spelt
 from mamlprobe.draw.table_text import levels, need, pinned, rows_of, single
 
 CMAP = "viridis"
 """Perceptually uniform, and readable for the colour-blind and in grey."""
+DIVERGING = "RdBu_r"
+"""For values on both sides of a centre: white there, readable for the colour-blind."""
 
 
 def _columns(
@@ -50,21 +54,25 @@ def draw_map(
     value: str = "value",
     vmin: float | None = None,
     vmax: float | None = None,
+    centre: float | None = None,
     split: str | None = None,
     gap_after: Sequence[Hashable] = (),
-    cmap: str = CMAP,
+    cmap: str | None = None,
     digits: int | None = None,
     aspect: Literal["equal", "auto"] = "equal",
-) -> AxesImage:
-    """Draw one heat map into `ax`, `i` downwards and `j` across, and return its image for a colour bar.
+) -> QuadMesh:
+    """Draw one heat map into `ax`, `i` downwards and `j` across, and return it for a colour bar.
 
     `split` names a column whose values are blocks of columns with a blank one between and their names below;
     `gap_after` holds labels of `j` followed by a blank column; `digits` writes the values into the cells; the cells are
-    square or (`aspect`) fill the axes. A pair that has no row stays white.
+    square or (`aspect`) fill the axes. A pair that has no row stays white. With a `centre` colours diverge from it, as
+    far on both sides; without limits they span the table.
 
     Raises:
         UserError: a column is missing or holds no numbers, the table is empty, or a cell has several rows.
     """
+    import seaborn as sns  # takes a second, and brings pyplot
+
     need("draw.grid", table, [i, j, value, split], numbers=[value])
     single("draw.grid", table, [i, j, split])
     rows, columns = levels(table[i]), _columns(table, j, split, gap_after)
@@ -73,28 +81,47 @@ def draw_map(
     for block, down, across, number in zip(blocks, table[i], table[j], table[value], strict=True):
         cells[rows.index(down), columns.index((block, across))] = number
     with style():
-        scale = matplotlib.colormaps[cmap].with_extremes(bad="white")
-        image = ax.imshow(cells, cmap=scale, vmin=vmin, vmax=vmax, interpolation="nearest", aspect=aspect)
+        low, high = _limits(table[value], vmin, vmax, centre)
+        texts = [[decimals(number, digits or 0) for number in line] for line in cells]
+        sns.heatmap(cells, ax=ax, mask=np.isnan(cells), vmin=low, vmax=high, cbar=False, square=aspect == "equal",
+                    cmap=matplotlib.colormaps[cmap or (CMAP if centre is None else DIVERGING)], xticklabels=False,
+                    yticklabels=False, annot=None if digits is None else np.array(texts), fmt="",
+                    annot_kws={"fontsize": SMALL})  # fmt: skip
+        mesh = mesh_of(ax)
+        assert mesh is not None
+        for text, number in zip(ax.texts, cells[np.isfinite(cells)], strict=False):
+            dark = luminance(mesh.cmap(mesh.norm(number))) < 0.179  # where white and black stand out alike
+            text.set_color("white" if dark else "black")
         ax.grid(False)
-        ax.spines[:].set_visible(False)
         ax.tick_params(length=0, pad=2)
-        ax.set_yticks(range(len(rows)), [spelt(row) for row in rows])
-        filled = [at for at, column in enumerate(columns) if column is not None]
+        ax.set_yticks(np.arange(len(rows)) + 0.5, [spelt(row) for row in rows])
+        filled = [at + 0.5 for at, column in enumerate(columns) if column is not None]
         ax.set_xticks(filled, [spelt(column[1]) for column in columns if column is not None])
         if split:
             for block in levels(table[split]):
                 block_places = [at for at, column in enumerate(columns) if column is not None and column[0] == block]
                 below: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
                 ax.annotate(
-                    str(block), (float(np.mean(block_places)), 0), (0, -13), ha="center", va="top", gid="block", **below
+                    str(block),
+                    (float(np.mean(block_places)) + 0.5, 0),
+                    (0, -13),
+                    ha="center",
+                    va="top",
+                    gid="block",
+                    **below,
                 )
-        if digits is not None:
-            for (down, across), number in np.ndenumerate(cells):
-                if np.isfinite(number):
-                    dark = luminance(scale(image.norm(number))) < 0.179  # where white and black stand out alike
-                    ax.text(across, down, f"{number:.{digits}f}", ha="center", va="center", fontsize=6.5,
-                            color="white" if dark else "black")  # fmt: skip
-    return image
+    return mesh
+
+
+def _limits(values: pd.Series, vmin: float | None, vmax: float | None, centre: float | None) -> tuple[float, float]:
+    """Return the ends of the scale: those given, else of the values; as far from the centre on both sides."""
+    known = values[np.isfinite(values)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    low, high = float(low if vmin is None else vmin), float(high if vmax is None else vmax)
+    if centre is None:
+        return low, high
+    reach = max(high - centre, centre - low)
+    return centre - reach, centre + reach
 
 
 def _name_row(ax: Axes, name: str, ilabel: str | None) -> None:
@@ -115,9 +142,10 @@ def grid(
     value: str = "value",
     vmin: float | None = None,
     vmax: float | None = None,
+    centre: float | None = None,
     split: str | None = None,
     gap_after: Sequence[Hashable] = (),
-    cmap: str = CMAP,
+    cmap: str | None = None,
     digits: int | None = None,
     label: str | None = None,
     ilabel: str | None = None,
@@ -142,13 +170,12 @@ def grid(
         raise UserError(
             "draw.grid", f"there must be a title for each of the {len(acrosses)} columns", len(shown), "give as many"
         )
-    low = float(table[value].min()) if vmin is None else vmin
-    high = float(table[value].max()) if vmax is None else vmax
+    low, high = _limits(table[value], vmin, vmax, centre)
     tall, wide = len(levels(table[i])), len(_columns(table, j, split, gap_after))
     keys = [key for key in (i, j, split) if key is not None]
     every = table[keys].drop_duplicates()  # a map that lacks some cells has the shape of the others
-    options: dict[str, Any] = {"i": i, "j": j, "value": value, "vmin": low, "vmax": high, "cmap": cmap}
-    options |= {"split": split, "gap_after": gap_after}
+    options: dict[str, Any] = {"i": i, "j": j, "value": value, "vmin": low, "vmax": high, "centre": centre}
+    options |= {"split": split, "gap_after": gap_after, "cmap": cmap}
 
     def build(plan: Plan | None) -> Figure:
         cols = plan.cols if plan else len(acrosses)
@@ -163,8 +190,7 @@ def grid(
             down, across = (0, k) if plan else (r, c)
             ax, rows = axes[r, c], rows_of(rows_of(table, row, downs[down]), col, acrosses[across])
             with style():
-                if down == 0:
-                    ax.set_title(shown[across])
+                ax.set_title(lettered(k, shown[across] if down == 0 else "", len(places)))
                 if c == 0:
                     _name_row(ax, naming(row, downs[down]) if row else "", ilabel)
             if rows.empty:
@@ -190,12 +216,19 @@ def grid(
     return build(next((plan for plan in candidates if not crowded(build(plan))), candidates[-1]))
 
 
-def colour_bar(image: AxesImage, axes: Axes | Sequence[Axes], *, label: str) -> None:
-    """Put a flat colour bar below the axes, which share it."""
+def colour_bar(image: ScalarMappable, axes: Axes | Sequence[Axes], *, label: str) -> None:
+    """Put a flat colour bar below the axes, which share it; with an arrow at an end that a value lies beyond."""
     axes = [axes] if isinstance(axes, Axes) else list(axes)
     wide = len({round(ax.get_position().x0, 3) for ax in axes}) > 1
     with style():
+        values = np.concatenate(
+            [np.ma.compressed(np.ma.asarray(mesh.get_array())) for ax in axes if (mesh := mesh_of(ax)) is not None]
+        )
+        low, high = image.get_clim()
+        beyond = bool((values < low - 1e-9).any()), bool((values > high + 1e-9).any())
+        arrows = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[beyond]
         shape: dict[str, Any] = {"aspect": 45, "shrink": 0.6} if wide else {"aspect": 25, "shrink": 0.9}
-        bar = axes[0].figure.colorbar(image, ax=axes, location="bottom", pad=0.02, panchor=False, label=label, **shape)
+        bar = axes[0].figure.colorbar(image, ax=axes, location="bottom", pad=0.02, panchor=False, label=label,
+                                      extend=arrows, **shape)  # fmt: skip
         bar.outline.set_visible(False)
         bar.ax.grid(False)

@@ -75,7 +75,7 @@ def test_maps_are_those_of_the_functions(runs, tmp_path, capsys):
         assert bar.get_xlabel() == "CKA (debiased)"
         for ax, (one, other) in zip(maps, pairs.itertuples(index=False), strict=True):
             assert ax.get_title(loc="left") == f"{one} x {other}"
-            cells = np.ma.filled(ax.images[0].get_array(), np.nan)
+            cells = np.ma.filled(ax.collections[0].get_array(), np.nan)
             wanted = mean[one, other].to_numpy().reshape(3, 3)  # layers in the order of the alphabet
             np.testing.assert_allclose(cells, wanted, atol=1e-5)
         assert (

@@ -96,7 +96,7 @@ def test_panels_show_their_own_groups_and_share_lanes(accuracies):
     table = accuracies.assign(data=accuracies["setting"].str.split().str[0])
     table = table[~((table["data"] == "mini") & (table["method"] == "anil"))]
     figure = grouped(table, group="setting", hue="method", panel="data")
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["mini", "Omniglot"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["a  mini", "b  Omniglot"]
     assert [len(ax.get_xticks()) for ax in figure.axes] == [1, 1]
     first, second = (_dots(ax) for ax in figure.axes)
     assert list(first) == ["MAML", "NIL"]
@@ -107,7 +107,7 @@ def test_panels_show_their_own_groups_and_share_lanes(accuracies):
 def test_horizontal_panels_with_the_same_groups_name_them_once(accuracies):
     table = pd.concat([accuracies.assign(shot=1), accuracies.assign(shot=5)])
     figure = grouped(table, group="setting", hue="method", panel="shot", orientation="horizontal", shared="all")
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["shot = 1", "shot = 5"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["a  shot = 1", "b  shot = 5"]
     figure.draw_without_rendering()
     assert [ax.yaxis.get_major_ticks()[0].label1.get_visible() for ax in figure.axes] == [True, False]
 

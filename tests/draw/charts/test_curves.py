@@ -22,7 +22,7 @@ def _legend(figure):
 
 def test_a_line_holds_its_rows_in_the_order_of_x(learning):
     figure = curves(learning, x="update", hue="arm", panel="setting")
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["5-way 1-shot", "5-way 5-shot"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["a  5-way 1-shot", "b  5-way 5-shot"]
     for ax, setting in zip(figure.axes, ("5-way 1-shot", "5-way 5-shot")):
         lines = _lines(ax, "curve")
         assert list(lines) == ["zeroing", "random init", "zero-init"]
@@ -200,10 +200,31 @@ def test_nothing_is_cut_off_or_overlaps(learning, similarity, tidy, width):
     tidy(curves(similarity, x="layer", hue="method", floor="floor", ylabel="CKA", width=width))
 
 
+def test_a_band_of_one_seed_has_dashed_edges_and_no_fill(learning):
+    one = learning[(learning["setting"] == "5-way 1-shot")].assign(seeds=1)
+    _, axes = canvas(1, 2)
+    draw_curves(axes[0, 0], one, x="update", hue="arm")
+    assert not axes[0, 0].collections
+    edges = [line for line in axes[0, 0].get_lines() if line.get_gid() == "one seed"]
+    assert len(edges) == 2 * 3
+    assert {line.get_linestyle() for line in edges} == {"--"}
+    low = one[one["arm"] == "zeroing"].sort_values("update")["low"]
+    np.testing.assert_array_equal(edges[0].get_ydata(), low)
+    draw_curves(axes[0, 1], one.assign(seeds=3), x="update", hue="arm")
+    assert len(axes[0, 1].collections) == 3
+    assert not _lines(axes[0, 1], "one seed")
+
+
+def test_the_x_axis_is_named(learning):
+    _, axes = canvas(1, 1)
+    draw_curves(axes[0, 0], learning[learning["setting"] == "5-way 1-shot"], x="update", hue="arm")
+    assert axes[0, 0].get_xlabel() == "outer updates"
+
+
 def test_more_than_four_panels_take_another_row(learning):
     table = pd.concat([learning.assign(panel=f"p{k}") for k in range(6)])
     figure = curves(table[table["setting"] == "5-way 1-shot"], x="update", hue="arm", panel="panel")
-    assert [ax.get_title(loc="left") for ax in figure.axes] == [f"p{k}" for k in range(6)]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [f"{letter}  p{k}" for k, letter in enumerate("abcdef")]
     assert [bool(ax.get_ylabel()) for ax in figure.axes] == [True, False, False, False, True, False]
 
 

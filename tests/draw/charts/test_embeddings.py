@@ -34,7 +34,7 @@ def test_a_row_a_task_and_a_panel_a_moment():
     figure = scatter(table)
     assert len(figure.axes) == 4
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles == ["Before, task 0", "After, task 0", "Before, task 1", "After, task 1"]
+    assert titles == ["a  Before, task 0", "b  After, task 0", "c  Before, task 1", "d  After, task 1"]
     for k, ax in enumerate(figure.axes):
         mine = table[(table["task"] == k // 2) & (table["moment"] == ("before", "after")[k % 2])]
         for gid in ("query", "prototype", "halo"):
@@ -130,7 +130,7 @@ def test_nothing_is_cut_off_or_overlaps(tasks, way, tidy):
     figure = scatter(made(tasks=tasks, way=way))
     tidy(figure)
     if tasks == 1:
-        assert [ax.get_title(loc="left") for ax in figure.axes] == ["Before", "After"]
+        assert [ax.get_title(loc="left") for ax in figure.axes] == ["a  Before", "b  After"]
 
 
 def test_errors():

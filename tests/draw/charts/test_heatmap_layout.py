@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mamlprobe.draw.charts.heatmap_layout import plans
+from mamlprobe.draw.charts.heatmap_layout import mesh_of, plans
 from mamlprobe.draw.charts.heatmaps import grid
 
 FULL = 6.75
@@ -49,6 +49,6 @@ def test_cells_are_square():
     figure = grid(pd.DataFrame(rows), i="i", j="j", col="map", digits=2)
     assert len([text for text in figure.texts if text.get_gid() == "key"]) == 2 * len(LONG)
     figure.draw_without_rendering()
-    for ax in [ax for ax in figure.axes if ax.images]:
-        tall, wide = ax.images[0].get_size()
+    for ax in [ax for ax in figure.axes if mesh_of(ax)]:
+        tall, wide = ax.collections[0].get_array().shape
         assert ax.bbox.width / wide == pytest.approx(ax.bbox.height / tall, rel=0.03)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.charts.heatmaps import draw_map, grid
+from mamlprobe.draw.charts.heatmaps import DIVERGING, draw_map, grid
 from mamlprobe.draw.style import canvas
 
 
@@ -25,7 +25,7 @@ OPTIONS = {"row": "arm", "col": "update", "i": "query class", "j": "class", "spl
 
 
 def _cells(ax):
-    return np.ma.filled(ax.images[0].get_array(), np.nan)
+    return np.ma.filled(ax.collections[0].get_array(), np.nan)
 
 
 def test_a_grid_of_arms_by_updates(cosines):
@@ -41,8 +41,8 @@ def test_a_grid_of_arms_by_updates(cosines):
         for block, columns in (("support", slice(0, 5)), ("query", slice(6, 11))):
             rows = mine[mine["block"] == block]
             np.testing.assert_array_equal(cells[:, columns], rows["value"].to_numpy().reshape(5, 5))
-        assert ax.images[0].get_clim() == (0, 0.6)
-    assert [ax.get_title(loc="left") for ax in maps[:4]] == ["1 update", "10 updates", "100 updates", ""]
+        assert ax.collections[0].get_clim() == (0, 0.6)
+    assert [ax.get_title(loc="left") for ax in maps[:4]] == ["a  1 update", "b  10 updates", "c  100 updates", "d"]
     assert [[text.get_text() for text in ax.texts if text.get_gid() != "block"] for ax in maps[::3]] == [
         ["random init"], ["zero-init"], ["zeroing"]]  # fmt: skip
     blocks = [[text.get_visible() for text in ax.texts if text.get_gid() == "block"] for ax in maps]
@@ -56,8 +56,12 @@ def test_a_grid_of_arms_by_updates(cosines):
 def test_without_limits_the_scale_spans_the_table(cosines):
     figure = grid(cosines, **OPTIONS)
     limits = (cosines["value"].min(), cosines["value"].max())
-    assert {ax.images[0].get_clim() for ax in figure.axes[:9]} == {limits}
-    assert [ax.get_title(loc="left") for ax in figure.axes[:3]] == ["update = 1", "update = 10", "update = 100"]
+    assert {ax.collections[0].get_clim() for ax in figure.axes[:9]} == {limits}
+    assert [ax.get_title(loc="left") for ax in figure.axes[:3]] == [
+        "a  update = 1",
+        "b  update = 10",
+        "c  update = 100",
+    ]
 
 
 def test_blank_column_after_a_label():
@@ -65,8 +69,25 @@ def test_blank_column_after_a_label():
     _, axes = canvas(1, 1)
     draw_map(axes[0, 0], table, i="i", j="j", gap_after=["s1"])
     np.testing.assert_array_equal(_cells(axes[0, 0]), [[1, 2, np.nan, 3, 4]])
-    assert axes[0, 0].get_xticks().tolist() == [0, 1, 3, 4]
+    assert axes[0, 0].get_xticks().tolist() == [0.5, 1.5, 3.5, 4.5]
     assert [tick.get_text() for tick in axes[0, 0].get_xticklabels()] == ["s0", "s1", "q0", "q1"]
+
+
+def test_colours_diverge_from_a_centre_as_far_on_both_sides():
+    table = pd.DataFrame({"i": ["a", "a"], "j": ["x", "y"], "value": [-0.2, 0.6]})
+    figure = grid(table, i="i", j="j", centre=0, digits=1)
+    ax, bar = figure.axes
+    assert ax.collections[0].get_clim() == (-0.6, 0.6)
+    assert ax.collections[0].get_cmap().name == DIVERGING
+    assert [text.get_text() for text in ax.texts] == ["−0.2", "0.6"]
+    assert not bar.patches  # no arrow: nothing lies beyond
+
+
+@pytest.mark.parametrize(("limits", "arrows"), [((0, 1), 1), ((-1, 0.5), 1), ((0, 0.5), 2), ((-1, 1), 0)])
+def test_a_bar_has_an_arrow_where_values_lie_beyond_it(limits, arrows):
+    table = pd.DataFrame({"i": ["a", "a"], "j": ["x", "y"], "value": [-0.2, 0.6]})
+    bar = grid(table, i="i", j="j", vmin=limits[0], vmax=limits[1]).axes[1]
+    assert len(bar.patches) == arrows
 
 
 def test_values_are_written_dark_on_light_and_light_on_dark():
@@ -74,16 +95,16 @@ def test_values_are_written_dark_on_light_and_light_on_dark():
     figure = grid(table, i="i", j="j", vmin=0, vmax=1, digits=2)
     ax = figure.axes[0]
     written = {text.get_position(): (text.get_text(), text.get_color()) for text in ax.texts}
-    assert written[0, 0] == ("1.00", "black")
-    assert written[1, 0] == ("0.00", "white")
-    assert (0, 1) not in written  # no row, no text, white
+    assert written[0.5, 0.5] == ("1.00", ".15")
+    assert written[1.5, 0.5] == ("0.00", "w")
+    assert (0.5, 1.5) not in written  # no row, no text, white
     assert np.isnan(_cells(ax)[1, 0])
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["MAML", "ANIL"]
 
 
 def test_a_pair_of_row_and_column_without_rows_stays_empty(cosines):
     figure = grid(cosines[(cosines["arm"] != "zero-init") | (cosines["update"] != 10)], **OPTIONS)
-    assert [len(ax.images) for ax in figure.axes[:9]] == [int(k != 4) for k in range(9)]
+    assert [len(ax.collections) for ax in figure.axes[:9]] == [int(k != 4) for k in range(9)]
     assert not figure.axes[4].get_frame_on()
     assert len(figure.axes[4].get_xticks()) == len(figure.axes[4].get_yticks()) == 0
 
