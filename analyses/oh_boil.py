@@ -6,7 +6,6 @@ inner loop adds to the accuracy of cosine attention (NIL) on each block. Publish
 the body, for BOIL its last block alone. Cost: two models each of MAML, ANIL and BOIL, and half a minute.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -14,13 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite
-from mamlprobe.draw.style import PALE
-from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.draw.marks import mark_level
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only, picked
 
 MODELS = ("maml", "anil", "boil")
-LEVELS = ("maml", "boil")
-"""Methods whose cosines are drawn: ANIL's body stays as it is."""
 STATES = {True: "trained", False: "before training"}
 KEYS = ["method", "seed", "task", "run", "dataset", "norm", "episodes"]
 
@@ -68,37 +66,26 @@ def last(rows: pd.DataFrame) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> Figure:
     """Plot the cosines of MAML and BOIL and how they part; below, CKA and what adapting adds to NIL accuracy."""
-    others = sorted(set(table["method"].dropna()) - set(MODELS))
-    table = table.assign(method=pd.Categorical(table["method"], [*MODELS, *others]))
+    methods = [*MODELS, *sorted(set(table["method"].dropna()) - set(MODELS))]
     order = [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")]
-    table = table.assign(pair=pd.Categorical(table["pair"], order))
+    kinds = {"method": pd.CategoricalDtype(methods), "pair": pd.CategoricalDtype(order)}
+    of = dict(iter(table.astype(kinds).groupby("quantity")))
 
-    def lines(hue: str, label: str, margin: float | None = None, **where: str) -> Callable[[Axes], None]:
-        rows = table
-        for column, value in where.items():
-            rows = rows[rows[column] == value]
+    def lines(ax: Axes, rows: pd.DataFrame, *, hue: str, pad: float | None = None) -> None:
+        draw_curves(ax, rows if pad is None else bounded(rows, -1, 1), x="layer", hue=hue)
+        mark_level(ax)
+        if pad is not None:
+            ax.set_ylim(-pad, 1 + pad)
 
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, rows, x="layer", hue=hue)
-            ax.set(xlabel="layer", ylabel=label)
-            if margin is None:
-                ax.axhline(0, color=PALE, linewidth=0.8, zorder=1, gid="aside")
-            else:
-                ax.set_ylim(-margin, 1 + margin)
-
-        return draw
-
-    panels = [
-        *((f"{m.upper()}", lines("pair", "cosine of items", 0.02, quantity="cosine", method=m)) for m in LEVELS),
-        ("Classes part", lines("method", "change of same − different", quantity="gap change")),
-        *((f"CKA, {s}", lines("method", "CKA", 0.05, quantity="cka", state=s)) for s in STATES.values()),
-        ("NIL accuracy", lines("method", "after − before (points)", quantity="nil gain")),
-    ]
-    drawn = composite(panels, cols=3, ratio=0.95)
-    caption(
-        drawn,
-        "Before and after the inner loop; bands: 95 % over seeds and tasks. In a, before and after coincide; in c and d, ANIL's body does not adapt: 0 and 1.",
-    )
+    panels = [panel(m.upper(), lines, picked(of["cosine"], method=m), hue="pair", pad=0.02) for m in ("maml", "boil")]
+    panels += [panel("Classes part", lines, of["gap change"], hue="method", ylabel="change of same - different")]
+    panels += [panel(f"CKA, {s}", lines, picked(of["cka"], state=s), hue="method", pad=0.05) for s in STATES.values()]
+    panels += [panel("NIL accuracy", lines, of["nil gain"], hue="method", ylabel="after - before (points)")]
+    drawn = composite(panels, cols=3, ratio=0.95, once=True)
+    drawn.axes[0].set_ylabel("cosine of items")
+    drawn.axes[3].set_ylabel("CKA")
+    text = "Before and after the inner loop; in a they coincide. ANIL's body, not in a and b, does not adapt."
+    caption(drawn, f"{text} Bands: 95 % over seeds and tasks.")
     return drawn
 
 

@@ -18,7 +18,7 @@ from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 QUANTITIES = {
     "distance": ("Distance", "|w − w₀|"),
     "relative": ("Relative to the norm", "|w − w₀| / |w₀|"),
-    "per parameter": ("Per weight", "root mean square of w − w₀"),
+    "per parameter": ("Per weight", "RMS of w − w₀"),
 }
 """Title and axis of each."""
 STATES = {True: "trained", False: "before training"}
@@ -63,7 +63,7 @@ def figure(table: pd.DataFrame) -> Figure:
 
         return title, draw
 
-    drawn = composite([lines(quantity) for quantity in QUANTITIES], cols=3)
+    drawn = composite([lines(quantity) for quantity in QUANTITIES], cols=3, once=True)
     setting = f"w: weights of a layer, w₀ before and w after {table['step'].iloc[0]} inner steps of rate"
     caption(drawn, f"{setting} {table['inner_lr'].iloc[0]:g}. Bands: 95 % over seeds and tasks.")
     return drawn

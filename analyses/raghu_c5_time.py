@@ -82,11 +82,9 @@ def figure(table: pd.DataFrame) -> Figure:
         ax.set(xlabel="", ylabel="time of MAML / time of ANIL", ylim=(0, 6.5))
 
     drawn = composite([("Time of an iteration", left), ("MAML against ANIL", right)], cols=2, ratio=0.7)
-    rounds = table["rounds"].iloc[0]
-    caption(
-        drawn,
-        f"Medians of {rounds} rounds; bars in b: 95 %, order statistics (in a, the table has least and most). Diamonds: published averages, another program and net.",
-    )
+    text = f"Medians of {table['rounds'].iloc[0]} rounds; bars in b: 95 %, order statistics (for a, see the table)."
+    text = f"Medians of {table['rounds'].iloc[0]} rounds; bars in b: 95 %, order statistics (for a, see the table)."
+    caption(drawn, f"{text} Diamonds: published averages, of another program and net.")
     return drawn
 
 

@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.draw.style import DOTS, looks
-from mamlprobe.draw.table_text import levels
-from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim, picked
 
 MODELS = ("maml",)
 SHOWN = {"cca_top98": "CCA (top 98 %)", "pwcca": "PWCCA", "cka_debiased": "CKA (debiased)"}
@@ -67,56 +66,34 @@ def table(study: Study) -> pd.DataFrame:
 def figure(table: pd.DataFrame) -> Figure:
     """Plot trained and untrained, a panel a measure; below, CKA by inner step, by inputs and by split."""
     last = picked(table[table["step"] == table["last"]], **MAIN)
-    cka = picked(table[table["measure"] == "cka_debiased"], state="trained")
+    cka = picked(table, measure="cka_debiased", state="trained")
     ends = cka[cka["step"] == cka["last"]]
     course = picked(cka, **MAIN)
+    shown = course[course["layer"].isin(["conv4", "head"])]
     still = course[course["layer"].isin(["conv1", "conv2", "conv3"])]["value"].min()
 
     def above(ax: Axes, rows: pd.DataFrame) -> None:
-        draw_curves(ax, rows, x="layer", hue="state")
-        for state, seen in looks(levels(rows["state"])).items():
-            floor = rows[rows["state"] == state]["floor"]
-            ax.plot(
-                range(len(floor)),
-                floor,
-                color=seen.colour,
-                linestyle=DOTS,
-                linewidth=1,
-                label="null floor",
-                gid="aside",
-            )
+        draw_curves(ax, bounded(rows, -1, 1), x="layer", hue="state", floor="floor")
         ax.set(ylim=(-0.05, 1.05), xlabel="layer", ylabel="similarity")
 
-    def steps(ax: Axes, rows: pd.DataFrame) -> None:
-        draw_curves(ax, rows, x="step", hue="layer")
-        ax.set(ylim=(0, 1.05), xlabel="inner step", ylabel="CKA (debiased)")
-
     def groups(ax: Axes, rows: pd.DataFrame, *, hue: str) -> None:
-        draw_grouped(ax, rows, group="layer", hue=hue)
-        ax.set(ylim=(min(0.0, 1.1 * rows["low"].min()), 1.05), xlabel="layer", ylabel="CKA (debiased)")
+        rows = rows.assign(layer=rows["layer"].str.removeprefix("conv"))
+        draw_grouped(ax, bounded(rows, -1, 1), group="layer", hue=hue)
+        ax.set(ylim=(min(0.0, rows["low"].min() - 0.1), 1.05), xlabel="conv layer, or head", ylabel="CKA (debiased)")
 
     panels = [panel(word, above, picked(last, measure=name)) for name, word in SHOWN.items()]
     panels += [
-        panel("By inner step", steps, course[course["layer"].isin(["conv4", "head"])]),
+        panel("By inner step", draw_curves, shown, x="step", hue="layer", xlabel="inner step", ylabel="CKA (debiased)"),
         panel("By input", groups, picked(ends, split="test"), hue="inputs"),
         panel("By split", groups, picked(ends, inputs="query"), hue="split"),
     ]
-    drawn = composite(panels, ratio=0.85)
-    setting = (
-        f"Before to after {table['last'].iloc[0]} inner steps of rate {table['inner_lr'].iloc[0]:g}; d to f trained."
-    )
-    caption(
-        drawn,
-        f"{setting} Bands and bars: 95 % over seeds and tasks. Floor: images of one side shuffled. In d, conv1 to conv3 stay above {still - 0.0005:.3f}. Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head.",
-    )
+    drawn = composite(panels, ratio=0.85, once=True)
+    drawn.axes[3].set_ylim(0, 1.05)
+    setting = f"After {table['last'].iloc[0]} inner steps of rate {table['inner_lr'].iloc[0]:g}, against before; d to f trained."
+    bands = "Bands, bars: 95 % over seeds and tasks. Floor, in the colour of its line: images of one side shuffled."
+    theirs = "Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head."
+    caption(drawn, f"{setting} {bands} In d, conv1 to conv3 stay above {still - 0.0005:.3f}. {theirs}")
     return drawn
-
-
-def picked(table: pd.DataFrame, **where: object) -> pd.DataFrame:
-    """Return the rows with these values."""
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
 
 
 HEAD = Claim(

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.draw.style import PALE
+from mamlprobe.draw.marks import mark_level
+from mamlprobe.draw.ranges import bounded
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim
 
 MODELS = ("maml",)
@@ -56,20 +57,18 @@ def figure(table: pd.DataFrame) -> Figure:
     def cost(ax: Axes) -> None:
         draw_curves(ax, of["cost"], x="update", hue=None)
         ax.set(xlabel="outer updates", ylabel="change (points)")
-        ax.axhline(0, color=PALE, linewidth=0.8, zorder=1, gid="aside")
+        mark_level(ax)
 
     def alike(ax: Axes) -> None:
-        draw_curves(ax, of["cca"], x="update", hue="layer")
-        ax.set(xlabel="outer updates", ylabel="CCA (top 98 %), before to after", ylim=(0, 1.05))
+        draw_curves(ax, bounded(of["cca"], 0, 1), x="update", hue="layer")
+        ax.set(xlabel="outer updates", ylabel="CCA (top 98 %)", ylim=(0, 1.05))
 
     labels = {"xlabel": "outer updates", "ylabel": "accuracy (%)"}
     accuracy = panel("Frozen in the inner loop", draw_curves, frozen, x="update", hue="frozen", **labels)
-    drawn = composite([accuracy, ("Freezing the body", cost), ("Layers stay", alike)])
+    drawn = composite([accuracy, ("Freezing the body", cost), ("Before and after adapting", alike)])
     setting = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
-    caption(
-        drawn,
-        f"{setting} The same test tasks at every checkpoint; 0: before training. Bands: 95 % over seeds and tasks. b: body frozen − nothing frozen, paired by task.",
-    )
+    same = "The same test tasks at every checkpoint; 0: before training. Bands: 95 % over seeds and tasks."
+    caption(drawn, f"{setting} {same} b: body frozen − nothing frozen, paired by task.")
     return drawn
 
 

@@ -39,7 +39,7 @@ def table(study: Study) -> pd.DataFrame:
 def figure(table: pd.DataFrame) -> Figure:
     """Plot the training loss; on the right, the validation accuracy."""
     panels = []
-    for title, label in zip(PANELS.values(), ("cross-entropy of training tasks", "accuracy (%)"), strict=True):
+    for title, label in zip(PANELS.values(), ("cross-entropy", "accuracy (%)"), strict=True):
         rows = table[(table["quantity"] == "curve") & (table["panel"] == title)]
         options = {"xlabel": "outer updates", "ylabel": label}
         panels.append(panel(title.removesuffix(" (%)"), draw_curves, rows, x="update", hue="method", **options))

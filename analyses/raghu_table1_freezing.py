@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.draw.style import PALE
+from mamlprobe.draw.marks import mark_level
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, only
 
 MODELS = ("maml",)
@@ -54,7 +54,7 @@ def figure(table: pd.DataFrame) -> Figure:
         draw_grouped(ax, part, group="variant", hue=None, reference=marks)
         ax.set(xlabel=across, ylabel=label)
         if label != ACCURACY:
-            ax.axhline(0, color=PALE, linewidth=0.8, zorder=1, gid="aside")
+            mark_level(ax)
 
     def one(ax: Axes, part: pd.DataFrame) -> None:
         dots(ax, part, label=CHANGE, across="layer frozen")
@@ -71,10 +71,11 @@ def figure(table: pd.DataFrame) -> Figure:
         panel("One layer frozen", one, rows("change", "one layer")),
     ]
     drawn = composite(panels)
-    caption(
-        drawn,
-        f"Frozen in the inner loop at test. Bars: 95 % over seeds and tasks; paired by task in b and c (hidden where smaller than the mark). Diamonds: published differences, miniImageNet 5-way 1-shot. c: linear to ±{LINEAR:g}, logarithmic beyond.",
+    text = (
+        "Frozen in the inner loop at test. Bars (where larger than the marks): 95 % over seeds and tasks; b, c: paired"
     )
+    text += f" by task. Diamonds: published differences, miniImageNet 5-way 1-shot. c: linear to ±{LINEAR}, then"
+    caption(drawn, f"{text} logarithmic.")
     return drawn
 
 

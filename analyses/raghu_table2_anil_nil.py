@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.draw.style import PALE
+from mamlprobe.draw.marks import mark_level
 from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
 MODELS = ("maml", "anil")
@@ -39,19 +39,17 @@ def figure(table: pd.DataFrame) -> Figure:
 
     def draw(ax: Axes, rows: pd.DataFrame, *, marks: pd.DataFrame | None = None) -> None:
         draw_grouped(ax, rows, group="method", hue=None, reference=marks)
-        ax.set(xlabel="", ylabel="accuracy (%)" if marks is None else "paired difference (points)")
+        ax.set(xlabel="", ylabel="accuracy (%)" if marks is None else "difference (points)")
         if marks is not None:
-            ax.axhline(0, color=PALE, linewidth=0.8, zorder=1, gid="aside")
+            mark_level(ax)
 
     panels = [
         panel("Accuracy", draw, shown[shown["quantity"] == "accuracy"]),
         panel("Difference", draw, shown[shown["quantity"] == "difference"], marks=lifts),
     ]
     drawn = composite(panels, cols=2, width="column", ratio=1.2)
-    caption(
-        drawn,
-        "Bars: 95 % over seeds and tasks. Chance: 20 %. Diamonds: published differences, miniImageNet 5-way 1-shot.",
-    )
+    text = "b: paired by task. Bars: 95 % over seeds and tasks. Chance: 20 %."
+    caption(drawn, f"{text} Diamonds: published differences, miniImageNet 5-way 1-shot.")
     return drawn
 
 

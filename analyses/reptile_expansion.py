@@ -90,11 +90,12 @@ def figure(table: pd.DataFrame) -> Figure:
         draw_variants(ax, most, x="rate", hue="name", methods=methods, logx=True, logy=True)
         start = (most["rate"].min(), 0.3 * most["value"].min())
         draw_slope(ax, power=2, through=start, to=most["rate"].max(), label="slope 2")
-        ax.set(xlabel="inner rate a", ylabel="residual / |AvgGrad|")
+        ax.set(xlabel="inner rate a", ylabel="|residual| / |AvgGrad|")
 
     averages = [coefficients("AvgGrad", "coefficient"), coefficients("AvgGradInner", "coefficient / a")]
     drawn = composite([*averages, (f"What is left, k = {most['batches'].max()}", residual)])
-    note = "a, b: at inner rate 1e-5; in a, MAML and FOMAML coincide. Exact expectations, mean and range of seeds."
+    note = "Exact expectations; means of seeds, bars (smaller than the marks): least to most. a, b: at inner rate 10⁻⁵;"
+    note += " in a, MAML and FOMAML coincide. c: what the two directions leave, of order a²."
     caption(drawn, note)
     return drawn
 

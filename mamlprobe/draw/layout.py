@@ -17,7 +17,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import ScaledTranslation
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.style import GREY, PUBLISHED, RC, SMALL, WIDTHS, canvas, minus, naming, style
+from mamlprobe.draw.style import FLOOR, GREY, PUBLISHED, RC, SMALL, WIDTHS, canvas, minus, naming, style
 from mamlprobe.draw.table_text import levels
 
 RATIOS = {"full": (0.5, 0.75, 0.95, 1.1), "column": (0.72, 1.1, 1.5, 1.8)}
@@ -102,11 +102,11 @@ def _columns(texts: Sequence[str], inches: float, *, size: float, lead: float) -
 
 
 def _handles(axes: Iterable[Axes]) -> dict[str, Any]:
-    """Collect the handles of the axes by label, each once, names first; published values in grey, whatever the name."""
+    """Collect the handles of the axes by label, each once, names first; published values and floors in grey."""
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, text in zip(*ax.get_legend_handles_labels(), strict=True):
-            if isinstance(handle, Line2D) and text == PUBLISHED:
+            if isinstance(handle, Line2D) and text in (PUBLISHED, FLOOR):
                 handle = copy(handle)
                 handle.set(color=GREY, markeredgecolor=GREY)
             handles.setdefault(text, handle)
@@ -126,11 +126,16 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
         figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=cols)
 
 
-def legend_over(axes: Sequence[Axes], *, inches: float, size: float = SMALL) -> None:
-    """Give each axes, `inches` wide, its own small legend between title and data; the titles stay in line."""
+def legend_over(axes: Sequence[Axes], *, inches: float, size: float = SMALL, once: bool = False) -> None:
+    """Give each axes, `inches` wide, its own small legend between title and data; the titles stay in line.
+
+    With `once`, an axes whose legend would be that of the one to its left has none.
+    """
     spacing = {"handlelength": 2.0, "handletextpad": 0.4, "columnspacing": 1.0, "labelspacing": 0.25}
     with style():
         handles = [_handles([ax]) for ax in axes]
+        if once:
+            handles = [each if k == 0 or [*each] != [*handles[k - 1]] else {} for k, each in enumerate(handles)]
         cols = [_columns(list(names), inches, size=size, lead=3.8) if names else 1 for names in handles]
         lines = max((math.ceil(len(names) / count) for names, count in zip(handles, cols, strict=True)), default=0)
         height = (1.3 * lines + 0.6) * size if lines else 0.0
@@ -213,8 +218,11 @@ def composite(
     cols: int = 3,
     width: Literal["full", "column"] = "full",
     ratio: float = 1.0,
+    once: bool = False,
 ) -> Figure:
     """Compose one figure of titles and functions that draw into an axes; lettered a, b, c, each with its own legend.
+
+    With `once`, a legend is not repeated along a row.
 
     Raises:
         UserError: there is no drawing.
@@ -231,7 +239,7 @@ def composite(
     for spare in axes.flat[len(drawings) :]:
         spare.remove()
     for row in range(rows):
-        legend_over(list(axes[row, : len(drawings) - row * cols]), inches=0.88 * WIDTHS[width] / cols)
+        legend_over(list(axes[row, : len(drawings) - row * cols]), inches=0.88 * WIDTHS[width] / cols, once=once)
     return figure
 
 

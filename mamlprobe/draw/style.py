@@ -40,7 +40,7 @@ RAMP = "plasma"
 """Colours of numbers, from dark to as light as can be seen on white."""
 SMALL = 7.0
 """Points of the smallest text, at the printed width."""
-PUBLISHED = "published"
+FLOOR, PUBLISHED = "null floor", "published"
 
 
 def _ramp(fraction: float) -> str:

@@ -93,9 +93,21 @@ def test_caption_is_below_all_and_fits(learning, tidy):
     assert figure.get_size_inches()[1] == pytest.approx(height + 0.16)
     tidy(figure)
     with pytest.raises(UserError) as error:
-        caption(figure, "word " * 100)
-    assert str(error.value).startswith("draw.caption: a caption must be at most 6.7 inches wide, got ")
+        caption(figure, "word " * 120)
+    assert str(error.value).startswith("draw.caption: a caption must fit in 4 lines of 6.7 inches, got 5 lines of ")
     assert str(error.value).endswith("; shorten it")
+
+
+def test_caption_has_lines_of_the_figures_width(tidy):
+    figure, axes = canvas(1, 1, width="column")
+    axes[0, 0].set_xlabel("outer updates")
+    height = figure.get_size_inches()[1]
+    caption(figure, "Mean and 95 % interval over three seeds; 600 tasks each, drawn once; one inner step of 0.4.")
+    assert figure.get_size_inches()[1] == pytest.approx(height + 0.28)
+    assert figure.texts[-1].get_text().count("\n") == 1
+    tidy(figure)
+    with pytest.raises(UserError, match="must fit"):
+        caption(figure, "w" * 100)
 
 
 def test_fold_breaks_at_blanks_only():

@@ -21,6 +21,7 @@ ASIDE = {
     "diagonal": "where both axes agree",
     "way": "from where a point was to where it is: the points carry the data",
     "halo": "white rim of a prototype",
+    "one seed": "edges of the band of a single seed, dashed beside its line",
 }
 """Marks (by gid) that may be pale, and why."""
 BEYOND = "beyond"

@@ -98,7 +98,7 @@ def _draw_ways(ax: Axes, rows: pd.DataFrame, earlier: pd.DataFrame, colour: str)
     start = before.reindex(now.index)
     gap = np.full(len(now), np.nan)
     x, y = (np.column_stack([start[axis], now[axis], gap]).ravel() for axis in ("x", "y"))
-    ax.plot(x, y, color=colour, linewidth=0.6, alpha=0.45, zorder=2, gid="way")
+    ax.plot(x, y, color=colour, linewidth=0.9, alpha=0.8, zorder=2, gid="way")
 
 
 def _name_marks(ax: Axes, rows: pd.DataFrame, moved: bool) -> None:
