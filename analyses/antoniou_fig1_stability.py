@@ -12,8 +12,8 @@ from dataclasses import replace
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, legend, panels
+from mamlprobe.draw.charts.curves import curves
+from mamlprobe.draw.layout import caption
 from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
 MODELS = ("maml", "mamlpp")
@@ -67,13 +67,10 @@ def ratio(by_seed: pd.DataFrame, ends: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw one line per seed."""
-    curve = table[table["quantity"] == "curve"]
-    drawn, [(_, ax)] = panels("stability", curve, None, ratio=0.42)
-    for _, line in curve.groupby("seed"):
-        draw_curves(ax, line, x="update", hue="method", chance=20)
-    ax.set(xlabel="update", ylabel="validation accuracy (%)")
-    legend(drawn, [ax])
+    """Draw a panel for each method, and a line for each seed."""
+    curve = table[table["quantity"] == "curve"].assign(seed=lambda t: t["seed"].astype(int))
+    drawn = curves(curve[["method", "seed", "update", "value"]], x="update", hue="seed", panel="method",
+                   ylabel="validation accuracy (%)", ratio=0.6)  # fmt: skip
     caption(drawn, "A line a seed. Published (miniImageNet): two of three MAML seeds unstable, no MAML++ seed.")
     return drawn
 

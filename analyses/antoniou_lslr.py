@@ -45,14 +45,13 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw the mean over seeds, then each seed; the initial rate is marked on the colour bar."""
+    """Draw the mean over seeds, then each seed; colours diverge from the initial rate, marked on the bar."""
     rates = table[table["quantity"] == "rate"]
     rates = rates.assign(step=rates["step"].astype(int).astype(str))
     initial = rates["initial"].iloc[0]
     digits = 2 if initial >= 0.05 else 3
-    drawn = grid(
-        rates, i="layer", j="step", col="of", digits=digits, label="rate of the layer's weight", cmap="cividis"
-    )
+    drawn = grid(rates, i="layer", j="step", col="of", digits=digits, label="learned inner rate of the layer's weight",
+                 centre=initial, ilabel="layer")  # fmt: skip
     mark_bar(drawn, initial, f"initial {initial:g}")
     for ax in drawn.axes[:-1]:
         ax.set_xlabel("inner step")

@@ -12,18 +12,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.charts.heatmaps import draw_map
-from mamlprobe.draw.layout import caption, legend
-from mamlprobe.draw.style import canvas, style
+from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
+from mamlprobe.draw.layout import caption, legend, panels
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.draw.style import GREY
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim
 
 LEARNERS = {"anil": "ANIL", "maml": "MAML", "boil": "BOIL", "mamlpp": "MAML++", "fomaml": "FOMAML",
             "fomaml-zeroing": "zeroing", "maml-mse": "MAML, mse"}  # fmt: skip
 MODELS = tuple(LEARNERS)
+LOOPS = (("head alone", 1), ("head alone", 2), ("whole net", 2))
 STEPS = {"smoke": (1, 2), "quick": (1, 2, 3, 5, 7), "paper": (1, 2, 3, 5, 7)}
 HEADS = {"keep": "head kept", "zero_each_update": "head zeroed"}
 BODIES = {"head alone": ("head.*",), "whole net": ("*",)}
@@ -79,31 +82,28 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw errors and directions over inner steps, and by learner."""
+    """Draw directions over inner steps, with rings where a form is the gradient, and by learner."""
     loops = table[(table["part"] == "loops") & ~((table["head"] == "head zeroed") & (table["form"] == "clean"))]
-    loops = loops.assign(arm=loops["head"].str.removeprefix("head ") + ": " + loops["form"])
-    figure, axes = canvas(3, 3, ratio=0.8)
-    rows = (("cross_entropy", "error"), ("cross_entropy", "cosine"), ("squared error", "cosine"))
-    cells = list(product(rows, (("head alone", 1), ("head alone", 2), ("whole net", 2))))[:-1]
-    for k, (((loss, quantity), (adapts, order)), ax) in enumerate(zip(cells, axes.flat, strict=False)):
-        here = loops[(loops["loss"] == loss) & (loops["quantity"] == quantity)]
-        here = here[(here["adapts"] == adapts) & (here["order"] == order)]
-        if error := quantity == "error":
-            here = here.drop(columns=["low", "high"])
-        draw_curves(ax, here, x="steps", hue="arm", logy=error)
-        with style():
-            ax.set(title=f"{adapts.capitalize()}, order {order}", ylim=(1e-17, 1e2) if error else (0, 1.03))
-            ax.set(xticks=sorted(set(here["steps"])), xlabel="inner steps" if k >= 5 else "")
-            ax.set_ylabel("" if k % 3 else f"{quantity}, {loss.replace('_', '-')}")
-    learners = table[(table["part"] == "learners") & (table["quantity"] == "cosine")]
-    learners = learners.assign(form=learners["form"].str.replace(" ", "\n"))
-    draw_map(axes[2, 2], learners, i="learner", j="form", vmin=0, vmax=1, digits=2, aspect="auto")
-    with style():
-        axes[2, 2].set_title("Own inner loop: cosine")
-    legend(figure, axes.flat)
-    note = "Error: |gradient - form| / |gradient| of the body. From a zeroed head, clean and one step are one."
-    caption(figure, note)
-    return figure
+    loops = loops.assign(arm=loops["head"].str.replace("head kept", "head as is") + ": " + loops["form"])
+    keys = list(product(("cross_entropy", "squared error"), LOOPS))[:-1]
+    titles = [*(f"{adapts.capitalize()}, order {order}" for _, (adapts, order) in keys), "Own inner loop"]
+    places = pd.DataFrame({"place": range(len(titles))})
+    drawn, _ = panels("limits", places, "place", titles=titles, most=3, ratio=0.9, sharey="none")
+    axes = drawn.axes
+    for k, ((loss, (adapts, order)), ax) in enumerate(zip(keys, axes, strict=False)):
+        here = loops[(loops["loss"] == loss) & (loops["adapts"] == adapts) & (loops["order"] == order)]
+        cosine, error = (here[here["quantity"] == name] for name in ("cosine", "error"))
+        exact = sorted(set(error[error["value"] < EXACT]["steps"]))
+        draw_curves(ax, bounded(cosine, -1, 1), x="steps", hue="arm")
+        ax.plot(exact, np.ones(len(exact)), "o", mfc="none", mec=GREY, ms=8, label="a form is exact", gid="aside")
+        name = "" if k % 3 else f"cosine, {loss.replace('_', '-')}"
+        ax.set(xticks=sorted(set(here["steps"])), ylim=(-1, 1.1), ylabel=name)
+    own = table[(table["part"] == "learners") & (table["quantity"] == "cosine")].replace(" step", "\nstep", regex=True)
+    mesh = draw_map(axes[-1], own, i="learner", j="form", vmin=0, vmax=1, digits=2, aspect="auto")
+    colour_bar(mesh, axes[-1], label="cosine")
+    legend(drawn, axes)
+    caption(drawn, "Exact: relative error below 1e-10. Zeroed: clean is one step. Blank: zero, BOIL's head stays.")
+    return drawn
 
 
 def claims(table: pd.DataFrame) -> list[Row]:

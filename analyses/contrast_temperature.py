@@ -7,6 +7,8 @@ three rates the explicit contrastive loss of that temperature is trained in plac
 models, six of them those of another figure, and a minute.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,9 +16,11 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.draw.style import DOTS, GREY, PALE
+from mamlprobe.draw.style import DOTS, PALE
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
+SHOWN = (0.01, 0.1, 1.0, 10.0)
+"""Rates in training whose loss is drawn."""
 ETAS, USUAL, TWINS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0), 0.1, (0.01, 0.1, 1.0)
 LOOPS = {eta: "efil-fo-zeroing" + f"-eta{eta:g}" * (eta != USUAL) for eta in ETAS}
 EXPLICIT = {eta: "contrastive-fo-zeroing" + f"-eta{eta:g}" * (eta != USUAL) for eta in TWINS}
@@ -72,33 +76,29 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw accuracy and size of logits by rate in training; accuracy and loss by rate at test."""
+    """Draw accuracy and size of logits by rate in training; the loss at other rates, and where it is least."""
     as_trained = table[np.isclose(table["rate"], table["eta"])]
     loops = table[(table["arm"] == "inner loop") & table["rate"].notna()].sort_values("eta")
-    loops = loops.assign(trained=loops["eta"].map("{:g}".format))
+    loops = loops[loops["eta"].isin(SHOWN)].assign(trained=lambda rows: rows["eta"].map("trained at {:g}".format))
 
     def draw(ax: Axes, rows: pd.DataFrame, *, quantity: str, x: str) -> None:
         rows = rows[rows["quantity"] == quantity]
-        draw_curves(ax, rows, x=x, hue="arm" if x == "eta" else "trained")
+        if quantity in ("size", "best rate"):  # logarithms in the table
+            rows = rows.assign(**{name: 10 ** rows[name] for name in ("value", "low", "high")})
         if quantity == "size":
             usual = rows[rows["eta"] == USUAL]["value"].iloc[0]
-            guide = usual + np.log10(np.divide(ETAS, USUAL))
-            ax.plot(ETAS, guide, color=PALE, linestyle=DOTS, label="features of rate 0.1", gid="aside")
-        if quantity == "loss":
-            here = rows[np.isclose(rows["rate"], rows["eta"])]
-            ax.plot(here["rate"], here["value"], "o", mfc="none", mec=GREY, ms=7, label="as trained", gid="aside")
-            ax.set_ylim(0.35, 2)
+            line: dict[str, Any] = {"color": PALE, "linestyle": DOTS, "label": "features of rate 0.1"}
+            ax.plot(ETAS, usual * np.divide(ETAS, USUAL), gid="aside", **line)
+        draw_curves(ax, rows, x=x, hue="arm" if x == "eta" else "trained", logy=quantity in ("size", "loss"))
         ax.set(xscale="log", xlabel=f"inner rate {'in training' if x == 'eta' else 'at test'}")
 
-    plain = loops.drop(columns=["low", "high"])
-    panels = [
+    drawn = composite([
         panel("Accuracy", draw, as_trained, quantity="accuracy", x="eta", ylabel="accuracy (%)"),
-        panel("Size of logits", draw, as_trained, quantity="size", x="eta", ylabel="log10(rate |f|^2 / N)"),
-        panel("Accuracy at another rate", draw, plain, quantity="accuracy", x="rate", ylabel="accuracy (%)"),
+        panel("Size of logits", draw, as_trained, quantity="size", x="eta", ylabel="rate × |features|² / way"),
         panel("Loss at another rate", draw, loops, quantity="loss", x="rate", ylabel="cross-entropy"),
-    ]
-    drawn = composite(panels, cols=2, ratio=0.7)
-    caption(drawn, "Head zeroed, one step of the head alone. Below: a line for each rate in training.")
+        panel("Where the loss is least", draw, table, quantity="best rate", x="eta", ylabel="best by trained rate"),
+    ], cols=2, ratio=0.7)  # fmt: skip
+    caption(drawn, "Head zeroed, one step of the head alone. At test the rate leaves the accuracy as it is. d: ratio.")
     return drawn
 
 

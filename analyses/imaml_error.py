@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mamlprobe.draw.charts.curves import name_ends
 from mamlprobe.draw.charts.tinted_curves import draw_variants
 from mamlprobe.draw.layout import caption, composite, panel
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
@@ -76,19 +77,19 @@ def memory(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw the errors on the left, the peaks on the right."""
+    """Draw the errors on the left and the peaks on the right, named at their ends."""
     errors, peaks = (table[table["quantity"] == name] for name in ("error", "memory"))
+    errors, peaks = errors[errors["variant"] != "iMAML, 2 CG steps"], peaks[["variant", "steps", "value"]]
 
-    options: dict[str, Any] = {"x": "steps", "hue": "variant", "methods": METHOD, "xlabel": "inner steps"}
-    options |= {"logx": True, "logy": True, "ylabel": "relative error of the meta-gradient"}
-    left = panel("Error, linear regression", draw_variants, errors, **options)
+    def draw(ax: Axes, rows: pd.DataFrame, *, log: bool, label: str) -> None:
+        draw_variants(ax, rows, x="steps", hue="variant", methods=METHOD, logx=log, logy=log)
+        ax.set(xlabel="inner steps", ylabel=label, **({} if log else {"ylim": (0, None)}))
+        name_ends(ax)
 
-    def right(ax: Axes) -> None:
-        draw_variants(ax, peaks[["variant", "steps", "value"]], x="steps", hue="variant", methods=METHOD)
-        ax.set(xlabel="inner steps", ylabel="peak of live tensors (MB)", ylim=(0, None))
-
-    drawn = composite([left, ("Memory, conv4, one task", right)], cols=2, ratio=0.8)
-    caption(drawn, "Left: geometric mean and range over seeds. Right: measured bytes of torch's tensors, 5 CG steps.")
+    left = panel("Error, linear regression", draw, errors, log=True, label="relative error of the meta-gradient")
+    right = panel("Memory, conv4, one task", draw, peaks, log=False, label="peak of live tensors (MB)")
+    drawn = composite([left, right], cols=2, ratio=0.8)
+    caption(drawn, "a: geometric mean, whiskers the range of 5 seeds. b: bytes of torch's tensors, 5 CG steps.")
     return drawn
 
 

@@ -11,6 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import curves
+from mamlprobe.draw.layout import caption
+from mamlprobe.draw.style import GREY
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim
 
 MODELS = ("fomaml", "fomaml-zero-init", "fomaml-zeroing")
@@ -53,7 +55,11 @@ def identities(study: Study) -> pd.DataFrame:
 def figure(table: pd.DataFrame) -> Figure:
     """Draw shares of the terms over updates, one panel per arm."""
     shown = table[(table["quantity"] == "share") & table["part"].isin(["interference", "noise", "contrastive"])]
-    return curves(shown, x="update", hue="part", panel="arm", xlabel="updates", ylabel="share of |gradient|^2")
+    drawn = curves(shown, x="update", hue="part", panel="arm", ylabel="share of |outer gradient|²")
+    for ax in drawn.axes:
+        ax.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+    caption(drawn, "Shares sum to one; a term against the gradient has a share below zero, and others then exceed one.")
+    return drawn
 
 
 INTERFERENCE = (

@@ -12,10 +12,9 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.bars import draw_grouped
-from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import Panel, caption, composite, panel
-from mamlprobe.draw.published import draw_published, split
+from mamlprobe.draw.layout import Panel, caption, composite
+from mamlprobe.draw.published import accuracy_panel, gap_panel, gaps, split
+from mamlprobe.draw.ranges import same_height
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 
 ARMS = {"fomaml-shots": "random init", "fomaml-zero-init-shots": "zero-init", "fomaml-zeroing-shots": "zeroing"}
@@ -56,33 +55,29 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw 1 and 5 steps over updates, and the end with both heads; below the first two the published curves."""
+    """Draw 1 and 5 steps over updates, the published curves below, and differences at the end beside the published."""
     ours, curves, ends = split(table)
-    shown = ours[ours["quantity"] == "accuracy"]
-    last = shown[shown["update"] == shown["last"]]
+    zeroed = ours[ours["head"] == "zeroed"]
+    shown, gained = (zeroed[zeroed["quantity"] == word] for word in ("accuracy", "difference"))
+    gained = gained[gained["update"] == gained["update"].max()]
+    names = {k: f"{k} step{'s' * (k > 1)}" for k in sorted({int(k) for k in gained["k"]})}
 
-    def over(title: str, k: int) -> Panel:
-        rows = shown[(shown["k"] == k) & (shown["head"] == "zeroed")]
-        return panel(title, draw_curves, rows, x="update", hue="arm", chance=20, xlabel="updates")
+    def gap(other: str) -> Panel:
+        theirs = pd.concat([gaps(ends[ends["k"] == k], [("zeroing", other)]).assign(k=k) for k in names])
+        rows = gained[gained["arm"] == f"zeroing - {other}"]
+        return gap_panel(f"Zeroing - {other}", rows, theirs, group="k", names=names)
 
-    def end(title: str, head: str, marks: pd.DataFrame | None) -> Panel:
-        rows = last[last["head"] == head]
-        return panel(title, draw_grouped, rows, group="k", hue="arm", reference=marks, xlabel="inner steps")
-
-    def published(title: str, k: int) -> Panel:
-        return panel(title, draw_published, curves[curves["k"] == k], hue="arm")
-
-    panels = [
-        over("Zeroed, 1 step (%)", 1),
-        over("Zeroed, 5 steps (%)", 5),
-        end("The end, zeroed (%)", "zeroed", ends),
-        published("Published, 1 step (%)", 1),
-        published("Published, 5 steps (%)", 5),
-        end("The end, as trained (%)", "as trained", None),
-    ]
-    drawn = composite(panels)
-    note = f"Here 5-way {ours['shot'].iloc[0]:g}-shot. Published, and diamonds: miniImageNet, 25 shots, head zeroed"
-    caption(drawn, f"{note}; bands: sd over seeds.")
+    drawn = composite([
+        accuracy_panel("1 inner step", shown[shown["k"] == 1], hue="arm"),
+        accuracy_panel("5 inner steps", shown[shown["k"] == 5], hue="arm"),
+        gap("random init"),
+        accuracy_panel("Published, 1 step", curves[curves["k"] == 1], hue="arm", published=True),
+        accuracy_panel("Published, 5 steps", curves[curves["k"] == 5], hue="arm", published=True),
+        gap("zero-init"),
+    ])  # fmt: skip
+    same_height([ax for k, ax in enumerate(drawn.axes) if k % 3 < 2])
+    note = f"Head zeroed at test. a, b: {ours['shot'].iloc[0]:g}-shot; c, f: at the end."
+    caption(drawn, f"{note} Published (d, e, diamonds): miniImageNet, 25-shot; bands: sd.")
     return drawn
 
 

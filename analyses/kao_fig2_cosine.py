@@ -73,13 +73,15 @@ def permuted(episodes: "mp.Episodes", seed: int, update: int) -> "mp.Episodes":
 def figure(table: pd.DataFrame) -> Figure:
     """Draw arms by updates; each map has query classes against support classes, then against query classes."""
     maps = table[table["quantity"] == "map"]
-    block = maps["column"].str[0].map({"s": "support", "q": "query"})
+    block = maps["column"].str[0].map({"s": "support class", "q": "query class"})
     shown = maps.assign(
         block=block, class_=maps["column"].str[1:].astype(int) + 1, row=maps["row"].str[1:].astype(int) + 1
     )
     shown = shown.assign(after="update " + shown["update"].astype(int).astype(str))
-    drawn = grid(shown, row="arm", col="after", i="row", j="class_", split="block", vmin=0, vmax=0.6, label="cosine")
-    caption(drawn, "Rows of a map: query classes. Columns: support classes, then query classes.")
+    drawn = grid(shown, row="arm", col="after", i="row", j="class_", split="block", centre=0, ilabel="query class",
+                 label="cosine similarity of features")  # fmt: skip
+    tasks = int(maps["seeds"].max())
+    caption(drawn, f"Cells: mean over pairs of items of two classes, and over {tasks} seeds with a task each.")
     return drawn
 
 

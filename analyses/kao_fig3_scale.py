@@ -6,15 +6,12 @@ from the authors' files: miniImageNet, 5-way, 1 and 5 shots, measured with the h
 models and two minutes.
 """
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.bars import draw_grouped
-from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.draw.published import draw_published, split
+from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.published import accuracy_panel, gap_panel, gaps, split
+from mamlprobe.draw.ranges import same_height
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 
 ARMS = {"fomaml": "random init", "fomaml-x0.7": "x0.7", "fomaml-x0.5": "x0.5"}
@@ -36,25 +33,25 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw both heads over updates, and the end with the published one; below them the published curves."""
+    """Draw both heads over updates with the published curves below, and differences at the end beside the published."""
     ours, curves, ends = split(table)
     accuracy = ours[ours["quantity"] == "accuracy"]
-    last = accuracy[(accuracy["update"] == accuracy["last"]) & (accuracy["head"] == "zeroed")]
-
+    gained = ours[(ours["quantity"] == "difference") & (ours["update"] == ours["last"].max())]
     trained, zeroed = (accuracy[accuracy["head"] == head] for head in ("as trained", "zeroed"))
     one, five = (curves[curves["shot"] == shot] for shot in (1, 5))
-    lines: dict[str, Any] = {"x": "update", "hue": "arm", "chance": 20, "xlabel": "updates"}
-    panels = [
-        panel("Head as trained (%)", draw_curves, trained, **lines),
-        panel("Head zeroed at test (%)", draw_curves, zeroed, **lines),
-        panel("The end, zeroed (%)", draw_grouped, last, group="arm", hue=None, reference=ends[ends["shot"] == 1]),
-        panel("Published, zeroed, 1 shot (%)", draw_published, one, hue="arm"),
-        panel("Published, zeroed, 5 shots (%)", draw_published, five, hue="arm"),
-    ]
-    drawn = composite(panels)
-    drawn.axes[2].tick_params(axis="x", labelrotation=30)
+    theirs = gaps(ends[ends["shot"] == 1], PAIRS)
+    drawn = composite([
+        accuracy_panel("Head as trained", trained, hue="arm"),
+        accuracy_panel("Head zeroed at test", zeroed, hue="arm"),
+        gap_panel("Differences, zeroed", gained[gained["head"] == "zeroed"], theirs),
+        accuracy_panel("Published, 1 shot, zeroed", one, hue="arm", published=True),
+        accuracy_panel("Published, 5 shots, zeroed", five, hue="arm", published=True),
+        gap_panel("Differences, as trained", gained[gained["head"] == "as trained"], None),
+    ])  # fmt: skip
+    same_height([ax for k, ax in enumerate(drawn.axes) if k % 3 < 2])
     caption(
-        drawn, "After one inner step. Published: miniImageNet, 5-way; diamonds: its end, 1 shot; bands: sd over seeds."
+        drawn,
+        "After one inner step; c, f: at the end. Published (d, e, diamonds): miniImageNet, 5-way; bands: sd.",
     )
     return drawn
 

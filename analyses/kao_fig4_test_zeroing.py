@@ -9,10 +9,9 @@ smallest difference needs) and two minutes.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.bars import draw_grouped
-from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.draw.published import draw_published, split
+from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.published import accuracy_panel, gap_panel, gaps, split
+from mamlprobe.draw.ranges import same_height
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
 ARMS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
@@ -30,22 +29,23 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw both heads over training, and the lift at the end with the published one; below the published curves."""
+    """Draw both heads over training, the published curves below, and differences at the end beside the published."""
     ours, curves, ends = split(table)
-    accuracy, lift = (ours[ours["quantity"] == word] for word in ("accuracy", "lift"))
-    marks = lifts(ends).rename("value").reset_index()
-
+    accuracy, lift, gained = (ours[ours["quantity"] == word] for word in ("accuracy", "lift", "difference"))
+    gained = gained[(gained["head"] == "zeroed") & (gained["update"] == gained["update"].max())]
     trained, zeroed = (accuracy[accuracy["head"] == head] for head in ("as trained", "zeroed"))
     published = [curves[curves["head"] == head] for head in ("as trained", "zeroed")]
-    panels = [
-        panel("Head as trained (%)", draw_curves, trained, x="update", hue="arm", chance=20, xlabel="updates"),
-        panel("Head zeroed at test (%)", draw_curves, zeroed, x="update", hue="arm", chance=20, xlabel="updates"),
-        panel("Gain by zeroing (points)", draw_grouped, lift, group="arm", hue=None, reference=marks),
-        panel("Published, as trained (%)", draw_published, published[0], hue="arm"),
-        panel("Published, zeroed (%)", draw_published, published[1], hue="arm"),
-    ]
-    drawn = composite(panels)
-    caption(drawn, "After one inner step. Published: miniImageNet, 5-way 1-shot; bands: sd over seeds.")
+    drawn = composite([
+        accuracy_panel("Head as trained", trained, hue="arm"),
+        accuracy_panel("Head zeroed at test", zeroed, hue="arm"),
+        gap_panel("Zeroed less as trained", lift, lifts(ends).rename("value").reset_index()),
+        accuracy_panel("Published, as trained", published[0], hue="arm", published=True),
+        accuracy_panel("Published, zeroed at test", published[1], hue="arm", published=True),
+        gap_panel("Between arms, zeroed", gained, gaps(ends[ends["head"] == "zeroed"], PAIRS)),
+    ])  # fmt: skip
+    same_height([ax for k, ax in enumerate(drawn.axes) if k % 3 < 2])
+    note = "After one inner step; c, f: at the end. Published (d, e, diamonds): miniImageNet, 5-way 1-shot; bands: sd."
+    caption(drawn, note)
     return drawn
 
 

@@ -7,17 +7,20 @@ seventy-two first-order models (twelve seeds, for small differences) and eight m
 """
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.draw.published import draw_published, parted, split
+from mamlprobe.draw.published import accuracy_panel, gap_panel, gaps, parted, split
+from mamlprobe.draw.ranges import bounded, same_height
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 
 ARMS = {"fomaml-1step": "original, 1", "fomaml": "original, 3", "fomaml-7steps": "original, 7"}
 ARMS |= {"fomaml-zeroing-1step": "zeroing, 1", "fomaml-zeroing": "zeroing, 3", "fomaml-zeroing-7steps": "zeroing, 7"}
 PAIRS = [("original, 7", "original, 1"), ("zeroing, 7", "zeroing, 1"), ("zeroing, 1", "original, 7")]
+NAMES = {"original, 7 - original, 1": "original: 7 - 1", "zeroing, 7 - zeroing, 1": "zeroing: 7 - 1"}
+NAMES |= {"zeroing, 1 - original, 7": "zeroing 1 - original 7"}
+"""How the figure names the differences: by training and inner steps."""
 EXPERIMENT = "training_stage_zeroing"
 SLACK = 1.0
 """Points by which one step with zeroing may lie below seven without."""
@@ -39,29 +42,30 @@ def named(theirs: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw both trainings over updates, and the end over steps with the published one; below the published curves."""
+    """Draw both trainings over updates with the published curves below; accuracy and differences at the end."""
     ours, curves, ends = split(table)
-    shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
-    shown, curves, marks = (parted(rows, "trained", "steps").astype({"steps": int}) for rows in (shown, curves, ends))
-    last = shown[shown["update"] == shown["last"]]
-
-    def end(ax: Axes) -> None:
-        draw_curves(ax, last, x="steps", hue="trained", reference=marks)
-        ax.set(xlabel="inner steps in training", xticks=[1, 3, 5, 7])
-
-    original, zeroing = (shown[shown["trained"] == name] for name in ("original", "zeroing"))
-    over = {"x": "update", "hue": "steps"}
-    panels = [
-        panel("Original (%)", draw_curves, original, xlabel="updates", chance=20, **over),
-        panel("Zeroing in training (%)", draw_curves, zeroing, xlabel="updates", chance=20, **over),
-        ("The end (%)", end),
-        panel("Published, original (%)", draw_published, curves[curves["trained"] == "original"], hue="steps"),
-        panel("Published, zeroing (%)", draw_published, curves[curves["trained"] == "zeroing"], hue="steps"),
-    ]
-    drawn = composite(panels)
-    caption(
-        drawn, "Head zeroed at test, as many steps as in training. Published: miniImageNet, 5-way 1-shot; bands: sd."
+    zeroed = ours[ours["head"] == "zeroed"]
+    gained = zeroed[(zeroed["quantity"] == "difference") & (zeroed["update"] == zeroed["last"].max())]
+    shown, curves = (
+        parted(rows, "trained", "steps").astype({"steps": int})
+        for rows in (zeroed[zeroed["quantity"] == "accuracy"], curves)
     )
+    curves = curves[curves["steps"].isin(shown["steps"])]
+    last = bounded(shown[shown["update"] == shown["last"]], 0, 100)
+    sides = [(shown[shown["trained"] == name], curves[curves["trained"] == name]) for name in ("original", "zeroing")]
+    drawn = composite([
+        accuracy_panel("Original", sides[0][0], hue="steps"),
+        accuracy_panel("Zeroing in training", sides[1][0], hue="steps"),
+        gap_panel("Differences at the end", gained, gaps(ends, PAIRS), names=NAMES),
+        accuracy_panel("Published, original", sides[0][1], hue="steps", published=True),
+        accuracy_panel("Published, zeroing", sides[1][1], hue="steps", published=True),
+        panel("At the end", draw_curves, last, x="steps", hue="trained", xlabel="inner steps, training and test",
+              ylabel="accuracy (%)"),
+    ])  # fmt: skip
+    same_height([ax for k, ax in enumerate(drawn.axes) if k % 3 < 2])
+    drawn.axes[5].set_xticks(sorted(set(last["steps"])))
+    note = "Head zeroed at test; in b all coincide. Published (d, e, diamonds): miniImageNet, 5-way 1-shot; bands: sd."
+    caption(drawn, note)
     return drawn
 
 

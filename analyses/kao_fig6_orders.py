@@ -8,10 +8,9 @@ first-order and nine second-order models and two minutes.
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.bars import draw_grouped
-from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import Panel, caption, composite, panel
-from mamlprobe.draw.published import draw_published, parted, split
+from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.published import accuracy_panel, gap_panel, gaps, parted, split
+from mamlprobe.draw.ranges import same_height
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 
 HEADS = ("random init", "zero-init", "zeroing")
@@ -34,30 +33,25 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw both orders over updates, and the end with the published one; below them the published curves."""
+    """Draw both orders over updates, the published curves below, and differences at the end beside the published."""
     ours, curves, ends = split(table)
-    shown = ours[(ours["quantity"] == "accuracy") & (ours["head"] == "zeroed")]
-    shown, curves, marks = (parted(rows, "order", "start") for rows in (shown, curves, ends))
-    last = shown[shown["update"] == shown["last"]]
-
-    def over(title: str, order: str) -> Panel:
-        rows = shown[shown["order"] == order]
-        return panel(title, draw_curves, rows, x="update", hue="start", chance=20, xlabel="updates")
-
-    def published(title: str, order: str) -> Panel:
-        return panel(title, draw_published, curves[curves["order"] == order], hue="start")
-
-    panels = [
-        over("First order (%)", "FO"),
-        over("Second order (%)", "SO"),
-        panel("The end (%)", draw_grouped, last, group="start", hue="order", reference=marks),
-        published("Published, first order (%)", "FO"),
-        published("Published, second order (%)", "SO"),
-    ]
-    drawn = composite(panels)
-    caption(
-        drawn, "Three inner steps, head zeroed at test. Published: miniImageNet, 5-way 1-shot; bands: sd over seeds."
-    )
+    zeroed = ours[ours["head"] == "zeroed"]
+    gained = zeroed[(zeroed["quantity"] == "difference") & (zeroed["update"] == zeroed["last"].max())]
+    shown, curves = (parted(rows, "order", "start") for rows in (zeroed[zeroed["quantity"] == "accuracy"], curves))
+    orders = {f"SO, {head} - FO, {head}": head for head in HEADS}
+    starts = {f"{k}, zeroing - {k}, random init": f"{word} order" for k, word in (("FO", "first"), ("SO", "second"))}
+    theirs = gaps(ends, PAIRS)
+    drawn = composite([
+        accuracy_panel("First order", shown[shown["order"] == "FO"], hue="start"),
+        accuracy_panel("Second order", shown[shown["order"] == "SO"], hue="start"),
+        gap_panel("Second - first order", gained, theirs, names=orders),
+        accuracy_panel("Published, first order", curves[curves["order"] == "FO"], hue="start", published=True),
+        accuracy_panel("Published, second order", curves[curves["order"] == "SO"], hue="start", published=True),
+        gap_panel("Zeroing - random init", gained, theirs, names=starts),
+    ])  # fmt: skip
+    same_height([ax for k, ax in enumerate(drawn.axes) if k % 3 < 2])
+    note = "Three inner steps, head zeroed at test; c, f: at the end."
+    caption(drawn, f"{note} Published (d, e, diamonds): miniImageNet, 5-way 1-shot; bands: sd.")
     return drawn
 
 

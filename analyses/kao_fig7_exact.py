@@ -8,9 +8,9 @@ without interference, as published, and the head stays. Cost: eighteen models wh
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite, panel
-from mamlprobe.draw.published import split
+from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.published import accuracy_panel, gap_panel, split
+from mamlprobe.draw.ranges import same_height
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
 WAYS = LOOP, LOSS = "inner loop", "contrastive loss"
@@ -75,13 +75,21 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw one panel per pair, above with the head zeroed at test, below as trained."""
-    accuracy, panels = table[table["quantity"] == "accuracy"], []
-    for head, word in (("zeroed", ""), ("as trained", ", kept")):
-        for pair, title in zip(PAIRS, ("Random, FO", "Zeroed, FO", "Zeroed, SO"), strict=True):
-            rows = accuracy[(accuracy["variant"] == head) & (accuracy["pair"] == pair)]
-            panels.append(panel(f"{title}{word} (%)", draw_curves, rows, x="update", hue="way", chance=20))
-    return composite(panels, cols=3, ratio=0.85)
+    """Draw the random head with both heads at test, and the differences of all pairs at the end."""
+    ours, _, ends = split(table)
+    accuracy = ours[(ours["quantity"] == "accuracy") & (ours["pair"] == next(iter(PAIRS)))]
+    theirs = ends[ends["variant"] == "zeroed"].pivot(index="pair", columns="way", values="value")  # noqa: PD010
+    theirs = (theirs["contrastive loss"] - theirs["inner loop"]).rename("value").reset_index()
+    names = {pair: pair.replace(", ", ",\n") for pair in PAIRS}
+    drawn = composite([
+        accuracy_panel("Random head, zeroed at test", accuracy[accuracy["variant"] == "zeroed"], hue="way"),
+        accuracy_panel("Random head, as trained", accuracy[accuracy["variant"] == "as trained"], hue="way"),
+        gap_panel("Loss - inner loop", ours[ours["quantity"] == "gap"], theirs, group="pair", names=names),
+    ])  # fmt: skip
+    same_height(drawn.axes[:2])
+    note = "c: contrastive loss less inner loop at the end, zeroed at test; from a zeroed head the gradients are equal."
+    caption(drawn, note)
+    return drawn
 
 
 def claims(table: pd.DataFrame) -> list[Row]:

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite, panel
-from mamlprobe.draw.published import split
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.draw.published import gap_panel, gaps, split
+from mamlprobe.draw.ranges import bounded
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
 
 ARMS = {
@@ -71,18 +72,24 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw accuracy at the end with the published one, and its course with the head zeroed at test."""
+    """Draw the course with the head zeroed at test, the end with both heads, and differences beside the published."""
     ours, _, ends = split(table)
-    accuracy = ours[ours["quantity"] == "accuracy"]
-    last, zeroed = accuracy[accuracy["update"] == accuracy["update"].max()], accuracy[accuracy["variant"] == "zeroed"]
-    zeroed = zeroed.assign(low=zeroed["low"].clip(0, 100), high=zeroed["high"].clip(0, 100))  # intervals of few seeds
-    marks = ends[["variant", "arm", "value"]]
-    options: dict[str, Any] = {"group": "arm", "hue": "variant", "reference": marks, "chance": 20}
-    panels = [
-        panel("Accuracy at the end (%), by terms kept", draw_grouped, last, **options),
-        panel("Its course, head zeroed at test (%)", draw_curves, zeroed, x="update", hue="arm", chance=20),
-    ]
-    return composite(panels, cols=2, ratio=0.8)
+    accuracy = bounded(ours[ours["quantity"] == "accuracy"], 0, 100)
+    last = accuracy[accuracy["update"] == accuracy["update"].max()]
+    zeroed = accuracy[(accuracy["variant"] == "zeroed") & (accuracy["arm"] != "positives")]
+    lost = ours[(ours["quantity"] == "difference") & ~ours["arm"].str.contains("positives")]
+    pairs = [(a, b) for a, b in lost["arm"].str.split(" - ")]
+    theirs = gaps(ends[ends["variant"] == "zeroed"], pairs)
+    drawn = composite([
+        panel("Course, zeroed at test", draw_curves, zeroed, x="update", hue="arm", ylabel="accuracy (%)"),
+        panel("At the end", draw_grouped, last, group="arm", hue="variant", orientation="horizontal", chance=20,
+              xlabel="accuracy (%)", ylabel="terms of the loss"),
+        gap_panel("Differences, zeroed", lost, theirs),
+    ], ratio=1.25)  # fmt: skip
+    caption(
+        drawn, "Both: interference and noise. Positives: pairs of one class alone, at chance. Published: miniImageNet."
+    )
+    return drawn
 
 
 def claims(table: pd.DataFrame) -> list[Row]:

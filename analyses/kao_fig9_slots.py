@@ -7,15 +7,12 @@ the authors' files: miniImageNet, 5-way, 1 and 5 shots, the head zeroed. Cost: t
 (twelve seeds), as many that other figures share, and eight minutes.
 """
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.bars import draw_grouped
-from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.draw.published import draw_published, parted, split
+from mamlprobe.draw.layout import caption, composite
+from mamlprobe.draw.published import accuracy_panel, gap_panel, gaps, parted, split
+from mamlprobe.draw.ranges import same_height
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 
 STARTS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
@@ -41,27 +38,27 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw tied labels over updates with both heads, and the end against drawn labels; below the published curves."""
+    """Draw tied labels over updates with the published curves below; what tying costs at the end, with both heads."""
     ours, curves, ends = split(table)
-    both = [rows[rows["arm"].isin(ARMS.values())] for rows in (ours[ours["quantity"] == "accuracy"], curves, ends)]
-    shown, curves, marks = (parted(rows, "start", "labels") for rows in both)
-    tied = shown[shown["labels"] == "tied"]
-    last = shown[(shown["update"] == shown["last"]) & (shown["head"] == "zeroed")]
-
-    trained, zeroed = (tied[tied["head"] == head] for head in ("as trained", "zeroed"))
-    one, five = (curves[curves["shot"] == shot] for shot in (1, 5))
-    lines: dict[str, Any] = {"x": "update", "hue": "start", "chance": 20, "xlabel": "updates"}
-    panels = [
-        panel("Tied, head as trained (%)", draw_curves, trained, **lines),
-        panel("Tied, head zeroed at test (%)", draw_curves, zeroed, **lines),
-        panel("The end, zeroed (%)", draw_grouped, last, group="start", hue="labels", reference=marks),
-        panel("Published, zeroed, 1 shot (%)", draw_published, one, hue="start"),
-        panel("Published, zeroed, 5 shots (%)", draw_published, five, hue="start"),
-    ]
-    drawn = composite(panels)
-    caption(
-        drawn, "After the last inner step, on usual tasks. Published: miniImageNet, 5-way; diamonds: 1 shot; bands: sd."
+    shown = parted(ours[(ours["quantity"] == "accuracy") & ours["arm"].str.endswith(", tied")], "start", "labels")
+    theirs = parted(curves[curves["arm"].isin(ARMS.values())], "start", "labels")
+    lost = ours[(ours["quantity"] == "difference") & (ours["update"] == ours["last"].max())]
+    (trained, zeroed), (lost_trained, lost_zeroed) = (
+        [rows[rows["head"] == head] for head in ("as trained", "zeroed")] for rows in (shown, lost)
     )
+    one, five = (theirs[theirs["shot"] == shot] for shot in (1, 5))
+    names = {f"{start}, tied - {start}, drawn": start for start in STARTS.values()}
+    drawn = composite([
+        accuracy_panel("Tied, head as trained", trained, hue="start"),
+        accuracy_panel("Tied, head zeroed at test", zeroed, hue="start"),
+        gap_panel("Tied - drawn, zeroed", lost_zeroed, gaps(ends[ends["shot"] == 1], PAIRS), names=names),
+        accuracy_panel("Published, 1 shot, zeroed", one, hue="start", published=True),
+        accuracy_panel("Published, 5 shots, zeroed", five, hue="start", published=True),
+        gap_panel("Tied - drawn, as trained", lost_trained, None, names=names),
+    ])  # fmt: skip
+    same_height([ax for k, ax in enumerate(drawn.axes) if k % 3 < 2])
+    note = "After the last inner step; c, f: at the end. Published (d, e, diamonds): miniImageNet, 5-way; bands: sd."
+    caption(drawn, note)
     return drawn
 
 

@@ -6,12 +6,16 @@ of the title), and how much the head says before it has seen a task (cross-task 
 models that other figures share, and two minutes.
 """
 
+import math
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import Panel, caption, composite, panel
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.draw.style import DOTS, GREY, PALE
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim, only
 
 ARMS = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
@@ -55,32 +59,32 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Draw the terms of a random head by share, direction and layer; and the three arms."""
+    """Draw the terms of a random head by direction and layer; and the three arms."""
     terms = table[table["term"].isin(SHOWN)]
     body, last = terms[terms["layer"] == "body"], terms[(terms["update"] == terms["last"]) & (terms["layer"] != "body")]
 
     def of_terms(title: str, rows: pd.DataFrame, quantity: str, x: str, ylabel: str) -> Panel:
         def draw(ax: Axes) -> None:
             draw_curves(ax, rows[rows["quantity"] == quantity], x=x, hue="term")
-            ax.set(ylabel=ylabel, **({"xlabel": "updates"} if x == "update" else {}))
-            ax.axhline(0, color="#888888", linewidth=0.8, zorder=1)
+            ax.set_ylabel(ylabel)
+            ax.axhline(0, color=GREY, linewidth=0.8, zorder=1)
 
         return title, draw
 
-    def of_arms(title: str, quantity: str, ylabel: str) -> Panel:
-        rows = table[table["quantity"] == quantity]
-        return panel(title, draw_curves, rows, x="update", hue="arm", xlabel="updates", ylabel=ylabel)
+    def of_arms(title: str, quantity: str, ylabel: str, high: float = math.inf) -> Panel:
+        rows = bounded(table[table["quantity"] == quantity], 0, high)
+        return panel(title, draw_curves, rows, x="update", hue="arm", ylabel=ylabel)
 
-    panels = [
-        of_terms("Random head: share", body, "share", "update", "share of |gradient|^2"),
+    drawn = composite([
         of_terms("Random head: direction", body, "cosine", "update", "cosine to the gradient"),
-        of_terms("At the end, by layer", last, "share", "layer", "share of |gradient|^2"),
-        of_arms("Different classes, attracted", "attracted", "share of pairs"),
+        of_terms("Random head: size", body, "norm", "update", "norm"),
+        of_terms("At the end, by layer", last, "share", "layer", "share of |gradient|²"),
+        of_arms("Different classes, attracted", "attracted", "share of pairs", 1),
         of_arms("Said before the task", "initial logits", "spread of logits"),
         of_arms("Head along past features", "alignment, past", "times chance"),
-    ]
-    drawn = composite(panels, ratio=0.9)
-    caption(drawn, "On test tasks; shares of all terms sum to one. Below: three treatments of the head.")
+    ], ratio=0.9)  # fmt: skip
+    drawn.axes[5].axhline(1, color=PALE, linewidth=0.9, linestyle=DOTS, zorder=1)
+    caption(drawn, "d to f: three treatments of the head. f: a head of zeros has no direction.")
     return drawn
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
 from mamlprobe.draw.layout import Panel, caption, composite, panel
+from mamlprobe.draw.ranges import bounded
 from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
 NAMES = {"fomaml": "random init", "fomaml-zero-init": "zero-init", "fomaml-zeroing": "zeroing"}
@@ -59,39 +60,40 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot maps of a task; below, separation of classes, accuracy of model and prototypes, and their agreement."""
+    """Plot two maps of a task and the separation of classes; below, accuracy of prototypes and agreement with them."""
     maps = table[table["quantity"] == "map"].astype({"row": int, "column": int})
-    alone = table[~table[["moment", "classifier"]].isin(list(PAIRED)).any(axis=1)]
+    alone = table[~table[["moment", "classifier"]].isin([*PAIRED, "model"]).any(axis=1)]
 
     def products(model: str, moment: str) -> Panel:
         rows = maps[(maps["model"] == model) & (maps["moment"] == moment)]
-        return panel(f"{model}, {moment}", draw_map, rows, i="row", j="column", value="z", vmin=-1.5, vmax=3)
+        return panel(f"{model}, {moment}", draw_map, rows, i="row", j="column", value="z", centre=0, cmap="RdBu_r")
 
     def dots(title: str, hue: str, xlabel: str, **where: str) -> Panel:
         rows = alone[(alone[list(where)] == pd.Series(where)).all(axis=1)]
+        rows = rows if where["quantity"] == "separation" else bounded(rows, 0, 1)
         return panel(title, draw_grouped, rows, group="model", hue=hue, orientation="horizontal", xlabel=xlabel)
 
-    panels = [products(model, at) for model in MAPS.values() for at in ("before", "after")]
-    items, agree = "share of query items", {"quantity": "agreement"}
-    panels += [
-        dots("Same class above", "moment", "difference of means / sd", quantity="separation"),
-        dots("Zeroed, 1 step", "classifier", "accuracy", quantity="accuracy", variant=EXACT),
-        dots("Like dot product", "variant", items, classifier=DOT, **agree),
-        dots("As trained, all steps", "classifier", "share same as model", variant=TRAINED, **agree),
-    ]
-    drawn = composite(panels, cols=4, ratio=1.38)
+    agree = {"quantity": "agreement"}
+    drawn = composite([
+        *(products(model, "after") for model in MAPS.values()),
+        dots("One class above others", "moment", "difference of means / sd", quantity="separation"),
+        dots("Zeroed, one step", "classifier", "accuracy", quantity="accuracy", variant=EXACT),
+        dots("Like dot product", "variant", "share with the same answer", classifier=DOT, **agree),
+        dots("As trained, all steps", "classifier", "share with the same answer", variant=TRAINED, **agree),
+    ], ratio=1.15)  # fmt: skip
     axes, size = drawn.axes, 1 + int(maps["row"].max())
     each = size // maps["query_label"].nunique()
-    middles, names, edges = np.arange(each / 2, size, each), range(1, 1 + size // each), np.arange(each, size, each)
-    for ax in axes[:4]:
-        ax.set(xlabel="support, by class", xticks=middles, yticks=middles, xticklabels=names, yticklabels=names)
-        ax.hlines(edges, 0, size, color="white", linewidth=0.7)
-        ax.vlines(edges, 0, size, color="white", linewidth=0.7)
-    axes[0].set_ylabel("query, by class")
-    for ax in (*axes[1:4], *axes[5:8]):
+    edges, names = np.arange(0, size, each), [str(k + 1) for k in range(size // each)]
+    for ax in axes[:2]:
+        ax.set(xlabel="support class", ylabel="query class")
+        ax.set_xticks(edges + each / 2, names)
+        ax.set_yticks(edges + each / 2, names)
+        ax.hlines(edges[1:], 0, size, color="black", linewidth=0.5)
+        ax.vlines(edges[1:], 0, size, color="black", linewidth=0.5)
+        colour_bar(ax.collections[0], ax, label="inner product, sd from the mean")
+    for ax in axes[4:6]:
         ax.tick_params(labelleft=False)
-    colour_bar(axes[0].collections[0], axes[:4], label="inner product, in sd above the mean of its map")
-    caption(drawn, f"{each} support and {each} query items a class. Like, same: puts an item into the same class.")
+    caption(drawn, f"a, b: one task, {each} items a class. d: dot product is the model. e, f: of query items.")
     return drawn
 
 

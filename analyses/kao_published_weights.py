@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite, panel
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.draw.published import gap_panel
+from mamlprobe.draw.ranges import bounded
 from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
 DATASET = "tinyimagenet-fs"
@@ -86,18 +87,21 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot accuracy over steps for the untreated checkpoint, after one step for all, and the layers' similarity."""
+    """Plot accuracy over steps for the untreated checkpoint, what zeroing adds to all, and the layers' similarity."""
     accuracy = table[table["quantity"] == "accuracy"]
-    first = accuracy[(accuracy["checkpoint"] == next(iter(FILES))) & (accuracy["variant"] != "nil")]
-    one = accuracy[(accuracy["step"] == 1) | (accuracy["variant"] == "nil")]
-    marks = pd.DataFrame([{"checkpoint": c, "variant": v, "value": x} for (c, v), x in PUBLISHED.items()])
+    first = next(iter(FILES))
+    rows = accuracy[(accuracy["checkpoint"] == first) & (accuracy["variant"] != "nil")]
+    gain = PUBLISHED[first, "zeroed"] - PUBLISHED[first, "as saved"]
+    marks = pd.DataFrame([{"checkpoint": first, "value": gain}])
     layers = table[(table["quantity"] == "similarity") & (table["measure"] == "cca_top98")]
-    panels = [
-        panel(f"{next(iter(FILES))}: accuracy (%)", draw_curves, first, x="step", hue="variant", chance=20),
-        panel("One step: accuracy (%)", draw_grouped, one, group="checkpoint", hue="variant", reference=marks),
-        panel("CCA before and after", draw_curves, layers, x="layer", hue="checkpoint"),
-    ]
-    return composite(panels, cols=3)
+    drawn = composite([
+        panel(first, draw_curves, bounded(rows, 0, 100), x="step", hue="variant", chance=20, ylabel="accuracy (%)"),
+        gap_panel("Zeroed - as trained", table[table["quantity"] == "gain"], marks, group="checkpoint"),
+        panel("Inner loop, by layer", draw_curves, layers, x="layer", hue="checkpoint", ylabel="CCA, before and after"),
+    ])  # fmt: skip
+    note = "95 % over 80 tasks of one seed; b: one step. Early: saved at epoch 0, step 200. Published: miniImageNet."
+    caption(drawn, note)
+    return drawn
 
 
 def statements() -> Iterator[Claim]:

@@ -1,11 +1,19 @@
-"""Six central results on one page, drawn from the other scripts' tables."""
+"""Six central results on the built-in characters (5-way 1-shot) and on linear tasks, from the other scripts' tables.
+
+(a) Similarity of each layer before and after the inner loop. (b) Accuracy of MAML with its first layers frozen in the
+inner loop at test, less that of all adapting. (c) ANIL less MAML, and its body without inner loop and head less ANIL.
+(d) First-order MAML, three treatments of the head. (e) What its outer gradient is made of, random head. (f) Largest
+angle between the learned and the true subspace; FO-ANIL, MAML and FOMAML coincide with ANIL.
+"""
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import Panel, composite, panel
+from mamlprobe.draw.layout import composite, panel
+from mamlprobe.draw.published import accuracy_panel, gap_panel
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.draw.style import GREY
 from mamlprobe.reproduce.analysis import Analysis, Study
 from mamlprobe.reproduce.records import read_rows
 
@@ -17,6 +25,11 @@ SOURCES = (
     "kao_decomposition",
     "collins_fig1_linear",
 )
+
+
+FROZEN = {"1 - none": "conv1", "1,2 - none": "conv1-2", "1,2,3 - none": "conv1-3", "1,2,3,4 - none": "conv1-4"}
+GAPS = {"anil - maml": "ANIL - MAML", "nil - anil": "NIL - ANIL"}
+"""How the figure names the rows of differences."""
 
 
 def missing(study: Study) -> str:
@@ -44,37 +57,38 @@ def table(study: Study) -> pd.DataFrame:
         "zeroing": lift.assign(x=lift["update"], hue=lift["arm"]),
         "terms": shares[shares["part"] != "total"].assign(x=lambda t: t["update"], hue=lambda t: t["part"]),
         "linear": linear.assign(x=linear["update"], hue=linear["method"]),
+        "frozen": freezing[freezing["quantity"] == "change"].assign(x=lambda t: t["variant"], hue="maml"),
+        "gaps": anil[anil["quantity"] == "difference"].assign(x=lambda t: t["method"], hue="all"),
     }
     columns = ["panel", "x", "hue", "value", "low", "high"]
     return pd.concat([part.assign(panel=name)[columns] for name, part in parts.items()], ignore_index=True)
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot two rows of three panels."""
+    """Plot two rows of three panels; differences are paired, and stand in place of the accuracies they come from."""
     parts = dict(tuple(table.groupby("panel")))
     for name in ("zeroing", "terms", "linear"):
-        parts[name] = parts[name].assign(x=parts[name]["x"].astype(float))
-
-    def lines(title: str, name: str, *, logy: bool = False) -> Panel:
-        return panel(title, draw_curves, parts[name], x="x", hue="hue", logy=logy)
-
-    def dots(title: str, name: str) -> Panel:
-        return panel(title, draw_grouped, parts[name], group="x", hue=None)
-
-    panels = [
-        lines("Before vs after adapting", "layers"),
-        dots("Accuracy (%), frozen layers", "freezing"),
-        dots("Accuracy (%)", "anil"),
-        lines("1-step accuracy (%)", "zeroing"),
-        lines("Outer gradient: shares", "terms"),
-        lines("Distance to shared B*", "linear", logy=True),
-    ]
-    return composite(panels, cols=3)
+        parts[name] = parts[name].assign(update=parts[name]["x"].astype(float))
+    linear = parts["linear"][parts["linear"]["hue"].isin(["anil", "no inner loop"])]
+    share, angle = "share of |outer gradient|²", "sine of the largest angle"
+    similarity = bounded(parts["layers"].rename(columns={"x": "layer"}), 0, 1)
+    drawn = composite([
+        panel("Similarity by layer", draw_curves, similarity, x="layer", hue="hue", ylabel="before to after"),
+        gap_panel("First layers frozen", parts["frozen"], None, group="x", names=FROZEN),
+        gap_panel("Without loop or head", parts["gaps"], None, group="x", names=GAPS),
+        accuracy_panel("One inner step", parts["zeroing"], hue="hue"),
+        panel("Outer gradient", draw_curves, parts["terms"], x="update", hue="hue", ylabel=share),
+        panel("Linear tasks", draw_curves, linear, x="update", hue="hue", logy=True, ylabel=angle),
+    ])  # fmt: skip
+    drawn.axes[4].axhline(0, color=GREY, linewidth=0.8, zorder=1)
+    return drawn
 
 
 ANALYSIS = Analysis(
     paper="Raghu et al. 2020; Kao et al. 2022; Collins et al. 2022",
     title="Overview",
+    uncertainty="Whiskers and bands are 95 % intervals over seeds and tasks, of paired differences in (b) and (c); "
+    "in (f) the range of three seeds.",
     order=11,
     table=table,
     figure=figure,

@@ -1,6 +1,7 @@
 """The authors' own rows of a table: separated from ours, and drawn in panels of their own."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,9 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.charts.curves import curves
-from mamlprobe.draw.layout import caption
-from mamlprobe.draw.style import DOTS, PALE, looks, naming, style
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.charts.curves import curves, draw_curves
+from mamlprobe.draw.layout import Panel, caption, panel
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.draw.style import DOTS, GREY, PALE, SIZES, looks, naming, style
 from mamlprobe.draw.table_text import levels, need, single
 
 DASHES = (0, (4, 1.5))
@@ -36,7 +39,7 @@ def parted(table: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 
 def draw_published(ax: Axes, table: pd.DataFrame, *, hue: str, x: str = "update", chance: float | None = None) -> None:
-    """Draw published curves into an `ax` of their own: thin dashed lines, each in the colour of ours, but pale.
+    """Draw published curves into an `ax` of their own: thin dashed lines, colours and marks those of ours, but hollow.
 
     They have many times our updates, so that one x axis for both would mislead.
 
@@ -51,7 +54,9 @@ def draw_published(ax: Axes, table: pd.DataFrame, *, hue: str, x: str = "update"
         for key, seen in looks(levels(table[hue])).items():
             rows = table[table[hue] == key].sort_values(x)
             ax.fill_between(rows[x], rows["low"], rows["high"], color=seen.colour, alpha=0.1, linewidth=0)
-            ax.plot(rows[x], rows["value"], color=seen.colour, linestyle=DASHES, linewidth=0.9, alpha=0.75,
+            every = max(1, len(rows) // 6)
+            ax.plot(rows[x], rows["value"], color=seen.colour, linestyle=DASHES, linewidth=0.9, marker=seen.marker,
+                    ms=0.8 * SIZES.get(seen.marker, 4), mfc="white", mew=0.7, markevery=every,
                     label=naming(hue, key), gid="published")  # fmt: skip
         ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         if table[x].max() >= 10_000:
@@ -96,3 +101,41 @@ def gaps(ends: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
     if absent := [arm for pair in pairs for arm in pair if arm not in levels_of]:
         raise UserError("draw.gaps", f"the arm '{absent[0]}' must have a value", "none", "name arms of the table")
     return pd.DataFrame([{"arm": f"{a} - {b}", "value": levels_of[a] - levels_of[b]} for a, b in pairs])
+
+
+def gap_panel(
+    title: str,
+    ours: pd.DataFrame,
+    theirs: pd.DataFrame | None,
+    *,
+    group: str = "arm",
+    names: Mapping[Any, str] | None = None,
+) -> Panel:
+    """Return a panel of our differences with their intervals, and of the published ones as diamonds; in points.
+
+    Both tables have the columns ``group value``, ours ``low high`` too. With `names` of groups only these are drawn,
+    in this order, under their names.
+    """
+
+    def named(rows: pd.DataFrame) -> pd.DataFrame:
+        if names is None:
+            return rows
+        rows = rows[rows[group].isin(list(names))]
+        return rows.assign(**{group: pd.Categorical(rows[group].map(names), list(dict.fromkeys(names.values())))})
+
+    def draw(ax: Axes) -> None:
+        marks = None if theirs is None else named(theirs)
+        draw_grouped(ax, named(ours), group=group, hue=None, reference=marks, orientation="horizontal")
+        with style():
+            ax.axvline(0, color=GREY, linewidth=0.8, zorder=1, gid="zero")
+            ax.set_xlabel("difference (points)")
+
+    return title, draw
+
+
+def accuracy_panel(title: str, rows: pd.DataFrame, *, hue: str, published: bool = False) -> Panel:
+    """Return a panel of accuracy in percent over updates, with chance at 20 if it is near; or published curves."""
+    if published:
+        return panel(title, draw_published, rows, hue=hue, ylabel="accuracy (%)")
+    return panel(title, draw_curves, bounded(rows, 0, 100), x="update", hue=hue,
+                 chance=20 if rows["value"].min() < 25 else None, ylabel="accuracy (%)")  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.style import style
@@ -16,7 +16,8 @@ def bounded(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
     """Keep the intervals of a quantity within its range, as accuracy in [0, 1] and a cosine in [-1, 1].
 
     If one of them leaves it, each is formed on the scale of the logit (for -1 to 1 Fisher's z), by the delta method,
-    and brought back; at an end of the range itself it is cut there. Where all stay within, nothing changes.
+    and brought back; at an end of the range itself it is cut there. Where all stay within, nothing changes. With `high`
+    infinite the scale is the logarithm.
 
     table: the columns ``value low high``.
 
@@ -31,12 +32,14 @@ def bounded(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
         raise UserError("draw.bounded", must, value[beyond][0], "give the range of this quantity")
     if not ((bottom < low) | (top > high)).any():
         return table
-    share = (value - low) / (high - low)
-    inner = (share > 0) & (share < 1)
-    safe = np.where(inner, share, 0.5)
-    reach = np.maximum(top - value, value - bottom) / (high - low) / (safe * (1 - safe))
-    logit = np.log(safe / (1 - safe))
-    ends = [low + (high - low) * expit(logit + side * reach) for side in (-1, 1)]
+    inner, half = (value > low) & (value < high), np.maximum(top - value, value - bottom)
+    if np.isinf(high):
+        above = np.where(inner, value - low, 1.0)
+        ends = [low + above * np.exp(side * half / above) for side in (-1, 1)]
+    else:
+        share = np.where(inner, (value - low) / (high - low), 0.5)
+        reach = half / (high - low) / (share * (1 - share))
+        ends = [low + (high - low) * expit(logit(share) + side * reach) for side in (-1, 1)]
     cut = [np.clip(end, low, high) for end in (bottom, top)]
     return table.assign(low=np.where(inner, ends[0], cut[0]), high=np.where(inner, ends[1], cut[1]))
 

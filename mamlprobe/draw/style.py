@@ -83,7 +83,7 @@ PALETTE: dict[str, Look] = {
 LABELS = {
     "maml": "MAML", "fomaml": "FOMAML", "anil": "ANIL", "fo_anil": "FO-ANIL", "boil": "BOIL", "nil": "NIL",
     "reptile": "Reptile", "imaml": "iMAML", "meta_sgd": "Meta-SGD", "mamlpp": "MAML++",
-    "maml_zeroing": "MAML-zeroing", "proto_maml": "ProtoMAML",
+    "maml_zeroing": "MAML-zeroing", "proto_maml": "ProtoMAML", "x0.7": "×0.7", "x0.5": "×0.5",
 }  # fmt: skip
 """How the papers spell the methods."""
 

@@ -45,6 +45,12 @@ def test_at_an_end_of_the_range_the_interval_is_cut_and_percent_are_known_too():
     assert got["value"].tolist() == [100, 50]
 
 
+def test_what_is_only_positive_has_the_logarithms_interval():
+    got = bounded(table((2.0, -1.0, 5.0), (4.0, 3.0, 5.0)), 0, np.inf)
+    np.testing.assert_allclose(got["low"], [2 * np.exp(-1.5), 4 * np.exp(-0.25)])
+    np.testing.assert_allclose(got["high"], [2 * np.exp(1.5), 4 * np.exp(0.25)])
+
+
 def test_a_value_beyond_its_range_is_refused():
     with pytest.raises(UserError) as error:
         bounded(table((1.2, 1.0, 1.4)), 0, 1)

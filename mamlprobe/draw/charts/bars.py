@@ -27,7 +27,7 @@ _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 
 def _group_axis(ax: Axes, groups: list[Hashable], upright: bool) -> None:
     """Prepare the axis of the groups: names, folded to fit the width available, over bands of two shades."""
-    room = ax.bbox.width / len(groups) if upright else _LABELS * ax.figure.bbox.width
+    room = ax.bbox.width / len(groups) if upright else min(_LABELS * ax.figure.bbox.width, 0.5 * ax.bbox.width)
     names = [(fold if upright else broken)(spelt(name), room / ax.figure.dpi) for name in groups]
     for at in range(1, len(groups), 2):
         span = ax.axvspan if upright else ax.axhspan
