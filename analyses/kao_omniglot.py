@@ -66,7 +66,7 @@ def figure(table: pd.DataFrame) -> Figure:
     """Plot a panel for 1 and 5 shots, at the last update that all have; labels drawn above labels tied."""
     table = table[table["quantity"] == QUANTITY]
     end = table[table["update"] == table["update"].max()]
-    end = end.assign(arm=end["arm"].where(end["labels"] == "drawn", end["arm"] + ", labels tied"))
+    end = end.assign(arm=end["arm"].str.replace("second", "2nd") + end["labels"].map({"drawn": "", "tied": ", tied"}))
     reach = 1.05 * float(end[["low", "high"]].abs().max().max())
 
     def draw(ax: Axes, rows: pd.DataFrame) -> None:
@@ -80,8 +80,11 @@ def figure(table: pd.DataFrame) -> Figure:
     ]
     drawn = composite(panels, cols=2, ratio=0.85, once=True)
     drawn.axes[1].tick_params(axis="y", labelleft=False)
-    after = f"After {int(end['update'].max()):,} outer updates and one inner step."
-    caption(drawn, f"{after} Right of 0, ours are better. Bars: 95 %, over seeds on both sides and test tasks.")
+    text = (
+        f"After {int(end['update'].max()):,} outer updates and one inner step; right of 0, ours are better. Bars: 95 %,"
+    )
+    text += " over seeds on both sides and test tasks. Tied: labels belong to characters, in training and at test."
+    caption(drawn, text)
     return drawn
 
 

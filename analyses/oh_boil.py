@@ -84,8 +84,7 @@ def figure(table: pd.DataFrame) -> Figure:
     drawn = composite(panels, cols=3, ratio=0.95, once=True)
     drawn.axes[0].set_ylabel("cosine of items")
     drawn.axes[3].set_ylabel("CKA")
-    text = "Before and after the inner loop; in a they coincide. ANIL's body, not in a and b, does not adapt."
-    caption(drawn, f"{text} Bands: 95 % over seeds and tasks.")
+    caption(drawn, "Before and after the inner loop, alike in a. ANIL's body does not adapt. Bands: 95 %.")
     return drawn
 
 

@@ -8,6 +8,7 @@ multi-step loss (equal weights) alone. Reptile takes plain gradient steps (no Ad
 the query set; its gradient is (theta - theta_S) / (steps x rate). Cost: two MAML models and half a minute.
 """
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,7 @@ from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
 from mamlprobe.draw.layout import caption, composite, panel
 from mamlprobe.draw.marks import mark_level
-from mamlprobe.draw.ranges import bounded, positive
+from mamlprobe.draw.ranges import bounded
 from mamlprobe.draw.style import label
 from mamlprobe.reproduce.analysis import Analysis, Claim, Study, picked
 
@@ -100,7 +101,7 @@ def figure(table: pd.DataFrame) -> Figure:
     scale: dict[str, Any] = {"vmin": -1, "vmax": 1, "centre": 0, "digits": 2, "aspect": "auto"}
     panels = [panel(f"Cosine, {p}", draw_map, picked(pairs, layer=p), i="rule", j="other", **scale) for p in PARTS]
     panels += [panel("Cosine to MAML", dots, bounded(cosines, -1, 1), one=0.0, xlabel="cosine to MAML")]
-    panels += [panel("Norm against MAML", dots, positive(norms), one=1.0, xlabel="norm / norm of MAML")]
+    panels += [panel("Norm against MAML", dots, bounded(norms, 0, math.inf), one=1.0, xlabel="norm / norm of MAML")]
     drawn = composite(panels, cols=2, ratio=0.85)
     first, second, _, last = drawn.axes
     for ax in (first, second):
@@ -118,6 +119,7 @@ ANALYSIS = Analysis(
     title="Directions of the outer gradient",
     order=32,
     recipes=MODELS,
+    uncertainty="Bars are 95 % intervals by bootstrap over seeds and batches.",
     table=table,
     figure=figure,
     claims=CLAIMS,

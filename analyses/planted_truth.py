@@ -24,8 +24,7 @@ TASKS = {"smoke": 4, "quick": 60, "paper": 200}
 SAMPLE = {"smoke": 50, "quick": 500, "paper": 1000}  # tasks, and inputs, of the floor
 ERRORS = BEFORE, FROZEN, ADAPTED = "before adapting", "body frozen", "whole net adapts"
 PROBES = FREEZING, CCA, CKA, WAY = "cost of freezing", "CCA (mean)", "CKA (debiased)", "body's share of the way"
-MOVED = "body's share of |w − w₀|²"
-"""What a reader calls `WAY`: of the squared distance that the weights move."""
+MOVED = "body's share of |w − w₀|²"  # what a reader calls WAY
 ORACLES = RIDGE, FLOOR, WHOLE = "ridge head, teacher's body", "floor, any fixed body", "whole teacher adapts"
 LEVELS = (
     ("T2", 0.0, FREEZING, "below", 0.05, "reuse at dial 0: freezing the body costs at most 5 % of the variance"),

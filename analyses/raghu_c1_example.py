@@ -80,6 +80,7 @@ ANALYSIS = Analysis(
     paper="Raghu et al. 2020, appendix C.1",
     title="A worked example: MAML, ANIL and their first orders",
     order=46,
+    uncertainty="The values are exact.",
     table=table,
     figure=figure,
     claims=claims,

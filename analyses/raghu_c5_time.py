@@ -106,6 +106,7 @@ ANALYSIS = Analysis(
     paper="Raghu et al. 2020, appendix C.5",
     title="Time of an iteration: MAML against ANIL",
     order=47,
+    uncertainty="Bars of ratios are 95 % intervals by order statistics over rounds.",
     table=table,
     figure=figure,
     claims=claims,

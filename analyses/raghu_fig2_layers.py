@@ -2,8 +2,8 @@
 
 Raghu et al. 2020, figure 2 (R3), with the control that the paper lacks: the same net before training. Beyond it the
 course over inner steps, support beside query, and the three splits. Conv maps become rows by position for CCA and are
-flattened for CKA. The grey floor is the measure with the images of one side shuffled. How much a layer moves depends on
-inner rate and steps, which the figure names. Cost: three MAML models and a minute.
+flattened for CKA. The null floor is the measure with the images of one side shuffled. How much a layer moves depends
+on inner rate and steps, which the figure names. Cost: three MAML models and a minute.
 """
 
 from functools import partial
@@ -67,10 +67,9 @@ def figure(table: pd.DataFrame) -> Figure:
     """Plot trained and untrained, a panel a measure; below, CKA by inner step, by inputs and by split."""
     last = picked(table[table["step"] == table["last"]], **MAIN)
     cka = picked(table, measure="cka_debiased", state="trained")
-    ends = cka[cka["step"] == cka["last"]]
-    course = picked(cka, **MAIN)
-    shown = course[course["layer"].isin(["conv4", "head"])]
-    still = course[course["layer"].isin(["conv1", "conv2", "conv3"])]["value"].min()
+    ends, course = cka[cka["step"] == cka["last"]], picked(cka, **MAIN)
+    moved = course["layer"].isin(["conv4", "head"])
+    shown, still = course[moved], course[~moved]["value"].min()
 
     def above(ax: Axes, rows: pd.DataFrame) -> None:
         draw_curves(ax, bounded(rows, -1, 1), x="layer", hue="state", floor="floor")
@@ -82,17 +81,17 @@ def figure(table: pd.DataFrame) -> Figure:
         ax.set(ylim=(min(0.0, rows["low"].min() - 0.1), 1.05), xlabel="conv layer, or head", ylabel="CKA (debiased)")
 
     panels = [panel(word, above, picked(last, measure=name)) for name, word in SHOWN.items()]
-    panels += [
-        panel("By inner step", draw_curves, shown, x="step", hue="layer", xlabel="inner step", ylabel="CKA (debiased)"),
-        panel("By input", groups, picked(ends, split="test"), hue="inputs"),
-        panel("By split", groups, picked(ends, inputs="query"), hue="split"),
-    ]
+    axes = {"xlabel": "inner step", "ylabel": "CKA (debiased)"}
+    panels += [panel("By inner step", draw_curves, shown, x="step", hue="layer", **axes)]
+    panels += [panel("By input", groups, picked(ends, split="test"), hue="inputs")]
+    panels += [panel("By split", groups, picked(ends, inputs="query"), hue="split")]
     drawn = composite(panels, ratio=0.85, once=True)
     drawn.axes[3].set_ylim(0, 1.05)
-    setting = f"After {table['last'].iloc[0]} inner steps of rate {table['inner_lr'].iloc[0]:g}, against before; d to f trained."
-    bands = "Bands, bars: 95 % over seeds and tasks. Floor, in the colour of its line: images of one side shuffled."
-    theirs = "Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head."
-    caption(drawn, f"{setting} {bands} In d, conv1 to conv3 stay above {still - 0.0005:.3f}. {theirs}")
+    steps, rate = table[["last", "inner_lr"]].iloc[0]
+    text = f"After {steps:g} inner steps of rate {rate:g}, against before. Bands, bars: 95 %. Floor, in the colour of"
+    text += f" its line: images of one side shuffled. d to f: trained; in d, conv1 to conv3 above {still - 0.0005:.3f}."
+    text += " Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head."
+    caption(drawn, text)
     return drawn
 
 

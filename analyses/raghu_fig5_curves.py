@@ -76,6 +76,7 @@ ANALYSIS = Analysis(
     title="Learning curves of MAML and ANIL",
     order=4,
     recipes=MODELS,
+    uncertainty="Bands span the seeds.",
     table=table,
     figure=figure,
     claims=CLAIMS,

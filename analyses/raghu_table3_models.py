@@ -1,8 +1,8 @@
 """Similarity of layers between trained models: are MAML and ANIL as alike as two seeds of one of them?
 
 Raghu et al. 2020, table 3 (R7), appendices B.4 (R12: adapting leaves how two models relate) and D.2 (R17: an untrained
-net is the least alike). Between learners both ways round are averaged. Intervals are over pairs of seeds, which share
-models, and tasks. Published values are for miniImageNet. Cost: three models each of MAML and ANIL, and two minutes.
+net is the least alike). Between learners both ways round are averaged; intervals are over pairs of seeds, which share
+models, and tasks. Published: miniImageNet. Cost: three models each of MAML and ANIL, and two minutes.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,10 @@ PUBLISHED = {
     "cca_mean": dict(zip(PAIRS, (0.51, 0.51, 0.50, 0.48, 0.48, 0.40), strict=True)),
     "cka_debiased": {"MAML-MAML": 0.83, "ANIL-ANIL": 0.86, "MAML-ANIL": 0.83},
 }
-LEARNERS, SLACK = "MAML-ANIL - MAML-MAML and ANIL-ANIL", 0.03
+LEARNERS_LESS_SEEDS = {
+    m: round(v["MAML-ANIL"] - (v["MAML-MAML"] + v["ANIL-ANIL"]) / 2, 3) for m, v in PUBLISHED.items()
+}
+LEARNERS, SLACK, TABLE = "MAML-ANIL - MAML-MAML and ANIL-ANIL", 0.03, "table 3, submission"
 OTHERS = {"MAML-MAML": "another seed", "multiclass-MAML": "a net of all classes", "NIL-MAML": "one trained with NIL"}
 
 
@@ -73,29 +76,25 @@ def table(study: Study) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> Figure:
     """Plot the body's mean by pair, the layers before adapting, and differences with published ones."""
-    shown = picked(table, quantity="similarity")
-    layers = picked(shown, measure="cka_debiased", moment="before")
-    layers = layers[(layers["layer"] != "body") & (layers["pair"] != "ANIL-ANIL")]
+    body = picked(table, quantity="similarity", layer="body")
+    layers = table.query("measure == 'cka_debiased' and moment == 'before' and layer != 'body' and pair != 'ANIL-ANIL'")
     change = picked(table, quantity="difference", moment="before")
-    body = picked(shown, layer="body")
-    bars: dict[str, Any] = {"group": "pair", "hue": "moment", "orientation": "horizontal"}
+    bars: dict[str, Any] = {"group": "pair", "hue": "moment", "orientation": "horizontal", "xlabel": "similarity"}
     panels = [panel(f"{MEASURES[m]}, body", draw_grouped, picked(body, measure=m), **bars) for m in MEASURES]
     panels += [panel("Differences, body", differences, change, xlabel="difference of similarity")]
     panels += [panel("By layer", draw_curves, bounded(layers, -1, 1), x="layer", hue="pair", ylabel="CKA (debiased)")]
     drawn = composite(panels, cols=2, ratio=0.6, once=True)
     drawn.axes[1].tick_params(labelleft=False)
-    for ax in drawn.axes[:2]:
-        ax.set_xlabel("similarity, mean over layers")
-    text = f"Before and after {table['inner_steps'].iloc[0]} inner steps of rate {table['inner_lr'].iloc[0]:g}; c, d before."
-    text += " Bars, bands: 95 % over pairs of seeds and tasks. c: similarity to MAML of one net less that of another"
-    text += " (first: MAML-ANIL less two seeds); diamonds: published, miniImageNet. d: ANIL-ANIL is as MAML-MAML."
-    caption(drawn, text)
+    steps, rate = table[["inner_steps", "inner_lr"]].iloc[0]
+    text = f"Before and after {steps:g} inner steps of rate {rate:g}; c, d before. Body: mean of conv layers. c: MAML"
+    text += " to one net less MAML to another (first: MAML-ANIL less two seeds). Bars, bands: 95 %. Diamonds:"
+    caption(drawn, f"{text} published, miniImageNet. d: ANIL-ANIL is as MAML-MAML.")
     return drawn
 
 
 def differences(ax: Axes, rows: pd.DataFrame) -> None:
-    """Draw differences, and the published ones, of names without the MAML that all are compared to."""
-    cca, theirs = PUBLISHED["cca_mean"], [(LEARNERS, measure, learners(measure)) for measure in MEASURES]
+    """Draw differences before adapting, and the published ones, of names without the MAML that all are compared to."""
+    cca, theirs = PUBLISHED["cca_mean"], [(LEARNERS, measure, value) for measure, value in LEARNERS_LESS_SEEDS.items()]
     theirs += [(f"random-MAML - {other}", "cca_mean", cca["random-MAML"] - cca[other]) for other in OTHERS]
     marks = pd.DataFrame(theirs, columns=["pair", "measure", "value"])
     rows, marks = (each.replace("-MAML| and ANIL-ANIL", "", regex=True).replace(MEASURES) for each in (rows, marks))
@@ -104,21 +103,12 @@ def differences(ax: Axes, rows: pd.DataFrame) -> None:
     ax.locator_params(axis="x", nbins=4)
 
 
-def learners(measure: str) -> float:
-    """Subtract the published similarity of two seeds from that of MAML to ANIL."""
-    both, maml, anil = (PUBLISHED[measure][pair] for pair in ("MAML-ANIL", "MAML-MAML", "ANIL-ANIL"))
-    return round(both - (maml + anil) / 2, 3)
-
-
 def statements() -> Iterator[Claim]:
     """Yield that learners are as alike as seeds, adapting changes nothing, and an untrained net is the least alike."""
-    for measure, word in MEASURES.items():
-        source = "table 3, submission"
+    for (measure, word), theirs in zip(MEASURES.items(), LEARNERS_LESS_SEEDS.values(), strict=True):
         text = f"{word}: MAML to ANIL is at most {SLACK} below seed to seed"
         where = {"quantity": "difference", "pair": LEARNERS, "measure": measure, "moment": "before"}
-        yield Claim(
-            id="R7", text=text, where=where, above=-SLACK, unit=measure, published=learners(measure), source=source
-        )
+        yield Claim(id="R7", text=text, where=where, above=-SLACK, unit=measure, published=theirs, source=TABLE)
         text = f"{word}: adapting moves a layer's similarity between two MAML seeds by less than {SLACK}"
         shift = {"quantity": "|after - before|", "measure": measure}
         yield Claim(id="R12", text=text, where=shift, below=SLACK, unit=measure, source="appendix B.4")

@@ -94,9 +94,8 @@ def figure(table: pd.DataFrame) -> Figure:
 
     averages = [coefficients("AvgGrad", "coefficient"), coefficients("AvgGradInner", "coefficient / a")]
     drawn = composite([*averages, (f"What is left, k = {most['batches'].max()}", residual)])
-    note = "Exact expectations; means of seeds, bars (smaller than the marks): least to most. a, b: at inner rate 10⁻⁵;"
-    note += " in a, MAML and FOMAML coincide. c: what the two directions leave, of order a²."
-    caption(drawn, note)
+    text = "Exact expectations; means of seeds, bars (smaller than the marks) to least and most. a, b: inner rate 10⁻⁵;"
+    caption(drawn, f"{text} in a, MAML and FOMAML coincide. c: what the two directions leave, of order a².")
     return drawn
 
 
@@ -122,6 +121,7 @@ ANALYSIS = Analysis(
     paper="Nichol et al. 2018, section 5.1",
     title="The expansion of MAML, FOMAML and Reptile",
     order=30,
+    uncertainty="Bars span the seeds.",
     table=table,
     figure=figure,
     claims=claims,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +14,8 @@ COSTS = ("NIL", "body frozen", "head zeroed")
 """Quantities that are differences from the model as it is."""
 
 
+DEPTHS = ["first layer", "1/4", "half", "3/4", "last layer"]
+"""Of nets of more layers than these, the layers at these depths stand for all."""
 LONGEST = 22
 """Characters of a run's name in the figure."""
 
@@ -59,6 +62,17 @@ def survey_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def _by_depth(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return of each run the layers at five depths, named by them, if there are more layers than a panel can show."""
+    if rows["layer"].nunique() <= len(DEPTHS):
+        return rows
+    parts = []
+    for _, each in rows.groupby("run", sort=False):
+        places = np.linspace(0, len(each) - 1, len(DEPTHS)).round().astype(int)
+        parts.append(each.iloc[places].assign(layer=DEPTHS).drop_duplicates(["run", "value", "low", "high"]))
+    return pd.concat(parts)
+
+
 def _across(
     table: pd.DataFrame,
     title: str,
@@ -73,6 +87,7 @@ def _across(
     rows = table[table["quantity"].isin(quantities)]
     if rows.empty:
         return None
+    rows = _by_depth(rows) if hue == "layer" else rows
     rows = rows.assign(**{name: rows[name] * scale for name in ("value", "low", "high")})
     missing = [name for name in table["run"].unique() if name not in set(rows["run"])]  # keep their line empty
     rows = pd.concat([rows, *(rows.iloc[:1].assign(run=name, value=float("nan")) for name in missing)])

@@ -109,10 +109,11 @@ def pair_figure(table: pd.DataFrame) -> Figure:
 
 
 def cosine_figure(table: pd.DataFrame) -> Figure:
-    """Plot the mean map."""
+    """Plot the mean map; colours diverge from zero if there are negative cosines."""
     maps = table[table["quantity"] == MAP] if "quantity" in table else table
     mean_map = maps.groupby(["row", "column"], sort=False)["value"].mean().reset_index()
-    return grid(mean_map, i="row", j="column", label="cosine similarity", digits=2)
+    centre = 0.0 if (mean_map["value"] < 0).any() else None
+    return grid(mean_map, i="row", j="column", label="cosine similarity", digits=2, centre=centre)
 
 
 def share_figure(table: pd.DataFrame) -> Figure:

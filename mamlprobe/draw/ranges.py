@@ -44,22 +44,6 @@ def bounded(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
     return table.assign(low=np.where(inner, ends[0], cut[0]), high=np.where(inner, ends[1], cut[1]))
 
 
-def positive(table: pd.DataFrame) -> pd.DataFrame:
-    """Form the intervals of a positive quantity on the scale of its logarithm, by the delta method.
-
-    table: the columns ``value low high``.
-
-    Raises:
-        UserError: a column is missing or holds no numbers, no row, or a value of zero or below.
-    """
-    need("draw.positive", table, ["value", "low", "high"], numbers=["value", "low", "high"])
-    value, low, high = (table[name].to_numpy(float) for name in ("value", "low", "high"))
-    if (value <= 0).any():
-        raise UserError("draw.positive", "values must be above zero", value[value <= 0][0], "draw them on a plain axis")
-    factor = np.exp(np.maximum(high - value, value - low) / value)
-    return table.assign(low=value / factor, high=value * factor)
-
-
 def same_height(axes: Sequence[Axes]) -> None:
     """Give these axes, of one height, y axes of the same span, so that a point is as high in each; centred on the data.
 

@@ -163,7 +163,8 @@ def is_named(axis: Axis) -> bool:
         return True
     texts = [plain(text.get_text()) for text in axis.get_ticklabels() if text.get_visible() and text.get_text()]
     keyed = bool(names_of(axis)) and any(text.get_gid() == "key" for text in axis.get_figure().texts)
-    return bool(texts) and (keyed or all(re.search(r"[^\W\d_]{2}|[^\W\d_]\d", text) for text in texts))
+    words = any(re.search(r"[^\W\d_]{2}|[^\W\d_]\d", text) for text in texts)
+    return keyed or (words and not any(re.fullmatch(r"[−-]?[\d.,]+ ?[kMG%]?", text) for text in texts))
 
 
 def neighbour(ax: Axes, other: Axes, side: str) -> bool:
@@ -199,7 +200,7 @@ def true_minus(figure: Figure, picture: np.ndarray) -> list[str]:
 
 
 def maps_whole(figure: Figure, picture: np.ndarray) -> list[str]:
-    """A scale of colours holds all its numbers; if they have both signs, zero is its middle and its lightest."""
+    """A scale of colours holds all its numbers; of both signs, its middle is light, and 0 or marked."""
     bad = []
     for image, values in mapped(figure):
         if not len(values):
@@ -210,9 +211,18 @@ def maps_whole(figure: Figure, picture: np.ndarray) -> list[str]:
             bad.append(f"{low:.3g} to {high:.3g} on a scale of {norm.vmin:.3g} to {norm.vmax:.3g}")
         if min(-low, high) > NOISE * max(-low, high):
             middle = norm.vcenter if isinstance(norm, TwoSlopeNorm) else (norm.vmin + norm.vmax) / 2
-            if abs(middle) > 1e-6 * (norm.vmax - norm.vmin) or not diverging(image.get_cmap()):
+            centres = [0.0, *marked(figure)]
+            if min(abs(middle - c) for c in centres) > 1e-6 * (norm.vmax - norm.vmin) or not diverging(
+                image.get_cmap()
+            ):
                 bad.append(f"both signs, {low:.3g} to {high:.3g}, on a scale without a middle at 0")
     return bad
+
+
+def marked(figure: Figure) -> list[float]:
+    """The values that are marked on the bars of colours."""
+    lines = [line for ax in bars(figure) for line in ax.get_lines() if line.get_gid() == "mark"]
+    return [float(np.asarray(line.get_xdata(), float)[0]) for line in lines]
 
 
 def diverging(cmap: matplotlib.colors.Colormap) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from mamlprobe.draw.marks import mark_bar
 from mamlprobe.draw.style import style
 from tests.looks.checks import CHECKS, alike, faults
 from tests.looks.marks import Ink
@@ -130,6 +131,22 @@ def test_a_neighbour_names_an_axis_only_of_the_same_range():
 )
 def test_a_scale_that_cuts_or_leans_is_seen(figure):
     assert seen(figure) == {"scale of colours"}
+
+
+def test_a_scale_may_diverge_from_a_marked_value():
+    figure = picture([[-0.1, 0.5]], norm=Normalize(-0.4, 0.6))
+    assert seen(figure) == {"scale of colours"}
+    mark_bar(figure, 0.1, "initial")
+    assert faults(figure) == []
+
+
+def test_an_axis_of_words_names_itself_and_one_of_numbers_does_not():
+    figure, (first, _) = right()
+    with style():
+        first.set(xlabel="", xticks=[0, 1], xticklabels=["zeroing", "×0.5"])
+        assert faults(figure) == []
+        first.set(xticks=[0, 1], xticklabels=["zeroing", "−0.5"])
+    assert seen(figure) == {"unnamed axis"}
 
 
 def test_marks_are_alike_by_colour_for_every_sight_if_nothing_else_differs():
