@@ -105,6 +105,7 @@ CLAIMS = tuple(
 ANALYSIS = Analysis(
     paper="Antoniou et al. 2019, figure 1",
     title="Stability of MAML and MAML++",
+    uncertainty="Each line is one seed, without an interval.",
     order=50,
     recipes=MODELS,
     table=table,

@@ -73,6 +73,7 @@ CLAIMS = (
 ANALYSIS = Analysis(
     paper="Antoniou et al. 2019, LSLR",
     title="Learned inner rates of MAML++",
+    uncertainty="Every seed is shown.",
     order=51,
     recipes=MODELS,
     table=table,

@@ -113,6 +113,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Collins et al. 2022, figure 1",
     title="A shared linear representation",
+    uncertainty="Bands are the range of the seeds.",
     order=9,
     table=table,
     figure=figure,

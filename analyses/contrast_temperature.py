@@ -96,9 +96,9 @@ def figure(table: pd.DataFrame) -> Figure:
         panel("Accuracy", draw, as_trained, quantity="accuracy", x="eta", ylabel="accuracy (%)"),
         panel("Size of logits", draw, as_trained, quantity="size", x="eta", ylabel="rate × |features|² / way"),
         panel("Loss at another rate", draw, loops, quantity="loss", x="rate", ylabel="cross-entropy"),
-        panel("Where the loss is least", draw, table, quantity="best rate", x="eta", ylabel="best by trained rate"),
+        panel("Where the loss is least", draw, table, quantity="best rate", x="eta", ylabel="best / trained rate"),
     ], cols=2, ratio=0.7)  # fmt: skip
-    caption(drawn, "Head zeroed, one step of the head alone. At test the rate leaves the accuracy as it is. d: ratio.")
+    caption(drawn, "Head zeroed, one step of the head alone. The rate at test leaves the accuracy as it is.")
     return drawn
 
 

@@ -1,8 +1,8 @@
 """MAML fits a sine curve after one step from ten points; a net trained on all curves at once does not.
 
-Finn et al. 2017, figure 2 (F1); Li et al. 2017 (S1); Nichol et al. 2018, figure 1 (N1). Errors are mean squared errors,
-twice the loss that is trained. Fits: one test task, all points in the right half. Phases are half a turn, for which the
-best single answer is -1.6 cos x; for Reptile and N1 a whole turn, for which it is 0. Cost: eight tiny nets a seed.
+Finn et al. 2017, figure 2 (F1); Li et al. 2017 (S1); Nichol et al. 2018, figure 1 (N1). Fits: one test task, all points
+in the right half. Phases are half a turn, for which the best single answer is -1.6 cos x; for Reptile and N1 a whole
+turn, for which it is 0. Errors are mean squared, twice the loss that is trained. Cost: eight tiny nets a seed.
 """
 
 from dataclasses import replace
@@ -34,7 +34,6 @@ LEVELS = {
     ("maml-2pi", 32): (0.2, "MAML fits within 32 steps: error", "fits"),
     ("reptile", 32): (0.2, "Reptile fits within 32 steps: error", "fits"),
 }
-SOURCES = {"F1": "fig. 2", "S1": "sinusoid tables"}
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -46,8 +45,8 @@ def table(study: Study) -> pd.DataFrame:
     rows += [scored(study, "sinusoid-maml", 1, "unseen"), scored(study, "sinusoid-joint-2pi", 0, "output")]
     scores = pd.concat(rows, ignore_index=True)
     scores["arm"] = scores["method"] + " " + scores["step"].astype(str)
-    gaps = pd.concat([difference(scores, "arm", a, b) for a, b in GAPS])
-    shown = [means(scores, ["method", "step"]).assign(part="error"), means(gaps, ["arm"]).assign(part="gap")]
+    gaps = means(pd.concat([difference(scores, "arm", a, b) for a, b in GAPS]), ["arm"])
+    shown = [means(scores, ["method", "step"]).assign(part="error"), gaps.assign(part="gap")]
     shown += [fitted(study, name, wanted).assign(part="fit") for name, wanted in FITS.items()]
     return pd.concat(shown, ignore_index=True).assign(quantity="mean squared error = 2 x loss")
 
@@ -95,21 +94,21 @@ def fitted(study: Study, name: str, steps: tuple[int, ...]) -> pd.DataFrame:
 def figure(table: pd.DataFrame) -> Figure:
     """Draw fits of MAML, the joint net and Reptile, and errors by step."""
     fits, titles = table[table["part"] == "fit"], ("MAML, one task", "Joint net, same task", "Reptile, all phases")
-    groups, high = zip(titles, fits.groupby("method", sort=False), strict=True), 1.1 * fits["value"].abs().max()
-    panels = [panel(title, draw_fits, rows, high=high) for title, (_, rows) in groups]
+    parts, high = fits.groupby("method", sort=False), 1.1 * fits["value"].abs().max()
+    panels = [panel(title, draw_fits, rows, high=high) for title, (_, rows) in zip(titles, parts, strict=True)]
     errors = bounded(table[(table["part"] == "error") & ("sinusoid-" + table["method"]).isin(FINN)], 0, float("inf"))
-    panels.append(panel("Error by step", draw_curves, errors, x="step", hue="method", ylabel="mean squared error"))
-    drawn = composite(panels, cols=2, ratio=0.72)
+    last = panel("Error by step", draw_curves, errors, x="step", hue="method", ylabel="mean squared error")
+    drawn = composite([*panels, last], cols=2, ratio=0.72)
     caption(drawn, "d: bands, 95 % on the log scale; MAML and FOMAML coincide. Meta-SGD learned rates for one step.")
     return drawn
 
 
 def claims(table: pd.DataFrame) -> list[Row]:
     """Check F1 and S1 by paired differences, N1 by levels."""
-    rows = []
+    rows, sources = [], {"F1": "fig. 2", "S1": "sinusoid tables"}
     for (a, b), (name, text) in GAPS.items():
         row = only(table, part="gap", arm=f"{a} - {b}")
-        rows += [claim(name, text, row, side="below", bound=0, unit="mse", published="< 0", source=SOURCES[name])]
+        rows += [claim(name, text, row, side="below", bound=0, unit="mse", published="< 0", source=sources[name])]
     for (method, step), (share, text, word) in LEVELS.items():
         row = only(table, part="error", method=method, step=step)
         text += f" below {100 * share:g} % of the curves' power"
@@ -120,6 +119,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Finn et al. 2017, figure 2",
     title="Sine curves from ten points",
+    uncertainty="Fits: one task. Bands: 95 % over seeds and tasks, on the log scale.",
     order=40,
     recipes=MODELS,
     table=table,

@@ -44,6 +44,7 @@ def figure(table: pd.DataFrame) -> Figure:
 ANALYSIS = Analysis(
     paper="built-in data",
     title="The glyphs data set",
+    uncertainty="",
     order=0,
     table=table,
     figure=figure,

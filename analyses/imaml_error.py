@@ -120,6 +120,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Rajeswaran et al. 2019, figure 2",
     title="Error and memory of the implicit meta-gradient",
+    uncertainty="Whiskers are the range of the seeds; memory is counted exactly.",
     order=31,
     table=table,
     figure=figure,

@@ -1,4 +1,4 @@
-"""Many support items a class: what is left of the zeroing trick when the inner loop has much to learn from.
+"""Accuracy with many support items a class: what is left of the zeroing trick when there is much to learn from.
 
 Kao et al. 2022, 5-way 25-shot (K10): first-order MAML whose head starts at random, at zero, or is zeroed before every
 update; accuracy after 1, 5 and 10 inner steps on test tasks of as many shots, head zeroed at test or as trained. The
@@ -107,6 +107,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, 5-way 25-shot",
     title="Many shots",
+    uncertainty="Whiskers and bands are 95 % intervals over seeds and tasks, those of published curves sd over seeds.",
     order=56,
     recipes=MODELS,
     table=table,

@@ -74,6 +74,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, figure 1",
     title="The head memorises support features",
+    uncertainty="Exact, in float64.",
     order=5,
     table=table,
     figure=figure,

@@ -102,6 +102,7 @@ CLAIMS = tuple(
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, figure 2",
     title="Cosine similarity between classes during training",
+    uncertainty="Cells are means over seeds with a task each; the claims have intervals.",
     order=6,
     table=table,
     figure=figure,

@@ -90,6 +90,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, figure 3",
     title="Scale of the initial head, and zeroing",
+    uncertainty="Whiskers and bands are 95 % intervals over seeds and tasks, those of published curves sd over seeds.",
     order=49,
     recipes=tuple(ARMS),
     table=table,

@@ -79,6 +79,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, zeroing at the testing stage",
     title="Zeroing the head at test",
+    uncertainty="Whiskers and bands are 95 % intervals over seeds and tasks, those of published curves sd over seeds.",
     order=7,
     recipes=tuple(ARMS),
     table=table,

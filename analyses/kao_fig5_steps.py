@@ -1,4 +1,4 @@
-"""More inner steps in training: needed without the zeroing trick, not with it.
+"""Accuracy after more inner steps in training: needed without the zeroing trick, not with it.
 
 Kao et al. 2022, appendix (K5): first-order MAML trained with 1, 3 or 7 inner steps and scored after as many, without
 and with zeroing of the head in training; at test the head is zeroed, as in the published curves, or as trained.
@@ -18,8 +18,9 @@ from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study
 ARMS = {"fomaml-1step": "original, 1", "fomaml": "original, 3", "fomaml-7steps": "original, 7"}
 ARMS |= {"fomaml-zeroing-1step": "zeroing, 1", "fomaml-zeroing": "zeroing, 3", "fomaml-zeroing-7steps": "zeroing, 7"}
 PAIRS = [("original, 7", "original, 1"), ("zeroing, 7", "zeroing, 1"), ("zeroing, 1", "original, 7")]
-NAMES = {"original, 7 - original, 1": "original: 7 - 1", "zeroing, 7 - zeroing, 1": "zeroing: 7 - 1"}
-NAMES |= {"zeroing, 1 - original, 7": "zeroing 1 - original 7"}
+NAMES = {"original, 7 - original, 1": "7\N{NO-BREAK SPACE}-\N{NO-BREAK SPACE}1, random init"}
+NAMES |= {"zeroing, 7 - zeroing, 1": "7\N{NO-BREAK SPACE}-\N{NO-BREAK SPACE}1, zeroing"}
+NAMES |= {"zeroing, 1 - original, 7": "zeroing, 1 - random init, 7"}
 """How the figure names the differences: by training and inner steps."""
 EXPERIMENT = "training_stage_zeroing"
 SLACK = 1.0
@@ -47,25 +48,27 @@ def figure(table: pd.DataFrame) -> Figure:
     zeroed = ours[ours["head"] == "zeroed"]
     gained = zeroed[(zeroed["quantity"] == "difference") & (zeroed["update"] == zeroed["last"].max())]
     shown, curves = (
-        parted(rows, "trained", "steps").astype({"steps": int})
+        parted(rows, "trained", "steps").astype({"steps": int}).replace("original", "random init")
         for rows in (zeroed[zeroed["quantity"] == "accuracy"], curves)
     )
     curves = curves[curves["steps"].isin(shown["steps"])]
     last = bounded(shown[shown["update"] == shown["last"]], 0, 100)
-    sides = [(shown[shown["trained"] == name], curves[curves["trained"] == name]) for name in ("original", "zeroing")]
+    sides = [
+        (shown[shown["trained"] == name], curves[curves["trained"] == name]) for name in ("random init", "zeroing")
+    ]
     drawn = composite([
-        accuracy_panel("Original", sides[0][0], hue="steps"),
-        accuracy_panel("Zeroing in training", sides[1][0], hue="steps"),
+        accuracy_panel("Random init", sides[0][0], hue="steps"),
+        accuracy_panel("Zeroing", sides[1][0], hue="steps"),
         gap_panel("Differences at the end", gained, gaps(ends, PAIRS), names=NAMES),
-        accuracy_panel("Published, original", sides[0][1], hue="steps", published=True),
+        accuracy_panel("Published, random init", sides[0][1], hue="steps", published=True),
         accuracy_panel("Published, zeroing", sides[1][1], hue="steps", published=True),
         panel("At the end", draw_curves, last, x="steps", hue="trained", xlabel="inner steps, training and test",
               ylabel="accuracy (%)"),
     ])  # fmt: skip
     same_height([ax for k, ax in enumerate(drawn.axes) if k % 3 < 2])
     drawn.axes[5].set_xticks(sorted(set(last["steps"])))
-    note = "Head zeroed at test; in b all coincide. Published (d, e, diamonds): miniImageNet, 5-way 1-shot; bands: sd."
-    caption(drawn, note)
+    note = "Head zeroed at test; in b all coincide; c: by steps."
+    caption(drawn, f"{note} Published (d, e, diamonds): miniImageNet, 5-way 1-shot; bands: sd.")
     return drawn
 
 
@@ -90,6 +93,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, number of inner steps",
     title="Number of inner steps, with and without zeroing",
+    uncertainty="Whiskers and bands are 95 % intervals over seeds and tasks, those of published curves sd over seeds.",
     order=50,
     recipes=tuple(ARMS),
     table=table,

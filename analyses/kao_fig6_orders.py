@@ -1,4 +1,4 @@
-"""First and second order, and three treatments of the head: does second order need the zeroing trick less?
+"""Accuracy of first and second order, and three treatments of the head: does second order need the zeroing trick less?
 
 Kao et al. 2022, figure 6 (K6; on Omniglot K13): accuracy after three inner steps over training, head zeroed at test or
 as trained. Published, drawn below from the authors' files: miniImageNet, 5-way 1-shot, head zeroed. Cost: nine
@@ -87,6 +87,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, figure 6",
     title="First and second order with the zeroing trick",
+    uncertainty="Whiskers and bands are 95 % intervals over seeds and tasks, those of published curves sd over seeds.",
     order=51,
     recipes=tuple(ARMS),
     table=table,

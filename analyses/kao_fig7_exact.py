@@ -1,4 +1,4 @@
-"""Training by an explicit contrastive loss, without inner loop, beside the inner loop whose gradient it has.
+"""Accuracy of training by an explicit contrastive loss, without inner loop, beside the inner loop of its gradient.
 
 Kao et al. 2022, figure 7 (K7). One step of the head in training; at test of all parameters, the head zeroed before or
 as trained. From a zeroed head the gradients are equal to the last digits. With a random head the contrastive loss is

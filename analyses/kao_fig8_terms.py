@@ -1,4 +1,4 @@
-"""Interference and noise taken out of the contrastive loss one at a time, and the pairs of different classes too.
+"""Accuracy with interference and noise taken out of the contrastive loss one at a time; pairs of different classes too.
 
 Kao et al. 2022, figure 8 (K8). First order, one step of a head that starts at random and is never trained; at test all
 parameters take one step, the head zeroed before it or as it is. So interference is that of the initial head alone,

@@ -119,6 +119,7 @@ def claims(table: pd.DataFrame) -> list[Row]:
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, sections 3 and 4",
     title="A noisy contrastive learner",
+    uncertainty="Bands are 95 % intervals over seeds and tasks, of positive quantities on the log scale.",
     order=48,
     recipes=MODELS,
     table=table,

@@ -66,7 +66,8 @@ def figure(table: pd.DataFrame) -> Figure:
 
     def products(model: str, moment: str) -> Panel:
         rows = maps[(maps["model"] == model) & (maps["moment"] == moment)]
-        return panel(f"{model}, {moment}", draw_map, rows, i="row", j="column", value="z", centre=0, cmap="RdBu_r")
+        title = f"{model.replace('Random', 'Random init')}, {moment}"
+        return panel(title, draw_map, rows, i="row", j="column", value="z", centre=0)
 
     def dots(title: str, hue: str, xlabel: str, **where: str) -> Panel:
         rows = alone[(alone[list(where)] == pd.Series(where)).all(axis=1)]
@@ -119,6 +120,7 @@ CLAIMS = (
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, sections 3 and 4",
     title="Support features as prototypes",
+    uncertainty="Whiskers are 95 % intervals over seeds and tasks, of shares on the logit scale.",
     order=55,
     recipes=MODELS,
     table=table,

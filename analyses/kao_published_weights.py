@@ -120,6 +120,7 @@ def statements() -> Iterator[Claim]:
 ANALYSIS = Analysis(
     paper="Kao et al. 2022, released checkpoints",
     title="Probing published weights",
+    uncertainty="Bands and whiskers are 95 % intervals over tasks; each checkpoint is one seed.",
     order=10,
     table=table,
     figure=figure,

@@ -128,6 +128,7 @@ def gap_panel(
         draw_grouped(ax, named(ours), group=group, hue=None, reference=marks, orientation="horizontal")
         with style():
             ax.axvline(0, color=GREY, linewidth=0.8, zorder=1, gid="zero")
+            ax.margins(x=0.08)
             ax.set_xlabel("difference (points)")
 
     return title, draw

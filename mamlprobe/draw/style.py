@@ -83,7 +83,7 @@ PALETTE: dict[str, Look] = {
 LABELS = {
     "maml": "MAML", "fomaml": "FOMAML", "anil": "ANIL", "fo_anil": "FO-ANIL", "boil": "BOIL", "nil": "NIL",
     "reptile": "Reptile", "imaml": "iMAML", "meta_sgd": "Meta-SGD", "mamlpp": "MAML++",
-    "maml_zeroing": "MAML-zeroing", "proto_maml": "ProtoMAML", "x0.7": "×0.7", "x0.5": "×0.5",
+    "maml_zeroing": "MAML-zeroing", "proto_maml": "ProtoMAML",
 }  # fmt: skip
 """How the papers spell the methods."""
 
@@ -158,6 +158,7 @@ def _plain(name: Hashable) -> str:
 _KNOWN = {_plain(name): name for name in PALETTE}
 _SAID = {_plain(name): word for name, word in WORDS.items()}
 _HYPHEN = re.compile(r"(?<![\w.)])-(?=\.?\d)|(?<=\de)-(?=\d)|(?<=\s)-(?=\s)")
+_TIMES = re.compile(r"\bx(?=\d*\.\d)")
 
 
 def _number(name: Hashable) -> float | None:
@@ -180,8 +181,8 @@ def axis_label(column: str) -> str:
 
 
 def minus(text: str) -> str:
-    """Set a true minus sign for each hyphen before a number or between blanks; that of ``5-way`` stays."""
-    return _HYPHEN.sub("\N{MINUS SIGN}", text)
+    """Set a true minus sign for each hyphen before a number or between blanks, not in ``5-way``; and ``x0.7`` as ×."""
+    return _TIMES.sub("\N{MULTIPLICATION SIGN}", _HYPHEN.sub("\N{MINUS SIGN}", text))
 
 
 def decimals(value: float, digits: int) -> str:

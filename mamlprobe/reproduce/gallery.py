@@ -244,7 +244,7 @@ def publish(stage: Study, scripts: Sequence[Script]) -> None:
                 title=script.analysis.title,
                 source=script.analysis.paper,
                 about=script.about,
-                alt=script.alt,
+                alt=f"{script.alt} Data: {facts['dataset']}.",
                 files=_files(stage.out, name),
                 picture=read_file("analyses", stage.out / f"{name}.png", most=PICTURE, advice=ADVICE),
                 table=table.drop(columns=[c for c in ("pixels",) if c in table]),

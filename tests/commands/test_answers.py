@@ -76,6 +76,13 @@ def test_a_table_gives_its_figure_and_means_again_without_a_run(probe, count, ru
     assert again.read_bytes() == first.read_bytes()
 
 
+def test_a_figure_without_a_suffix_is_a_picture_and_a_vector_file(runs, tmp_path, capsys):
+    name = tmp_path / "figure"
+    assert main(["probe", "layers", runs[0], "--episodes", "3", "--query", "3", "--figure", str(name)]) == 0
+    assert f"figure: {name}.png, {name}.pdf" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.glob("figure*")) == ["figure.pdf", "figure.png"]
+
+
 def test_a_table_that_is_none_is_refused(runs, tmp_path, capsys):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     for words, message in (

@@ -89,7 +89,7 @@ def test_labels_are_the_papers_spelling():
 @pytest.mark.parametrize(("text", "typeset"), [
     ("-0.5", "−0.5"), ("zeroing - random init", "zeroing − random init"), ("5-way 1-shot", "5-way 1-shot"),
     ("FO-ANIL", "FO-ANIL"), ("1e-5", "1e−5"), ("layers 1-3", "layers 1-3"), ("(-2, -.3)", "(−2, −.3)"),
-    ("mini-ImageNet", "mini-ImageNet"),
+    ("mini-ImageNet", "mini-ImageNet"), ("x0.5 - x0.7", "×0.5 − ×0.7"), ("x1 - box2", "x1 − box2"),
 ])  # fmt: skip
 def test_a_minus_sign_is_a_true_one(text, typeset):
     assert st.minus(text) == typeset

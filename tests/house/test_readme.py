@@ -28,6 +28,13 @@ def test_the_committed_pages_are_those_of_the_committed_figures() -> None:
         assert f"{(claims['verdict'] == word).sum()} {word}" in summary
 
 
+def test_the_overview_has_its_text_and_the_pictures_are_small() -> None:
+    """The page of all figures holds their pictures, in four thirds of their bytes."""
+    (overview,) = [each for each in scripts_of("analyses", ROOT / "analyses") if each.name == "overview"]
+    assert f"![{overview.alt}](figures/overview.png)" in (ROOT / "README.md").read_text()
+    assert sum(path.stat().st_size for path in FIGURES.glob("*.png")) < 1_750_000
+
+
 def test_the_central_scripts_are_six_that_are_there() -> None:
     assert len(set(readme.CENTRAL)) == 6
     assert set(readme.CENTRAL) <= {script.name for script in scripts_of("analyses", ROOT / "analyses")}

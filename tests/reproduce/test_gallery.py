@@ -119,6 +119,18 @@ def test_what_is_written_of_a_script(scripts, stage):
     assert facts["key"] not in text
 
 
+def test_files_for_print_are_those_asked_for_and_the_page_links_them(scripts, stage):
+    build(stage, scripts[:1], scripts, workers=1, prints=("svg", "png"))
+    names = {path.name for path in stage.out.iterdir() if path.name.startswith("one")}
+    assert names == {"one.csv", "one.png", "one.svg", "one-print.png"}
+    redraw(stage, scripts[:1], scripts)
+    assert (stage.out / "one.pdf").read_bytes().startswith(b"%PDF")
+    text = (stage.out / "index.html").read_text()
+    assert 'href="one.csv"' in text
+    assert 'href="one.pdf"' in text
+    assert 'alt="Asks one. Whiskers and bands are 95 % intervals over seeds and tasks. Data: ' in text
+
+
 def test_figures_are_drawn_again_from_their_tables(scripts, stage):
     build(stage, scripts[:1], scripts, workers=1)
     before = (stage.out / "one.png").read_bytes()

@@ -82,11 +82,13 @@ def draw_map(
         cells[rows.index(down), columns.index((block, across))] = number
     with style():
         low, high = _limits(table[value], vmin, vmax, centre)
+        labels = {"xlabel": ax.get_xlabel(), "ylabel": ax.get_ylabel()}  # which seaborn would empty
         texts = [[decimals(number, digits or 0) for number in line] for line in cells]
         sns.heatmap(cells, ax=ax, mask=np.isnan(cells), vmin=low, vmax=high, cbar=False, square=aspect == "equal",
                     cmap=matplotlib.colormaps[cmap or (CMAP if centre is None else DIVERGING)], xticklabels=False,
                     yticklabels=False, annot=None if digits is None else np.array(texts), fmt="",
                     annot_kws={"fontsize": SMALL})  # fmt: skip
+        ax.set(**labels)
         mesh = mesh_of(ax)
         assert mesh is not None
         for text, number in zip(ax.texts, cells[np.isfinite(cells)], strict=False):

@@ -126,6 +126,7 @@ def test_the_names_of_rows_stand_left_of_their_maps(cosines, tidy, ilabel):
     gap = cosines[(cosines["arm"] != "zero-init") | (cosines["update"] != 1)]
     figure = grid(gap, **OPTIONS, ilabel=ilabel)
     tidy(figure)
+    assert figure.axes[0].get_ylabel() == (ilabel or "")
     for ax, arm in zip(figure.axes[:9:3], ("random init", "zero-init", "zeroing")):
         (name,) = [text for text in ax.texts if text.get_text() == arm]
         box, there = name.get_window_extent(), ax.get_window_extent()
