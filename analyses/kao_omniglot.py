@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.draw.marks import mark_level
 from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim
 from mamlprobe.reproduce.records import read_rows
 
@@ -62,23 +63,28 @@ def pixels(study: Study) -> dict[str, object]:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot a panel for labels drawn and tied, of 1 and 5 shots, at the last update that both have."""
+    """Plot a panel for 1 and 5 shots, at the last update that all have; labels drawn above labels tied."""
     table = table[table["quantity"] == QUANTITY]
     end = table[table["update"] == table["update"].max()]
+    end = end.assign(arm=end["arm"].str.replace("second", "2nd") + end["labels"].map({"drawn": "", "tied": ", tied"}))
+    reach = 1.05 * float(end[["low", "high"]].abs().max().max())
 
     def draw(ax: Axes, rows: pd.DataFrame) -> None:
         draw_grouped(ax, rows, group="arm", hue="head", orientation="horizontal")
-        ax.axvline(0, color="0.4", linewidth=0.8, zorder=1)
+        mark_level(ax, axis="x")
+        ax.set_xlim(-reach, reach)
 
-    panels = []
-    for labels in ("drawn", "tied"):
-        for shot, name in {1: "1 shot", 5: "5 shots"}.items():
-            rows = end[(end["labels"] == labels) & (end["shot"] == shot)]
-            panels.append(panel(f"Labels {labels}, {name}", draw, rows, xlabel="points"))
-    drawn = composite(panels, cols=2)
-    caption(
-        drawn, f"Ours - published after {int(end['update'].max()):,} updates and one inner step; intervals of 95 %."
+    panels = [
+        panel(name, draw, end[end["shot"] == shot], xlabel="ours − published (points)")
+        for shot, name in {1: "1 shot", 5: "5 shots"}.items()
+    ]
+    drawn = composite(panels, cols=2, ratio=0.85, once=True)
+    drawn.axes[1].tick_params(axis="y", labelleft=False)
+    text = (
+        f"After {int(end['update'].max()):,} outer updates and one inner step; right of 0, ours are better. Bars: 95 %,"
     )
+    text += " over seeds on both sides and test tasks. Tied: labels belong to characters, in training and at test."
+    caption(drawn, text)
     return drawn
 
 

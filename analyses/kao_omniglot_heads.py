@@ -28,7 +28,7 @@ def table(study: Study) -> pd.DataFrame:
 def figure(table: pd.DataFrame) -> Figure:
     """Plot the authors' four panels."""
     panels = [f"{head}, {shot}" for head in ("as trained", "zeroed") for shot in ("1 shot", "5 shots")]
-    return published_marks(table, {panel: panel.capitalize() for panel in panels}, lowest=60)
+    return published_marks(table, {panel: panel.capitalize() for panel in panels})
 
 
 def claims(table: pd.DataFrame) -> list[Row]:

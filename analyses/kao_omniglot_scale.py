@@ -28,7 +28,7 @@ def table(study: Study) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> Figure:
     """Plot the authors' two panels."""
-    return published_marks(table, {"zeroed, 1 shot": "1 shot", "zeroed, 5 shots": "5 shots"}, lowest=60)
+    return published_marks(table, {"zeroed, 1 shot": "1 shot", "zeroed, 5 shots": "5 shots"})
 
 
 def claims(table: pd.DataFrame) -> list[Row]:

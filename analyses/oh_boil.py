@@ -6,7 +6,6 @@ inner loop adds to the accuracy of cosine attention (NIL) on each block. Publish
 the body, for BOIL its last block alone. Cost: two models each of MAML, ANIL and BOIL, and half a minute.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -14,8 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite, panel
-from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.draw.marks import mark_level
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim, only, picked
 
 MODELS = ("maml", "anil", "boil")
 STATES = {True: "trained", False: "before training"}
@@ -64,26 +65,27 @@ def last(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot the cosines of each method; below, CKA and what adapting adds to NIL accuracy."""
-    others = sorted(set(table["method"].dropna()) - set(MODELS))
-    table = table.assign(method=pd.Categorical(table["method"], [*MODELS, *others]))
-    cosine, cka, nil = (table[table["quantity"] == name] for name in ("cosine", "cka", "nil gain"))
+    """Plot the cosines of MAML and BOIL and how they part; below, CKA and what adapting adds to NIL accuracy."""
+    methods = [*MODELS, *sorted(set(table["method"].dropna()) - set(MODELS))]
     order = [f"{pair}, {moment}" for moment in ("before", "after") for pair in ("same class", "different classes")]
-    cosine = cosine.assign(pair=pd.Categorical(cosine["pair"], order))
+    kinds = {"method": pd.CategoricalDtype(methods), "pair": pd.CategoricalDtype(order)}
+    of = dict(iter(table.astype(kinds).groupby("quantity")))
 
-    def lines(rows: pd.DataFrame, hue: str, label: str, margin: float) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            draw_curves(ax, rows, x="layer", hue=hue)
-            ax.set(ylabel=label, ylim=(-margin, 1 + margin))
+    def lines(ax: Axes, rows: pd.DataFrame, *, hue: str, pad: float | None = None) -> None:
+        draw_curves(ax, rows if pad is None else bounded(rows, -1, 1), x="layer", hue=hue)
+        mark_level(ax)
+        if pad is not None:
+            ax.set_ylim(-pad, 1 + pad)
 
-        return draw
-
-    panels = [
-        *((f"{m.upper()}: classes", lines(cosine[cosine["method"] == m], "pair", "cosine", 0.02)) for m in MODELS),
-        *((f"CKA, {s}", lines(cka[cka["state"] == s], "method", "CKA", 0.05)) for s in STATES.values()),
-        panel("NIL accuracy", draw_curves, nil, x="layer", hue="method", ylabel="after - before (points)"),
-    ]
-    return composite(panels, cols=3, ratio=0.95)
+    panels = [panel(m.upper(), lines, picked(of["cosine"], method=m), hue="pair", pad=0.02) for m in ("maml", "boil")]
+    panels += [panel("Classes part", lines, of["gap change"], hue="method", ylabel="change of same - different")]
+    panels += [panel(f"CKA, {s}", lines, picked(of["cka"], state=s), hue="method", pad=0.05) for s in STATES.values()]
+    panels += [panel("NIL accuracy", lines, of["nil gain"], hue="method", ylabel="after - before (points)")]
+    drawn = composite(panels, cols=3, ratio=0.95, once=True)
+    drawn.axes[0].set_ylabel("cosine of items")
+    drawn.axes[3].set_ylabel("CKA")
+    caption(drawn, "Before and after the inner loop, alike in a. ANIL's body does not adapt. Bands: 95 %.")
+    return drawn
 
 
 def claims(table: pd.DataFrame) -> list[Row]:

@@ -8,18 +8,23 @@ multi-step loss (equal weights) alone. Reptile takes plain gradient steps (no Ad
 the query set; its gradient is (theta - theta_S) / (steps x rate). Cost: two MAML models and half a minute.
 """
 
+import math
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.curves import draw_curves
+from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
-from mamlprobe.draw.layout import caption, legend_over
-from mamlprobe.draw.style import WIDTHS, canvas, style
-from mamlprobe.reproduce.analysis import Analysis, Claim, Study
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.draw.marks import mark_level
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.draw.style import label
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study, picked
 
 MODELS = ("maml",)
+PARTS = ("body", "head")
 BATCHES = {"smoke": 2, "quick": 10, "paper": 25}
 EXPECTED = (
     ("fomaml", "body", 0.5, "the first-order direction serves as the second-order one"),
@@ -80,27 +85,33 @@ def relative(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot the cosines of every two rules; below, those to MAML and the norms by layer."""
-    figure, axes = canvas(2, 2, ratio=0.8)
-    for ax, part in zip(axes[0], ("body", "head"), strict=True):
-        rows = table[(table["quantity"] == "cosine") & (table["layer"] == part)]
-        rows = rows.assign(value=rows["value"].round(2) + 0.0)  # no -0.00
-        low = min(0.0, table.loc[table["quantity"] == "cosine", "value"].min())
-        image = draw_map(ax, rows, i="rule", j="other", vmin=low, vmax=1, digits=2, aspect="auto")
-        with style():
-            ax.set_title(f"Cosine, {part}")
-            ax.tick_params(axis="x", rotation=90)
-            ax.tick_params(axis="y", labelleft=part == "body")
-    layers = table[(table["other"] == "maml") & (table["rule"] != "maml") & (table["layer"] != "body")]
-    for ax, quantity in zip(axes[1], ("cosine", "relative norm"), strict=True):
-        draw_curves(ax, layers[layers["quantity"] == quantity], x="layer", hue="rule", logy=quantity != "cosine")
-        with style():
-            ax.set_title(f"{quantity.capitalize()} by layer")
-            ax.set(xlabel="layer", ylabel="cosine to MAML" if quantity == "cosine" else "norm / norm of MAML's")
-    colour_bar(image, list(axes[0]), label="cosine of outer gradients")
-    legend_over(list(axes[1]), inches=0.4 * WIDTHS["full"])
-    caption(figure, "Reptile: support set only, plain gradient steps (no Adam). MAML++: its multi-step loss alone.")
-    return figure
+    """Plot the cosines of every two rules; below, those to MAML and the norms, of body and head."""
+    pairs = table[(table["quantity"] == "cosine") & table["layer"].isin(PARTS)]
+    to_maml = table[(table["other"] == "maml") & (table["rule"] != "maml") & table["layer"].isin(PARTS)]
+    to_maml = to_maml.assign(part=to_maml["layer"], rule=to_maml["rule"].map(label))
+    cosines, norms = (to_maml[to_maml["quantity"] == name] for name in ("cosine", "relative norm"))
+
+    def dots(ax: Axes, rows: pd.DataFrame, *, one: float) -> None:
+        draw_grouped(ax, rows, group="rule", hue="part", orientation="horizontal")
+        if one:
+            ax.set_xscale("log")
+            ax.xaxis.set_major_formatter("{x:g}")
+        mark_level(ax, one, axis="x")
+
+    scale: dict[str, Any] = {"vmin": -1, "vmax": 1, "centre": 0, "digits": 2, "aspect": "auto"}
+    panels = [panel(f"Cosine, {p}", draw_map, picked(pairs, layer=p), i="rule", j="other", **scale) for p in PARTS]
+    panels += [panel("Cosine to MAML", dots, bounded(cosines, -1, 1), one=0.0, xlabel="cosine to MAML")]
+    panels += [panel("Norm against MAML", dots, bounded(norms, 0, math.inf), one=1.0, xlabel="norm / norm of MAML")]
+    drawn = composite(panels, cols=2, ratio=0.85)
+    first, second, _, last = drawn.axes
+    for ax in (first, second):
+        ax.tick_params(axis="x", rotation=90)
+    for ax in (second, last):
+        ax.tick_params(labelleft=False)
+    colour_bar(first.collections[0], [first, second], label="cosine of outer gradients")
+    text = "Reptile: support set only, plain gradient steps (no Adam). MAML++: its multi-step loss alone. Bars: 95 %,"
+    caption(drawn, f"{text} bootstrap over seeds and batches; of norms on the scale of their logarithm.")
+    return drawn
 
 
 ANALYSIS = Analysis(
@@ -108,6 +119,7 @@ ANALYSIS = Analysis(
     title="Directions of the outer gradient",
     order=32,
     recipes=MODELS,
+    uncertainty="Bars are 95 % intervals by bootstrap over seeds and batches.",
     table=table,
     figure=figure,
     claims=CLAIMS,

@@ -24,6 +24,7 @@ TASKS = {"smoke": 4, "quick": 60, "paper": 200}
 SAMPLE = {"smoke": 50, "quick": 500, "paper": 1000}  # tasks, and inputs, of the floor
 ERRORS = BEFORE, FROZEN, ADAPTED = "before adapting", "body frozen", "whole net adapts"
 PROBES = FREEZING, CCA, CKA, WAY = "cost of freezing", "CCA (mean)", "CKA (debiased)", "body's share of the way"
+MOVED = "body's share of |w − w₀|²"  # what a reader calls WAY
 ORACLES = RIDGE, FLOOR, WHOLE = "ridge head, teacher's body", "floor, any fixed body", "whole teacher adapts"
 LEVELS = (
     ("T2", 0.0, FREEZING, "below", 0.05, "reuse at dial 0: freezing the body costs at most 5 % of the variance"),
@@ -80,25 +81,27 @@ def probed(study: Study, dial: float) -> pd.DataFrame:
 def figure(table: pd.DataFrame) -> Figure:
     """Plot the learner's errors, the similarities, the share of the way and the oracles, each against the dial."""
     rows = table[table["part"] == "mean"].astype({"dial": float})
+    rows = rows.assign(quantity=rows["quantity"].replace(WAY, MOVED))
 
     def lines(ax: Axes, means: pd.DataFrame, *, names: Sequence[str], top: float) -> None:
         selected = pd.concat([means[means["quantity"] == name] for name in names])
         draw_curves(ax, selected, x="dial", hue="quantity")
         ax.set(xlabel="dial (0: the head must change, 1: the body)", ylim=(-0.05, top))
 
-    error, similar, share = "mean squared error", "similarity", "share of squared way"
+    error, similar, share = "mean squared error", "similarity", "share of the body"
     panels = [
         panel("What is planted", lines, rows, names=ORACLES, top=1.5, ylabel=error),
         panel("Freezing the body", lines, rows, names=ERRORS, top=1.5, ylabel=error),
         panel("The body before and after adapting", lines, rows, names=(CCA, CKA), top=1.05, ylabel=similar),
-        panel("Which weights move", lines, rows, names=(WAY,), top=1.05, ylabel=share),
+        panel("Which weights move", lines, rows, names=(MOVED,), top=1.05, ylabel=share),
     ]
     drawn = composite(panels, cols=2, ratio=0.62)
     worst = table[table["part"] == "order"].groupby("quantity")["value"].min()
-    summary = ", ".join(
-        f"{word} {worst[name]:.2f}" for word, name in zip(("freezing", "CCA", "CKA", "way"), PROBES, strict=True)
+    words = zip(("freezing", "CCA", "CKA", "distance"), PROBES, strict=True)
+    text = (
+        "Bands: 95 % over seeds and tasks (dashed edges: one teacher). Spearman correlation with the dial, worst seed: "
     )
-    caption(drawn, f"Spearman correlation with the dial, signed as it should be, worst seed: {summary}.")
+    caption(drawn, text + ", ".join(f"{word} {worst[name]:.2f}" for word, name in words) + ".")
     return drawn
 
 

@@ -15,7 +15,12 @@ from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import Panel, caption, composite
 from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
-QUANTITIES = {"distance": "Distance", "relative": "Distance / norm", "per parameter": "Root mean square"}
+QUANTITIES = {
+    "distance": ("Distance", "|w − w₀|"),
+    "relative": ("Relative to the norm", "|w − w₀| / |w₀|"),
+    "per parameter": ("Per weight", "RMS of w − w₀"),
+}
+"""Title and axis of each."""
 STATES = {True: "trained", False: "before training"}
 
 
@@ -50,15 +55,17 @@ def figure(table: pd.DataFrame) -> Figure:
     """Plot a panel a quantity, with and without training."""
 
     def lines(quantity: str) -> Panel:
+        title, label = QUANTITIES[quantity]
+
         def draw(ax: Axes) -> None:
             draw_curves(ax, table[table["quantity"] == quantity], x="layer", hue="state")
-            ax.set(ylabel="moved", ylim=(0, None))
+            ax.set(xlabel="layer", ylabel=label, ylim=(0, None))
 
-        return QUANTITIES[quantity], draw
+        return title, draw
 
-    drawn = composite([lines(quantity) for quantity in QUANTITIES], cols=3)
-    setting = f"After {table['step'].iloc[0]} inner steps of rate {table['inner_lr'].iloc[0]:g}"
-    caption(drawn, f"{setting}; mean over tasks and seeds. All parameters of a layer together.")
+    drawn = composite([lines(quantity) for quantity in QUANTITIES], cols=3, once=True)
+    setting = f"w: weights of a layer, w₀ before and w after {table['step'].iloc[0]} inner steps of rate"
+    caption(drawn, f"{setting} {table['inner_lr'].iloc[0]:g}. Bands: 95 % over seeds and tasks.")
     return drawn
 
 

@@ -47,15 +47,19 @@ def figure(table: pd.DataFrame) -> Figure:
     def lines(ax: Axes, selected: pd.DataFrame) -> None:
         marks = selected[selected["lr"].isin(sorted(selected["lr"].unique())[::2])]
         draw_curves(ax, selected, x="lr", hue="method")
-        reference(ax, marks["lr"], marks["core"], "by the core", kind="marks")
+        reference(ax, marks["lr"], marks["core"], "by autograd", kind="marks")
 
-    names = {"prediction": "Prediction after one step", "gradient w1": "Outer gradient of w1"}
+    names = {
+        "prediction": ("Prediction after one step", "prediction y"),
+        "gradient w1": ("Outer gradient", "d loss / d w₁"),
+    }
     panels = [
-        panel(title, lines, rows[rows["quantity"] == name], xlabel="inner rate", ylabel=name)
-        for name, title in names.items()
+        panel(title, lines, rows[rows["quantity"] == name], xlabel="inner learning rate", ylabel=label)
+        for name, (title, label) in names.items()
     ]
     drawn = composite(panels, cols=2, ratio=0.62)
-    caption(drawn, "Lines by the formulas, diamonds by the core. The first orders adapt as their second orders do.")
+    text = "y = w₂ w₁ x, one inner step. Lines: closed forms; diamonds: automatic differentiation by this package."
+    caption(drawn, f"{text} In a, a first order adapts as its second order does: the lines coincide.")
     return drawn
 
 
@@ -76,6 +80,7 @@ ANALYSIS = Analysis(
     paper="Raghu et al. 2020, appendix C.1",
     title="A worked example: MAML, ANIL and their first orders",
     order=46,
+    uncertainty="The values are exact.",
     table=table,
     figure=figure,
     claims=claims,

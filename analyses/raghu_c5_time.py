@@ -9,6 +9,7 @@ on the net of the preset. Cost: half a minute.
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.layout import caption, composite
@@ -63,22 +64,27 @@ def ratios(rows: pd.DataFrame) -> pd.DataFrame:
 
 def figure(table: pd.DataFrame) -> Figure:
     """Plot the milliseconds; on the right, the ratios with the published ones."""
-    shown = table.assign(label=table["stage"] + ", " + table["shot"].astype(str) + "-shot")
+    shown = table[table["stage"].isin(PUBLISHED)].sort_values(["stage", "shot"], ascending=[False, True])
+    shown = shown.assign(label=shown["stage"] + ", " + shown["shot"].astype(str) + "-shot")
     times, ratio = (shown[shown["quantity"] == name] for name in ("seconds", "ratio"))
-    ratio = ratio[ratio["stage"].isin(PUBLISHED)]
-    times = times.assign(**{name: 1000 * times[name] for name in ("value", "low", "high")})
+    times = times.assign(value=1000 * times["value"]).drop(columns=["low", "high"])  # least and most are no interval
     marks = pd.DataFrame({"label": ratio["label"], "value": ratio["stage"].map(PUBLISHED)})
 
     def left(ax: Axes) -> None:
         draw_grouped(ax, times, group="label", hue="method")
-        ax.set(ylabel="milliseconds", yscale="log")
+        ax.set(xlabel="", ylabel="time of an iteration (ms)", yscale="log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_locator(NullLocator())
 
     def right(ax: Axes) -> None:
         draw_grouped(ax, ratio, group="label", hue=None, reference=marks)
-        ax.set(ylabel="MAML / ANIL", ylim=(0, None))
+        ax.set(xlabel="", ylabel="time of MAML / time of ANIL", ylim=(0, 6.5))
 
-    drawn = composite([("Time of an iteration", left), ("Times as long", right)], cols=2, ratio=0.7)
-    caption(drawn, "Left median, least and most. Diamonds: published averages, of another program.")
+    drawn = composite([("Time of an iteration", left), ("MAML against ANIL", right)], cols=2, ratio=0.7)
+    text = f"Medians of {table['rounds'].iloc[0]} rounds; bars in b: 95 %, order statistics (for a, see the table)."
+    text = f"Medians of {table['rounds'].iloc[0]} rounds; bars in b: 95 %, order statistics (for a, see the table)."
+    caption(drawn, f"{text} Diamonds: published averages, of another program and net.")
     return drawn
 
 
@@ -100,6 +106,7 @@ ANALYSIS = Analysis(
     paper="Raghu et al. 2020, appendix C.5",
     title="Time of an iteration: MAML against ANIL",
     order=47,
+    uncertainty="Bars of ratios are 95 % intervals by order statistics over rounds.",
     table=table,
     figure=figure,
     claims=claims,

@@ -2,8 +2,8 @@
 
 Raghu et al. 2020, figure 2 (R3), with the control that the paper lacks: the same net before training. Beyond it the
 course over inner steps, support beside query, and the three splits. Conv maps become rows by position for CCA and are
-flattened for CKA. The grey floor is the measure with the images of one side shuffled. How much a layer moves depends on
-inner rate and steps, which the figure names. Cost: three MAML models and a minute.
+flattened for CKA. The null floor is the measure with the images of one side shuffled. How much a layer moves depends
+on inner rate and steps, which the figure names. Cost: three MAML models and a minute.
 """
 
 from functools import partial
@@ -12,9 +12,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.reproduce.analysis import Analysis, Claim, Row, Study, claim, picked
 
 MODELS = ("maml",)
 SHOWN = {"cca_top98": "CCA (top 98 %)", "pwcca": "PWCCA", "cka_debiased": "CKA (debiased)"}
@@ -64,34 +66,33 @@ def table(study: Study) -> pd.DataFrame:
 def figure(table: pd.DataFrame) -> Figure:
     """Plot trained and untrained, a panel a measure; below, CKA by inner step, by inputs and by split."""
     last = picked(table[table["step"] == table["last"]], **MAIN)
-    cka = picked(table[table["measure"] == "cka_debiased"], state="trained")
-    ends = cka[cka["step"] == cka["last"]]
+    cka = picked(table, measure="cka_debiased", state="trained")
+    ends, course = cka[cka["step"] == cka["last"]], picked(cka, **MAIN)
+    moved = course["layer"].isin(["conv4", "head"])
+    shown, still = course[moved], course[~moved]["value"].min()
 
     def above(ax: Axes, rows: pd.DataFrame) -> None:
-        draw_curves(ax, rows, x="layer", hue="state", floor="floor")
-        ax.set(ylim=(-0.05, 1.05), ylabel="similarity")
+        draw_curves(ax, bounded(rows, -1, 1), x="layer", hue="state", floor="floor")
+        ax.set(ylim=(-0.05, 1.05), xlabel="layer", ylabel="similarity")
 
-    def below(ax: Axes, rows: pd.DataFrame, *, hue: str, x: str = "layer") -> None:
-        draw_curves(ax, rows, x=x, hue=hue)
-        ax.set(ylim=(0.2, 1.05), ylabel="similarity")
+    def groups(ax: Axes, rows: pd.DataFrame, *, hue: str) -> None:
+        rows = rows.assign(layer=rows["layer"].str.removeprefix("conv"))
+        draw_grouped(ax, bounded(rows, -1, 1), group="layer", hue=hue)
+        ax.set(ylim=(min(0.0, rows["low"].min() - 0.1), 1.05), xlabel="conv layer, or head", ylabel="CKA (debiased)")
 
     panels = [panel(word, above, picked(last, measure=name)) for name, word in SHOWN.items()]
-    panels += [
-        panel("CKA by inner step", below, picked(cka, **MAIN), x="step", hue="layer", xlabel="inner step"),
-        panel("CKA of both inputs", below, picked(ends, split="test"), hue="inputs"),
-        panel("CKA in every split", below, picked(ends, inputs="query"), hue="split"),
-    ]
-    drawn = composite(panels, ratio=0.85)
-    setting = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['last'].iloc[0]} steps; below: trained."
-    caption(drawn, f"{setting} Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head.")
+    axes = {"xlabel": "inner step", "ylabel": "CKA (debiased)"}
+    panels += [panel("By inner step", draw_curves, shown, x="step", hue="layer", **axes)]
+    panels += [panel("By input", groups, picked(ends, split="test"), hue="inputs")]
+    panels += [panel("By split", groups, picked(ends, inputs="query"), hue="split")]
+    drawn = composite(panels, ratio=0.85, once=True)
+    drawn.axes[3].set_ylim(0, 1.05)
+    steps, rate = table[["last", "inner_lr"]].iloc[0]
+    text = f"After {steps:g} inner steps of rate {rate:g}, against before. Bands, bars: 95 %. Floor, in the colour of"
+    text += f" its line: images of one side shuffled. d to f: trained; in d, conv1 to conv3 above {still - 0.0005:.3f}."
+    text += " Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head."
+    caption(drawn, text)
     return drawn
-
-
-def picked(table: pd.DataFrame, **where: object) -> pd.DataFrame:
-    """Return the rows with these values."""
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
 
 
 HEAD = Claim(

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
 from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.draw.marks import mark_level
+from mamlprobe.draw.ranges import bounded
 from mamlprobe.reproduce.analysis import Analysis, Row, Study, claim
 
 MODELS = ("maml",)
@@ -48,25 +50,25 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot accuracy by update, what freezing costs, and CCA by layer at every checkpoint."""
+    """Plot accuracy by update, what freezing costs, and CCA by update, a line a layer."""
     of = {name: table[table["quantity"] == name] for name in ("accuracy", "cost", "cca")}
     frozen = of["accuracy"].assign(frozen=of["accuracy"]["variant"])
-    cca = of["cca"].assign(updates=[f"{update} updates" for update in of["cca"]["update"]])
 
     def cost(ax: Axes) -> None:
         draw_curves(ax, of["cost"], x="update", hue=None)
-        ax.set(xlabel="update", ylabel="body frozen - nothing (points)")
-        ax.axhline(0, color="#888888", linewidth=0.8, zorder=1)
+        ax.set(xlabel="outer updates", ylabel="change (points)")
+        mark_level(ax)
 
     def alike(ax: Axes) -> None:
-        draw_curves(ax, cca, x="layer", hue="updates")
-        ax.set(ylabel="CCA (top 98 %)", ylim=(-0.05, 1.05))
+        draw_curves(ax, bounded(of["cca"], 0, 1), x="update", hue="layer")
+        ax.set(xlabel="outer updates", ylabel="CCA (top 98 %)", ylim=(0, 1.05))
 
-    labels = {"xlabel": "update", "ylabel": "accuracy (%)"}
+    labels = {"xlabel": "outer updates", "ylabel": "accuracy (%)"}
     accuracy = panel("Frozen in the inner loop", draw_curves, frozen, x="update", hue="frozen", **labels)
-    drawn = composite([accuracy, ("Cost of freezing", cost), ("Before, after", alike)])
+    drawn = composite([accuracy, ("Freezing the body", cost), ("Before and after adapting", alike)])
     setting = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
-    caption(drawn, f"{setting} Update 0 is the net before training. The same test tasks at every checkpoint.")
+    same = "The same test tasks at every checkpoint; 0: before training. Bands: 95 % over seeds and tasks."
+    caption(drawn, f"{setting} {same} b: body frozen − nothing frozen, paired by task.")
     return drawn
 
 

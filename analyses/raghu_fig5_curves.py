@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.layout import composite, panel
+from mamlprobe.draw.layout import caption, composite, panel
 from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
 MODELS = ("maml", "anil")
@@ -39,10 +39,15 @@ def table(study: Study) -> pd.DataFrame:
 def figure(table: pd.DataFrame) -> Figure:
     """Plot the training loss; on the right, the validation accuracy."""
     panels = []
-    for title in PANELS.values():
+    for title, label in zip(PANELS.values(), ("cross-entropy", "accuracy (%)"), strict=True):
         rows = table[(table["quantity"] == "curve") & (table["panel"] == title)]
-        panels.append(panel(f"{title}, by update", draw_curves, rows, x="update", hue="method"))
-    return composite(panels, cols=2, ratio=0.7)
+        options = {"xlabel": "outer updates", "ylabel": label}
+        panels.append(panel(title.removesuffix(" (%)"), draw_curves, rows, x="update", hue="method", **options))
+    drawn = composite(panels, cols=2, ratio=0.7)
+    caption(
+        drawn, f"Means of {int(table['seeds'].max())} seeds after the inner loop; bands: least to most of the seeds."
+    )
+    return drawn
 
 
 CLAIMS = (
@@ -71,6 +76,7 @@ ANALYSIS = Analysis(
     title="Learning curves of MAML and ANIL",
     order=4,
     recipes=MODELS,
+    uncertainty="Bands span the seeds.",
     table=table,
     figure=figure,
     claims=CLAIMS,

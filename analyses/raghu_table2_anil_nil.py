@@ -5,10 +5,12 @@ without any adaptation. Published values are for miniImageNet, 5-way 1-shot. Cos
 """
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mamlprobe.draw.charts.bars import grouped
-from mamlprobe.draw.layout import caption
+from mamlprobe.draw.charts.bars import draw_grouped
+from mamlprobe.draw.layout import caption, composite, panel
+from mamlprobe.draw.marks import mark_level
 from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
 MODELS = ("maml", "anil")
@@ -31,15 +33,23 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot the accuracies; on the right, the paired differences."""
-    names = {"accuracy": "Accuracy (%)", "difference": "Paired difference (points)"}
-    shown = table[table["quantity"].isin(names)]
-    shown = shown.assign(panel=shown["quantity"].map(names), method=shown["method"].str.upper())
-    marks = pd.DataFrame({"method": [n.upper() for n in PUBLISHED], "value": list(PUBLISHED.values())})
-    lifts = pd.DataFrame({"method": ["ANIL - MAML", "NIL - ANIL"], "value": [-0.2, 1.3]})
-    reference = pd.concat([marks.assign(panel=names["accuracy"]), lifts.assign(panel=names["difference"])])
-    drawn = grouped(shown, group="method", hue=None, panel="panel", reference=reference, label="")
-    caption(drawn, "Diamonds: published, miniImageNet 5-way 1-shot. Chance is 20 %.")
+    """Plot the accuracies; on the right, the paired differences with the published ones."""
+    shown = table.assign(method=table["method"].str.upper().str.replace(" - ", " −\n"))
+    lifts = pd.DataFrame({"method": ["ANIL −\nMAML", "NIL −\nANIL"], "value": [-0.2, 1.3]})
+
+    def draw(ax: Axes, rows: pd.DataFrame, *, marks: pd.DataFrame | None = None) -> None:
+        draw_grouped(ax, rows, group="method", hue=None, reference=marks)
+        ax.set(xlabel="", ylabel="accuracy (%)" if marks is None else "difference (points)")
+        if marks is not None:
+            mark_level(ax)
+
+    panels = [
+        panel("Accuracy", draw, shown[shown["quantity"] == "accuracy"]),
+        panel("Difference", draw, shown[shown["quantity"] == "difference"], marks=lifts),
+    ]
+    drawn = composite(panels, cols=2, width="column", ratio=1.2)
+    text = "b: paired by task. Bars: 95 % over seeds and tasks. Chance: 20 %."
+    caption(drawn, f"{text} Diamonds: published differences, miniImageNet 5-way 1-shot.")
     return drawn
 
 

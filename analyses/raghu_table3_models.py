@@ -1,20 +1,23 @@
 """Similarity of layers between trained models: are MAML and ANIL as alike as two seeds of one of them?
 
 Raghu et al. 2020, table 3 (R7), appendices B.4 (R12: adapting leaves how two models relate) and D.2 (R17: an untrained
-net is the least alike). Between learners both ways round are averaged. Intervals are over pairs of seeds, which share
-models, and tasks. Published values are for miniImageNet. Cost: three models each of MAML and ANIL, and two minutes.
+net is the least alike). Between learners both ways round are averaged; intervals are over pairs of seeds, which share
+models, and tasks. Published: miniImageNet. Cost: three models each of MAML and ANIL, and two minutes.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import draw_curves
-from mamlprobe.draw.charts.scatter import draw_agreement
 from mamlprobe.draw.layout import caption, composite, panel
-from mamlprobe.reproduce.analysis import Analysis, Claim, Study
+from mamlprobe.draw.marks import mark_level
+from mamlprobe.draw.ranges import bounded
+from mamlprobe.reproduce.analysis import Analysis, Claim, Study, picked
 
 MODELS = ("maml", "anil", "multiclass", "nil")
 MEASURES = {"cca_mean": "CCA (mean)", "cka_debiased": "CKA (debiased)"}
@@ -30,7 +33,10 @@ PUBLISHED = {
     "cca_mean": dict(zip(PAIRS, (0.51, 0.51, 0.50, 0.48, 0.48, 0.40), strict=True)),
     "cka_debiased": {"MAML-MAML": 0.83, "ANIL-ANIL": 0.86, "MAML-ANIL": 0.83},
 }
-LEARNERS, SLACK, ENDS = "MAML-ANIL - MAML-MAML and ANIL-ANIL", 0.03, (-0.05, 1.05)
+LEARNERS_LESS_SEEDS = {
+    m: round(v["MAML-ANIL"] - (v["MAML-MAML"] + v["ANIL-ANIL"]) / 2, 3) for m, v in PUBLISHED.items()
+}
+LEARNERS, SLACK, TABLE = "MAML-ANIL - MAML-MAML and ANIL-ANIL", 0.03, "table 3, submission"
 OTHERS = {"MAML-MAML": "another seed", "multiclass-MAML": "a net of all classes", "NIL-MAML": "one trained with NIL"}
 
 
@@ -69,43 +75,40 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def figure(table: pd.DataFrame) -> Figure:
-    """Plot the body's mean with published values, the layers before adapting, and two seeds before against after."""
-    shown = table[table["quantity"] == "similarity"]
-    shown = shown.assign(pair=pd.Categorical(shown["pair"], list(PAIRS)))
-    layers = shown[(shown["layer"] != "body") & (shown["moment"] == "before")]
-    two = table[(table["quantity"] == "two seeds") & (table["layer"] != "body")]
-    agree = {"x": "before", "y": "after", "hue": "layer"}
-    bars, lines, points = [], [], []
-    for measure, word in MEASURES.items():
-        body = shown[(shown["measure"] == measure) & (shown["layer"] == "body")]
-        marks = pd.DataFrame(PUBLISHED[measure].items(), columns=["pair", "value"]).assign(moment="before")
-        marks, body = (
-            each.assign(pair=each["pair"].str.replace("multiclass", "multi-class").str.replace("-", "-\n"))
-            for each in (marks, body)
-        )
-        grouped = {"group": "pair", "hue": "moment"}
-        bars.append(panel(word, draw_grouped, body, reference=marks, ylabel="mean over the body", **grouped))
-        rows = layers[layers["measure"] == measure]
-        lines.append(panel(word, draw_curves, rows, x="layer", hue="pair", ylabel="similarity"))
-        rows = two[two["measure"] == measure]
-        points.append(panel(word, draw_agreement, rows, ends=ENDS, xlabel="before adapting", **agree))
-    drawn = composite([*bars, *lines, *points], cols=2, ratio=0.6)
-    for ax in drawn.axes:
-        ax.set(ylim=ENDS)
-    setting = f"Inner rate {table['inner_lr'].iloc[0]:g}, {table['inner_steps'].iloc[0]} steps."
-    caption(drawn, f"{setting} Diamonds: published, miniImageNet. e and f: two seeds of MAML. Two seeds set the scale.")
+    """Plot the body's mean by pair, the layers before adapting, and differences with published ones."""
+    body = picked(table, quantity="similarity", layer="body")
+    layers = table.query("measure == 'cka_debiased' and moment == 'before' and layer != 'body' and pair != 'ANIL-ANIL'")
+    change = picked(table, quantity="difference", moment="before")
+    bars: dict[str, Any] = {"group": "pair", "hue": "moment", "orientation": "horizontal", "xlabel": "similarity"}
+    panels = [panel(f"{MEASURES[m]}, body", draw_grouped, picked(body, measure=m), **bars) for m in MEASURES]
+    panels += [panel("Differences, body", differences, change, xlabel="difference of similarity")]
+    panels += [panel("By layer", draw_curves, bounded(layers, -1, 1), x="layer", hue="pair", ylabel="CKA (debiased)")]
+    drawn = composite(panels, cols=2, ratio=0.6, once=True)
+    drawn.axes[1].tick_params(labelleft=False)
+    steps, rate = table[["inner_steps", "inner_lr"]].iloc[0]
+    text = f"Before and after {steps:g} inner steps of rate {rate:g}; c, d before. Body: mean of conv layers. c: MAML"
+    text += " to one net less MAML to another (first: MAML-ANIL less two seeds). Bars, bands: 95 %. Diamonds:"
+    caption(drawn, f"{text} published, miniImageNet. d: ANIL-ANIL is as MAML-MAML.")
     return drawn
+
+
+def differences(ax: Axes, rows: pd.DataFrame) -> None:
+    """Draw differences before adapting, and the published ones, of names without the MAML that all are compared to."""
+    cca, theirs = PUBLISHED["cca_mean"], [(LEARNERS, measure, value) for measure, value in LEARNERS_LESS_SEEDS.items()]
+    theirs += [(f"random-MAML - {other}", "cca_mean", cca["random-MAML"] - cca[other]) for other in OTHERS]
+    marks = pd.DataFrame(theirs, columns=["pair", "measure", "value"])
+    rows, marks = (each.replace("-MAML| and ANIL-ANIL", "", regex=True).replace(MEASURES) for each in (rows, marks))
+    draw_grouped(ax, rows, group="pair", hue="measure", reference=marks, orientation="horizontal")
+    mark_level(ax, axis="x")
+    ax.locator_params(axis="x", nbins=4)
 
 
 def statements() -> Iterator[Claim]:
     """Yield that learners are as alike as seeds, adapting changes nothing, and an untrained net is the least alike."""
-    for measure, word in MEASURES.items():
-        theirs = PUBLISHED[measure]
-        less = round(theirs["MAML-ANIL"] - (theirs["MAML-MAML"] + theirs["ANIL-ANIL"]) / 2, 3)
-        source = "table 3, submission"
+    for (measure, word), theirs in zip(MEASURES.items(), LEARNERS_LESS_SEEDS.values(), strict=True):
         text = f"{word}: MAML to ANIL is at most {SLACK} below seed to seed"
         where = {"quantity": "difference", "pair": LEARNERS, "measure": measure, "moment": "before"}
-        yield Claim(id="R7", text=text, where=where, above=-SLACK, unit=measure, published=less, source=source)
+        yield Claim(id="R7", text=text, where=where, above=-SLACK, unit=measure, published=theirs, source=TABLE)
         text = f"{word}: adapting moves a layer's similarity between two MAML seeds by less than {SLACK}"
         shift = {"quantity": "|after - before|", "measure": measure}
         yield Claim(id="R12", text=text, where=shift, below=SLACK, unit=measure, source="appendix B.4")

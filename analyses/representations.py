@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.embeddings import draw_points
 from mamlprobe.draw.charts.heatmaps import colour_bar, draw_map
-from mamlprobe.draw.layout import composite, panel
+from mamlprobe.draw.layout import caption, composite, panel
 from mamlprobe.reproduce.analysis import Analysis, Claim, Study
 
 MODELS = ("maml", "anil")
@@ -34,9 +34,8 @@ def table(study: Study) -> pd.DataFrame:
     episodes, pairs = study.episodes(study.few), [("before", "before"), ("before", "after")]
 
     def probe(net: Net, theta: Theta, method: Method) -> pd.DataFrame:
-        maps = cka_grid(net, theta, episodes, method, moments=pairs, chunk=episodes.tasks).assign(
-            quantity="map", moment=""
-        )
+        maps = cka_grid(net, theta, episodes, method, moments=pairs, chunk=episodes.tasks)
+        maps = maps.assign(quantity="map", moment="")
         return pd.concat([maps, class_geometry(net, theta, episodes, method, chunk=episodes.tasks)])
 
     last = study.probe(MODELS, probe)
@@ -75,10 +74,10 @@ def figure(table: pd.DataFrame) -> Figure:
 
     grid: dict[str, Any] = {"i": "layer_a", "j": "layer_b", "vmin": 0, "vmax": 1, "digits": 2}
     panels = [
-        panel("MAML, a task before", draw_points, points, moment="before", named=["classes"]),
-        panel("after", draw_points, points, moment="after", named=["marks"]),
+        panel("MAML, one task, before", draw_points, points, moment="before", named=["classes"]),
+        panel("MAML, the same task, after", draw_points, points, moment="after", named=["marks"]),
         panel("Nearest prototype", draw_grouped, shares, group="model", hue="moment", chance=0.2),
-        *(panel(f"{name}, before x after", draw_map, maps[maps["model"] == name], **grid) for name in STATES),
+        *(panel(f"{name}, before × after", draw_map, maps[maps["model"] == name], **grid) for name in STATES),
     ]
     drawn = composite(panels, cols=3, ratio=1.28)
     _, after, share, first, *others = drawn.axes
@@ -87,6 +86,9 @@ def figure(table: pd.DataFrame) -> Figure:
         ax.set_ylabel("")
         ax.tick_params(labelleft=False)
     colour_bar(first.collections[0], [first, *others], label="CKA (debiased)")
+    first.set_ylabel("layer before")
+    text = "a, b: features in the same principal components, equal scales. c: query items whose nearest prototype is of"
+    caption(drawn, f"{text} their class; bars: 95 % over seeds and tasks. d to f: means; rows before, columns after.")
     return drawn
 
 

@@ -90,12 +90,12 @@ def figure(table: pd.DataFrame) -> Figure:
         draw_variants(ax, most, x="rate", hue="name", methods=methods, logx=True, logy=True)
         start = (most["rate"].min(), 0.3 * most["value"].min())
         draw_slope(ax, power=2, through=start, to=most["rate"].max(), label="slope 2")
-        ax.set(xlabel="inner rate a", ylabel="residual / |AvgGrad|")
+        ax.set(xlabel="inner rate a", ylabel="|residual| / |AvgGrad|")
 
     averages = [coefficients("AvgGrad", "coefficient"), coefficients("AvgGradInner", "coefficient / a")]
     drawn = composite([*averages, (f"What is left, k = {most['batches'].max()}", residual)])
-    note = "a, b: at inner rate 1e-5; in a, MAML and FOMAML coincide. Exact expectations, mean and range of seeds."
-    caption(drawn, note)
+    text = "Exact expectations; means of seeds, bars (smaller than the marks) to least and most. a, b: inner rate 10⁻⁵;"
+    caption(drawn, f"{text} in a, MAML and FOMAML coincide. c: what the two directions leave, of order a².")
     return drawn
 
 
@@ -121,6 +121,7 @@ ANALYSIS = Analysis(
     paper="Nichol et al. 2018, section 5.1",
     title="The expansion of MAML, FOMAML and Reptile",
     order=30,
+    uncertainty="Bars span the seeds.",
     table=table,
     figure=figure,
     claims=claims,

@@ -17,11 +17,13 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import ScaledTranslation
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.style import GREY, PUBLISHED, RC, SMALL, WIDTHS, canvas, minus, naming, style
+from mamlprobe.draw.style import FLOOR, GREY, PUBLISHED, RC, SMALL, WIDTHS, canvas, minus, naming, style
 from mamlprobe.draw.table_text import levels
 
 RATIOS = {"full": (0.5, 0.75, 0.95, 1.1), "column": (0.72, 1.1, 1.5, 1.8)}
 """Height over width of a panel, by the number of panels in a row."""
+CAPTION_LINES = 4
+"""The most lines of a caption; the rest belongs into the text around the figure."""
 
 
 def lettered(at: int, title: str, panels: int) -> str:
@@ -100,11 +102,11 @@ def _columns(texts: Sequence[str], inches: float, *, size: float, lead: float) -
 
 
 def _handles(axes: Iterable[Axes]) -> dict[str, Any]:
-    """Collect the handles of the axes by label, each once, names first; published values in grey, whatever the name."""
+    """Collect the handles of the axes by label, each once, names first; published values and floors in grey."""
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, text in zip(*ax.get_legend_handles_labels(), strict=True):
-            if isinstance(handle, Line2D) and text == PUBLISHED:
+            if isinstance(handle, Line2D) and text in (PUBLISHED, FLOOR):
                 handle = copy(handle)
                 handle.set(color=GREY, markeredgecolor=GREY)
             handles.setdefault(text, handle)
@@ -124,11 +126,16 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
         figure.legend(list(handles.values()), list(handles), loc="outside upper left", ncols=cols)
 
 
-def legend_over(axes: Sequence[Axes], *, inches: float, size: float = SMALL) -> None:
-    """Give each axes, `inches` wide, its own small legend between title and data; the titles stay in line."""
+def legend_over(axes: Sequence[Axes], *, inches: float, size: float = SMALL, once: bool = False) -> None:
+    """Give each axes, `inches` wide, its own small legend between title and data; the titles stay in line.
+
+    With `once`, an axes whose legend would be that of the one to its left has none.
+    """
     spacing = {"handlelength": 2.0, "handletextpad": 0.4, "columnspacing": 1.0, "labelspacing": 0.25}
     with style():
         handles = [_handles([ax]) for ax in axes]
+        if once:
+            handles = [each if k == 0 or [*each] != [*handles[k - 1]] else {} for k, each in enumerate(handles)]
         cols = [_columns(list(names), inches, size=size, lead=3.8) if names else 1 for names in handles]
         lines = max((math.ceil(len(names) / count) for names, count in zip(handles, cols, strict=True)), default=0)
         height = (1.3 * lines + 0.6) * size if lines else 0.0
@@ -152,22 +159,35 @@ def resize(figure: Figure, height: float, *, below: float = 0.0) -> None:
 
 
 def caption(figure: Figure, text: str) -> None:
-    """Write one line of small grey text under the figure, which grows by that line.
+    """Write small grey text under the figure, in lines of its width; the figure grows by them.
 
     Raises:
-        UserError: the line is wider than the figure.
+        UserError: a word is wider than the figure, or there are more than `CAPTION_LINES` lines.
     """
     text = minus(text)
     width, height = figure.get_size_inches()
     with style():
-        if (needed := width_of(text, 7)) > width - 0.1:
-            must = f"a caption must be at most {width - 0.1:.1f} inches wide"
-            raise UserError("draw.caption", must, f"{needed:.1f}", "shorten it")
-        resize(figure, height + 0.16, below=0.16)
+        lines = _wrapped(text, 0.96 * (width - 0.1))  # drawn, text is a little wider than its outlines
+        if (needed := max(width_of(line, 7) for line in lines)) > width - 0.1 or len(lines) > CAPTION_LINES:
+            must = f"a caption must fit in {CAPTION_LINES} lines of {width - 0.1:.1f} inches"
+            raise UserError("draw.caption", must, f"{len(lines)} lines of {needed:.1f}", "shorten it")
+        grown = 0.04 + 0.12 * len(lines)
+        resize(figure, height + grown, below=grown)
         for key in (each for each in figure.texts if each.get_gid() == "key"):
-            key.set_y(key.get_position()[1] + 0.16)  # in inches
-        figure.text(0.05 / width, 0.05 / (height + 0.16), text, fontsize=7, color=GREY, ha="left", va="bottom",
-                    gid="caption")  # fmt: skip
+            key.set_y(key.get_position()[1] + grown)  # in inches
+        figure.text(0.05 / width, 0.05 / (height + grown), "\n".join(lines), fontsize=7, color=GREY, ha="left",
+                    va="bottom", gid="caption")  # fmt: skip
+
+
+def _wrapped(text: str, inches: float) -> list[str]:
+    """Break the text at blanks into lines of at most `inches` inches at 7 points, if its words allow that."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and width_of(f"{lines[-1]} {word}", 7) <= inches:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines or [""]
 
 
 Panel = tuple[str, Callable[[Axes], object]]
@@ -198,8 +218,11 @@ def composite(
     cols: int = 3,
     width: Literal["full", "column"] = "full",
     ratio: float = 1.0,
+    once: bool = False,
 ) -> Figure:
     """Compose one figure of titles and functions that draw into an axes; lettered a, b, c, each with its own legend.
+
+    With `once`, a legend is not repeated along a row.
 
     Raises:
         UserError: there is no drawing.
@@ -216,7 +239,7 @@ def composite(
     for spare in axes.flat[len(drawings) :]:
         spare.remove()
     for row in range(rows):
-        legend_over(list(axes[row, : len(drawings) - row * cols]), inches=0.88 * WIDTHS[width] / cols)
+        legend_over(list(axes[row, : len(drawings) - row * cols]), inches=0.88 * WIDTHS[width] / cols, once=once)
     return figure
 
 

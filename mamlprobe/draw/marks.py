@@ -1,9 +1,18 @@
 """Marks on what is drawn already."""
 
+from typing import Literal
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.style import style
+from mamlprobe.draw.style import PALE, style
+
+
+def mark_level(ax: Axes, value: float = 0.0, *, axis: Literal["x", "y"] = "y") -> None:
+    """Draw a thin pale line across the axes at a value of one axis, from which differences are read."""
+    with style():
+        (ax.axhline if axis == "y" else ax.axvline)(value, color=PALE, linewidth=0.8, zorder=1, gid="aside")
 
 
 def mark_bar(figure: Figure, value: float, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +15,8 @@ COSTS = ("NIL", "body frozen", "head zeroed")
 """Quantities that are differences from the model as it is."""
 
 
+DEPTHS = ["first layer", "1/4", "half", "3/4", "last layer"]
+"""Of nets of more layers than these, the layers at these depths stand for all."""
 LONGEST = 22
 """Characters of a run's name in the figure."""
 
@@ -60,6 +63,17 @@ def survey_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def _by_depth(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return of each run the layers at five depths, named by them, if there are more layers than a panel can show."""
+    if rows["layer"].nunique() <= len(DEPTHS):
+        return rows
+    parts = []
+    for _, each in rows.groupby("run", sort=False):
+        places = np.linspace(0, len(each) - 1, len(DEPTHS)).round().astype(int)
+        parts.append(each.iloc[places].assign(layer=DEPTHS).drop_duplicates(["run", "value", "low", "high"]))
+    return pd.concat(parts)
+
+
 def _across(
     table: pd.DataFrame,
     title: str,
@@ -76,6 +90,7 @@ def _across(
         return None
     if quantities == ("accuracy",) and rows["value"].between(0, 1).all():
         rows = bounded(rows, 0, 1)
+    rows = _by_depth(rows) if hue == "layer" else rows
     rows = rows.assign(**{name: rows[name] * scale for name in ("value", "low", "high")})
     missing = [name for name in table["run"].unique() if name not in set(rows["run"])]  # keep their line empty
     rows = pd.concat([rows, *(rows.iloc[:1].assign(run=name, value=float("nan")) for name in missing)])
@@ -83,7 +98,7 @@ def _across(
 
     def draw(ax: Axes) -> None:
         if zero:
-            ax.axvline(0, color="0.6", linewidth=0.6, zorder=0)
+            ax.axvline(0, color="0.6", linewidth=0.6, zorder=0, gid="aside")
         lane = hue or ("quantity" if len(quantities) > 1 else None)
         draw_grouped(ax, rows, group="run", hue=lane, orientation="horizontal")
         ax.set(xlabel=label)

@@ -17,7 +17,7 @@ from mamlprobe.draw.style import GREY, WIDTHS, canvas, style
 from mamlprobe.draw.table_text import VERDICTS, levels
 from mamlprobe.statistics.tables import task_means
 
-SIGNS = {"passes": (VERDICTS["holds"], "#009E73"), "fails": (VERDICTS["fails"], "#D55E00")}
+SIGNS = {"passes": (VERDICTS["holds"], "#00704F"), "fails": (VERDICTS["fails"], "#A84300")}
 """Sign and colour of each verdict of a certificate."""
 
 DISTANCES = {"distance": "|w - w start|", "relative": "share of |w start|", "per parameter": "root mean square move"}

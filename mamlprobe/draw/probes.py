@@ -112,10 +112,11 @@ def pair_figure(table: pd.DataFrame) -> Figure:
 
 
 def cosine_figure(table: pd.DataFrame) -> Figure:
-    """Plot the mean map."""
+    """Plot the mean map; colours diverge from zero if there are negative cosines."""
     maps = table[table["quantity"] == MAP] if "quantity" in table else table
     mean_map = maps.groupby(["row", "column"], sort=False)["value"].mean().reset_index()
-    return grid(mean_map, i="row", j="column", label="cosine similarity", digits=2)
+    centre = 0.0 if (mean_map["value"] < 0).any() else None
+    return grid(mean_map, i="row", j="column", label="cosine similarity", digits=2, centre=centre)
 
 
 def share_figure(table: pd.DataFrame) -> Figure:
@@ -135,7 +136,7 @@ def layer_term_figure(table: pd.DataFrame) -> Figure:
 
         def draw(ax: Axes) -> None:
             draw_curves(ax, selected, x="layer", hue="term")
-            ax.axhline(0, color=PALE, linewidth=0.8, zorder=1)
+            ax.axhline(0, color=PALE, linewidth=0.8, zorder=1, gid="aside")
             ax.set(ylabel=TERM_LABELS[quantity])
 
         return draw

@@ -11,7 +11,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.charts.bars import draw_grouped
 from mamlprobe.draw.charts.curves import curves, draw_curves
-from mamlprobe.draw.layout import Panel, panel
+from mamlprobe.draw.layout import Panel, caption, panel
 from mamlprobe.draw.ranges import bounded
 from mamlprobe.draw.style import DOTS, GREY, PALE, SIZES, looks, naming, style
 from mamlprobe.draw.table_text import levels, need, single
@@ -64,19 +64,27 @@ def draw_published(ax: Axes, table: pd.DataFrame, *, hue: str, x: str = "update"
         ax.set_xlabel("outer updates")
 
 
-def published_marks(table: pd.DataFrame, titles: Mapping[str, str], *, lowest: float) -> Figure:
-    """Plot our curves over updates, in percent from `lowest` up, with the authors' as marks at the same updates.
+def published_marks(table: pd.DataFrame, titles: Mapping[str, str], *, note: str = "") -> Figure:
+    """Plot our curves over updates, in percent, with the authors' as marks at the same updates; from the first on.
 
-    A panel for each of the `titles`, named by the column ``panel``, a line for each ``arm``.
+    A panel for each of the `titles`, named by the column ``panel``, a line for each ``arm``; `note` ends the caption.
 
     Raises:
         UserError: as `split` and `curves`.
     """
     shown = table[(table["quantity"] == "accuracy") & table["panel"].isin(list(titles))]
     shown = shown.sort_values("panel", key=lambda column: column.map(list(titles).index), kind="stable")
-    ours, theirs, _ = split(shown)
-    return curves(ours, x="update", hue="arm", panel="panel", reference=theirs, titles=list(titles.values()),
-                  xlabel="outer updates", ylabel="accuracy after one step (%)", ylim=(lowest, 101.0))  # fmt: skip
+    start, later = shown[shown["update"] == 0]["value"], shown[shown["update"] > 0]
+    ours, theirs, _ = split(later)
+    drawn = curves(ours, x="update", hue="arm", panel="panel", reference=theirs, titles=list(titles.values()),
+                   xlabel="outer updates", ylabel="accuracy after one step (%)")  # fmt: skip
+    for ax in drawn.axes:
+        ax.set_xlim(left=0)
+    alone = " Dashed edges: one seed, over test tasks." if (ours["seeds"] == 1).any() else ""
+    before = f" Before training, not drawn: {start.min():.0f} to {start.max():.0f} %." if len(start) else ""
+    text = "Bands: 95 % over seeds and test tasks. Diamonds: the authors' own curves at the same updates."
+    caption(drawn, f"{text}{alone}{before} {note}".strip())
+    return drawn
 
 
 def gaps(ends: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:

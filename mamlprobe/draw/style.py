@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib import style as sheets
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -20,7 +20,10 @@ from mamlprobe.base.errors import UserError, unknown
 
 
 class Look(NamedTuple):
-    """How a name is drawn: looks differ in colour, and in marker or line for readers without colour."""
+    """How a name is drawn: looks differ in colour, and in marker or line for readers without colour.
+
+    Every colour has a contrast of 3 to white, and differs from the others for the colour-blind (tests/draw).
+    """
 
     colour: str
     marker: str
@@ -33,44 +36,45 @@ GREY, PALE = "#666666", "#B3B3B3"
 """Published values and captions; floors and chance."""
 DOTS = (0, (1, 1.5))
 """The line of chance."""
-RAMP = "viridis"
+RAMP = "plasma"
+"""Colours of numbers, from dark to as light as can be seen on white."""
 SMALL = 7.0
 """Points of the smallest text, at the printed width."""
-PUBLISHED = "published"
+FLOOR, PUBLISHED = "null floor", "published"
 
 
 def _ramp(fraction: float) -> str:
-    return to_hex(matplotlib.colormaps[RAMP](0.85 * fraction))
+    return to_hex(matplotlib.colormaps[RAMP](0.64 * fraction))
 
 
 _STEP_MARKERS = "os^vPXphd<>"
 PALETTE: dict[str, Look] = {
     "maml": Look("#0072B2", "o", "-"),
-    "fomaml": Look("#56B4E9", "s", "--"),
-    "anil": Look("#D55E00", "^", "-"),
-    "fo_anil": Look("#E69F00", "v", "--"),
+    "fomaml": Look("#0097FE", "s", "--"),
+    "anil": Look("#EA7002", "^", "-"),
+    "fo_anil": Look("#8F5A10", "v", "--"),
     "boil": Look("#009E73", "P", "-."),
     "nil": Look("#000000", "X", ":"),
     "reptile": Look("#CC79A7", "p", "-."),
     "imaml": Look("#882255", "h", "--"),
-    "meta_sgd": Look("#5C4A00", "<", "-."),
+    "meta_sgd": Look("#4A4200", "<", "-."),
     "mamlpp": Look("#3B1F8F", ">", ":"),
     "maml_zeroing": Look("#9933FF", "d", "--"),
     "proto_maml": Look("#EE1155", "8", ":"),
-    "random init": Look("#D55E00", "o", "-"),
-    "x0.7": Look("#E69F00", "v", "-."),
+    "random init": Look("#EA7002", "o", "-"),
+    "x0.7": Look("#8F5A10", "v", "-."),
     "x0.5": Look("#CC79A7", "p", ":"),
     "zero-init": Look("#009E73", "s", "--"),
     "zeroing": Look("#0072B2", "^", "-"),
-    "before": Look("#E69F00", "o", "--"),
+    "before": Look("#8F5A10", "o", "--"),
     "after": Look("#0072B2", "s", "-"),
-    "interference": Look("#D55E00", "o", "--"),
-    "noise": Look("#E69F00", "v", "-."),
+    "interference": Look("#EA7002", "o", "--"),
+    "noise": Look("#8F5A10", "v", "-."),
     "contrastive": Look("#0072B2", "^", "-"),
-    "as trained": Look("#D55E00", "o", "-"),
+    "as trained": Look("#EA7002", "o", "-"),
     "zeroed at test": Look("#0072B2", "^", "--"),
-    "same class, before": Look("#E69F00", "o", "-"),
-    "different classes, before": Look("#E69F00", "v", ":"),
+    "same class, before": Look("#8F5A10", "o", "-"),
+    "different classes, before": Look("#8F5A10", "v", ":"),
     "same class, after": Look("#0072B2", "s", "-"),
     "different classes, after": Look("#0072B2", "^", ":"),
 } | {f"step {k}": Look(_ramp(k / 10), _STEP_MARKERS[k], ("-", "--", "-.", ":")[k % 4]) for k in range(11)}
@@ -92,7 +96,7 @@ WORDS = {
 AXES = {"update": "outer updates", "step": "inner steps", "steps": "inner steps", "group": ""}
 """Axis labels of columns; of others their name."""
 
-_SPARE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_SPARE_COLOURS = ("#0072B2", "#EA7002", "#009E73", "#CC79A7", "#8F5A10", "#0097FE", "#000000")
 _SPARE_MARKERS = "os^vPXhp"
 _SPARE_LINES = ("-", "--", "-.", ":")
 _SPARE = [Look(_SPARE_COLOURS[i % 7], _SPARE_MARKERS[i % 8], _SPARE_LINES[i % 4]) for i in range(56)]
@@ -139,6 +143,12 @@ RC: dict[str, Any] = {
 
 SIZES = {"P": 5.5, "X": 5.2, "p": 4.8, "h": 4.6, "^": 4.6, "v": 4.6, "<": 4.6, ">": 4.6}
 """Marker sizes in points that look alike; 4 for the others."""
+
+
+def luminance(colour: Any) -> float:
+    """Return the relative luminance of a colour, 0 for black to 1 for white (WCAG 2)."""
+    light = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
 
 
 def _plain(name: Hashable) -> str:

@@ -94,11 +94,17 @@ def only(table: pd.DataFrame, **where: object) -> "pd.Series[Any]":
     Raises:
         LookupError: there is none, or more than one.
     """
+    rows = picked(table, **where)
+    if len(rows) != 1:
+        raise LookupError(f"{len(rows)} rows for {where}")
+    return rows.iloc[0]
+
+
+def picked(table: pd.DataFrame, **where: object) -> pd.DataFrame:
+    """Return the rows of the table with these values."""
     for column, value in where.items():
         table = table[table[column] == value]
-    if len(table) != 1:
-        raise LookupError(f"{len(table)} rows for {where}")
-    return table.iloc[0]
+    return table
 
 
 def claim(

@@ -94,8 +94,20 @@ def test_caption_is_below_all_and_fits(learning, tidy):
     tidy(figure)
     with pytest.raises(UserError) as error:
         caption(figure, "word " * 100)
-    assert str(error.value).startswith("draw.caption: a caption must be at most 6.7 inches wide, got ")
+    assert str(error.value).startswith("draw.caption: a caption must fit in 4 lines of 6.7 inches, got 5 lines of ")
     assert str(error.value).endswith("; shorten it")
+
+
+def test_caption_has_lines_of_the_figures_width(tidy):
+    figure, axes = canvas(1, 1, width="column")
+    axes[0, 0].set_xlabel("outer updates")
+    height = figure.get_size_inches()[1]
+    caption(figure, "Mean and 95 % interval over three seeds; 600 tasks each, drawn once; one inner step of 0.4.")
+    assert figure.get_size_inches()[1] == pytest.approx(height + 0.28)
+    assert figure.texts[-1].get_text().count("\n") == 1
+    tidy(figure)
+    with pytest.raises(UserError, match="must fit"):
+        caption(figure, "w" * 100)
 
 
 def test_fold_breaks_at_blanks_only():
@@ -146,3 +158,10 @@ def test_a_panel_draws_its_rows_and_sets_what_is_said():
     assert seen == [("rows", {"hue": None})]
     assert (first.get_title(loc="left"), first.get_ylabel(), first.get_xlabel()) == ("a  one", "y", "")
     assert second.get_xlabel() == "kept"
+
+
+def test_a_legend_is_not_repeated_along_a_row_if_asked(similarity):
+    drawings = [(name, lambda ax: draw_curves(ax, similarity, x="layer", hue="method")) for name in ("one", "two")]
+    drawings.append(("three", lambda ax: draw_curves(ax, similarity.head(3), x="layer", hue="method")))
+    legends = [[ax.get_legend() is not None for ax in composite(drawings, once=once).axes] for once in (False, True)]
+    assert legends == [[True, True, True], [True, False, True]]

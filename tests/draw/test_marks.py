@@ -6,7 +6,7 @@ import pytest
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.charts.heatmaps import grid
 from mamlprobe.draw.files import encode
-from mamlprobe.draw.marks import mark_bar
+from mamlprobe.draw.marks import mark_bar, mark_level
 from mamlprobe.draw.style import canvas
 
 
@@ -17,6 +17,16 @@ def test_a_bar_is_marked_at_the_value_and_named():
     assert {tuple(line.get_xdata()) for line in lines} == {(0.1, 0.1)}
     assert [text.get_text() for ax in figure.axes for text in ax.texts] == ["initial 0.1"]
     assert encode(figure)
+
+
+def test_a_level_lies_across_the_axes():
+    ax = canvas(1, 1)[1][0, 0]
+    mark_level(ax)
+    mark_level(ax, 2.0, axis="x")
+    level, upright = ax.get_lines()
+    assert list(level.get_ydata()) == [0, 0]
+    assert list(upright.get_xdata()) == [2, 2]
+    assert {line.get_gid() for line in (level, upright)} == {"aside"}
 
 
 def test_marks_where_there_is_nothing_to_mark():

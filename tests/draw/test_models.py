@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from mamlprobe.draw.models import LONGEST, short_names, survey_figure
+from mamlprobe.draw.models import DEPTHS, LONGEST, short_names, survey_figure
 
 
 def table(runs, *, encoders=()):
@@ -74,3 +74,17 @@ def test_names_are_short_and_stay_apart():
     short = short_names(long)
     assert len(set(short.values())) == len(long)
     assert all(len(each) <= LONGEST + 4 for each in short.values())
+
+
+def test_of_nets_of_many_layers_those_at_five_depths_are_drawn():
+    rows = table(["a", "b"])
+    many = [rows[rows["quantity"] != "similarity"]]
+    for run, count in (("a", 9), ("b", 18)):
+        layers = {"layer": [f"{run}{k}" for k in range(count)], "value": [k / count for k in range(count)]}
+        many.append(pd.DataFrame(layers).assign(run=run, quantity="similarity", low=0.0, high=1.0, episodes="e"))
+    ax = next(ax for ax in survey_figure(pd.concat(many)).axes if "Layers" in ax.get_title(loc="left"))
+    dots = {line.get_label(): list(line.get_xdata()) for line in ax.lines if line.get_gid() == "dots"}
+    assert list(dots) == DEPTHS
+    assert dots["first layer"] == [0, 0]
+    assert dots["half"] == pytest.approx([4 / 9, 8 / 18])
+    assert dots["last layer"] == pytest.approx([8 / 9, 17 / 18])

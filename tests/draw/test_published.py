@@ -5,7 +5,7 @@ import pytest
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.layout import composite
-from mamlprobe.draw.published import accuracy_panel, gap_panel, gaps, parted
+from mamlprobe.draw.published import accuracy_panel, gap_panel, gaps, parted, published_marks
 
 
 def test_parted_gives_what_an_arm_is_called_in_columns() -> None:
@@ -52,3 +52,19 @@ def test_accuracy_has_its_unit_and_chance_only_where_it_is_near() -> None:
     chance = [any(line.get_label() == "chance" for line in ax.get_lines()) for ax in drawn.axes]
     assert chance == [False, True, False]
     assert max(ends[:, 1].max() for ends in drawn.axes[0].collections[0].get_paths()[0].to_polygons()) < 100
+
+
+def test_curves_begin_at_the_first_update_and_the_caption_says_what_is_left_out(tidy) -> None:
+    rows = [
+        {"quantity": "accuracy", "panel": panel, "arm": "zeroing", "whose": whose, "update": update, "seeds": seeds,
+         "value": 30.0 + update, "low": 29.0 + update, "high": 31.0 + update}
+        for panel, seeds in (("one", 3), ("two", 1)) for whose in ("ours", "published") for update in (0, 10, 20)
+    ]  # fmt: skip
+    figure = published_marks(pd.DataFrame(rows), {"two": "Second", "one": "First"}, note="A note.")
+    tidy(figure)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["a  Second", "b  First"]
+    for ax in figure.axes:
+        ours, theirs = ([line for line in ax.lines if line.get_gid() == gid] for gid in ("curve", "reference"))
+        assert [list(line.get_xdata()) for line in (*ours, *theirs)] == [[10, 20], [10, 20]]
+    text = figure.texts[-1].get_text().replace("\n", " ")
+    assert text.endswith("Dashed edges: one seed, over test tasks. Before training, not drawn: 30 to 30 %. A note.")

@@ -66,6 +66,13 @@ def test_colours_drawn_together_differ_for_every_sight(group, sight):
         assert np.linalg.norm(left - right) > 15, (a, b)
 
 
+@pytest.mark.parametrize("name", [*st.PALETTE, 1, "another"])
+def test_every_colour_stands_out_on_white(name):
+    assert 1.05 / (st.luminance(st.looks([name, 2, 3.0])[name].colour) + 0.05) >= 3
+    assert st.luminance("#FFFFFF") == pytest.approx(1)
+    assert st.luminance("#767676") == pytest.approx(1.05 / 4.542 - 0.05, abs=1e-4)
+
+
 @pytest.mark.parametrize(("written", "known"), [
     ("MAML", "maml"), ("MAML++", "mamlpp"), ("FO-ANIL", "fo_anil"), ("fo anil", "fo_anil"), ("Meta-SGD", "meta_sgd"),
     ("zero_init", "zero-init"), ("Random Init", "random init"), ("step_3", "step 3"),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.draw.crowding import readable
 from mamlprobe.draw.layout import broken, fold, legend, panels
-from mamlprobe.draw.style import DOTS, PALE, SIZES, WIDTHS, Look, axis_label, look, looks, naming, style
+from mamlprobe.draw.style import DOTS, GREY, PALE, SIZES, WIDTHS, Look, axis_label, look, looks, naming, style
 from mamlprobe.draw.style import label as spelt
 from mamlprobe.draw.style import reference as draw_reference
 from mamlprobe.draw.table_text import is_numeric, levels, need, pinned, present, rows_of, single
@@ -124,7 +124,7 @@ def draw_grouped(
                 continue
             rows, at, (x, y) = placed(reference, key, shift + 0.3 * lane)
             if len(rows):
-                _whiskers(ax, rows, at, (low, high), upright, color=PALE, linewidth=0.8, zorder=2)
+                _whiskers(ax, rows, at, (low, high), upright, color=GREY, linewidth=0.8, zorder=2)
                 draw_reference(ax, x, y, kind="marks")
 
 

@@ -13,7 +13,20 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mamlprobe.draw.layout import RATIOS, legend, panels
 from mamlprobe.draw.names import fitted
-from mamlprobe.draw.style import DOTS, PALE, PUBLISHED, SIZES, Look, axis_label, label, look, looks, naming, style
+from mamlprobe.draw.style import (
+    DOTS,
+    FLOOR,
+    PALE,
+    PUBLISHED,
+    SIZES,
+    Look,
+    axis_label,
+    label,
+    look,
+    looks,
+    naming,
+    style,
+)
 from mamlprobe.draw.style import reference as draw_reference
 from mamlprobe.draw.table_text import is_numeric, levels, need, pinned, rows_of, single
 
@@ -75,8 +88,8 @@ def draw_curves(
     """Draw one line for each `hue` into `ax`, with a band where both `low` and `high` are known.
 
     `reference` holds published values in the same columns (x, hue, value), drawn as marks in the colour of their
-    line; `floor` names a column drawn pale and dashed; names on the x axis keep the order of the table. Of a table
-    with a column ``seeds`` that is 1, the band has dashed edges.
+    line; `floor` names a column drawn as a dotted line in the same colour; names on the x axis keep the order of the
+    table. Of a table with a column ``seeds`` that is 1, the band has dashed edges.
 
     Raises:
         UserError: a column is missing or holds no numbers, the table is empty, or a point has several rows.
@@ -106,8 +119,8 @@ def draw_curves(
                     ends = rows[low].to_numpy(float), rows[high].to_numpy(float)
                     _band(ax, at, *ends, colour=seen.colour, is_open=alone)
                 if floor:
-                    ax.plot(at, rows[floor], seen.marker, color=PALE, linestyle=(0, (4, 2)), linewidth=0.8, mfc="white",
-                            mec=PALE, ms=3, zorder=1.6, label="null floor", gid="aside")  # fmt: skip
+                    ax.plot(at, rows[floor], color=seen.colour, linestyle=DOTS, linewidth=1.0, zorder=1.6, label=FLOOR,
+                            gid="aside")  # fmt: skip
                 every = math.ceil(len(at) / _MARKERS)
                 sparse = None if len(at) <= 14 else (k * every // len(looked), every)
                 ax.plot(at, rows[value], color=seen.colour, marker=seen.marker, linestyle=seen.linestyle, mec="white",

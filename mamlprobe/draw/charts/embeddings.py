@@ -13,7 +13,7 @@ from mamlprobe.draw.layout import legend, lettered
 from mamlprobe.draw.style import GREY, SIZES, Look, canvas, label, naming, style
 from mamlprobe.draw.table_text import levels, need, rows_of
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_COLOURS = ("#0072B2", "#EA7002", "#009E73", "#CC79A7", "#8F5A10", "#0097FE", "#000000")
 _MARKERS = "os^DvPXp"
 _NEED = ("task", "moment", "set", "label", "row", "x", "y")
 _NUMBERS = ("x", "y")
@@ -84,7 +84,7 @@ def _draw_class(ax: Axes, rows: pd.DataFrame, seen: Look, text: str) -> None:
     size = SIZES.get(seen.marker, 4.0)
     query, support, prototype = (rows_of(rows, "set", part) for part in ("query", "support", "prototype"))
     plain: dict[str, Any] = {"linestyle": "", "marker": seen.marker, "color": seen.colour}
-    ax.plot(query["x"], query["y"], ms=size, mec="white", mew=0.4, alpha=0.9, zorder=3, label=text, gid="query",
+    ax.plot(query["x"], query["y"], ms=size, mec="white", mew=0.4, zorder=3, label=text, gid="query",
             **plain)  # fmt: skip
     if len(support) > len(prototype):
         ax.plot(support["x"], support["y"], ms=size + 0.8, mec="black", mew=0.7, zorder=4, gid="support", **plain)
@@ -98,7 +98,7 @@ def _draw_ways(ax: Axes, rows: pd.DataFrame, earlier: pd.DataFrame, colour: str)
     start = before.reindex(now.index)
     gap = np.full(len(now), np.nan)
     x, y = (np.column_stack([start[axis], now[axis], gap]).ravel() for axis in ("x", "y"))
-    ax.plot(x, y, color=colour, linewidth=0.6, alpha=0.45, zorder=2, gid="way")
+    ax.plot(x, y, color=colour, linewidth=0.9, alpha=0.8, zorder=2, gid="way")
 
 
 def _name_marks(ax: Axes, rows: pd.DataFrame, moved: bool) -> None:

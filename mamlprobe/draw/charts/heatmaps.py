@@ -16,7 +16,7 @@ from mamlprobe.draw.charts.heatmap_layout import Plan, mesh_of, plans
 from mamlprobe.draw.crowding import crowded
 from mamlprobe.draw.layout import lettered
 from mamlprobe.draw.names import hopeless
-from mamlprobe.draw.style import RC, SMALL, WIDTHS, canvas, decimals, naming, style
+from mamlprobe.draw.style import RC, SMALL, WIDTHS, canvas, decimals, luminance, naming, style
 from mamlprobe.draw.style import label as spelt
 from mamlprobe.draw.table_text import levels, need, pinned, rows_of, single
 
@@ -89,6 +89,11 @@ def draw_map(
                     yticklabels=False, annot=None if digits is None else np.array(texts), fmt="",
                     annot_kws={"fontsize": SMALL})  # fmt: skip
         ax.set(**labels)
+        mesh = mesh_of(ax)
+        assert mesh is not None
+        for text, number in zip(ax.texts, cells[np.isfinite(cells)], strict=False):
+            dark = luminance(mesh.cmap(mesh.norm(number))) < 0.179  # where white and black stand out alike
+            text.set_color("white" if dark else "black")
         ax.grid(False)
         ax.tick_params(length=0, pad=2)
         ax.set_yticks(np.arange(len(rows)) + 0.5, [spelt(row) for row in rows])
@@ -107,8 +112,6 @@ def draw_map(
                     gid="block",
                     **below,
                 )
-    mesh = mesh_of(ax)
-    assert mesh is not None
     return mesh
 
 

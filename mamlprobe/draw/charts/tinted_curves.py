@@ -10,20 +10,28 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.draw.style import GREY, SIZES, look, style
+from mamlprobe.draw.style import GREY, SIZES, look, luminance, style
 from mamlprobe.draw.table_text import levels, need, rows_of, single
 
 _MARKERS = "osD^vPX"
 _LINES = ("-", "--", "-.", ":")
-_PALEST = 0.6
-"""Share of white in the palest tint."""
+_SHARES = [0.05 * k for k in range(12, 0, -1)]
+"""Shares of white that the palest tint may have, the largest first."""
+_LIGHTEST = 0.3
+"""Luminance above which a line is hardly seen on white."""
 
 
 def tints(colour: str, count: int) -> list[str]:
-    """Return `count` tints of a colour, the last one the colour itself."""
-    (red, green, blue), step = to_rgb(colour), _PALEST / max(count - 1, 1)
-    shares = [step * (count - 1 - k) for k in range(count)]
-    return [to_hex((red + (1 - red) * s, green + (1 - green) * s, blue + (1 - blue) * s)).upper() for s in shares]
+    """Return `count` tints of a colour, the last one the colour itself; all can be seen on white."""
+    palest = next((share for share in _SHARES if luminance(_tint(colour, share)) <= _LIGHTEST), 0.0)
+    step = palest / max(count - 1, 1)
+    return [to_hex(_tint(colour, step * (count - 1 - k))).upper() for k in range(count)]
+
+
+def _tint(colour: str, white: float) -> tuple[float, float, float]:
+    """Mix a colour with a share of white."""
+    red, green, blue = (part + (1 - part) * white for part in to_rgb(colour))
+    return red, green, blue
 
 
 def draw_variants(

@@ -68,7 +68,7 @@ def test_published_values_stand_beside_their_dot(accuracies):
     assert dict(zip(np.round(mark.get_xdata()), mark.get_ydata())) == {0: 48.0, 1: 96.7}
     beside = np.sort(mark.get_xdata()) - _dots(ax)["NIL"].get_xdata()
     np.testing.assert_allclose(beside, 0.3 * 0.24)
-    ((low, high),) = _segments(ax, PALE)
+    ((low, high),) = _segments(ax, GREY)
     assert (low[1], high[1]) == (96.4, 97.0)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ANIL", "MAML", "NIL", "published"]
 

@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.charts.curves import curves, draw_curves, name_ends
-from mamlprobe.draw.style import GREY, PALE, canvas, look
+from mamlprobe.draw.style import GREY, canvas, look
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "head"]
 
@@ -77,7 +77,7 @@ def test_unknown_intervals_are_not_drawn(learning):
     np.testing.assert_allclose(whisker.get_segments()[0], [[2000, 2.0], [2000, table["high"].iloc[2]]])
 
 
-def test_words_on_the_x_axis_keep_their_order_and_floors_are_pale(similarity):
+def test_words_on_the_x_axis_keep_their_order_and_floors_are_dotted_in_the_colour_of_their_line(similarity):
     figure = curves(similarity, x="layer", hue="method", floor="floor", ylim=(0, 1))
     (ax,) = figure.axes
     assert [tick.get_text() for tick in ax.get_xticklabels()] == LAYERS
@@ -88,8 +88,8 @@ def test_words_on_the_x_axis_keep_their_order_and_floors_are_pale(similarity):
         np.testing.assert_array_equal(line.get_xdata(), range(5))
         np.testing.assert_array_equal(line.get_ydata(), rows["value"])
     floors = [line for line in ax.get_lines() if line.get_label() == "null floor"]
-    assert [line.get_color() for line in floors] == [PALE, PALE]
-    assert [line.get_linestyle() for line in floors] == ["--", "--"]
+    assert [line.get_color() for line in floors] == [look("maml").colour, look("boil").colour]
+    assert [line.get_linestyle() for line in floors] == ["--", "--"]  # as matplotlib names any pattern of dots
     np.testing.assert_array_equal(floors[1].get_ydata(), similarity.loc[similarity["method"] == "boil", "floor"])
     assert _legend(figure) == ["MAML", "BOIL", "null floor"]
 

@@ -95,8 +95,8 @@ def test_values_are_written_dark_on_light_and_light_on_dark():
     figure = grid(table, i="i", j="j", vmin=0, vmax=1, digits=2)
     ax = figure.axes[0]
     written = {text.get_position(): (text.get_text(), text.get_color()) for text in ax.texts}
-    assert written[0.5, 0.5] == ("1.00", ".15")
-    assert written[1.5, 0.5] == ("0.00", "w")
+    assert written[0.5, 0.5] == ("1.00", "black")
+    assert written[1.5, 0.5] == ("0.00", "white")
     assert (0.5, 1.5) not in written  # no row, no text, white
     assert np.isnan(_cells(ax)[1, 0])
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["MAML", "ANIL"]

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.charts.tinted_curves import draw_slope, draw_variants, tints
-from mamlprobe.draw.style import GREY, canvas, look
+from mamlprobe.draw.style import GREY, canvas, look, luminance
 
 METHODS = {"iMAML, 2": "imaml", "iMAML, 5": "imaml", "MAML": "maml"}
 
@@ -33,7 +33,8 @@ def test_tints_end_in_the_colour_and_grow_darker():
     assert tints("#882255", 4)[-1] == "#882255"
     assert tints("#882255", 1) == ["#882255"]
     assert found == sorted(found, reverse=True)
-    assert found[0] < 2.7  # still seen on white
+    assert luminance(tints("#882255", 4)[0]) <= 0.3  # still seen on white
+    assert tints("#0097FE", 3) == ["#0097FE"] * 3  # no paler one could be
 
 
 def test_lines_hold_their_rows_and_wear_the_colour_of_their_method(ax, table):
