@@ -1,0 +1,287 @@
+"""What a report asks: weights with the tasks that they are judged by, opened one at a time."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mamlprobe.base.errors import UserError, one_line
+from mamlprobe.base.keys import key
+from mamlprobe.commands.subjects.probed_run import BATCH, joined, open_case, without_inputs
+from mamlprobe.data.episodes import Episodes, manifest
+from mamlprobe.data.planted import PLANTED
+from mamlprobe.data.sinusoids import FORMULAS
+from mamlprobe.data.sources import TaskSource
+from mamlprobe.learn.evaluate import split_tasks
+from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
+from mamlprobe.nets.net import Net
+from mamlprobe.probe.representation.activations import record
+from mamlprobe.probe.representation.model_similarity import Model
+from mamlprobe.runs.checkpoint import Checkpoint, digest, named_tensors
+from mamlprobe.runs.experiment import Experiment, headed
+from mamlprobe.runs.folder import Run
+from mamlprobe.runs.inner import InnerWords, assumption, in_words, restated, values_of
+from mamlprobe.training.compute import pick_device
+
+USUAL = 100
+"""Tasks where no number is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskChoice:
+    """The tasks, data and device by which runs are judged; what is None is as in each run."""
+
+    episodes: int | Episodes | None = None
+    split: str | None = None
+    shot: int | None = None
+    query: int | None = None
+    dataset: str | None = None
+    root: str | None = None
+    device: str = "auto"
+    manifest: str | None = None
+    inner: InnerWords = field(default_factory=InnerWords)
+    """The inner loop where it is said otherwise than in the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A run at one update, or a model of the user's, by its name in the report; not opened yet."""
+
+    name: str
+    run: Run | None = None
+    update: int | None = None
+    model: Model | None = None
+
+    @property
+    def config(self) -> Experiment | None:
+        """Return the settings of the run; None for a model."""
+        return None if self.run is None else self.run.config
+
+    @property
+    def seed(self) -> int | None:
+        """Return the seed of the run."""
+        return None if self.run is None else self.run.config.seed
+
+    @property
+    def method(self) -> Method:
+        """Return the method as trained."""
+        if self.model is not None:
+            return self.model.method
+        assert self.run is not None
+        return self.run.config.method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Weights, how they adapt, and the tasks that they are asked about."""
+
+    entry: Entry
+    net: Net
+    theta: Theta
+    method: Method
+    """At test, with the inner loop as it is restated."""
+    training_method: Method
+    """The same for an outer gradient."""
+    batches: Callable[[int], Iterator[Episodes]]
+    """Yields the first so many tasks, a few at a time."""
+    tasks: int
+    facts: dict[str, Any]
+    """Columns that are the same in all tables: ``dataset split way shot update`` and so on."""
+    data: str
+    """Digest of what the tasks are drawn from."""
+    notes: tuple[str, ...] = ()
+    """Lines on what was assumed, and on classes that it was trained on."""
+    regression: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Tell whether the inner loop at test changes anything."""
+        return self.method.inner.test_steps > 0 and bool(self.method.inner.adapts)
+
+    @property
+    def by_class(self) -> bool:
+        """Tell whether the head has a row for each training class."""
+        return self.entry.config is not None and self.entry.config.labels == "class"
+
+    @property
+    def headless(self) -> bool:
+        """Tell whether the weights are an encoder's, without a head."""
+        return self.entry.config is not None and self.entry.config.net.headless
+
+    @property
+    def is_module(self) -> bool:
+        """Tell whether the net's code is the user's."""
+        return self.entry.config is None or self.entry.config.net.kind == "module"
+
+    def chunk(self, part: Episodes) -> int | None:
+        """Return how many tasks a probe adapts together: all of the part; for a module what suits the device."""
+        return None if self.is_module else part.tasks
+
+    def manifest(self, tasks: int) -> str:
+        """Return the digest of the first so many tasks, as in the column ``episodes``."""
+        if tasks not in self._manifests:
+            parts = list(self.batches(tasks))
+            named = all(part.class_ids is not None and part.support_items is not None for part in parts)
+            self._manifests[tasks] = manifest(joined([without_inputs(part) for part in parts] if named else parts))
+        return self._manifests[tasks]
+
+    @cached_property
+    def _manifests(self) -> dict[int, str]:
+        return {}
+
+    @cached_property
+    def bits(self) -> str:
+        """Return hex digits that differ where the weights or their device do, the settings, or what the net computes."""
+        device = next(iter(self.theta.net.values())).device
+        sha = hashlib.sha256(digest(named_tensors(Checkpoint(update=0, theta=self.theta))).encode())
+        config = None if self.entry.config is None else replace(self.entry.config, seed=0)
+        sha.update(f"{config}{self.method}{self.training_method}{self.net.layers}{device}".encode())
+        if self.is_module:  # whose code is not in the folder: what it computes stands for it
+            activations = record(self.net, self.theta, next(self.batches(1)).support_x)
+            sha.update(digest({name: value.detach().cpu().contiguous() for name, value in activations.items()}).encode())
+        return sha.hexdigest()
+
+
+def opened(entry: Entry, choice: TaskChoice) -> Subject:
+    """Load the weights and find the tasks.
+
+    Raises:
+        UserError: as `open_case`; a model of the user's without tasks of hers.
+    """
+    if isinstance(choice.episodes, Episodes):
+        return _on_tasks(entry, choice.episodes, choice)
+    if entry.model is not None:
+        must = f"{entry.name!r} is a model, which names no data: its tasks must be given"
+        got = "none" if choice.episodes is None else f"their number {choice.episodes}"
+        raise UserError("report", must, got, "say episodes=mp.sample(...)")
+    assert entry.run is not None
+    formulas: dict[str, TaskSource] = {**FORMULAS, **PLANTED}
+    name = entry.run.config.data.dataset if choice.dataset is None else choice.dataset
+    if name in formulas:
+        return _on_formula(entry, formulas[name], choice)
+    return _on_pool(entry, choice)
+
+
+def _on_pool(entry: Entry, choice: TaskChoice) -> Subject:
+    """Open a run with images."""
+    run, tasks = entry.run, choice.episodes
+    assert run is not None
+    assert not isinstance(tasks, Episodes)
+    options: dict[str, Any] = {name: getattr(choice, name) for name in ("split", "shot", "query", "dataset", "root")}
+    options |= {"device": choice.device, "manifest": choice.manifest, "inner": choice.inner, "module": run.module}
+    case = open_case(str(run.path), update=entry.update, tasks=tasks, usual=USUAL, **options)
+
+    def batches(count: int) -> Iterator[Episodes]:
+        for batch in replace(case, tasks=count).batches():
+            yield from split_tasks(batch, case.most)
+
+    facts = {"dataset": case.dataset, "split": case.split, "shot": case.shot} | _restated(case.changed)
+    facts |= {"trained_classes": case.trained_classes} if case.trained_classes else {}
+    return Subject(
+        entry=entry,
+        net=case.net,
+        theta=case.theta,
+        method=case.method,
+        training_method=case.training_method,
+        batches=batches,
+        tasks=case.tasks,
+        facts=_facts(entry, facts),
+        data=case.pool.digest(),
+        notes=tuple(filter(None, (case.assumed, case.leak))),
+    )
+
+
+def _on_formula(entry: Entry, source: TaskSource, choice: TaskChoice) -> Subject:
+    """Open a run of regression, whose tasks a formula makes."""
+    run, tasks = entry.run, USUAL if choice.episodes is None else choice.episodes
+    assert run is not None
+    assert not isinstance(tasks, Episodes)
+    if choice.manifest is not None:
+        raise UserError("manifest", "a manifest must name images", source.name, "leave it out")
+    if tasks < 1:
+        raise UserError("report", "episodes must be at least 1", tasks, f"{USUAL} is usual")
+    config, split = run.config, choice.split or "test"
+    where = source.to(pick_device(choice.device))
+    shot = config.shot if choice.shot is None else choice.shot
+    query = config.query if choice.query is None else choice.query
+
+    def batches(count: int) -> Iterator[Episodes]:
+        for index, first in enumerate(range(0, count, BATCH)):
+            sizes = {"way": config.way, "shot": shot, "query": query, "tasks": min(BATCH, count - first)}
+            yield where.sample(split=split, seed=key("evaluation"), index=index, **sizes)
+
+    next(batches(1))  # fail now if there are no such tasks
+    facts = {"dataset": source.name, "split": split, "shot": shot}
+    return _subject(
+        entry, choice, batches=batches, tasks=tasks, facts=facts, data=source.digest(), regression=source.regression
+    )
+
+
+def _on_tasks(entry: Entry, episodes: Episodes, choice: TaskChoice) -> Subject:
+    """Open a run or a model with tasks that the user drew."""
+    asked = {"split": choice.split, "shot": choice.shot, "query": choice.query, "dataset": choice.dataset}
+    asked["manifest"] = choice.manifest
+    extra = [name for name, value in asked.items() if value is not None]
+    if extra:
+        raise UserError("report", "tasks that are given must say all of them", f"{extra[0]} too", "leave it out")
+    regression = episodes.support_y.is_floating_point()
+
+    def batches(count: int) -> Iterator[Episodes]:
+        yield from split_tasks(episodes.part(0, count), BATCH)
+
+    rows = episodes.support_y.shape[1]
+    shot = rows if regression else rows // episodes.way
+    facts = {"dataset": "given tasks", "split": "", "shot": shot} | ({} if regression else {"way": episodes.way})
+    data = digest({name: getattr(episodes, name).contiguous().cpu() for name in ("support_x", "query_x")})
+    return _subject(
+        entry, choice, batches=batches, tasks=episodes.tasks, facts=facts, data=data, regression=regression
+    )
+
+
+def _subject(entry: Entry, choice: TaskChoice, **tasks: Any) -> Subject:
+    """Load the weights, and put them together with the tasks."""
+    facts = tasks.pop("facts")
+    if entry.model is not None:
+        net, theta, method = entry.model.net, entry.model.theta, entry.model.method
+        methods = {"method": restated(method, choice.inner)}
+        methods["training_method"] = restated(method, choice.inner, train=True)
+        return Subject(entry=entry, net=net, theta=theta, facts=_facts(entry, facts), **methods, **tasks)
+    run = entry.run
+    assert run is not None
+    method = headed(run.config, restated(run.config.method, choice.inner))
+    training = headed(run.config, restated(run.config.method, choice.inner, train=True))
+    known, said = values_of(run.config.method), values_of(method)
+    line = assumption(method, set(run.assumed) - set(choice.inner.said))
+    return Subject(
+        entry=entry,
+        net=run.net(),
+        theta=run.theta(entry.update).to(pick_device(choice.device)),
+        method=method,
+        training_method=training,
+        facts=_facts(entry, facts | _restated({name: said[name] for name in said if said[name] != known[name]})),
+        notes=(line,) if line else (),
+        **tasks,
+    )
+
+
+def _restated(changed: dict[str, Any]) -> dict[str, Any]:
+    """Return the column that says how the inner loop differs from the run's."""
+    return {"inner_loop": ", ".join(in_words(name, value) for name, value in changed.items())} if changed else {}
+
+
+def _facts(entry: Entry, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns that are the same in all tables, in their order."""
+    way = facts.pop("way", None) or (entry.config.way if entry.config else 1)
+    first = {"method": entry.method.name, "dataset": facts.pop("dataset"), "split": facts.pop("split"), "way": way}
+    update = entry.update
+    if entry.run is not None and update is None:
+        update = entry.run.updates()[-1]
+    return first | {"shot": facts.pop("shot"), "update": update or 0} | facts
+
+
+def name_of(run: Run) -> str:
+    """Return the name of the run's folder, in one line."""
+    return one_line(Path(run.path).resolve().name)
