@@ -2,14 +2,17 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from mamlprobe.base.errors import UserError, one_line
 from mamlprobe.base.keys import key
-from mamlprobe.commands.subjects.probed_run import BATCH, joined, open_case, without_inputs
+from mamlprobe.commands.subjects.probed_run import BATCH, open_case
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.data.planted import PLANTED
 from mamlprobe.data.sinusoids import FORMULAS
@@ -123,9 +126,7 @@ class Subject:
     def manifest(self, tasks: int) -> str:
         """Return the digest of the first so many tasks, as in the column ``episodes``."""
         if tasks not in self._manifests:
-            parts = list(self.batches(tasks))
-            named = all(part.class_ids is not None and part.support_items is not None for part in parts)
-            self._manifests[tasks] = manifest(joined([without_inputs(part) for part in parts] if named else parts))
+            self._manifests[tasks] = manifest(_named(self.batches(tasks)))
         return self._manifests[tasks]
 
     @cached_property
@@ -134,14 +135,16 @@ class Subject:
 
     @cached_property
     def bits(self) -> str:
-        """Return hex digits that differ where the weights or their device do, the settings, or what the net computes."""
+        """Return hex digits that differ where weights, device or settings do, or what the net computes."""
         device = next(iter(self.theta.net.values())).device
         sha = hashlib.sha256(digest(named_tensors(Checkpoint(update=0, theta=self.theta))).encode())
         config = None if self.entry.config is None else replace(self.entry.config, seed=0)
         sha.update(f"{config}{self.method}{self.training_method}{self.net.layers}{device}".encode())
         if self.is_module:  # whose code is not in the folder: what it computes stands for it
             activations = record(self.net, self.theta, next(self.batches(1)).support_x)
-            sha.update(digest({name: value.detach().cpu().contiguous() for name, value in activations.items()}).encode())
+            sha.update(
+                digest({name: value.detach().cpu().contiguous() for name, value in activations.items()}).encode()
+            )
         return sha.hexdigest()
 
 
@@ -210,7 +213,8 @@ def _on_formula(entry: Entry, source: TaskSource, choice: TaskChoice) -> Subject
 
     def batches(count: int) -> Iterator[Episodes]:
         for index, first in enumerate(range(0, count, BATCH)):
-            sizes = {"way": config.way, "shot": shot, "query": query, "tasks": min(BATCH, count - first)}
+            sizes: dict[str, Any] = {"way": config.way, "shot": shot, "query": query}
+            sizes["tasks"] = min(BATCH, count - first)
             yield where.sample(split=split, seed=key("evaluation"), index=index, **sizes)
 
     next(batches(1))  # fail now if there are no such tasks
@@ -236,9 +240,7 @@ def _on_tasks(entry: Entry, episodes: Episodes, choice: TaskChoice) -> Subject:
     shot = rows if regression else rows // episodes.way
     facts = {"dataset": "given tasks", "split": "", "shot": shot} | ({} if regression else {"way": episodes.way})
     data = digest({name: getattr(episodes, name).contiguous().cpu() for name in ("support_x", "query_x")})
-    return _subject(
-        entry, choice, batches=batches, tasks=episodes.tasks, facts=facts, data=data, regression=regression
-    )
+    return _subject(entry, choice, batches=batches, tasks=episodes.tasks, facts=facts, data=data, regression=regression)
 
 
 def _subject(entry: Entry, choice: TaskChoice, **tasks: Any) -> Subject:
@@ -246,7 +248,7 @@ def _subject(entry: Entry, choice: TaskChoice, **tasks: Any) -> Subject:
     facts = tasks.pop("facts")
     if entry.model is not None:
         net, theta, method = entry.model.net, entry.model.theta, entry.model.method
-        methods = {"method": restated(method, choice.inner)}
+        methods: dict[str, Any] = {"method": restated(method, choice.inner)}
         methods["training_method"] = restated(method, choice.inner, train=True)
         return Subject(entry=entry, net=net, theta=theta, facts=_facts(entry, facts), **methods, **tasks)
     run = entry.run
@@ -280,6 +282,18 @@ def _facts(entry: Entry, facts: dict[str, Any]) -> dict[str, Any]:
     if entry.run is not None and update is None:
         update = entry.run.updates()[-1]
     return first | {"shot": facts.pop("shot"), "update": update or 0} | facts
+
+
+def _named(parts: Iterator[Episodes]) -> Episodes:
+    """Join the tasks; those that are named by classes and items without their inputs."""
+    columns: dict[str, list[Tensor]] = {}
+    for part in parts:
+        known = {each.name: getattr(part, each.name) for each in fields(Episodes)}
+        named = part.class_ids is not None and part.support_items is not None and part.query_items is not None
+        for name, value in known.items():
+            if value is not None:
+                columns.setdefault(name, []).append(value[:, :, :0] if named and name.endswith("_x") else value)
+    return Episodes(**{name: torch.cat(values) for name, values in columns.items()})
 
 
 def name_of(run: Run) -> str:

@@ -69,7 +69,7 @@ def report(
         UserError: no run; an unknown question; tasks that a run cannot do; or as `load_run`.
     """
     named = dict(runs) if isinstance(runs, Mapping) else None
-    given = list(named.values()) if named is not None else [runs] if isinstance(runs, One) else list(runs)  # type: ignore[arg-type]
+    given = list(named.values()) if named is not None else [runs] if isinstance(runs, One) else list(runs)
     entries = [_entry(each, module) for each in given]
     names = list(named) if named is not None else [each.name for each in entries]
     entries = [replace(each, name=name) for each, name in zip(entries, distinct(names), strict=True)]
@@ -190,7 +190,11 @@ class _Gathered:
         if log:
             rows = run_facts.log_rows(entry)
             config = run.config
-            facts = {"method": config.method.name, "dataset": Path(config.data.dataset).name, "way": config.way}
+            facts: dict[str, Any] = {
+                "method": config.method.name,
+                "dataset": Path(config.data.dataset).name,
+                "way": config.way,
+            }
             if rows.empty:
                 reason = "there is no log: the weights were made elsewhere" if run.imported else "the log is empty"
                 self.left_out.append({"learner": learner, "question": "log", "reason": reason})
@@ -247,8 +251,8 @@ def _of_learners(table: pd.DataFrame, name: str) -> pd.DataFrame:
     beside = () if name == "log" else QUESTIONS[name].beside
     for _, part in table.groupby("learner", sort=False):
         rows = over_seeds(part, by, beside)
-        missing = [each for each in part if each not in rows and each != "run"]
-        made.append(rows.assign(**{each: part[each].iloc[0] for each in missing}))
+        others: dict[str, Any] = {str(each): part[each].iloc[0] for each in part if each not in rows and each != "run"}
+        made.append(rows.assign(**others))
     return _shaped(pd.concat(made, ignore_index=True) if made else pd.DataFrame(), name)
 
 

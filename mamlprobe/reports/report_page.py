@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mamlprobe.draw.charts.bars import draw_grouped, grouped
-from mamlprobe.draw.charts.curves import curves, draw_curves
+from mamlprobe.draw.charts.curves import curves
 from mamlprobe.draw.files import encode
 from mamlprobe.draw.layout import composite
 from mamlprobe.draw.page import Section, page
@@ -59,7 +59,9 @@ def _compared(tables: Tables, names: Sequence[str]) -> Section:
     if len(names) <= FIGURES:
         panels = [(quantity.capitalize(), _dots(table, "learner", quantity, chance=_chance(table)))]
         if len(differences):
-            panels.append((f"Minus {KEEP}, paired", _dots(differences, "learner", f"difference in {quantity}", zero=True)))
+            panels.append(
+                (f"Minus {KEEP}, paired", _dots(differences, "learner", f"difference in {quantity}", zero=True))
+            )
         picture: bytes | None = encode(_side_by_side(panels))
     elif len(names) <= COMPARED:
         kept_rows = table[table["variant"].isin([KEEP, "nil"])].drop_duplicates("learner")
@@ -151,7 +153,9 @@ def _accuracy(own: Tables) -> Figure:
 def _layers(own: Tables) -> Figure | None:
     means = own["similarity"]
     means = means[means["value"].notna()]
-    return curves(means, x="layer", hue=None, panel="measure", floor="floor", ylabel="similarity") if len(means) else None
+    return (
+        curves(means, x="layer", hue=None, panel="measure", floor="floor", ylabel="similarity") if len(means) else None
+    )
 
 
 def _moved(own: Tables) -> Figure | None:
@@ -198,7 +202,7 @@ def _side_by_side(panels: Sequence[tuple[str, Callable[[Axes], object]]]) -> Fig
 
 def _chance(rows: pd.DataFrame) -> float | None:
     """Return the accuracy of guessing, if it is the same for all rows."""
-    known = (rows["quantity"] == "accuracy").all() and rows["way"].nunique() == 1
+    known = (rows["quantity"] == "accuracy").all() and is_constant(rows["way"])
     return 1 / int(rows["way"].iloc[0]) if known and int(rows["way"].iloc[0]) > 1 else None
 
 
@@ -211,16 +215,21 @@ def _with_differences(own: Tables) -> pd.DataFrame:
     return own["accuracy"].merge(others, on="variant", how="left")
 
 
+def is_constant(column: "pd.Series[Any]") -> bool:
+    """Tell whether all entries of a column are the same."""
+    return len(column.drop_duplicates()) == 1
+
+
 def _short(table: pd.DataFrame) -> pd.DataFrame:
     """Drop columns that are the same in all rows and said once below."""
-    same = [name for name in ALIKE if name in table and len(table) > 1 and table[name].nunique(dropna=False) == 1]
+    same = [name for name in ALIKE if name in table and len(table) > 1 and is_constant(table[name])]
     return table.drop(columns=same)
 
 
 def _facts(table: pd.DataFrame) -> dict[str, object]:
     """Return what is the same in all rows, for below the table."""
     columns = {**ORIGIN, **NUMBERS}
-    same = [name for name in columns if name in ALIKE and name in table and table[name].nunique(dropna=False) == 1]
+    same = [name for name in columns if name in ALIKE and name in table and is_constant(table[name])]
     facts: dict[str, object] = {name: table[name].iloc[0] for name in same if name != "learner"}
     if facts.get("interval") == OVER_SEEDS:
         facts["interval"] = f"{OVER_SEEDS} ({facts.get('seeds')})"
@@ -267,7 +276,7 @@ def _ending(tables: Tables, learners: int) -> Iterator[Section]:
         claims = tables["claims"]
         shown = claims.assign(claim=claims["learner"] + ": " + claims["claim"]) if learners > 1 else claims
         about = "Statements of the papers that are about such learners; a claim holds if its whole interval does."
-        whole = {"claims": shown} if len(shown) <= ROWS else {"table": shown}
+        whole: dict[str, Any] = {"claims": shown} if len(shown) <= ROWS else {"table": shown}
         yield Section(name="claims", title="Claims", about=about, **whole)
     if len(tables.get("understood", ())):
         about = "What the import of weights from elsewhere saw in the file, assumed because no file says it, and left "

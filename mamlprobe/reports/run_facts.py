@@ -47,8 +47,8 @@ def settings_table(groups: Group) -> pd.DataFrame:
             values["seed"] = ", ".join(str(each.seed) for each in group)
         rows += [{"learner": learner, "setting": name, "value": value} for name, value in values.items()]
     table = pd.DataFrame(rows)
-    by_setting = table.groupby("setting")["value"]
-    several = (by_setting.nunique() > 1) | (by_setting.size() < len(groups))
+    same = table.groupby("setting")["value"].agg(lambda values: len(values) == len(groups) and len(set(values)) == 1)
+    several = ~same.astype(bool)
     return table.assign(differs=several.reindex(table["setting"]).to_numpy())
 
 

@@ -84,7 +84,7 @@ def over_seeds(rows: pd.DataFrame, by: Sequence[str], beside: Sequence[str] = ()
     rows: those of `run_rows` of all runs of a learner, with a column ``run``. The mean is over the runs' means, and
     `tasks` is the smallest number of tasks behind one of them.
     """
-    if rows["run"].nunique() == 1:
+    if len(set(rows["run"])) == 1:
         return rows.drop(columns="run")
     made = []
     for keys, part in rows.groupby(list(by), sort=False, observed=True, dropna=False):

@@ -11,7 +11,7 @@ import pandas as pd
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.table_text import folded, html_table, is_numeric, latex
-from mamlprobe.reports.report_page import report_page
+from mamlprobe.reports.report_page import is_constant, report_page
 from mamlprobe.runs.writing import write
 
 ROWS = 20
@@ -117,6 +117,6 @@ def latex_text(table: pd.DataFrame) -> str:
     value = next((name for name in ("value", "ours") if name in table and is_numeric(table[name])), None)
     if value is not None and {"low", "high"} <= set(table.columns):
         table = folded(table, value=value, digits=3)
-    constant = [name for name in table if len(table) > 1 and table[name].nunique(dropna=False) == 1]
+    constant = [name for name in table if len(table) > 1 and is_constant(table[name])]
     heads = [f"% {name}: {' '.join(str(table[name].iloc[0]).split())}\n" for name in constant]
     return "".join(heads) + latex(table.drop(columns=constant))

@@ -124,7 +124,7 @@ class ProbedRun:
         Raises:
             UserError: the path is not open for writing.
         """
-        drawn = joined([without_inputs(batch) for batch in self.batches()])
+        drawn = _joined([_without_inputs(batch) for batch in self.batches()])
         write_manifest(drawn, path, pool=self.pool, split=self.split)
 
     @property
@@ -149,7 +149,7 @@ class ProbedRun:
         tables, drawn, first = [], [], 0
         with bar(self.tasks, self.name) as advance:
             for batch in self.batches():
-                drawn.append(without_inputs(batch))
+                drawn.append(_without_inputs(batch))
                 for part in split_tasks(batch, self.most):
                     rows = look(part, first)
                     tables.append(rows.assign(task=rows["task"] + first))
@@ -168,7 +168,7 @@ class ProbedRun:
         changes = [in_words(name, value) for name, value in self.changed.items() if name not in KEYS]
         columns |= {"trained_classes": self.trained_classes} if self.trained_classes else {}
         columns |= {"inner_loop": ", ".join(changes)} if changes else {}
-        table = table.assign(**columns, episodes=manifest(joined(drawn)), tasks=self.tasks)
+        table = table.assign(**columns, episodes=manifest(_joined(drawn)), tasks=self.tasks)
         return table[[*KEYS, *(column for column in table.columns if column not in KEYS)]]
 
 
@@ -277,12 +277,12 @@ def _data_for(known: Data, dataset: str, image: Image | None) -> Data:
     return Data(dataset=dataset, size=size, ink=ink, normalise=known.normalise)
 
 
-def without_inputs(episodes: Episodes) -> Episodes:
+def _without_inputs(episodes: Episodes) -> Episodes:
     """Return the same labels and ids, with inputs of zero channels."""
     return replace(episodes, support_x=episodes.support_x[:, :, :0], query_x=episodes.query_x[:, :, :0])
 
 
-def joined(parts: list[Episodes]) -> Episodes:
+def _joined(parts: list[Episodes]) -> Episodes:
     """Join the tasks of all parts into one batch."""
     names = [each.name for each in fields(Episodes)]
     return Episodes(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
