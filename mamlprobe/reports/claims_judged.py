@@ -134,8 +134,11 @@ COPIED = ("learner", "method", "dataset", "split", "way", "shot", "update", "int
 
 
 def judged(tables: Tables, method: Method) -> list[dict[str, Any]]:
-    """Return a row for each claim that applies to the learner of these tables and this method."""
-    rows = []
+    """Return a row for each claim that applies to the learner of these tables and this method; of classes alone."""
+    rows: list[dict[str, Any]] = []
+    differences = tables.get("differences")
+    if differences is not None and (differences["quantity"] == "loss").any():
+        return rows
     for rule in RULES:
         table = tables.get(rule.table)
         if table is None or table.empty or not rule.applies(method):

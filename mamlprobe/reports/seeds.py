@@ -29,10 +29,11 @@ def learners(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
         whole = len({each.seed for each in group}) == len(group)
         apart += [group] if whole else [[each] for each in group]
     names = [_name(group) for group in apart]
-    for place, name in enumerate(names):
-        if names.count(name) > 1 and len(apart[place]) > 1:
-            names[place] = f"{name}-{_settings(apart[place][0])}"
-    return dict(zip(distinct(names), apart, strict=True))
+    full = [
+        f"{name}-{_settings(group[0])}" if names.count(name) > 1 and len(group) > 1 else name
+        for name, group in zip(names, apart, strict=True)
+    ]
+    return dict(zip(distinct(full), apart, strict=True))
 
 
 def distinct(names: Sequence[str]) -> list[str]:
