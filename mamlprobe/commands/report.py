@@ -8,9 +8,10 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.commands.answers import PAGES, named_update, of_each
 from mamlprobe.commands.subjects.summaries import ready
 from mamlprobe.commands.words import Report
-from mamlprobe.reports.opened import Entry, TaskChoice, name_of
+from mamlprobe.reports.opened import name_of
 from mamlprobe.reports.report import asked_for, reported
 from mamlprobe.reports.seeds import distinct
+from mamlprobe.reports.subject import Entry, TaskChoice
 from mamlprobe.reports.written import need_parquet
 from mamlprobe.runs.folder import load_run
 from mamlprobe.runs.inner import InnerWords

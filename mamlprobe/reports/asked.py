@@ -17,7 +17,7 @@ from mamlprobe.probe.adaptation.weight_change import weight_distance
 from mamlprobe.probe.contrast.shares import contrast_table
 from mamlprobe.probe.representation.class_cosine import cosine_classes
 from mamlprobe.probe.representation.layer_similarity import similarity
-from mamlprobe.reports.opened import Subject
+from mamlprobe.reports.subject import Subject
 
 MEASURES = ("cca_mean", "cca_top98", "svcca", "cka_debiased")
 
@@ -58,7 +58,7 @@ class Question:
     """Says why it does not apply to a learner; empty if it does."""
     change: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
     """What is done to the rows of tasks before means are taken."""
-    beside: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     """Further columns of which means are shown."""
 
 
@@ -191,7 +191,7 @@ def _no_pairs(subject: Subject) -> str:
     return "the head's rows are training classes: there is no accuracy as trained" if subject.by_class else ""
 
 
-def _still(subject: Subject) -> str:
+def _unmoved(subject: Subject) -> str:
     return "" if subject.moves else "there is no inner loop: the layers stay as they are"
 
 
@@ -231,8 +231,8 @@ QUESTIONS = {
         answer="similarity",
         by=("measure", "layer", "step"),
         estimator="mean over tasks",
-        refused=_still,
-        beside=("floor",),
+        refused=_unmoved,
+        also=("floor",),
     ),
     "distance": Question(
         about="how far the inner loop moves the parameters of every layer",
@@ -240,7 +240,7 @@ QUESTIONS = {
         answer="distance",
         by=("layer", "step", "quantity"),
         estimator="mean over tasks",
-        refused=_still,
+        refused=_unmoved,
     ),
     "contrast": Question(
         about="contrastive, noise and interference terms of the body's outer gradient",

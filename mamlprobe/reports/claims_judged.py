@@ -127,7 +127,7 @@ RULES = (
         applies=_free_head,
     ),
 )  # fmt: skip
-"""The claims; ids and bounds are those of ``docs/results.md``."""
+"""The claims; ids and bounds are those of the analyses."""
 
 COPIED = ("learner", "method", "dataset", "split", "way", "shot", "update", "interval", "seeds", "tasks", "estimator",
           "norm", "episodes", "inner_loop", "trained_classes")  # fmt: skip

@@ -17,10 +17,11 @@ from mamlprobe.probe.representation.model_similarity import Model
 from mamlprobe.reports import run_facts
 from mamlprobe.reports.asked import ANSWERS, QUESTIONS, Answer
 from mamlprobe.reports.claims_judged import NEEDS, judged
-from mamlprobe.reports.opened import Entry, Subject, TaskChoice, name_of, opened
+from mamlprobe.reports.opened import name_of, opened
 from mamlprobe.reports.schema import NUMBERS, OPTIONAL, QUESTIONS_ASKED, SCHEMA
 from mamlprobe.reports.seeds import distinct, learners, over_seeds, run_rows
 from mamlprobe.reports.store import key_of, read_answer, write_answer
+from mamlprobe.reports.subject import Entry, Subject, TaskChoice
 from mamlprobe.reports.written import Written
 from mamlprobe.runs.checkpoint import checkpoint_path
 from mamlprobe.runs.folder import Run, load_run
@@ -172,7 +173,7 @@ class _Gathered:
                 continue
             table = question.change(answers[question.answer])
             if len(table):
-                rows = run_rows(table, question.by, question.beside).assign(estimator=question.estimator)
+                rows = run_rows(table, question.by, question.also).assign(estimator=question.estimator)
                 tasks = _tasks(subject, ANSWERS[question.answer])
                 rows = rows.assign(**subject.facts, episodes=subject.manifest(tasks), learner=learner, run=entry.name)
                 self.rows[name].append(rows)
@@ -240,17 +241,17 @@ def _shaped(table: pd.DataFrame, name: str, *, run: bool = False) -> pd.DataFram
     """Bring the columns into the order of the schema; missing ones are made, but for optional ones."""
     columns = [each for each in SCHEMA[name] if each not in OPTIONAL or each in table]
     table = table.reindex(columns=[*columns[:1], *(["run"] if run else []), *columns[1:]])
-    words = [each for each in OPTIONAL if each in table and each in NUMBERS]
-    return table.fillna({each: "" if each == "inner_loop" else 0 for each in words}).reset_index(drop=True)
+    sayings = [each for each in OPTIONAL if each in table and each in NUMBERS]
+    return table.fillna({each: "" if each == "inner_loop" else 0 for each in sayings}).reset_index(drop=True)
 
 
 def _of_learners(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return a row for each learner where `table` has one for each run."""
     made = []
     by = ("update", "split", "quantity") if name == "log" else QUESTIONS[name].by
-    beside = () if name == "log" else QUESTIONS[name].beside
+    also = () if name == "log" else QUESTIONS[name].also
     for _, part in table.groupby("learner", sort=False):
-        rows = over_seeds(part, by, beside)
+        rows = over_seeds(part, by, also)
         others: dict[str, Any] = {str(each): part[each].iloc[0] for each in part if each not in rows and each != "run"}
         made.append(rows.assign(**others))
     return _shaped(pd.concat(made, ignore_index=True) if made else pd.DataFrame(), name)

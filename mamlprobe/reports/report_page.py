@@ -19,7 +19,7 @@ from mamlprobe.reports.schema import NUMBERS, ORIGIN
 from mamlprobe.reports.seeds import OVER_SEEDS
 
 FIGURES = 8
-"""Most learners that have figures of their own."""
+"""Most learners that have figures of their of_one."""
 
 COMPARED = 40
 """Most learners in the figure that compares them."""
@@ -40,9 +40,9 @@ def report_page(title: str, tables: Tables, notes: Sequence[tuple[str, str]]) ->
     sections = [_compared(tables, names)] if len(names) > 1 and len(tables.get("accuracy", ())) else []
     if len(names) <= FIGURES:
         for number, learner in enumerate(names, start=1):
-            own = {name: table[table["learner"] == learner] for name, table in tables.items() if "learner" in table}
-            sections += _of_learner(own, learner, f"run{number}", dict.fromkeys(line for run, line in notes
-                                    if run in set(own["runs"]["run"])))  # fmt: skip
+            of_one = {name: table[table["learner"] == learner] for name, table in tables.items() if "learner" in table}
+            sections += _of_learner(of_one, learner, f"run{number}", dict.fromkeys(line for run, line in notes
+                                    if run in set(of_one["runs"]["run"])))  # fmt: skip
     else:
         sections += _of_all(tables, len(names))
     sections += _ending(tables, len(names))
@@ -64,8 +64,8 @@ def _compared(tables: Tables, names: Sequence[str]) -> Section:
             )
         picture: bytes | None = encode(_side_by_side(panels))
     elif len(names) <= COMPARED:
-        kept_rows = table[table["variant"].isin([KEEP, "nil"])].drop_duplicates("learner")
-        picture = encode(grouped(kept_rows, group="learner", hue=None, label=quantity, orientation="horizontal"))
+        shown = table[table["variant"].isin([KEEP, "nil"])].drop_duplicates("learner")
+        picture = encode(grouped(shown, group="learner", hue=None, label=quantity, orientation="horizontal"))
     else:
         picture = None
     about = "Score of query items after the last inner step, as trained and changed at test"
@@ -75,17 +75,17 @@ def _compared(tables: Tables, names: Sequence[str]) -> Section:
     )
 
 
-def _of_learner(own: Tables, learner: str, name: str, notes: Mapping[str, None]) -> Iterator[Section]:
+def _of_learner(of_one: Tables, learner: str, name: str, notes: Mapping[str, None]) -> Iterator[Section]:
     """Yield the sections on one learner."""
-    if "settings" in own:
-        runs = own["runs"]
+    if "settings" in of_one:
+        runs = of_one["runs"]
         first = runs.iloc[0]
         seeds = ", ".join(str(seed) for seed in runs["seed"].dropna())
         about = f"{first['recipe'] or first['method']} at update {first['update']}"
         about += f", seeds {seeds}" if len(runs) > 1 else f", seed {seeds}" if seeds else ""
         about = ". ".join([about, *notes])
-        provenance = _origin(own["origin"])
-        table = own["settings"][["setting", "value", "differs"]]
+        provenance = _origin(of_one["origin"])
+        table = of_one["settings"][["setting", "value", "differs"]]
         title = f"{learner}: settings"
         yield Section(name=f"{name}-settings", title=title, about=about, table=table, provenance=provenance)
     makers: dict[str, Callable[[Tables], Figure | None]] = {
@@ -94,20 +94,20 @@ def _of_learner(own: Tables, learner: str, name: str, notes: Mapping[str, None])
     }  # fmt: skip
     anchors = {"similarity": "layers", "contrast": "terms"}
     for question, draw in makers.items():
-        if question not in own or (question == "accuracy" and "accuracy" not in own):
+        if question not in of_one or (question == "accuracy" and "accuracy" not in of_one):
             continue
-        table, reason = own[question], _reason(own, question)
+        table, reason = of_one[question], _reason(of_one, question)
         title = f"{learner}: {TITLES[question]}"
         about = reason if table.empty else ABOUT[question]
-        figure = None if table.empty else draw(own)
+        figure = None if table.empty else draw(of_one)
         if figure is None and not table.empty:
             about = f"No value is defined. {about}"
         source = QUESTIONS[question].source if question in QUESTIONS and len(table) else ""
-        shown = None if table.empty else _short(_with_differences(own) if question == "accuracy" else table)
+        shown = None if table.empty else _short(_with_differences(of_one) if question == "accuracy" else table)
         yield Section(
             name=f"{name}-{anchors.get(question, question)}", title=title, source=source, about=about,
             picture=None if figure is None else encode(figure), table=shown,
-            provenance={} if table.empty else _facts(table) | _files(own, question),
+            provenance={} if table.empty else _facts(table) | _files(of_one, question),
         )  # fmt: skip
 
 
@@ -125,47 +125,47 @@ ABOUT = {
 }
 
 
-def _reason(own: Tables, question: str) -> str:
+def _reason(of_one: Tables, question: str) -> str:
     """Return why a learner has no rows, as a sentence."""
-    reasons = own["left_out"][own["left_out"]["question"] == question]["reason"]
+    reasons = of_one["left_out"][of_one["left_out"]["question"] == question]["reason"]
     text = str(reasons.iloc[0]) if len(reasons) else "no rows"
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _log(own: Tables) -> Figure:
-    table = own["log"]
+def _log(of_one: Tables) -> Figure:
+    table = of_one["log"]
     quantity = "accuracy" if (table["quantity"] == "accuracy").any() else "loss"
     rows = table[table["quantity"] == quantity]
     limits: dict[str, Any] = {"ylim": (0.0, 1.0), "chance": _chance(rows)} if quantity == "accuracy" else {}
     return curves(rows, x="update", hue="split", ylabel=quantity, ratio=0.45, **limits)
 
 
-def _accuracy(own: Tables) -> Figure:
-    table = own["accuracy"]
+def _accuracy(of_one: Tables) -> Figure:
+    table = of_one["accuracy"]
     quantity = str(table["quantity"].iloc[0])
     panels = [(quantity.capitalize(), _dots(table, None, quantity, chance=_chance(table)))]
-    differences = own.get("differences", table[:0])
+    differences = of_one.get("differences", table[:0])
     if len(differences):
         panels.append((f"Minus {KEEP}, paired", _dots(differences, None, f"difference in {quantity}", zero=True)))
     return _side_by_side(panels)
 
 
-def _layers(own: Tables) -> Figure | None:
-    means = own["similarity"]
+def _layers(of_one: Tables) -> Figure | None:
+    means = of_one["similarity"]
     means = means[means["value"].notna()]
     return (
         curves(means, x="layer", hue=None, panel="measure", floor="floor", ylabel="similarity") if len(means) else None
     )
 
 
-def _moved(own: Tables) -> Figure | None:
-    rows = own["distance"][own["distance"]["quantity"] == "relative"]
+def _moved(of_one: Tables) -> Figure | None:
+    rows = of_one["distance"][of_one["distance"]["quantity"] == "relative"]
     rows = rows[rows["value"].notna()]
     return curves(rows, x="layer", hue=None, ylabel="distance / norm", ratio=0.45) if len(rows) else None
 
 
-def _terms(own: Tables) -> Figure | None:
-    table = own["contrast"]
+def _terms(of_one: Tables) -> Figure | None:
+    table = of_one["contrast"]
     panels = []
     for quantity, label in (("share", "share of |gradient|^2"), ("norm", "norm of the gradient")):
         rows = table[(table["quantity"] == quantity) & table["value"].notna()]
@@ -174,8 +174,8 @@ def _terms(own: Tables) -> Figure | None:
     return _side_by_side(panels) if panels else None
 
 
-def _cosine(own: Tables) -> Figure:
-    return grouped(own["cosine"], group="quantity", hue=None, label="cosine", orientation="horizontal", ratio=0.3)
+def _cosine(of_one: Tables) -> Figure:
+    return grouped(of_one["cosine"], group="quantity", hue=None, label="cosine", orientation="horizontal", ratio=0.3)
 
 
 def _dots(
@@ -206,13 +206,13 @@ def _chance(rows: pd.DataFrame) -> float | None:
     return 1 / int(rows["way"].iloc[0]) if known and int(rows["way"].iloc[0]) > 1 else None
 
 
-def _with_differences(own: Tables) -> pd.DataFrame:
+def _with_differences(of_one: Tables) -> pd.DataFrame:
     """Put the paired differences beside the levels, one row a variant."""
-    if not len(own.get("differences", ())):
-        return own["accuracy"]
+    if not len(of_one.get("differences", ())):
+        return of_one["accuracy"]
     columns = {"value": f"minus {KEEP}", "low": f"minus {KEEP}, low", "high": f"minus {KEEP}, high"}
-    others = own["differences"][["variant", *columns]].rename(columns=columns)
-    return own["accuracy"].merge(others, on="variant", how="left")
+    others = of_one["differences"][["variant", *columns]].rename(columns=columns)
+    return of_one["accuracy"].merge(others, on="variant", how="left")
 
 
 def is_constant(column: "pd.Series[Any]") -> bool:
@@ -244,9 +244,9 @@ def _origin(table: pd.DataFrame) -> dict[str, str]:
     return {name: "; ".join(dict.fromkeys(values)) for name, values in facts.items()}
 
 
-def _files(own: Tables, question: str) -> dict[str, str]:
+def _files(of_one: Tables, question: str) -> dict[str, str]:
     """Name the files that the rows come from, but the weights, which are named below."""
-    rows = own["files"]
+    rows = of_one["files"]
     rows = rows[[question in tables.split(", ") for tables in rows["tables"]]]
     names = [path for path in rows["file"] if not path.endswith(".safetensors")]
     more = f" and {len(names) - 3} others, listed below" if len(names) > 3 else ""

@@ -7,8 +7,8 @@ import pandas as pd
 
 from mamlprobe.base.nested import flatten
 from mamlprobe.base.spec import to_dict
-from mamlprobe.reports.opened import Entry
 from mamlprobe.reports.seeds import OVER_TASKS
+from mamlprobe.reports.subject import Entry
 from mamlprobe.runs.inner import NAMES, in_words, values_of
 
 Group = Mapping[str, Sequence[Entry]]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mamlprobe.base.spec import fingerprint
-from mamlprobe.reports.opened import Entry
+from mamlprobe.reports.subject import Entry
 from mamlprobe.statistics.intervals import t_interval
 from mamlprobe.statistics.tables import task_means
 
@@ -64,14 +64,14 @@ def _name(group: Sequence[Entry]) -> str:
     return first.config.recipe if first.update is None else f"{first.config.recipe}@{first.update}"
 
 
-def run_rows(table: pd.DataFrame, by: Sequence[str], beside: Sequence[str] = ()) -> pd.DataFrame:
+def run_rows(table: pd.DataFrame, by: Sequence[str], also: Sequence[str] = ()) -> pd.DataFrame:
     """Compute means over tasks with Student's intervals: columns `by`, ``value low high tasks`` and so on.
 
-    Adds means of the columns `beside`, the norm regime, and the notes on values if there is such a column.
+    Adds means of the columns `also`, the norm regime, and the notes on values if there is such a column.
     """
     rows = task_means(table, by).assign(interval=OVER_TASKS, seeds=1)
     groups = table.groupby(list(by), sort=False, observed=True)
-    for name in beside:
+    for name in also:
         rows[name] = groups[name].mean().to_numpy()
     for name in ("norm", "note"):
         if name in table:
@@ -79,7 +79,7 @@ def run_rows(table: pd.DataFrame, by: Sequence[str], beside: Sequence[str] = ())
     return rows
 
 
-def over_seeds(rows: pd.DataFrame, by: Sequence[str], beside: Sequence[str] = ()) -> pd.DataFrame:
+def over_seeds(rows: pd.DataFrame, by: Sequence[str], also: Sequence[str] = ()) -> pd.DataFrame:
     """Compute means over runs with Student's intervals over them; rows of a single run stay as they are.
 
     rows: those of `run_rows` of all runs of a learner, with a column ``run``. The mean is over the runs' means, and
@@ -94,12 +94,12 @@ def over_seeds(rows: pd.DataFrame, by: Sequence[str], beside: Sequence[str] = ()
         low, high = t_interval(known)
         row = dict(zip(by, keys, strict=True)) | {"value": known.mean() if len(known) else np.nan, "low": low}
         row |= {"high": high, "tasks": part["tasks"].min(), "interval": OVER_SEEDS, "seeds": len(known)}
-        row |= {name: part[name].mean() for name in beside}
+        row |= {name: part[name].mean() for name in also}
         row |= {name: _joined(part[name]) for name in ("norm", "note", "estimator") if name in part}
         made.append(row)
     return pd.DataFrame(made)
 
 
-def _joined(words: "pd.Series[str]") -> str:
+def _joined(entries: "pd.Series[str]") -> str:
     """Return the different words, none of them empty, in one."""
-    return "; ".join(sorted({str(word) for word in words} - {""}))
+    return "; ".join(sorted({str(word) for word in entries} - {""}))

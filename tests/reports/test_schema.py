@@ -20,8 +20,8 @@ def test_every_table_has_its_columns_in_their_order(whole, waves_run):
 
 
 def test_columns_that_are_there_only_where_they_say_something(seeds):
-    from mamlprobe.reports.opened import Entry, TaskChoice
     from mamlprobe.reports.report import reported
+    from mamlprobe.reports.subject import Entry, TaskChoice
     from mamlprobe.runs.inner import InnerWords
 
     choice = TaskChoice(episodes=2, split="train", inner=InnerWords(steps=2))

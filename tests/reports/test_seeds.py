@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 import mamlprobe as mp
-from mamlprobe.reports.opened import Entry
 from mamlprobe.reports.seeds import distinct, learners, over_seeds, run_rows
+from mamlprobe.reports.subject import Entry
 
 
 def entry(folder, update=None, **changes):

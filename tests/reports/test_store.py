@@ -108,7 +108,8 @@ def test_other_code_is_another_key(monkeypatch):
 
 def test_other_code_of_a_module_is_other_bits(tmp_path):
     """The folder does not hold the code of a module: what it computes stands for it."""
-    from mamlprobe.reports.opened import Entry, TaskChoice, opened
+    from mamlprobe.reports.opened import opened
+    from mamlprobe.reports.subject import Entry, TaskChoice
     from tests.zoo import made, tasks_for
 
     bits = []
