@@ -35,12 +35,18 @@ KEEP = "keep"
 class Answer:
     """What is computed of weights and tasks, with a row a task."""
 
-    table: Callable[[Subject, int], pd.DataFrame]
+    look: Callable[[Subject, int], pd.DataFrame]
     """Of the first so many tasks."""
+    columns: str
     most: int | None = None
     """Largest number of tasks; None: all."""
     settings: str = ""
     """What else decides the numbers."""
+
+    def table(self, subject: Subject, tasks: int) -> pd.DataFrame:
+        """Compute the rows of the first so many tasks."""
+        table = self.look(subject, tasks)[self.columns.split()]
+        return table.astype({name: "float64" for name in ("value", "floor") if name in table})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +68,16 @@ class Question:
     """Further columns of which means are shown."""
 
 
-def over_tasks(
-    subject: Subject, tasks: int, look: Callable[[Episodes, int], pd.DataFrame], columns: str
-) -> pd.DataFrame:
-    """Concatenate `columns` of what `look(tasks, number of the first)` returns for the first so many tasks."""
+def over_tasks(subject: Subject, tasks: int, look: Callable[[Episodes, int], pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate what `look(tasks, number of the first)` returns for the first so many tasks."""
     tables, first = [], 0
     with bar(tasks, subject.entry.name) as advance:
         for part in subject.batches(tasks):
             rows = look(part, first)
-            tables.append(rows.assign(task=rows["task"] + first)[columns.split()])
+            tables.append(rows.assign(task=rows["task"] + first))
             first += part.tasks
             advance(part.tasks)
-    table = pd.concat(tables, ignore_index=True)
-    return table.astype({name: "float64" for name in ("value", "floor") if name in table})
+    return pd.concat(tables, ignore_index=True)
 
 
 def methods_of(subject: Subject) -> dict[str, Method]:
@@ -107,7 +110,7 @@ def _frozen(net: Net, method: Method) -> dict[str, Method]:
 
 def _scores(subject: Subject, tasks: int) -> pd.DataFrame:
     """Score every variant after its last inner step; one that the net cannot have is left out."""
-    columns, methods = "variant task step quantity value norm", methods_of(subject)
+    methods = methods_of(subject)
     quantity: Any = "loss" if subject.regression else "accuracy"
 
     def look(part: Episodes, first: int) -> pd.DataFrame:
@@ -115,7 +118,7 @@ def _scores(subject: Subject, tasks: int) -> pd.DataFrame:
 
     first = next(subject.batches(1))
     possible = {name: method for name, method in methods.items() if _can(subject, first, name, method, quantity)}
-    return over_tasks(subject, tasks, look, columns)
+    return over_tasks(subject, tasks, look)
 
 
 def _can(subject: Subject, part: Episodes, name: str, method: Method, quantity: str) -> bool:
@@ -140,14 +143,14 @@ def _similarities(subject: Subject, tasks: int) -> pd.DataFrame:
         options: dict[str, Any] = {"measures": MEASURES, "seed": first, "chunk": subject.chunk(part)}
         return similarity(subject.net, subject.theta, part, subject.method, **options)
 
-    return over_tasks(subject, tasks, look, "measure layer step task value floor note norm")
+    return over_tasks(subject, tasks, look)
 
 
 def _distances(subject: Subject, tasks: int) -> pd.DataFrame:
     def look(part: Episodes, first: int) -> pd.DataFrame:
         return weight_distance(subject.net, subject.theta, part, subject.method, chunk=subject.chunk(part))
 
-    return over_tasks(subject, tasks, look, "layer step quantity task value norm")
+    return over_tasks(subject, tasks, look)
 
 
 def _terms(subject: Subject, tasks: int) -> pd.DataFrame:
@@ -155,22 +158,27 @@ def _terms(subject: Subject, tasks: int) -> pd.DataFrame:
         method = subject.training_method
         return contrast_table(subject.net, subject.theta, part, method, chunk=subject.chunk(part))
 
-    return over_tasks(subject, tasks, look, "quantity part task value norm")
+    return over_tasks(subject, tasks, look)
 
 
 def _cosines(subject: Subject, tasks: int) -> pd.DataFrame:
     def look(part: Episodes, first: int) -> pd.DataFrame:
         return cosine_classes(subject.net, subject.theta, part, subject.method, chunk=subject.chunk(part))
 
-    return over_tasks(subject, tasks, look, "quantity task value norm")
+    return over_tasks(subject, tasks, look)
 
 
 ANSWERS = {
-    "scores": Answer(table=_scores, settings=f"{PREFIXES}"),
-    "similarity": Answer(table=_similarities, most=FEW, settings=",".join(MEASURES)),
-    "distance": Answer(table=_distances, most=FEW),
-    "contrast": Answer(table=_terms, most=FEW),
-    "cosine": Answer(table=_cosines, most=FEW),
+    "scores": Answer(look=_scores, columns="variant task step quantity value norm", settings=f"{PREFIXES}"),
+    "similarity": Answer(
+        look=_similarities,
+        columns="measure layer step task value floor note norm",
+        most=FEW,
+        settings=",".join(MEASURES),
+    ),
+    "distance": Answer(look=_distances, columns="layer step quantity task value norm", most=FEW),
+    "contrast": Answer(look=_terms, columns="quantity part task value norm", most=FEW),
+    "cosine": Answer(look=_cosines, columns="quantity task value norm", most=FEW),
 }
 """What is computed, by name; several tables may come from one."""
 

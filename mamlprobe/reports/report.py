@@ -209,7 +209,7 @@ class _Gathered:
         if run is None or not store:
             return answer.table(subject, tasks)
         key = key_of(name, answer.settings, subject.bits, subject.data, subject.manifest(tasks))
-        at_hand = read_answer(run.path, name, key)
+        at_hand = read_answer(run.path, name, key, answer.columns, tasks)
         if at_hand is None:
             table = answer.table(subject, tasks)
             path = write_answer(run.path, name, key, table)

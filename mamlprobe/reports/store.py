@@ -23,7 +23,7 @@ FOLDER = "answers"
 MOST = 200
 """Answers that a run's folder holds; the oldest make room."""
 
-_COUNT, _WORD = Column(kind="whole", least=0, optional=True), Column(kind="text", gaps=True, optional=True)
+_COUNT, _WORD = Column(kind="whole", least=0), Column(kind="text", gaps=True)
 _NAME = re.compile(r"(\w+)-([0-9a-f]{16})-([0-9a-f]{16})\.csv")
 
 COLUMNS = {
@@ -31,7 +31,7 @@ COLUMNS = {
     **dict.fromkeys(("variant", "layer", "measure", "quantity", "part", "note"), _WORD),
     "norm": TEXT,
     "value": REAL,
-    "floor": Column(kind="real", gaps=True, optional=True),
+    "floor": REAL,
 }
 """What the columns of an answer hold."""
 
@@ -52,13 +52,16 @@ def key_of(*facts: object) -> str:
     return hashlib.sha256("\n".join([package_digest(), *map(str, facts)]).encode()).hexdigest()[:16]
 
 
-def read_answer(run: Path, name: str, key: str) -> tuple[pd.DataFrame, Path] | None:
-    """Return the answer of that key and its file; None if there is none, or none that is whole."""
+def read_answer(run: Path, name: str, key: str, columns: str, tasks: int) -> tuple[pd.DataFrame, Path] | None:
+    """Return the answer of that key and its file; None if there is none, or none with all columns and tasks."""
+    schema = Schema(columns={each: COLUMNS[each] for each in columns.split()})
     for path, digest in _answers(run, name, key):
         try:
             data = read_file("report", path, most=LARGEST_TABLE, advice="", follow=False)
             if hashlib.sha256(data).hexdigest()[:16] == digest:
-                return parse_table(data, Schema(columns=COLUMNS)), path
+                table = parse_table(data, schema)
+                if set(table["task"]) == set(range(tasks)):
+                    return table, path
         except ValueError:  # of which a UserError is one
             continue
     return None

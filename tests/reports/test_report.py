@@ -225,7 +225,7 @@ def test_only_what_is_asked_is_computed(seeds, monkeypatch):
     computed = []
     for name, answer in list(reports.ANSWERS.items()):
         counted = replace(
-            answer, table=lambda *args, name=name, answer=answer: computed.append(name) or answer.table(*args)
+            answer, look=lambda *args, name=name, answer=answer: computed.append(name) or answer.look(*args)
         )
         monkeypatch.setitem(reports.ANSWERS, name, counted)
     made = mp.report(seeds[0], questions=["differences", "accuracy"], episodes=2, store=False)

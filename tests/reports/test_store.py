@@ -29,11 +29,11 @@ def computed(monkeypatch):
     names = []
     for name, answer in list(reports.ANSWERS.items()):
 
-        def table(*args, name=name, answer=answer):
+        def look(*args, name=name, answer=answer):
             names.append(name)
-            return answer.table(*args)
+            return answer.look(*args)
 
-        monkeypatch.setitem(reports.ANSWERS, name, replace(answer, table=table))
+        monkeypatch.setitem(reports.ANSWERS, name, replace(answer, look=look))
     return names
 
 
@@ -157,8 +157,8 @@ def test_the_oldest_answers_make_room(tmp_path, monkeypatch):
         path = store.write_answer(tmp_path, "scores", f"{number:016x}", table)
         os.utime(path, (number, number))
     (tmp_path / "answers" / "notes.txt").write_text("mine")
-    assert store.read_answer(tmp_path, "scores", f"{3:016x}")[0].equals(table)
-    assert store.read_answer(tmp_path, "scores", f"{1:016x}") is None
+    assert store.read_answer(tmp_path, "scores", f"{3:016x}", "task norm value", 1)[0].equals(table)
+    assert store.read_answer(tmp_path, "scores", f"{1:016x}", "task norm value", 1) is None
     assert (tmp_path / "answers" / "notes.txt").read_text() == "mine"
 
 
@@ -166,6 +166,9 @@ def test_numbers_come_back_bit_by_bit(tmp_path):
     values = torch.rand(50, dtype=torch.float64).numpy() * 10.0 ** torch.randint(-20, 20, (50,)).numpy()
     table = pd.DataFrame({"task": range(50), "layer": "1", "note": "", "norm": "batch", "value": values})
     store.write_answer(tmp_path, "x", "0" * 16, table)
-    back, _ = store.read_answer(tmp_path, "x", "0" * 16)
+    columns = "task layer note norm value"
+    assert store.read_answer(tmp_path, "x", "0" * 16, columns, 51) is None  # a task is missing
+    assert store.read_answer(tmp_path, "x", "0" * 16, columns + " floor", 50) is None  # a column is
+    back, _ = store.read_answer(tmp_path, "x", "0" * 16, columns, 50)
     assert (back["value"].to_numpy() == values).all()
     assert back["layer"].tolist() == ["1"] * 50
