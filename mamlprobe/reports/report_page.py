@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mamlprobe.draw.charts.bars import draw_grouped, grouped
 from mamlprobe.draw.charts.curves import curves
@@ -15,8 +16,7 @@ from mamlprobe.draw.page import Section, page
 from mamlprobe.draw.probes import spans
 from mamlprobe.draw.style import PALE
 from mamlprobe.reports.asked import KEEP, QUESTIONS
-from mamlprobe.reports.schema import NUMBERS, ORIGIN
-from mamlprobe.reports.seeds import OVER_SEEDS
+from mamlprobe.reports.shown_tables import facts_of, is_constant, of_one_quantity, short, wide, with_differences
 
 FIGURES = 8
 """Most learners that have figures of their of_one."""
@@ -24,14 +24,10 @@ FIGURES = 8
 COMPARED = 40
 """Most learners in the figure that compares them."""
 
-ROWS = 100
+ROWS = 200
 """Rows of a table on the page; the file that goes with it has all."""
 
 Tables = Mapping[str, pd.DataFrame]
-
-ALIKE = ("method", "dataset", "split", "way", "shot", "estimator", "norm", "episodes", "update", "learner", "interval",
-         "seeds", "tasks", "inner_loop", "trained_classes")  # fmt: skip
-"""Columns that are said once, not in each row of the page, where they are the same."""
 
 
 def report_page(title: str, tables: Tables, notes: Sequence[tuple[str, str]]) -> str:
@@ -54,8 +50,9 @@ def report_page(title: str, tables: Tables, notes: Sequence[tuple[str, str]]) ->
 
 def _compared(tables: Tables, names: Sequence[str]) -> Section:
     """Plot the accuracies of all learners side by side, beside their differences; of many as trained alone."""
-    table, differences = tables["accuracy"], tables.get("differences", pd.DataFrame())
-    quantity = str(table["quantity"].iloc[0])
+    table, quantity = of_one_quantity(tables["accuracy"])
+    differences = tables.get("differences", table[:0])
+    differences = differences[differences["quantity"] == quantity]
     if len(names) <= FIGURES:
         panels = [(quantity.capitalize(), _dots(table, "learner", quantity, chance=_chance(table)))]
         if len(differences):
@@ -69,10 +66,9 @@ def _compared(tables: Tables, names: Sequence[str]) -> Section:
     else:
         picture = None
     about = "Score of query items after the last inner step, as trained and changed at test"
-    about += "." if len(names) <= FIGURES else f" ({len(names)} learners)."
-    return Section(
-        name="runs", title="All runs", about=about, picture=picture, table=_short(table), provenance=_facts(table)
-    )
+    about += "." if len(names) <= FIGURES else f": one row for each of {len(names)} learners."
+    shown = short(table) if len(names) <= FIGURES else wide(table)
+    return Section(name="runs", title="All runs", about=about, picture=picture, table=shown, provenance=facts_of(table))
 
 
 def _of_learner(of_one: Tables, learner: str, name: str, notes: Mapping[str, None]) -> Iterator[Section]:
@@ -103,11 +99,11 @@ def _of_learner(of_one: Tables, learner: str, name: str, notes: Mapping[str, Non
         if figure is None and not table.empty:
             about = f"No value is defined. {about}"
         source = QUESTIONS[question].source if question in QUESTIONS and len(table) else ""
-        shown = None if table.empty else _short(_with_differences(of_one) if question == "accuracy" else table)
+        shown = None if table.empty else short(with_differences(of_one) if question == "accuracy" else table)
         yield Section(
             name=f"{name}-{anchors.get(question, question)}", title=title, source=source, about=about,
             picture=None if figure is None else encode(figure), table=shown,
-            provenance={} if table.empty else _facts(table) | _files(of_one, question),
+            provenance={} if table.empty else facts_of(table) | _files(of_one, question),
         )  # fmt: skip
 
 
@@ -117,7 +113,7 @@ TITLES = {"log": "training", "accuracy": "accuracy", "similarity": "layers", "di
 ABOUT = {
     "log": "Score after the inner loop: means of training tasks since the point before, and of the validation tasks.",
     "accuracy": "Score after the last inner step, as trained and changed at test; right: each minus keep on the same "
-    "tasks, whose interval is narrower.",
+    "tasks, whose interval is mostly narrower.",
     "similarity": "Similarity of activations before and after the inner loop; dashed: null floor.",
     "distance": "How far the inner loop moves each layer's parameters, relative to their norm at the start.",
     "contrast": "Terms of the body's outer gradient: left the share of its squared norm, right the norm of each.",
@@ -191,6 +187,7 @@ def _dots(
         draw_grouped(ax, rows, group=group, hue=hue, chance=chance, orientation="horizontal")
         if zero:
             ax.axvline(0, color=PALE, linewidth=0.8, zorder=1)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.set(xlabel=label)
 
     return draw
@@ -204,36 +201,6 @@ def _chance(rows: pd.DataFrame) -> float | None:
     """Return the accuracy of guessing, if it is the same for all rows."""
     known = (rows["quantity"] == "accuracy").all() and is_constant(rows["way"])
     return 1 / int(rows["way"].iloc[0]) if known and int(rows["way"].iloc[0]) > 1 else None
-
-
-def _with_differences(of_one: Tables) -> pd.DataFrame:
-    """Put the paired differences beside the levels, one row a variant."""
-    if not len(of_one.get("differences", ())):
-        return of_one["accuracy"]
-    columns = {"value": f"minus {KEEP}", "low": f"minus {KEEP}, low", "high": f"minus {KEEP}, high"}
-    others = of_one["differences"][["variant", *columns]].rename(columns=columns)
-    return of_one["accuracy"].merge(others, on="variant", how="left")
-
-
-def is_constant(column: "pd.Series[Any]") -> bool:
-    """Tell whether all entries of a column are the same."""
-    return len(column.drop_duplicates()) == 1
-
-
-def _short(table: pd.DataFrame) -> pd.DataFrame:
-    """Drop columns that are the same in all rows and said once below."""
-    same = [name for name in ALIKE if name in table and len(table) > 1 and is_constant(table[name])]
-    return table.drop(columns=same)
-
-
-def _facts(table: pd.DataFrame) -> dict[str, object]:
-    """Return what is the same in all rows, for below the table."""
-    columns = {**ORIGIN, **NUMBERS}
-    same = [name for name in columns if name in ALIKE and name in table and is_constant(table[name])]
-    facts: dict[str, object] = {name: table[name].iloc[0] for name in same if name != "learner"}
-    if facts.get("interval") == OVER_SEEDS:
-        facts["interval"] = f"{OVER_SEEDS} ({facts.get('seeds')})"
-    return {name: value for name, value in facts.items() if value not in ("", None)}
 
 
 def _origin(table: pd.DataFrame) -> dict[str, str]:
@@ -260,14 +227,13 @@ def _of_all(tables: Tables, learners: int) -> Iterator[Section]:
     for name, about in texts.items():
         if name in tables and name != "accuracy" and len(tables[name]):
             table = tables[name]
+            facts = {} if name == "settings" else facts_of(table)
             if name == "settings":
                 table = table[table["differs"]].drop(columns="differs")
+            shown = wide(of_one_quantity(table)[0]) if name == "differences" else short(table)
             source = QUESTIONS[name].source if name in QUESTIONS else ""
             title = f"{name.capitalize()} of {learners} learners"
-            facts = {} if name == "settings" else _facts(table)
-            yield Section(
-                name=name, title=title, source=source, about=f"{about}.", table=_short(table), provenance=facts
-            )
+            yield Section(name=name, title=title, source=source, about=f"{about}.", table=shown, provenance=facts)
 
 
 def _ending(tables: Tables, learners: int) -> Iterator[Section]:

@@ -11,7 +11,8 @@ import pandas as pd
 from mamlprobe.base.described import described
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.table_text import folded, html_table, is_numeric, latex
-from mamlprobe.reports.report_page import is_constant, report_page
+from mamlprobe.reports.report_page import report_page
+from mamlprobe.reports.shown_tables import is_constant
 from mamlprobe.runs.writing import write
 
 ROWS = 20

@@ -73,8 +73,19 @@ def test_the_page_of_two_hundred_is_no_larger_than_its_rows(whole):
     text = report_page("many", many(whole.tables, 200), ())
     assert text.count("<img") == 0
     assert text.count("<tr>") < 15 * (pages.ROWS + 1)
-    rows = len(whole.tables["accuracy"][whole.tables["accuracy"]["learner"] == "maml-smoke"])
-    assert f"the first {pages.ROWS} of {200 * rows} rows of runs.csv" in text
+    assert "Table: 200 rows of runs.csv" in text  # one a learner
+    rows = (whole.tables["similarity"]["learner"] == "maml-smoke").sum()
+    assert f"the first {pages.ROWS} of {200 * rows} rows of similarity.csv" in text
+    keep = whole.tables["accuracy"].iloc[0]
+    assert f"{keep['value']:.3f} [{keep['low']:.3f}, {keep['high']:.3f}]" in sections(text)["runs"]
+
+
+def test_losses_and_accuracies_are_not_in_one_figure(whole):
+    tables = many(whole.tables, 2)
+    first = tables["accuracy"]["learner"] == "l000"
+    tables["accuracy"] = tables["accuracy"].assign(quantity=first.map({True: "accuracy", False: "loss"}))
+    table = sections(report_page("two", tables, ()))["runs"]
+    assert "l001" not in table
 
 
 def test_what_does_not_apply_is_said(seeds, still, tmp_path):
