@@ -148,7 +148,7 @@ def _accuracy(of_one: Tables) -> Figure:
 
 def _layers(of_one: Tables) -> Figure | None:
     means = of_one["similarity"]
-    means = means[means["value"].notna()]
+    means = means[means["value"].notna() & (means["measure"] != "cca_top98")]  # which is near that of all directions
     return (
         curves(means, x="layer", hue=None, panel="measure", floor="floor", ylabel="similarity") if len(means) else None
     )

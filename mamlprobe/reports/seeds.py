@@ -50,7 +50,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 def _settings(entry: Entry) -> str:
     """Return hex digits that two runs share if they differ only in their seed; empty where they are not compared."""
     run = entry.run
-    if run is None or run.imported:
+    if run is None:
         return ""
     update = entry.update if entry.update is not None else run.updates()[-1]
     return fingerprint((replace(run.config, seed=0), update, run.image, run.classes))
