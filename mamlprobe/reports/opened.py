@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mamlprobe.base.errors import UserError, one_line
 from mamlprobe.base.keys import key
 from mamlprobe.commands.subjects.probed_run import BATCH, open_case
@@ -95,9 +97,8 @@ def _on_formula(entry: Entry, source: TaskSource, choice: TaskChoice) -> Subject
 
     next(batches(1))  # fail now if there are no such tasks
     facts = {"dataset": source.name, "split": split, "shot": shot}
-    return _subject(
-        entry, choice, batches=batches, tasks=tasks, facts=facts, data=source.digest(), regression=source.regression
-    )
+    known: dict[str, Any] = {"tasks": tasks, "facts": facts, "data": source.digest(), "regression": source.regression}
+    return _subject(entry, choice, where.device, batches=batches, **known)
 
 
 def _on_tasks(entry: Entry, episodes: Episodes, choice: TaskChoice) -> Subject:
@@ -116,11 +117,12 @@ def _on_tasks(entry: Entry, episodes: Episodes, choice: TaskChoice) -> Subject:
     shot = rows if regression else rows // episodes.way
     facts = {"dataset": "given tasks", "split": "", "shot": shot} | ({} if regression else {"way": episodes.way})
     data = digest({name: getattr(episodes, name).contiguous().cpu() for name in ("support_x", "query_x")})
-    return _subject(entry, choice, batches=batches, tasks=episodes.tasks, facts=facts, data=data, regression=regression)
+    known: dict[str, Any] = {"tasks": episodes.tasks, "facts": facts, "data": data, "regression": regression}
+    return _subject(entry, choice, episodes.support_x.device, batches=batches, **known)
 
 
-def _subject(entry: Entry, choice: TaskChoice, **tasks: Any) -> Subject:
-    """Load the weights, and put them together with the tasks."""
+def _subject(entry: Entry, choice: TaskChoice, device: torch.device, **tasks: Any) -> Subject:
+    """Load the weights onto the device of the tasks, and put them together."""
     facts = tasks.pop("facts")
     if entry.model is not None:
         net, theta, method = entry.model.net, entry.model.theta, entry.model.method
@@ -136,7 +138,7 @@ def _subject(entry: Entry, choice: TaskChoice, **tasks: Any) -> Subject:
     return Subject(
         entry=entry,
         net=run.net(),
-        theta=run.theta(entry.update).to(pick_device(choice.device)),
+        theta=run.theta(entry.update).to(device),
         method=method,
         training_method=training,
         facts=_facts(entry, facts | _restated({name: said[name] for name in said if said[name] != known[name]})),

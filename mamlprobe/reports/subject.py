@@ -125,7 +125,7 @@ class Subject:
     def bits(self) -> str:
         """Return hex digits that differ where weights, device or settings do, or what the net computes."""
         device = next(iter(self.theta.net.values())).device
-        sha = hashlib.sha256(digest(named_tensors(Checkpoint(update=0, theta=self.theta))).encode())
+        sha = hashlib.sha256(digest(named_tensors(Checkpoint(update=0, theta=self.theta.to("cpu")))).encode())
         config = None if self.entry.config is None else replace(self.entry.config, seed=0)
         sha.update(f"{config}{self.method}{self.training_method}{self.net.layers}{device}".encode())
         if self.is_module:  # whose code is not in the folder: what it computes stands for it

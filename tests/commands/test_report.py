@@ -10,6 +10,8 @@ import pytest
 import mamlprobe as mp
 from mamlprobe.borders.csv_tables import Schema, parse_table
 from mamlprobe.cli import main
+from mamlprobe.commands.report import FORMATS
+from mamlprobe.reports.schema import QUESTIONS_ASKED
 
 
 def test_a_report_on_two_runs(runs, tmp_path, capsys):
@@ -106,3 +108,10 @@ def test_mistakes(words, line, runs, capsys, tmp_path, monkeypatch):
     assert main(["report", runs[0], *words]) == 2
     assert capsys.readouterr().err == f"{line}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_names_every_question_and_format(capsys):
+    assert main(["report", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name in (*QUESTIONS_ASKED, *FORMATS):
+        assert re.search(rf"\b{name}\b", told), name

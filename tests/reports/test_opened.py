@@ -9,6 +9,7 @@ from mamlprobe.data.episodes import manifest
 from mamlprobe.reports.opened import USUAL, name_of, opened
 from mamlprobe.reports.subject import Entry, TaskChoice
 from mamlprobe.runs.inner import InnerWords
+from tests.marks import cuda
 
 
 def entry(folder, update=None):
@@ -60,3 +61,21 @@ def test_a_run_on_sine_curves(waves_run):
     ):
         with pytest.raises(mp.UserError, match=line):
             opened(entry(waves_run), choice)
+
+
+@cuda
+def test_on_a_gpu(seeds, waves_run, tasks):
+    for folder in (seeds[0], waves_run):
+        made = [mp.report(folder, episodes=3, device=device, store=False).tables for device in ("cpu", "cuda")]
+        for name in ("distance", "accuracy"):
+            one, other = (each[name]["value"].to_numpy() for each in made)
+            assert other == pytest.approx(one, rel=0.05, abs=0.05, nan_ok=True)
+    whole = opened(entry(seeds[0]), TaskChoice(episodes=tasks.to("cuda")))
+    assert next(iter(whole.theta.net.values())).is_cuda
+    assert whole.bits != opened(entry(seeds[0]), TaskChoice(episodes=tasks)).bits
+
+
+def test_weights_lie_where_the_tasks_do(seeds, tasks):
+    """Whatever the device that is asked for by default."""
+    seen = opened(entry(seeds[0]), TaskChoice(episodes=tasks, device="cuda"))
+    assert {value.device.type for value in seen.theta.net.values()} == {"cpu"}
