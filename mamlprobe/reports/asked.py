@@ -1,7 +1,9 @@
 """The questions of a report to weights: what each needs, and its table with a row a task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -85,27 +87,31 @@ def methods_of(subject: Subject) -> dict[str, Method]:
     net, method = subject.net, subject.method
     if subject.by_class:
         return {"nil": nil(method)}
-    methods = {KEEP: method}
+    changes: dict[str, Callable[[], Method]] = {}
     if subject.moves and method.readout == "head":
-        methods["zero_at_test"] = zero_at_test(method)
+        changes["zero_at_test"] = lambda: zero_at_test(method)
     if not subject.regression and method.loss != "mse":
-        methods["nil"] = nil(method)
+        changes["nil"] = lambda: nil(method)
     if subject.moves:
-        methods |= _frozen(net, method)
+        changes |= _frozen(net, method)
+    return {KEEP: method} | _possible(changes)
+
+
+def _possible(changes: Mapping[str, Callable[[], Method]]) -> dict[str, Method]:
+    """Return the changed methods, without those that there cannot be, such as Reptile without a head."""
+    methods = {}
+    for name, change in changes.items():
+        with suppress(UserError):
+            methods[name] = change()
     return methods
 
 
-def _frozen(net: Net, method: Method) -> dict[str, Method]:
+def _frozen(net: Net, method: Method) -> dict[str, Callable[[], Method]]:
     """Freeze prefixes of the body, the whole of it among them, as `prefixes` names them; not all of a deep one."""
     body = len(net.layers) - 1
     count = min(PREFIXES, body)
-    methods = {}
-    for last in sorted({round((place + 1) * body / count) for place in range(count)}):
-        try:
-            methods[f"freeze:{','.join(map(str, range(1, last + 1)))}"] = freeze(net, method, 1, last)
-        except UserError:  # none of them owns a parameter
-            continue
-    return methods
+    ends = sorted({round((place + 1) * body / count) for place in range(count)})
+    return {f"freeze:{','.join(map(str, range(1, last + 1)))}": partial(freeze, net, method, 1, last) for last in ends}
 
 
 def _scores(subject: Subject, tasks: int) -> pd.DataFrame:

@@ -41,6 +41,8 @@ def test_variants_follow_from_the_learner(deep, seeds):
     assert names(method=still) == ["keep", "nil"]
     assert names(regression=True)[:3] == ["keep", "zero_at_test", "freeze:1,2"]
     assert "zero_at_test" not in names(method=replace(deep.method, readout="cosine"))
+    reptile = replace(mp.METHODS["reptile"], inner=replace(mp.METHODS["reptile"].inner, test_steps=2))
+    assert {"nil", "freeze:1,2"} & set(names(method=reptile)) == {"freeze:1,2"}  # which has no readout but the head
     run = mp.load_run(seeds[0])
     by_class = Entry(name="a", run=replace(run, config=replace(run.config, recipe="x")))
     object.__setattr__(by_class.run.config, "labels", "class")

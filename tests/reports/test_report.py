@@ -1,6 +1,7 @@
 """Numbers of a report against other ways to them, and what a report asks of which runs."""
 
 import gc
+import shlex
 import weakref
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from mamlprobe.recipes.sinusoids import INNER_LR
 from mamlprobe.reports import report as reports
 from mamlprobe.reports.schema import ALWAYS
 from tests.fuzz.box import net_of_ones_own
+from tests.tiny import SMALL
 from tests.zoo import ZOO, made, tasks_for
 
 BY_HAND = {"rel": 1e-12, "abs": 1e-12}
@@ -281,3 +283,58 @@ def test_the_log_with_its_intervals(seeds):
     train = row(made.tables["log"], update=2, split="train", quantity="accuracy")
     assert (train["interval"], train["estimator"]) == ("", "mean over training tasks since the row before")
     assert not made.tables["log"]["quantity"].str.contains("half").any()
+
+
+NET = """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 3, 3)
+        self.fc = torch.nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+"""
+
+
+def test_a_run_of_a_module_needs_it_for_its_weights_alone(tmp_path, images, monkeypatch):
+    (tmp_path / "netsofmine.py").write_text(NET)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import netsofmine
+
+    torch.save(netsofmine.Net().state_dict(), tmp_path / "net.pt")
+    words = ["--module", "netsofmine:Net", "--head", "fc", "--dataset", str(images), "--image", "1", "10", "10"]
+    assert main(["import", "state_dict", str(tmp_path / "net.pt"), "--out", str(tmp_path / "run"), *words]) == 0
+    asked = {"questions": "accuracy,differences", "episodes": tasks_of(images)}
+    plain = mp.report(tmp_path / "run", questions="settings,understood")
+    assert "module netsofmine:Net (--module)" in set(plain.tables["understood"]["fact"])
+    with pytest.raises(mp.UserError, match="must come from you"):
+        mp.report(tmp_path / "run", **asked)
+    one = mp.report(tmp_path / "run", module=netsofmine.Net, **asked)
+    other = mp.report(mp.load_run(tmp_path / "run", module="netsofmine:Net"), **asked)
+    pd.testing.assert_frame_equal(one.tables["differences"], other.tables["differences"], check_exact=True)
+    assert len(list((tmp_path / "run" / "answers").iterdir())) == 1
+
+
+def tasks_of(images):
+    pool = mp.load_pool(images, size=10)
+    return mp.sample(pool, split="test", way=3, shot=1, query=2, tasks=3, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "left_out", "variants"),
+    [
+        ("reptile", {"contrast"}, {"keep", "zero_at_test", "freeze:1", "freeze:1,2"}),
+        ("mamlpp", {"contrast"}, {"keep", "zero_at_test", "nil", "freeze:1", "freeze:1,2"}),
+        ("protonet", {"contrast", "similarity", "distance"}, {"keep", "nil"}),
+        ("multiclass", {"contrast", "similarity", "distance", "differences"}, {"nil"}),
+    ],
+)
+def test_learners_of_other_kinds(recipe, left_out, variants, images, tmp_path):
+    words = [*shlex.split(SMALL), "--dataset", str(images), "--out", str(tmp_path)]
+    assert main(["train", recipe, *words]) == 0
+    made = mp.report(next(tmp_path.iterdir()), episodes=2, store=False)
+    assert set(made.tables["left_out"]["question"]) == left_out
+    assert set(made.tables["accuracy"]["variant"]) == variants
+    assert made.to_html()
