@@ -333,6 +333,7 @@ def tasks_of(images):
 )
 def test_learners_of_other_kinds(recipe, left_out, variants, images, tmp_path):
     words = [*shlex.split(SMALL), "--dataset", str(images), "--out", str(tmp_path)]
+    words += ["--train-shot", "2", "--query", "2"] if recipe == "reptile" else []
     assert main(["train", recipe, *words]) == 0
     made = mp.report(next(tmp_path.iterdir()), episodes=2, store=False)
     assert set(made.tables["left_out"]["question"]) == left_out
