@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from mamlprobe.probe.representation.layer_similarity import similarity
     from mamlprobe.probe.representation.model_similarity import Model, pair_similarity
     from mamlprobe.recipes import RECIPES, recipe
+    from mamlprobe.reports.report import Report, report
     from mamlprobe.runs.experiment import Data, Experiment
     from mamlprobe.runs.folder import Run, load_run
     from mamlprobe.training.loop import train, train_together
@@ -88,6 +89,7 @@ _HOMES = {
     "probe.contrast.shares": "contrast_table",
     "probe.adaptation.interventions": "variants",
     "recipes": "RECIPES recipe",
+    "reports.report": "Report report",
     "runs.experiment": "Data Experiment",
     "runs.folder": "Run load_run",
     "training.loop": "train train_together",
@@ -112,6 +114,7 @@ __all__ = [
     "Outer",
     "Pool",
     "Readings",
+    "Report",
     "Run",
     "Theta",
     "UserError",
@@ -148,6 +151,7 @@ __all__ = [
     "read_manifest",
     "recipe",
     "record",
+    "report",
     "sample",
     "similarity",
     "svcca",

@@ -58,7 +58,7 @@ EXAMPLES = {
     "import kao": "mamlprobe import kao model.pt --out runs/kao",
     "import state_dict": "mamlprobe import state_dict net.pt --module my.nets:Net --head fc --out runs/net",
     "export": f"mamlprobe export {_RUN} --as torchscript --out net.pt",
-    "report": f"mamlprobe report {_RUN} --out report.html",
+    "report": f"mamlprobe report {_RUN} --out report.html --tables tables",
     "survey": "mamlprobe survey checkpoints --dataset tinyimagenet-fs --out survey",
     "data": "mamlprobe data glyphs",
     "doctor": "mamlprobe doctor",

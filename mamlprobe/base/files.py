@@ -33,6 +33,7 @@ RUN_FILES = {
     "": re.compile(r"(config|env)\.json|log\.csv|done|buffers\.safetensors"),
     "checkpoints": re.compile(r"u\d+\.safetensors"),
     "tables": re.compile(r"\w+\.csv"),
+    "answers": re.compile(r"\w+-[0-9a-f]{16}-[0-9a-f]{16}\.csv"),
 }
 """Names of the files of a run, by the folder in it."""
 

@@ -1,16 +1,15 @@
-"""What the commands `evaluate`, `probe`, `report` and `data` do with their options."""
+"""What the commands `evaluate`, `probe` and `data` do with their options."""
 
 import os
+from pathlib import Path
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.borders.known_form import known_form
-from mamlprobe.commands.report import report as page
 from mamlprobe.commands.subjects.data_sets import download, known_pools
 from mamlprobe.commands.subjects.pairs import PAIRS
 from mamlprobe.commands.subjects.probed_run import ProbedRun, open_case
@@ -18,14 +17,13 @@ from mamlprobe.commands.subjects.probes import PROBES, accuracy_table
 from mamlprobe.commands.subjects.probes import Probe as Question
 from mamlprobe.commands.subjects.summaries import accuracies, headline, keep, ready, show
 from mamlprobe.commands.subjects.table_files import ADVICE, read_probe
-from mamlprobe.commands.words import Evaluate, Probe, Report, Show, Tasks
+from mamlprobe.commands.words import Evaluate, Probe, Show, Tasks
 from mamlprobe.data.by_name import forget
 from mamlprobe.data.sources import load_source
 from mamlprobe.draw.files import save
 from mamlprobe.native.load import compile_kernels
 from mamlprobe.runs.folder import load_run
 from mamlprobe.runs.inner import InnerWords
-from mamlprobe.runs.writing import write
 
 TasksT = TypeVar("TasksT", bound=Tasks)
 
@@ -42,7 +40,7 @@ def case_of(options: Tasks, run: str, episodes: int | None, usual: int) -> Probe
     Raises:
         UserError: as `open_case`.
     """
-    path, update = _named_update(run)
+    path, update = named_update(run)
     return open_case(
         path,
         update=options.update if update is None else update,
@@ -60,7 +58,7 @@ def case_of(options: Tasks, run: str, episodes: int | None, usual: int) -> Probe
     )
 
 
-def _named_update(run: str) -> tuple[str, int | None]:
+def named_update(run: str) -> tuple[str, int | None]:
     """Split FOLDER@100 into the folder and the update; a folder of that name itself has none."""
     folder, _, update = run.rpartition("@")
     named = update.isdecimal() and folder != "" and not os.path.exists(run)
@@ -76,7 +74,7 @@ def of_each(options: TasksT, runs: Sequence[str]) -> list[TasksT]:
     modules = [] if options.module is None else options.module.split(",")
     if len(runs) < 2 and len(modules) < 2:
         return [options] * len(runs)
-    named = [load_run(_named_update(run)[0]).config.net.named for run in runs]
+    named = [load_run(named_update(run)[0]).config.net.named for run in runs]
     for module in modules:
         if module not in named:
             names = ", ".join(sorted({each for each in named if each is not None}))
@@ -148,22 +146,6 @@ def draw_again(probe: str, path: str, *, no_runs: Sequence[str], figure: str | N
     with known_form("probe", f"{path} must be the table of a probe", ADVICE):
         show_means(table, question)
         draw(table, question, figure)
-
-
-def report(options: Report) -> None:
-    """Compute and write the page.
-
-    Raises:
-        UserError: no run, a file that cannot be written, or as `open_case`.
-    """
-    if not options.runs:
-        raise UserError("report", "at least one run must be named", "none", "name the folders of runs")
-    ready(options.out, *PAGES)
-    of_runs = zip(of_each(options, options.runs), options.runs, strict=True)
-    cases = [case_of(each, run, options.episodes, usual=100) for each, run in of_runs]
-    write(Path(options.out), page(cases).encode())
-    say_assumed(*cases)
-    print(f"report: {options.out}")
 
 
 def data(options: Show) -> None:

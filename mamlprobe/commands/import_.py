@@ -1,6 +1,6 @@
 """The command `import` as dataclasses, one field per option; `run` does what they say."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,10 +9,23 @@ from tyro.conf import Positional, arg, subcommand
 from mamlprobe.base.errors import UserError
 from mamlprobe.methods.method import METHODS, Method
 from mamlprobe.runs.experiment import Data, Experiment
-from mamlprobe.runs.inner import NAMES, InnerWords, assumption, restated
+from mamlprobe.runs.inner import NAMES, InnerWords, assumption, in_words, restated
 
 if TYPE_CHECKING:
     from mamlprobe.learn.theta import Theta
+
+
+def stated(options: InnerWords) -> list[str]:
+    """List what the options state that no file says, each with the option."""
+    facts = []
+    for each in fields(options):
+        name, value = each.name, getattr(options, each.name)
+        if name in ("file", "out", "data_root") or value in (None, (), ""):
+            continue
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        text = in_words(name, value) if name in NAMES else f"{name.replace('_', ' ')} {shown}"
+        facts.append(f"{text} (--{name.replace('_', '-')})")
+    return facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +57,7 @@ class Foreign(InnerWords):
             data = Data(dataset=self.dataset, size=image and image[1], channels=channels)
             experiment = replace(experiment, data=data)
         assumed = [name for name in NAMES if name not in self.said]
-        run = write_run(experiment, theta, self.out, source=self.file, assumed=assumed)
+        run = write_run(experiment, theta, self.out, source=self.file, assumed=assumed, stated=stated(self))
         numbers = sum(value.numel() for value in theta.net.values())
         print(f"run: {run.path}")
         print(f"{experiment.way}-way, {numbers} parameters, layers {', '.join(run.net().layers)}")
@@ -141,7 +154,7 @@ class Auto(InnerWords):
         foreign = foreign.judged_by(dataset=self.dataset, ink=self.ink, normalise=self.normalise)
         classes, line = self._classes(foreign.experiment.data.dataset)
         out = self.out or f"runs/{Path(self.file).name.split('.')[0]}"
-        run = write_foreign(foreign, out, trained_on=classes)
+        run = write_foreign(foreign, out, trained_on=classes, stated=stated(self))
         print("\n".join([*foreign.lines, *([line] if line else [])]))
         print(f"run: {run.path}")
 

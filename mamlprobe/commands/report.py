@@ -1,124 +1,107 @@
-"""One self-contained page on one or more runs: settings, log, accuracy, layer similarity, origin."""
+"""The command `report`: tables on runs as files, and one self-contained page."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from mamlprobe.base.nested import flatten
-from mamlprobe.base.spec import to_dict
-from mamlprobe.commands.subjects.probed_run import ProbedRun
-from mamlprobe.commands.subjects.probes import accuracy_table, layer_table, stands_still
-from mamlprobe.commands.subjects.summaries import headline
-from mamlprobe.draw.charts.bars import grouped
-from mamlprobe.draw.charts.curves import curves
-from mamlprobe.draw.files import SCREEN, encode
-from mamlprobe.draw.page import Section, page
-from mamlprobe.draw.probes import layer_figure, layer_means
-from mamlprobe.runs.folder import Run
-from mamlprobe.statistics.tables import last_step, task_means
+from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.commands.answers import PAGES, named_update, of_each
+from mamlprobe.commands.subjects.summaries import ready
+from mamlprobe.commands.words import Report
+from mamlprobe.reports.opened import name_of
+from mamlprobe.reports.report import asked_for, reported
+from mamlprobe.reports.seeds import distinct
+from mamlprobe.reports.subject import Entry, TaskChoice
+from mamlprobe.reports.written import need_parquet
+from mamlprobe.runs.folder import load_run
+from mamlprobe.runs.inner import InnerWords
 
-MEASURES = ("cca_mean", "svcca", "cka_debiased")
+FORMATS = {"csv": ".csv", "parquet": ".parquet", "latex": ".tex"}
+"""Formats of the tables and the ends of their files."""
 
-LAYER_TASKS = 20
-"""Largest number of tasks for the similarity of layers, which takes longer than accuracy."""
+LINES = 20
+"""Lines on what does not apply, before the rest is left to the table."""
 
 
-def report(cases: Sequence[ProbedRun]) -> str:
-    """Return the page as HTML; accuracies under several variants and layer similarities are computed for it."""
-    accuracies = [accuracy_table(case, _variants(case)) for case in cases]
-    sections = [_compared(accuracies)] if len(cases) > 1 else []
-    for number, (case, accuracy) in enumerate(zip(cases, accuracies, strict=True), start=1):
-        sections += _of_run(case, accuracy, f"run{number}")
-    names = ", ".join(case.name for case in cases)
-    intro = (
-        "Intervals are of means over tasks, 95 %, by Student's t. "
-        "Variants, and runs on the same data, see the same tasks."
+def report(options: Report) -> None:
+    """Ask the runs and write page and tables.
+
+    Raises:
+        UserError: no run, nothing to write, an unknown question or format, a file that cannot be written, or as
+            `open_case`.
+    """
+    if not options.runs:
+        raise UserError("report", "at least one run must be named", "none", "name the folders of runs")
+    if options.out is None and options.tables is None:
+        raise UserError("report", "a file or a folder must be named", "neither", "say --out FILE.html or --tables DIR")
+    questions, formats = asked_for(options.questions), _formats(options.formats)
+    ready(options.out, *PAGES)
+    if options.tables is not None:
+        for name in formats:
+            ready(str(Path(options.tables) / f"runs{FORMATS[name]}"))
+    made = reported(_entries(options), _choice(options), questions=questions, store=options.store)
+    if options.out is not None:
+        made.to_html(options.out)
+    several = len(made.tables["runs"]) > 1
+    for run, line in made.notes:
+        print(f"{run}: {line}" if several else line)
+    _say_left_out(made.tables["left_out"])
+    if options.tables is not None:
+        writers = {"csv": made.to_csv, "parquet": made.to_parquet, "latex": made.to_latex}
+        count = sum(len(writers[name](options.tables)) for name in formats)
+        print(f"tables: {options.tables} ({count} files)")
+    if options.out is not None:
+        print(f"report: {options.out}")
+
+
+def _formats(text: str) -> list[str]:
+    """Return the formats of the tables.
+
+    Raises:
+        UserError: an unknown one, or one whose package is missing.
+    """
+    names = [each.strip() for each in text.split(",")]
+    for name in names:
+        if name not in FORMATS:
+            raise unknown("report", "format", name, FORMATS)
+    if "parquet" in names:
+        need_parquet()
+    return list(dict.fromkeys(names))
+
+
+def _entries(options: Report) -> list[Entry]:
+    """Open the folders of the runs; FOLDER@100 names the update too."""
+    entries = []
+    for each, typed in zip(of_each(options, options.runs), options.runs, strict=True):
+        path, update = named_update(typed)
+        run = load_run(path, module=each.module)
+        update = options.update if update is None else update
+        name = name_of(run) if update is None else f"{name_of(run)}@{update}"
+        entries.append(Entry(name=name, run=run, update=update))
+    names = distinct([each.name for each in entries])
+    return [Entry(name=name, run=each.run, update=each.update) for name, each in zip(names, entries, strict=True)]
+
+
+def _choice(options: Report) -> TaskChoice:
+    return TaskChoice(
+        episodes=options.episodes,
+        split=options.split,
+        shot=options.shot,
+        query=options.query,
+        dataset=options.dataset,
+        root=options.data_root,
+        device=options.device,
+        manifest=options.manifest,
+        inner=InnerWords(**options.said),
     )
-    return page(sections, title=f"Report on {names}", intro=intro)
 
 
-def _variants(case: ProbedRun) -> str:
-    """Return the variants that the run's labels and loss admit."""
-    if case.run.config.labels == "class":
-        return "nil"
-    return "keep,zero_at_test,freeze" if case.method.loss == "mse" else "keep,zero_at_test,nil,freeze"
-
-
-def _last(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return means after the last step, without "freeze:none", which is "keep" again."""
-    last = pd.concat([last_step(rows) for _, rows in table.groupby("run", sort=False)])
-    return task_means(last[last["variant"] != "freeze:none"], by)
-
-
-def _of_run(case: ProbedRun, accuracy: pd.DataFrame, name: str) -> Iterator[Section]:
-    """Yield the sections on one run."""
-    run, config = case.run, case.run.config
-    settings = pd.DataFrame(_as_text(to_dict(config)).items(), columns=["setting", "value"])
-    about = (
-        f"{config.recipe}: {config.updates} updates of {config.tasks} tasks, seed {config.seed}. {case.assumed}".strip()
-    )
-    origin = {**_as_text(run.env), "updates kept": ", ".join(map(str, run.updates())), "finished": run.done}
-    yield Section(
-        name=f"{name}-settings", title=f"{case.name}: settings", about=about, table=settings, provenance=origin
-    )
-    yield _log(run, f"{name}-log", f"{case.name}: training")
-    means = _last(accuracy, ["variant"])
-    chance = 1 / config.way
-    picture = grouped(means, group="variant", hue=None, chance=chance, label="accuracy", orientation="horizontal")
-    yield Section(
-        name=f"{name}-accuracy",
-        title=f"{case.name}: accuracy",
-        source="Raghu et al. 2020, tables 1 and 4; Kao et al. 2022, section 5",
-        about=f"{headline(accuracy)}. Accuracy after the last inner step, as trained and changed at test.",
-        picture=encode(picture, dpi=SCREEN),
-        table=means,
-    )
-    yield _layers(replace(case, tasks=min(case.tasks, LAYER_TASKS)), f"{name}-layers", f"{case.name}: layers")
-
-
-def _log(run: Run, name: str, title: str) -> Section:
-    """Plot accuracy by update, of training tasks and of validation tasks with their interval."""
-    log = run.log
-    accuracy = log[log["quantity"] == "accuracy"].drop(columns="quantity")
-    halves = log[log["quantity"] == "accuracy_half_width"].set_index(["update", "split"])["value"]
-    if accuracy.empty:
-        return Section(name=name, title=title, about="There is no log: the weights were made elsewhere.")
-    half = [halves.get(pair, float("nan")) for pair in zip(accuracy["update"], accuracy["split"], strict=True)]
-    accuracy = accuracy.assign(low=accuracy["value"] - half, high=accuracy["value"] + half)
-    ylim, chance = (0.0, 1.0), 1 / run.config.way
-    picture = curves(accuracy, x="update", hue="split", chance=chance, ylabel="accuracy", ylim=ylim, ratio=0.45)
-    about = (
-        "Accuracy after the inner loop: means of training tasks since the point before, and of the validation tasks."
-    )
-    return Section(name=name, title=title, about=about, picture=encode(picture, dpi=SCREEN), table=accuracy)
-
-
-def _layers(case: ProbedRun, name: str, title: str) -> Section:
-    """Plot the similarity of each layer before and after the inner loop."""
-    if stands_still(case):
-        return Section(name=name, title=title, about="There is no inner loop: the layers stay as they are.")
-    table = layer_table(case, MEASURES)
-    means = layer_means(table)
-    about = f"{headline(table)}. Similarity of activations before and after the inner loop; dashed: null floor."
-    source = "Raghu et al. 2020, figure 2"
-    if means["value"].isna().all():
-        return Section(name=name, title=title, about="No measure is defined: more features than rows.", table=means)
-    picture = encode(layer_figure(table), dpi=SCREEN)
-    return Section(name=name, title=title, source=source, about=about, picture=picture, table=means)
-
-
-def _compared(tables: Sequence[pd.DataFrame]) -> Section:
-    """Plot the accuracy of all runs side by side."""
-    means = _last(pd.concat(tables, ignore_index=True), ["run", "variant"])
-    picture: Figure = grouped(means, group="variant", hue="run", label="accuracy", orientation="horizontal")
-    about = "Accuracy on query items after the last inner step, as trained and changed at test."
-    return Section(name="runs", title="All runs", about=about, picture=encode(picture, dpi=SCREEN), table=means)
-
-
-def _as_text(values: dict[str, Any]) -> dict[str, str]:
-    """Flatten nested fields to dotted names, every value as text."""
-    flat = flatten(values).items()
-    return {name: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in flat}
+def _say_left_out(table: pd.DataFrame) -> None:
+    """Print in one line a learner which questions do not apply, and why."""
+    groups = table.groupby(["learner", "reason"], sort=False)["question"].agg(", ".join).reset_index()
+    parts: dict[str, list[str]] = {}
+    for _, row in groups.iterrows():
+        parts.setdefault(row["learner"], []).append(f"{row['question']} ({row['reason']})")
+    lines = [f"{learner}: left out {'; '.join(each)}" for learner, each in parts.items()]
+    print("\n".join([*lines[:LINES], *([f"and {len(lines) - LINES} others"] if len(lines) > LINES else [])]), end="")
+    print("\n" if lines else "", end="")

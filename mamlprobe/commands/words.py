@@ -90,19 +90,33 @@ class Probe(Tasks):
 
 @dataclass(frozen=True, kw_only=True)
 class Report(Tasks):
-    """One self-contained HTML page on runs: settings, log, accuracy under variants, layer similarity, origin."""
+    """Tables on runs, with intervals over tasks or seeds, as files or as one self-contained HTML page.
 
-    runs: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN", help="Folders of the runs.")]
-    out: str
-    """HTML file."""
+    Runs that differ only in their seed are one learner.
+    """
+
+    runs: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="RUN", help="Folders of the runs, each a FOLDER or FOLDER@UPDATE.")
+    ]
+    out: str | None = None
+    """HTML file for the page."""
+    tables: str | None = None
+    """Folder for the tables, a file each."""
+    formats: str = "csv"
+    """Formats of the tables, parted by commas: csv, parquet, latex."""
+    questions: str | None = None
+    """Tables to be computed, parted by commas: settings, understood, log, accuracy, differences, similarity, distance,
+    contrast, cosine, claims; all where not given."""
     episodes: int | None = None
-    """Number of tasks; 100 where not given."""
+    """Number of tasks; 100 where not given. Similarity, distances, terms and cosines take the first 20."""
+    store: bool = True
+    """Whether answers are kept in the folder "answers" of each run, so that they are not computed again."""
 
     def run(self) -> None:
-        """Compute and write the page."""
-        from mamlprobe.commands import answers  # imports torch, which no help waits for
+        """Compute, and write page and tables."""
+        from mamlprobe.commands.report import report  # imports torch, which no help waits for
 
-        answers.report(self)
+        report(self)
 
 
 @dataclass(frozen=True, kw_only=True)

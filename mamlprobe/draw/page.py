@@ -133,9 +133,13 @@ href="data:text/csv;base64,{{ s.csv }}">CSV of all rows</a></p>
 </html>
 """
 
-_FACTS = """{% if facts %}<dl>
+_FACTS = """{% if facts %}{% if facts|length > most %}<details><summary>{{ facts|length }} facts</summary>
+{%- endif %}<dl>
 {% for name, fact in facts.items() %}<dt>{{ name }}</dt><dd>{{ fact }}</dd>
-{% endfor %}</dl>{% endif %}"""
+{% endfor %}</dl>{% if facts|length > most %}</details>{% endif %}{% endif %}"""
+
+FACTS = 15
+"""More facts than these below a section are folded."""
 
 
 def _counts(tables: Iterable[pd.DataFrame | None]) -> dict[str, int]:
@@ -220,5 +224,5 @@ def page(
     return machine.from_string(_PAGE).render(
         title=title, intro=[part for part in intro.split("\n\n") if part.strip()], sections=shown, style=Markup(STYLE),
         provenance=provenance or {}, claims_page=claims_page, counts=_counts(section.claims for section in sections),
-        badge=lambda word: Markup(badge(word)), facts=lambda facts_of: Markup(facts.render(facts=facts_of)),
+        badge=lambda word: Markup(badge(word)), facts=lambda facts_of: Markup(facts.render(facts=facts_of, most=FACTS)),
     )  # fmt: skip

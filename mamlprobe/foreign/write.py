@@ -8,10 +8,12 @@ from mamlprobe.runs.folder import Run
 from mamlprobe.runs.import_weights import write_run
 
 
-def write_foreign(given: Foreign, out: str | Path, *, trained_on: Sequence[str] = ()) -> Run:
+def write_foreign(
+    given: Foreign, out: str | Path, *, trained_on: Sequence[str] = (), stated: Sequence[str] = ()
+) -> Run:
     """Write what was read of a file to the run folder `out`, with the lines on what was seen and assumed in env.json.
 
-    `trained_on` names the training classes; an evaluation on one of them says so.
+    `trained_on` names the training classes; an evaluation on one of them says so. `stated` lists what options said.
 
     Raises:
         UserError: as `write_run`.
@@ -25,4 +27,5 @@ def write_foreign(given: Foreign, out: str | Path, *, trained_on: Sequence[str] 
         understood=given.lines,
         rows=given.rows,
         trained_on=trained_on,
+        stated=stated,
     )

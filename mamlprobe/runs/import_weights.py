@@ -39,14 +39,16 @@ def write_run(
     understood: Sequence[str] = (),
     rows: int | None = None,
     trained_on: Sequence[str] = (),
+    stated: Sequence[str] = (),
 ) -> Run:
     """Write these weights to the run folder `out` as the checkpoint of update 0; `source` is the file they are from.
 
     A module's buffers are those in `source`, or without it as the constructor makes them. `assumed` names the settings
     of the inner loop that were not given, among ``inner_lr steps adapts norm readout``; None means those that are as in
     MAML. `understood` is what was said of the file, line by line; `rows` those of the head, if they are more than a
-    task has classes; `trained_on` the names of the training classes. The folder is written completely or, after an
-    error, not at all; one that holds this very import of a file is left as it is, so that the import can be repeated.
+    task has classes; `trained_on` the names of the training classes; `stated` lists what options said. The folder is
+    written completely or, after an error, not at all; one that holds this very import of a file is left as it is, so
+    that the import can be repeated.
 
     Raises:
         UserError: the folder holds something else already, or is not open for writing; a number that is not finite.
@@ -72,6 +74,7 @@ def write_run(
         env: dict[str, Any] = {**environment(torch.device("cpu")), "source": origin, "seconds": 0.0}
         env |= {"assumed": said, **({"understood": list(understood)} if understood else {})}
         env |= {"trained_on": classes} if classes else {}
+        env |= {"stated": list(stated)} if stated else {}
         write_json(aside / "env.json", {"format": FORMAT, **env})
         save_checkpoint(checkpoint_path(aside, 0), Checkpoint(update=0, theta=theta))
         if buffers:

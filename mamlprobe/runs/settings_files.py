@@ -42,6 +42,7 @@ ENV: dict[str, Any] = {
     "earlier": list[dict[str, Any]],
     "assumed": tuple[str, ...],
     "understood": tuple[str, ...],
+    "stated": tuple[str, ...],
     "trained_on": tuple[str, ...],
     "source": dict[str, Any] | None,
 }

@@ -10,7 +10,7 @@ import pytest
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.files import encode
-from mamlprobe.draw.page import LATEX_ROWS, Section, page
+from mamlprobe.draw.page import FACTS, LATEX_ROWS, Section, page
 from mamlprobe.draw.style import canvas
 from mamlprobe.draw.table_text import latex
 
@@ -167,3 +167,13 @@ def test_names_are_used_once(sections):
     with pytest.raises(UserError) as error:
         page([*sections, sections[1]], title="Figures")
     assert str(error.value) == "draw.page: every section must have a name of its own, got bare; rename one"
+
+
+def test_many_facts_are_folded():
+    few, more = ({f"fact {number}": number for number in range(count)} for count in (FACTS, FACTS + 1))
+    text = page(
+        [Section(name="few", title="a", provenance=few), Section(name="more", title="b", provenance=more)], title="t"
+    )
+    few, more = text.split('<section id="more">')
+    assert "<details" not in few
+    assert f"<details><summary>{FACTS + 1} facts</summary><dl>" in more

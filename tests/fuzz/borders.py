@@ -1,5 +1,6 @@
 """Every place where something comes in from outside: what may come, and the call that takes it."""
 
+import hashlib
 import inspect
 import io
 import json
@@ -19,6 +20,9 @@ from safetensors.torch import save
 
 import mamlprobe as mp
 from mamlprobe.borders.tf1_bundle import MAGIC
+from mamlprobe.reports.asked import ANSWERS, QUESTIONS, paired
+from mamlprobe.reports.seeds import run_rows
+from mamlprobe.reports.store import read_answer
 from mamlprobe.runs.checkpoint import checkpoint_path
 from tests.foreign.recipes import RECIPES
 from tests.foreign.tf1_files import Bundle
@@ -58,6 +62,22 @@ def _of_run(name: str, then: Callable[[mp.Run], object]) -> Callable[[Box, bytes
         return then(mp.load_run(run))
 
     return act
+
+
+def _answered(box: Box, content: bytes) -> object:
+    """An answer that has the digest of its bytes is read if it is whole, and summed up."""
+    run, columns = box.copy_run(), ANSWERS["scores"].columns
+    name = f"scores-{'0' * 16}-{hashlib.sha256(content).hexdigest()[:16]}.csv"
+    _written(run, f"answers/{name}", content)
+    read = read_answer(run, "scores", "0" * 16, columns, 2)
+    if read is None:
+        raise mp.UserError("report", "an answer must be whole", "another", "it is computed again")
+    return [run_rows(table, QUESTIONS["accuracy"].by) for table in (read[0], paired(read[0])) if len(table)]
+
+
+ANSWER = "variant,task,step,quantity,value,norm\n" + "".join(
+    f"{variant},{task},5,accuracy,0.{task}5,batch\n" for variant in ("keep", "nil") for task in range(2)
+)
 
 
 def _checkpoint(box: Box) -> st.SearchStrategy[bytes]:
@@ -321,6 +341,7 @@ BORDERS: dict[str, Border] = {
         _of_run("tables/hooked.csv", lambda run: run.table("hooked")),
         0.5,
     ),
+    "answer": Border(lambda box: bad.spoiled_table(ANSWER), _answered, 0.5),
     "checkpoint": Border(_checkpoint, _of_run("checkpoints/u000002.safetensors", _all_of), 2),
     "resumed": Border(lambda box: bad.spoiled_table((box.run / "log.csv").read_text()), _resumed, 0.2),
     "kao file": Border(lambda box: bad.spoiled_pickle(_kao_state(box), box.canary), _imported, 2),

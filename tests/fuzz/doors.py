@@ -13,7 +13,7 @@ from tests.fuzz.box import Box, net_of_ones_own
 
 Calls = dict[str, tuple[Callable[..., object], dict[str, Any]]]
 
-NO_DOORS = {"Any", "import_module", "UserError", "Decomposition", "Readings", "Run", "compile_kernels"}
+NO_DOORS = {"Any", "import_module", "UserError", "Decomposition", "Readings", "Report", "Run", "compile_kernels"}
 """Names of the package that nobody calls with anything of hers."""
 
 
@@ -50,6 +50,7 @@ def right_calls(box: Box) -> Calls:
             mp.pool_from,
             {"data": [torch.ones(1, 5, 5)] * 4, "labels": [0, 0, 1, 1], "name": "x", "size": 5},
         ),
+        "report": (mp.report, {"runs": [box.run], "questions": "accuracy", "episodes": episodes, "store": False}),
         "load_run": (mp.load_run, {"path": box.run}),
         "recipe": (mp.recipe, {"name": "maml", "preset": "smoke"}),
         "conv4": (mp.conv4, {"image": (1, 10, 10), "way": 3, "filters": 4, "blocks": 2}),

@@ -9,6 +9,7 @@ ROOMS = ("mamlprobe", "analyses", "benchmarks")
 
 CALLED_FROM_OUTSIDE = [
     *("__getattr__", "__dir__", "__path__", "__class__", "__call__"),  # by Python
+    "_repr_html_",  # by notebooks
     *("find_class", "persistent_load"),  # by pickle
     *("_check_input_dim", "CheckpointFunction", "_checkpoint_without_reentrant_generator", "preserve"),  # by torch
     *("running_var", "use_input_stats", "frame", "cls"),  # arguments that the caller hands over

@@ -55,9 +55,13 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
         "base borders native methods statistics draw data data.layouts nets learn probe probe.representation "
         "probe.adaptation probe.contrast runs training"
     ),
+    "reports": (
+        "base borders methods statistics draw draw.charts data nets learn probe probe.representation probe.adaptation "
+        "probe.contrast runs training commands.subjects"
+    ),
     "commands": (
         "base borders native methods statistics draw draw.charts data data.layouts nets learn probe certificates runs "
-        "foreign training recipes commands.subjects"
+        "foreign training recipes commands.subjects reports"
     ),
 }
 """Every room. A name stands for what lies in that room itself; its inner rooms are named on their own.
@@ -72,7 +76,7 @@ TOP = {"__init__", "__main__", "cli"}
 """Modules on top of all rooms."""
 
 SHARED = {"__init__", "spec", "files", "losses", "gradient", "contrast", "contrastive", "conv", "class_cosine"}
-SHARED |= {"cache", "tables", "probes", "omniglot", "planted", "sinusoids", "published"}
+SHARED |= {"cache", "tables", "probes", "omniglot", "planted", "sinusoids", "published", "report"}
 """File names in several rooms that hold the same idea."""
 
 STANDARD = {"numpy", "pandas"}
