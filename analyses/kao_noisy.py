@@ -83,7 +83,7 @@ def figure(table: pd.DataFrame) -> Figure:
         of_arms("Said before the task", "initial logits", "spread of logits"),
         of_arms("Head along past features", "alignment, past", "times chance"),
     ], ratio=0.9)  # fmt: skip
-    drawn.axes[5].axhline(1, color=PALE, linewidth=0.9, linestyle=DOTS, zorder=1)
+    drawn.axes[5].axhline(1, color=PALE, linewidth=0.9, linestyle=DOTS, zorder=1, gid="aside")
     caption(drawn, "d to f: three treatments of the head. f: a head of zeros has no direction.")
     return drawn
 

@@ -97,11 +97,11 @@ def figure(table: pd.DataFrame) -> Figure:
     ]
     drawn = composite(panels, cols=2, ratio=0.62)
     worst = table[table["part"] == "order"].groupby("quantity")["value"].min()
-    words = zip(("freezing", "CCA", "CKA", "distance"), PROBES, strict=True)
+    pairs = zip(("freezing", "CCA", "CKA", "distance"), PROBES, strict=True)
     text = (
         "Bands: 95 % over seeds and tasks (dashed edges: one teacher). Spearman correlation with the dial, worst seed: "
     )
-    caption(drawn, text + ", ".join(f"{word} {worst[name]:.2f}" for word, name in words) + ".")
+    caption(drawn, text + ", ".join(f"{word} {worst[name]:.2f}" for word, name in pairs) + ".")
     return drawn
 
 

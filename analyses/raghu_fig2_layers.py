@@ -69,7 +69,7 @@ def figure(table: pd.DataFrame) -> Figure:
     cka = picked(table, measure="cka_debiased", state="trained")
     ends, course = cka[cka["step"] == cka["last"]], picked(cka, **MAIN)
     moved = course["layer"].isin(["conv4", "head"])
-    shown, still = course[moved], course[~moved]["value"].min()
+    shown, least = course[moved], course[~moved]["value"].min()
 
     def above(ax: Axes, rows: pd.DataFrame) -> None:
         draw_curves(ax, bounded(rows, -1, 1), x="layer", hue="state", floor="floor")
@@ -89,7 +89,7 @@ def figure(table: pd.DataFrame) -> Figure:
     drawn.axes[3].set_ylim(0, 1.05)
     steps, rate = table[["last", "inner_lr"]].iloc[0]
     text = f"After {steps:g} inner steps of rate {rate:g}, against before. Bands, bars: 95 %. Floor, in the colour of"
-    text += f" its line: images of one side shuffled. d to f: trained; in d, conv1 to conv3 above {still - 0.0005:.3f}."
+    text += f" its line: images of one side shuffled. d to f: trained; in d, conv1 to conv3 above {least - 0.0005:.3f}."
     text += " Published (miniImageNet): CCA > 0.9 and CKA near 1 in the body, CCA < 0.5 of the head."
     caption(drawn, text)
     return drawn

@@ -147,6 +147,7 @@ def axes_named(figure: Figure, picture: np.ndarray) -> list[str]:
             others = [each for each in axes if neighbour(ax, each, side) and limits(each) == limits(ax)]
             over_all = figure.get_supxlabel() if side == "x" else figure.get_supylabel()
             shared = over_all or any(is_named(getattr(each, f"{side}axis")) for each in others)
+            shared = shared or (side == "x" and any(has_blocks(each) for each in (ax, *others)))
             if ax.axison and axis.get_visible() and not is_named(axis) and not shared:
                 bad.append(f"{side} of {title(ax)!r}")
     return bad
@@ -155,6 +156,11 @@ def axes_named(figure: Figure, picture: np.ndarray) -> list[str]:
 def bars(figure: Figure) -> list[Axes]:
     """The bars of colours."""
     return [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+
+
+def has_blocks(ax: Axes) -> bool:
+    """Whether the blocks of a map have their names below it."""
+    return any(text.get_gid() == "block" and text.get_visible() for text in ax.texts)
 
 
 def is_named(axis: Axis) -> bool:

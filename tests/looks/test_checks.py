@@ -149,6 +149,16 @@ def test_an_axis_of_words_names_itself_and_one_of_numbers_does_not():
     assert seen(figure) == {"unnamed axis"}
 
 
+def test_names_of_blocks_name_the_axis_below_a_map():
+    figure, (first, _) = right()
+    first.set_xlabel("")
+    with style():
+        first.text(0.5, -0.2, "support", gid="block", transform=first.transAxes)
+    assert faults(figure) == []
+    first.texts[0].set_visible(False)
+    assert seen(figure) == {"unnamed axis"}
+
+
 def test_marks_are_alike_by_colour_for_every_sight_if_nothing_else_differs():
     def ink(colour, marker="o", stroke="-", hatch=""):
         return Ink(tuple(int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)), marker, stroke, hatch)

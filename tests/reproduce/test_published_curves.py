@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.draw.published import draw_published, split
-from mamlprobe.draw.style import canvas, look
+from mamlprobe.draw.style import canvas, label, look
 from mamlprobe.reproduce import published_curves as module
 from mamlprobe.reproduce.published_curves import (
     LAST,
@@ -238,12 +238,12 @@ def test_published_panels_hold_the_curves_in_our_colours():
     figure, axes = canvas(1, 1)
     draw_published(axes[0, 0], table, hue="arm")
     lines = {line.get_label(): line for line in axes[0, 0].get_lines()}
-    assert list(lines) == ARMS
-    for arm, line in lines.items():
+    assert list(lines) == [label(arm) for arm in ARMS]
+    for arm, line in zip(ARMS, lines.values()):
         rows = table[table["arm"] == arm]
         assert (line.get_color(), line.get_linestyle()) == (look(arm).colour, "--")
         np.testing.assert_array_equal(line.get_xydata(), rows[["update", "value"]])
-    assert axes[0, 0].get_xlabel() == "updates"
+    assert axes[0, 0].get_xlabel() == "outer updates"
     figure.canvas.draw()
     assert "20k" in [tick.get_text() for tick in axes[0, 0].get_xticklabels()]
 
