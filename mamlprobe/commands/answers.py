@@ -1,9 +1,9 @@
 """What the commands `evaluate`, `probe` and `data` do with their options."""
 
 import os
-from pathlib import Path
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd

@@ -62,7 +62,9 @@ def _compared(tables: Tables, names: Sequence[str]) -> Section:
         picture: bytes | None = encode(_side_by_side(panels), dpi=SCREEN)
     elif len(names) <= COMPARED:
         shown = table[table["variant"].isin([KEEP, "nil"])].drop_duplicates("learner")
-        picture = encode(grouped(shown, group="learner", hue=None, label=quantity, orientation="horizontal"), dpi=SCREEN)
+        picture = encode(
+            grouped(shown, group="learner", hue=None, label=quantity, orientation="horizontal"), dpi=SCREEN
+        )
     else:
         picture = None
     about = "Score of query items after the last inner step, as trained and changed at test"
