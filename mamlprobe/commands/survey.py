@@ -12,6 +12,8 @@ from mamlprobe.commands.words import Tasks
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mamlprobe.commands.subjects.probed_run import ProbedRun
+
 EPISODES = 100
 """Tasks where no number is given."""
 
@@ -69,7 +71,7 @@ class Survey(Tasks):
             UserError: it is no checkpoint, or cannot do such tasks.
         """
         from mamlprobe.commands.answers import case_of
-        from mamlprobe.commands.subjects.surveys import name_of, survey_table
+        from mamlprobe.commands.subjects.surveys import name_of
         from mamlprobe.foreign.load_foreign import load_foreign
         from mamlprobe.foreign.write import write_foreign
         from mamlprobe.runs.folder import load_run
@@ -88,7 +90,33 @@ class Survey(Tasks):
         named = load_run(run).config.net.named  # of the modules that are stated, only a run that names it has one
         module = named if named in (self.module or "").split(",") else None
         case = case_of(replace(self, module=module), str(run), self.episodes, EPISODES)
-        return survey_table(replace(case, every=False)).assign(run=name_of(path, Path(self.folder)), family=family)
+        table = _at_hand(replace(case, every=False))
+        return table.assign(run=name_of(path, Path(self.folder)), family=family)
+
+
+def _at_hand(case: "ProbedRun") -> "pd.DataFrame":
+    """Return the answers of a model: those in its folder, if a survey asked the same before; else keep them there.
+
+    The code of a module of a user's own is not in the folder: it is asked anew.
+    """
+    from mamlprobe.commands.subjects.surveys import COLUMNS, survey_table
+    from mamlprobe.reports.store import key_of, read_answer, write_answer
+    from mamlprobe.runs.checkpoint import Checkpoint, digest, named_tensors
+
+    run = case.run
+    if run.config.net.kind == "module":
+        return survey_table(case)
+    device = next(iter(case.theta.net.values())).device
+    bits = digest(named_tensors(Checkpoint(update=case.update, theta=case.theta.to("cpu"))))
+    tasks = f"{case.dataset} {case.split} {case.shot} {case.query} {case.tasks} {case.pool.digest()} {case.given}"
+    facts = case.name, bits, device, run.config, case.method, case.training_method, tasks
+    key = key_of("survey", *facts, f"{case.pool.mean} {case.pool.std}")
+    kept = read_answer(run.path, "survey", key, " ".join(COLUMNS), case.tasks)
+    if kept is not None:
+        return kept[0]
+    table = survey_table(case)
+    write_answer(run.path, "survey", key, table)
+    return table
 
 
 def _overview(means: "pd.DataFrame") -> "pd.DataFrame":

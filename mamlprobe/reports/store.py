@@ -27,7 +27,8 @@ _COUNT, _WORD = Column(kind="whole", least=0), Column(kind="text", gaps=True)
 _NAME = re.compile(r"(\w+)-([0-9a-f]{16})-([0-9a-f]{16})\.csv")
 
 COLUMNS = {
-    **dict.fromkeys(("task", "step"), _COUNT),
+    **dict.fromkeys(("task", "step", "seed", "update", "way", "shot", "tasks"), _COUNT),
+    **dict.fromkeys(("run", "method", "dataset", "split", "episodes"), TEXT),
     **dict.fromkeys(("variant", "layer", "measure", "quantity", "part", "note"), _WORD),
     "norm": TEXT,
     "value": REAL,

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mamlprobe.cli import main
+from mamlprobe.commands.subjects import surveys
 from tests.foreign.recipes import ENCODERS, RECIPES
 
 
@@ -157,3 +158,35 @@ def test_folders_without_a_model_are_one_line(make, said, images, tmp_path, caps
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1
     assert said in error[0]
+
+
+def test_a_survey_goes_on_where_it_was(checkpoints, images, tmp_path, monkeypatch):
+    """A model that was asked the same before is not asked again; one whose answers are damaged, or other tasks, are."""
+    out, asked = tmp_path / "out", []
+    original = surveys.survey_table
+
+    def counted(case):
+        asked.append(case.name)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return original(case)
+
+    monkeypatch.setattr(surveys, "survey_table", counted)
+    assert surveyed(checkpoints, out, images) == 130
+    assert surveyed(checkpoints, out, images) == 0
+    assert asked == ["a.pt", "b.pt", "b.pt", "more-c_d.pt"]
+    first = {name: (out / name).read_bytes() for name in ("survey.csv", "tasks.csv", "survey.png")}
+    assert surveyed(checkpoints, out, images) == 0
+    assert len(asked) == 4
+    assert {name: (out / name).read_bytes() for name in first} == first
+    whole = tmp_path / "whole"
+    monkeypatch.undo()
+    assert surveyed(checkpoints, whole, images) == 0
+    assert {name: (whole / name).read_bytes() for name in first} == first
+    monkeypatch.setattr(surveys, "survey_table", counted)
+    (answer,) = (out / "runs" / "a.pt" / "answers").iterdir()
+    answer.write_bytes(answer.read_bytes()[:-9])
+    assert surveyed(checkpoints, out, images) == 0
+    assert asked[4:] == ["a.pt"]
+    assert surveyed(checkpoints, out, images, "--shot", "2") == 0
+    assert len(asked) == 8

@@ -7,6 +7,7 @@ import pytest
 
 from mamlprobe.reports import report_page as pages
 from mamlprobe.reports.report_page import FIGURES, report_page
+from tests.browser import PHONE, WIDE, browser
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +104,20 @@ def still(seeds):
 
     choice = TaskChoice(episodes=2, inner=InnerWords(steps=0))
     return reported([Entry(name="a", run=load_run(seeds[0]))], choice, store=False)
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "light"), (WIDE, "dark"), (PHONE, "dark")])
+def test_the_page_in_a_browser(page, size, scheme, tmp_path):
+    """Folded and unfolded it is no wider than the window, and nothing on it goes wrong."""
+    path = tmp_path / "report.html"
+    path.write_text(page)
+    with browser(tmp_path / "profile") as tab:
+        tab.open(path, size=size, scheme=scheme)
+        assert tab.ask("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.ask("document.querySelectorAll('details').length") > 3
+        tab.ask("document.querySelectorAll('details').forEach(each => { each.open = true })")
+        assert tab.ask("document.documentElement.scrollWidth <= innerWidth")
+        pictures = "(async () => { for (const e of document.images) { e.scrollIntoView(); await e.decode(); } })()"
+        tab.ask(pictures)
+        assert tab.ask("[...document.images].every(each => each.naturalWidth > 300 && each.alt.length > 30)")
+        assert tab.faults == []

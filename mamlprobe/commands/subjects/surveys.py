@@ -23,6 +23,9 @@ MEASURE = "cka_debiased"
 COSTS = {"nil": "NIL", "head": "body frozen", "zero_at_test": "head zeroed"}
 """Variants, each compared with the model as it is on the same tasks -> what is done to it, in words."""
 
+COLUMNS = (*KEYS, "task", "quantity", "layer", "value")
+"""Columns of the answers of a model."""
+
 LARGEST = 10_000
 """Entries of a folder that is surveyed."""
 
@@ -73,7 +76,7 @@ def survey_table(case: ProbedRun) -> pd.DataFrame:
         similar = layer_table(some, (MEASURE,))
         tables.append(similar[[*KEYS, "task", "layer", "value"]].assign(quantity="similarity"))
         tables += _contrastive(some)
-    return pd.concat([table[[*KEYS, "task", "quantity", "layer", "value"]] for table in tables], ignore_index=True)
+    return pd.concat([table[list(COLUMNS)] for table in tables], ignore_index=True)
 
 
 def _accuracies(case: ProbedRun) -> pd.DataFrame:
