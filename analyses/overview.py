@@ -73,7 +73,7 @@ def figure(table: pd.DataFrame) -> Figure:
     share, angle = "share of |outer gradient|²", "sine of the largest angle"
     similarity = bounded(parts["layers"].rename(columns={"x": "layer"}), 0, 1)
     drawn = composite([
-        panel("Similarity by layer", draw_curves, similarity, x="layer", hue="hue", ylabel="similarity, before and after"),
+        panel("Before and after", draw_curves, similarity, x="layer", hue="hue", ylabel="similarity"),
         gap_panel("First layers frozen", parts["frozen"], None, group="x", names=FROZEN),
         gap_panel("Without loop or head", parts["gaps"], None, group="x", names=GAPS),
         accuracy_panel("One inner step", parts["zeroing"], hue="hue"),

@@ -89,7 +89,7 @@ LABELS = {
 
 WORDS = {
     "keep": "as trained", "kept": "as trained", "as saved": "as trained", "head kept": "head as trained",
-    "zeroed": "zeroed at test", "head zeroed": "head zeroed at test",
+    "zeroed": "zeroed at test", "head zeroed": "head zeroed at test", "zero_at_test": "zeroed at test",
 }  # fmt: skip
 """One word for one thing: what figures say for the words of tables and options, which stay."""
 

@@ -14,6 +14,7 @@ from mamlprobe.draw.files import SCREEN, encode
 from mamlprobe.draw.layout import composite
 from mamlprobe.draw.page import Section, page
 from mamlprobe.draw.probes import spans
+from mamlprobe.draw.ranges import bounded
 from mamlprobe.draw.style import PALE
 from mamlprobe.reports.asked import KEEP, QUESTIONS
 from mamlprobe.reports.shown_tables import facts_of, is_constant, of_one_quantity, short, wide, with_differences
@@ -57,7 +58,7 @@ def _compared(tables: Tables, names: Sequence[str]) -> Section:
         panels = [(quantity.capitalize(), _dots(table, "learner", quantity, chance=_chance(table)))]
         if len(differences):
             panels.append(
-                (f"Minus {KEEP}, paired", _dots(differences, "learner", f"difference in {quantity}", zero=True))
+                ("Minus as trained, paired", _dots(differences, "learner", f"difference in {quantity}", zero=True))
             )
         picture: bytes | None = encode(_side_by_side(panels), dpi=SCREEN)
     elif len(names) <= COMPARED:
@@ -135,6 +136,7 @@ def _log(of_one: Tables) -> Figure:
     quantity = "accuracy" if (table["quantity"] == "accuracy").any() else "loss"
     rows = table[table["quantity"] == quantity]
     limits: dict[str, Any] = {"ylim": (0.0, 1.0), "chance": _chance(rows)} if quantity == "accuracy" else {}
+    rows = bounded(rows, 0.0, 1.0) if quantity == "accuracy" else rows
     return curves(rows, x="update", hue="split", ylabel=quantity, ratio=0.45, **limits)
 
 
@@ -144,7 +146,7 @@ def _accuracy(of_one: Tables) -> Figure:
     panels = [(quantity.capitalize(), _dots(table, None, quantity, chance=_chance(table)))]
     differences = of_one.get("differences", table[:0])
     if len(differences):
-        panels.append((f"Minus {KEEP}, paired", _dots(differences, None, f"difference in {quantity}", zero=True)))
+        panels.append(("Minus as trained, paired", _dots(differences, None, f"difference in {quantity}", zero=True)))
     return _side_by_side(panels)
 
 
@@ -188,7 +190,7 @@ def _dots(
     def draw(ax: Axes) -> None:
         draw_grouped(ax, rows, group=group, hue=hue, chance=chance, orientation="horizontal")
         if zero:
-            ax.axvline(0, color=PALE, linewidth=0.8, zorder=1)
+            ax.axvline(0, color=PALE, linewidth=0.8, zorder=1, gid="aside")
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.set(xlabel=label)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from analyses.__main__ import main
 from mamlprobe.recipes import RECIPES, recipe
-from mamlprobe.reproduce.gallery import CLAIM_COLUMNS
+from mamlprobe.reproduce.records import CLAIM_COLUMNS
 from mamlprobe.reproduce.scripts import scripts_of
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mamlprobe.commands.report import curves as report_curves
-from mamlprobe.commands.report import grouped as report_groups
+from mamlprobe.draw.charts.bars import grouped
+from mamlprobe.draw.charts.curves import curves
 from mamlprobe.draw.models import survey_figure
 from mamlprobe.draw.tables import draw
 from mamlprobe.reproduce.records import read_rows
@@ -41,30 +41,30 @@ def test_a_figure_of_the_package(name):
 
 
 def accuracies(net: str) -> Figure:
-    """A report's accuracy of one run by variant."""
+    """Accuracy of one run by variant."""
     means = task_means(TABLES[f"variants, {net}"], ["variant"])
-    return report_groups(means, group="variant", hue=None, chance=0.2, label="accuracy", orientation="horizontal")
+    return grouped(means, group="variant", hue=None, chance=0.2, label="accuracy", orientation="horizontal")
 
 
 def compared(net: str) -> Figure:
-    """A report's accuracy of two runs."""
+    """Accuracy of two runs."""
     rows = task_means(TABLES[f"variants, {net}"], ["variant"])
     both = [rows.assign(run=run, value=rows["value"] - 0.1 * k) for k, run in enumerate(("one", "another"))]
-    return report_groups(pd.concat(both), group="variant", hue="run", label="accuracy", orientation="horizontal")
+    return grouped(pd.concat(both), group="variant", hue="run", label="accuracy", orientation="horizontal")
 
 
 def course(net: str) -> Figure:
-    """A report's accuracy by update."""
+    """Accuracy by update."""
     log = TABLES[f"log, {net}"].query("quantity == 'accuracy'")
     log = log.assign(low=log["value"] - 0.05, high=log["value"] + 0.05)
-    return report_curves(log, x="update", hue="split", chance=0.2, ylabel="accuracy", ylim=(0.0, 1.0), ratio=0.45)
+    return curves(log, x="update", hue="split", chance=0.2, ylabel="accuracy", ylim=(0.0, 1.0), ratio=0.45)
 
 
 CHARTS = {f"{chart.__name__}, {net}": partial(chart, net) for net in NETS for chart in (accuracies, compared, course)}
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_a_chart_of_a_report(name):
+def test_a_chart(name):
     assert faults(CHARTS[name]()) == []
 
 

@@ -8,6 +8,7 @@ import pytest
 from mamlprobe.reports import report_page as pages
 from mamlprobe.reports.report_page import FIGURES, report_page
 from tests.browser import PHONE, WIDE, browser
+from tests.looks.checks import faults
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,19 @@ def still(seeds):
 
     choice = TaskChoice(episodes=2, inner=InnerWords(steps=0))
     return reported([Entry(name="a", run=load_run(seeds[0]))], choice, store=False)
+
+
+def test_every_figure_is_looked_over_by_numbers(whole, monkeypatch):
+    figures, encode = [], pages.encode
+
+    def kept(figure, **options):
+        figures.append(figure)
+        return encode(figure, **options)
+
+    monkeypatch.setattr(pages, "encode", kept)
+    whole.to_html()
+    assert len(figures) >= 9
+    assert {number: bad for number, figure in enumerate(figures) if (bad := faults(figure))} == {}
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "light"), (WIDE, "dark"), (PHONE, "dark")])

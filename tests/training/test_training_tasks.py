@@ -61,6 +61,7 @@ def test_data_by_name_is_loaded_with_the_words_of_the_experiment(experiment, poo
         "split": "s",
         "rotations": "classes",
         "normalise": "half",
+        "channels": None,
     }
 
 
@@ -74,7 +75,7 @@ def test_a_pool_is_loaded_with_all_its_settings_but_the_name(experiment, pool, m
     monkeypatch.setattr(module, "load_pool", load_pool)
     data = replace(experiment.data, dataset="letters", size=8, ink=0, split="s", rotations="classes", normalise="half")
     assert pool_of(data, root="raw") is pool
-    wanted = {"size": 8, "ink": 0, "split": "s", "rotations": "classes", "normalise": "half"}
+    wanted = {"size": 8, "ink": 0, "split": "s", "rotations": "classes", "normalise": "half", "channels": None}
     assert seen == {**wanted, "name": "letters", "root": "raw"}
 
 
