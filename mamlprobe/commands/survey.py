@@ -111,9 +111,9 @@ def _at_hand(case: "ProbedRun") -> "pd.DataFrame":
     tasks = f"{case.dataset} {case.split} {case.shot} {case.query} {case.tasks} {case.pool.digest()} {case.given}"
     facts = case.name, bits, device, run.config, case.method, case.training_method, tasks
     key = key_of("survey", *facts, f"{case.pool.mean} {case.pool.std}")
-    kept = read_answer(run.path, "survey", key, " ".join(COLUMNS), case.tasks)
-    if kept is not None:
-        return kept[0]
+    answer = read_answer(run.path, "survey", key, " ".join(COLUMNS), case.tasks)
+    if answer is not None:
+        return answer[0]
     table = survey_table(case)
     write_answer(run.path, "survey", key, table)
     return table
