@@ -84,7 +84,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
   details { display: none; } }
 """
 
-_PAGE = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -93,7 +93,10 @@ _PAGE = """<!doctype html>
 <style>{{ style }}</style>
 </head>
 <body>
-<header>
+"""
+"""How every page begins, with its `title` and `style`."""
+
+_PAGE = """<header>
 <h1>{{ title }}</h1>
 {% for line in intro %}<p>{{ line }}</p>
 {% endfor %}{% if counts %}<p>Claims:
@@ -221,7 +224,7 @@ def page(
         })  # fmt: skip
     machine = Environment(autoescape=True, undefined=StrictUndefined)
     facts = machine.from_string(_FACTS)
-    return machine.from_string(_PAGE).render(
+    return machine.from_string(HEAD + _PAGE).render(
         title=title, intro=[part for part in intro.split("\n\n") if part.strip()], sections=shown, style=Markup(STYLE),
         provenance=provenance or {}, claims_page=claims_page, counts=_counts(section.claims for section in sections),
         badge=lambda word: Markup(badge(word)), facts=lambda facts_of: Markup(facts.render(facts=facts_of, most=FACTS)),

@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mamlprobe.draw.page import STYLE
+from mamlprobe.draw.page import HEAD, STYLE
 from mamlprobe.draw.table_text import MISSING, badge, cell, interval
 from mamlprobe.reproduce.papers import PAPERS, papers_in
 
@@ -86,16 +86,7 @@ document.querySelector(".ask").hidden = false;
 show();
 """
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>{{ style }}</style>
-</head>
-<body>
-<header>
+_PAGE = """<header>
 <h1>{{ title }}</h1>
 <p>What the papers say, asked of our own runs. A claim holds or fails if its whole interval lies on one side of its
 limit; otherwise it is undecided. <a href="{{ gallery }}">The figures</a></p>
@@ -142,7 +133,7 @@ def claims_page(sources: Sequence[ClaimSource], *, title: str, gallery: str = "i
     rows.sort(key=lambda row: row["rank"])
     papers = sorted({name for row in rows for name in row["papers"].split(";") if name})
     machine = Environment(autoescape=True, undefined=StrictUndefined)
-    return machine.from_string(_PAGE).render(
+    return machine.from_string(HEAD + _PAGE).render(
         title=title, gallery=gallery, rows=rows, papers=papers, heads=_HEADS, style=Markup(STYLE + _STYLE),
         verdicts=[word for word in ORDER if any(row["verdict"] == word for row in rows)], script=Markup(_SCRIPT),
     )  # fmt: skip
