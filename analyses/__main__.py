@@ -56,7 +56,7 @@ class Options:
     prints: tuple[Literal["pdf", "svg", "png"], ...] = ("pdf",)
     """Files for print beside each picture: pdf, svg, png (300 dots an inch, NAME-print.png)."""
     readme: Path | None = None
-    """Also write results between the marks of this README (its central rows) and of docs/results.md beside it (all)."""
+    """Also write results between the marks of this README (its central rows) and of docs/results/index.md beside it (all)."""
     list: bool = False
     """Only list the scripts."""
 

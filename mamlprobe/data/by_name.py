@@ -68,7 +68,7 @@ def _at(path: Path, size: int | None, ink: int, split: str | None) -> Pool:
     if known is None:
         if os.path.isfile(path) and path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
             must = f"{path} must be a zip of class folders, or a file of another project under its usual name"
-            raise UserError("load_pool", must, repr(path.name), "give it back its name, see docs/data.md")
+            raise UserError("load_pool", must, repr(path.name), "give it back its name, see docs/howto/data.md")
         only(path.name, "split", split, None)
         only(path.name, "ink", ink, 1)
         pool = _cached(path.stem, [FOLDERS, stamps(path), size], lambda: read_folder(path, size=size))
@@ -129,7 +129,7 @@ def load_pool(
 
     Names: "glyphs" (built in), "omniglot"; "miniimagenet", "tieredimagenet", "cifar-fs", "fc100", "cub" or "cub-SPLIT",
     of which the usual files are looked for in `root`. At a path, a folder or a file, the layout is told from the names
-    of the files (docs/data.md lists them), else it is a folder or zip of class folders.
+    of the files (docs/howto/data.md lists them), else it is a folder or zip of class folders.
 
     root: folder of raw files; else the environment's MAMLPROBE_DATA, else the cache folder.
     size: side of the images in pixels; else 28 for grey and 84 for RGB, and 32 for the names "cifar-fs" and "fc100".

@@ -24,7 +24,7 @@ CENTRAL = (
 )
 """Scripts whose rows stand in the README, in its order."""
 
-PAGE = Path("docs", "results.md")
+PAGE = Path("docs", "results", "index.md")
 """Page of all rows, from the README's folder."""
 
 Claim = Mapping[str, Any]

@@ -9,7 +9,7 @@ from mamlprobe.data import manifests
 from mamlprobe.data.layouts import rows
 from mamlprobe.data.reading import archives, decoded
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "reliability.md").read_text()
 
 
 def test_the_page_states_each_limit():

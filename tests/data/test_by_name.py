@@ -186,7 +186,7 @@ def test_a_file_under_another_name(root):
     told = (
         r"load_pool: .*mini.pkl must be a zip of class folders, or a file of another project under its usual name, got "
     )
-    with pytest.raises(UserError, match=told + r"'mini.pkl'; give it back its name, see docs/data.md"):
+    with pytest.raises(UserError, match=told + r"'mini.pkl'; give it back its name, see docs/howto/data.md"):
         load_pool("mini.pkl", root=root)
 
 

@@ -42,7 +42,7 @@ def test_a_stated_family_is_the_only_one_asked(tmp_path):
 
 def test_every_family_has_its_row_in_the_documents():
     """With the inner loop that is assumed."""
-    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "checkpoints.md").read_text()
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in page.splitlines() if line.startswith("| ")}
     assert set(FAMILIES) - set(rows) == {"unknown"}
     for family in PLAIN:

@@ -134,11 +134,11 @@ def rows(page: str, title: str) -> list[list[str]]:
 
 
 def test_kinds_of_modules_are_those_tested() -> None:
-    found = [tuple(row[:2]) for row in rows("docs/modules.md", "kind of module")]
+    found = [tuple(row[:2]) for row in rows("docs/howto/modules.md", "kind of module")]
     assert found == [(kind.name, "refused" if kind.refused else "works") for kind in KINDS]
 
 
 def test_nets_of_the_zoo_are_those_tested() -> None:
-    found = [(row[0], row[1], row[2].strip("`"), row[3].split(":")[0]) for row in rows("docs/modules.md", "net")]
+    found = [(row[0], row[1], row[2].strip("`"), row[3].split(":")[0]) for row in rows("docs/howto/modules.md", "net")]
     works = [(net.name, net.source, net.head, "works") for net in NETS]
     assert found == works + [(net.name, net.source, net.head, "refused") for net, _ in REFUSED]

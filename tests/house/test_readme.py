@@ -1,4 +1,4 @@
-"""The tables of results as they stand in the README and in docs/results.md: those of the committed figures."""
+"""The tables of results as they stand in the README and in docs/results/index.md: those of the committed figures."""
 
 import re
 from pathlib import Path
@@ -18,9 +18,9 @@ def scripts(text: str) -> list[str]:
 
 
 def test_the_committed_pages_are_those_of_the_committed_figures() -> None:
-    first, second = (ROOT / "README.md").read_text(), (ROOT / "docs" / "results.md").read_text()
+    first, second = (ROOT / "README.md").read_text(), (ROOT / "docs" / "results" / "index.md").read_text()
     assert f"{readme.BEGIN}\n{readme.central_results(FIGURES, 'figures')}\n{readme.END}" in first
-    assert f"{readme.BEGIN}\n{readme.all_results(FIGURES, '../figures')}\n{readme.END}" in second
+    assert f"{readme.BEGIN}\n{readme.all_results(FIGURES, '../../figures')}\n{readme.END}" in second
     assert scripts(first) == list(readme.CENTRAL)
     claims = pd.read_csv(FIGURES / "claims.csv")
     summary = second.partition("<summary>")[2].partition("</summary>")[0]

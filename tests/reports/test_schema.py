@@ -1,4 +1,4 @@
-"""The documented columns are those of the tables, here and in docs/reports.md."""
+"""The documented columns are those of the tables, here and in docs/howto/reports.md."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import mamlprobe as mp
 from mamlprobe.reports.schema import ALWAYS, NUMBERS, OPTIONAL, ORIGIN, QUESTIONS_ASKED, SCHEMA
 
-PAGE = Path(__file__).parents[2] / "docs" / "reports.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "reports.md"
 
 
 def test_every_table_has_its_columns_in_their_order(whole, waves_run):

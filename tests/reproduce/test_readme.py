@@ -23,7 +23,7 @@ def scripts(text: str) -> list[str]:
 
 def pages(folder: Path, first: str = EMPTY, second: str = EMPTY) -> tuple[Path, Path]:
     """A README and a page of results in a folder."""
-    both = folder / "README.md", folder / "docs" / "results.md"
+    both = folder / "README.md", folder / "docs" / "results" / "index.md"
     both[1].parent.mkdir(parents=True)
     for page, text in zip(both, (first, second), strict=True):
         page.write_text(text)
@@ -41,7 +41,7 @@ def test_both_pages_are_written_in_one_run_with_links_from_their_folders(tmp_pat
     assert "](made/raghu_fig2_layers.png)" in first.read_text()
     assert "fails** " not in first.read_text()
     assert len(scripts(second.read_text())) > 20
-    assert "* **fails** [raghu_fig2_layers](../made/raghu_fig2_layers.png) R3" in second.read_text()
+    assert "* **fails** [raghu_fig2_layers](../../made/raghu_fig2_layers.png) R3" in second.read_text()
     for page in (first, second):
         assert page.read_text().startswith(f"before\n{readme.BEGIN}\n| script |")
         assert page.read_text().endswith(f"\n{readme.END}\nafter\n")
@@ -69,7 +69,7 @@ def test_a_page_without_marks_is_refused_and_neither_is_written(tmp_path: Path, 
 def test_a_page_that_is_not_there_is_refused(tmp_path: Path) -> None:
     both = pages(tmp_path)
     both[1].unlink()
-    with pytest.raises(UserError, match=r"results.md: .*no such file"):
+    with pytest.raises(UserError, match=r"index.md: .*no such file"):
         readme.update(both[0], FIGURES)
     assert both[0].read_text() == EMPTY
 
