@@ -37,6 +37,7 @@ ENV: dict[str, Any] = {
     **dict.fromkeys(("from", "failed"), int),
     "seeds": tuple[int, ...],
     "precision": str,
+    "rule": str | None,
     "seconds": float,
     "data": _Facts,
     "earlier": list[dict[str, Any]],

@@ -9,6 +9,7 @@ from mamlprobe.learn.outer import task_parts
 from mamlprobe.methods.schedules import scheduled
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.training.precision import check
+from mamlprobe.training.rules import Rule, check_rule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class Compute:
     precision: str = "float32"
     graph: bool = False
     """Replay each update as one CUDA graph."""
+    rule: Rule | None = None
+    """Computes the gradients; None for the package's own rules."""
 
 
 def compute_for(
@@ -32,21 +35,24 @@ def compute_for(
     recompute: bool = False,
     precision: str = "float32",
     graph: bool | None = None,
+    rule: Rule | None = None,
 ) -> Compute:
-    """Return the choices for this experiment; a graph by default on a GPU, if the method stays the same.
+    """Return the choices for this experiment; a graph by default on a GPU, if the method and the rule allow it.
 
     Raises:
-        UserError: no such device; a chunk below 1; a precision without effect there; a graph of a method that changes.
+        UserError: no such device; a chunk below 1; a precision without effect there; a graph of a method that changes;
+            a rule without a name, or with options that are not its own.
     """
     where = pick_device(device)
+    check_rule(rule, chunk=chunk, recompute=recompute, graph=graph)
     task_parts(chunk, experiment.tasks)
     check(precision, where, experiment.net.kind)
     changes = scheduled(experiment.method)
     if graph and changes:
         got = f"the method {experiment.method.name!r}, whose numbers change with the update"
         raise UserError("train", "a graph repeats one update as it is", got, "leave graph out")
-    replays = where.type == "cuda" and not changes if graph is None else graph
-    return Compute(device=where, chunk=chunk, recompute=recompute, precision=precision, graph=replays)
+    replays = where.type == "cuda" and not changes and rule is None if graph is None else graph
+    return Compute(device=where, chunk=chunk, recompute=recompute, precision=precision, graph=replays, rule=rule)
 
 
 def pick_device(device: str) -> torch.device:

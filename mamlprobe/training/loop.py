@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from mamlprobe.base.door import door
-from mamlprobe.base.errors import Stopped, UserError
+from mamlprobe.base.errors import Stopped
 from mamlprobe.base.files import locked
 from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.outer import only_head, tasks_in_memory
@@ -25,7 +25,8 @@ from mamlprobe.training.memory_check import check_memory, explain_out_of_memory
 from mamlprobe.training.precision import bearing, same
 from mamlprobe.training.progress import Bar, bar, say, show, stopping
 from mamlprobe.training.resume import starts
-from mamlprobe.training.session import Hook, Session
+from mamlprobe.training.rules import Rule, computed, same_rule
+from mamlprobe.training.session import Hook, Session, check_hooks
 from mamlprobe.training.stretches import conditions
 from mamlprobe.training.training_tasks import head_rows, source_of, training_tasks
 
@@ -60,6 +61,7 @@ def train(
     recompute: bool = False,
     precision: str = "float32",
     graph: bool | None = None,
+    rule: Rule | None = None,
 ) -> Run:
     """Train this experiment and return its finished run, in the folder ``out/<run name>``.
 
@@ -76,12 +78,18 @@ def train(
     changes results, so a run keeps to one; validation is in float32 whatever it is. A GPU replays each update as one
     CUDA graph, for the same result but for rounding, unless `graph` is False or the method changes with the update.
 
+    `rule` is an outer rule of your own, a function that is called as `meta_gradient` is, with net, theta, the tasks of
+    an update and the method, and returns the same: gradients by name and readings. Its name is kept in env.json.
+
     Raises:
         UserError: an impossible setting, device or folder; an update that does not fit into the memory; a loss that is
-            not finite; data or a precision other than the run began with; a precision without effect.
+            not finite; data, a precision or a rule other than the run began with; a precision without effect; a rule
+            that returns anything else.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
     """
-    compute = compute_for(experiment, device=device, chunk=chunk, recompute=recompute, precision=precision, graph=graph)
+    compute = compute_for(
+        experiment, device=device, chunk=chunk, recompute=recompute, precision=precision, graph=graph, rule=rule
+    )
     return _train([experiment], Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks)[0]
 
 
@@ -130,9 +138,9 @@ def _train(
 ) -> list[Run]:
     """Return the finished runs; train together what is not finished."""
     wanted()  # a word of the environment that is wrong is told before a folder is made
-    _check_hooks(hooks)
+    check_hooks(hooks)
     paths = {out / run_name(each): each for each in experiments}
-    left = {path: each for path, each in paths.items() if not _finished(path, each, compute.precision)}
+    left = {path: each for path, each in paths.items() if not _finished(path, each, compute)}
     if left and pool is None:
         large_enough(experiments[0])
     pool = (pool or source_of(experiments[0].data, root=root)) if left else None
@@ -162,15 +170,16 @@ def _train(
     return [load_run(path, module=each.net.named) for path, each in paths.items()]
 
 
-def _finished(path: Path, experiment: Experiment, precision: str) -> bool:
+def _finished(path: Path, experiment: Experiment, compute: Compute) -> bool:
     """Tell whether the folder holds the finished run of the experiment.
 
     Raises:
-        UserError: it holds one of other settings, or one computed in another precision.
+        UserError: it holds one of other settings, or one computed in another precision or by another rule.
     """
     run = open_run(path) if os.path.isdir(path) else None
     if run is not None:
-        same(run, precision)
+        same(run, compute.precision)
+        same_rule(run, compute.rule)
     return run is not None and run.done and make_run(path, experiment, run.image, run.classes).done
 
 
@@ -178,7 +187,7 @@ def _to_the_end(sessions: Sequence[Session], compute: Compute) -> None:
     """Take all updates that are left, and finish the runs."""
     same_buffers([each.net for each in sessions])
     updates, on = sessions[0].experiment.updates, sessions[0].progress
-    if _behind(sessions):
+    if _behind(sessions) and compute.rule is None:  # what a rule of one's own needs is not known
         with sessions[0].precise(), bearing(compute.precision):
             check_memory([each for each in sessions if each.update < updates], compute)
     start = max(min(each.update for each in sessions), 0)
@@ -252,9 +261,11 @@ def _update(group: Sequence[Session], drawn: Bar, compute: Compute, replays: Rep
             replays.take(group, episodes)
         else:
             method = resolve(experiment.method, index, experiment.updates)
-            per_run = meta_gradients(
-                first.net, thetas, episodes, method, chunk=compute.chunk, recompute=compute.recompute
-            )
+            if compute.rule is not None:
+                per_run = computed(compute.rule, first.net, thetas[0], episodes[0], method)
+            else:
+                options = {"recompute": compute.recompute}
+                per_run = meta_gradients(first.net, thetas, episodes, method, chunk=compute.chunk, **options)
             for session, (gradients, readings) in zip(group, per_run, strict=True):
                 session.take(gradients, readings, lr=method.outer.lr)
     looks = (index + 1) % LOOKS[pool.device.type] == 0
@@ -278,12 +289,3 @@ def _name(sessions: Sequence[Session]) -> str:
     first = sessions[0]
     seeds = ",".join(str(each.experiment.seed) for each in sessions)
     return first.run.path.name if len(sessions) == 1 else f"{first.experiment.recipe}-s{seeds}"
-
-
-def _check_hooks(hooks: Sequence[Hook]) -> None:
-    names = [getattr(hook, "__name__", repr(hook)) for hook in hooks]
-    for name in names:
-        if not name.isidentifier():
-            raise UserError("train", "a hook must have a name", name, "give a function made with def")
-        if names.count(name) > 1:
-            raise UserError("train", "hooks must have different names", name, "rename one")

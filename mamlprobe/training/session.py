@@ -24,11 +24,26 @@ from mamlprobe.training.learner import Learner, Tally
 from mamlprobe.training.precision import precision
 from mamlprobe.training.progress import say
 from mamlprobe.training.resume import Start
+from mamlprobe.training.rules import rule_name
 from mamlprobe.training.stretches import Stretch, changed, extended
 from mamlprobe.training.validation import SPLIT, validate
 
 Hook = Callable[[int, Net, Theta], pd.DataFrame | None]
 """(update, net, theta) -> a tidy table, or None; called at every checkpoint."""
+
+
+def check_hooks(hooks: Sequence[Hook]) -> None:
+    """Refuse hooks without names, or two of one name: their tables are called by them.
+
+    Raises:
+        UserError: for either.
+    """
+    names = [getattr(hook, "__name__", repr(hook)) for hook in hooks]
+    for name in names:
+        if not name.isidentifier():
+            raise UserError("train", "a hook must have a name", name, "give a function made with def")
+        if names.count(name) > 1:
+            raise UserError("train", "hooks must have different names", name, "rename one")
 
 
 class Session:
@@ -49,7 +64,7 @@ class Session:
         hooks: Sequence[Hook],
     ) -> None:
         self.run, self.experiment, self.hooks, self.progress = start.run, start.run.config, hooks, progress
-        self.precision, device = compute.precision, compute.device
+        self.precision, self.rule, device = compute.precision, compute.rule, compute.device
         run, saved = start.run, start.checkpoint
         _suits(pool, run.config)
         self.began = time.perf_counter()
@@ -190,7 +205,8 @@ class Session:
         *earlier, last = self.stretches
         spent = round(self.spent + time.perf_counter() - self.began, 3)
         whole = {"data": self.data, "seconds": spent, "earlier": earlier, "precision": self.precision}
-        write_json(self.run.path / "env.json", {"format": FORMAT, **last, **whole, **more})
+        rule = {} if self.rule is None else {"rule": rule_name(self.rule)}
+        write_json(self.run.path / "env.json", {"format": FORMAT, **last, **whole, **rule, **more})
 
     def finish(self) -> None:
         """Write the mark of a finished run, if it is one."""

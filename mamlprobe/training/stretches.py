@@ -12,7 +12,7 @@ from mamlprobe.training.compute import Compute
 Stretch = dict[str, Any]
 """Versions, machine and route as JSON values; `from`, the update after which it begins, and `seeds`, in their order."""
 
-APART = ("format", "data", "seconds", "earlier", "precision", "failed")
+APART = ("format", "data", "seconds", "earlier", "precision", "rule", "failed")
 """Fields of env.json that belong to the run as a whole; the others are the newest stretch's."""
 
 SWITCHES = ("MAMLPROBE_BLOCKS", "MAMLPROBE_KERNELS", "MAMLPROBE_GPU_CONV")
