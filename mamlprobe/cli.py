@@ -26,6 +26,7 @@ from mamlprobe.commands.survey import Survey
 from mamlprobe.commands.train import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
 from mamlprobe.native.variants import wanted
+from mamlprobe.native.waiting import wait_asleep
 from mamlprobe.recipes import PRESETS, RECIPES, recipe
 from mamlprobe.runs.experiment import run_name
 
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A mistake is one line on stderr. Other errors are raised.
     """
+    wait_asleep()
     if argv is None and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what no text can
     try:
