@@ -1,6 +1,8 @@
 # make reproduce   trains on the built-in data and draws every figure, table and claim (eleven minutes on two free cores, more on busy ones)
 # make gallery     the same for every script in analyses/ (an hour and a half on two free cores)
 # make test        format, lint, types and tests
+# make docs        builds the site of the documents into site/: open site/index.html
+# make tutorials   runs the tutorials and writes anew what they print and draw
 # make fuzz        20,000 damaged, foreign and hostile inputs at every border; FUZZ="--count 300 --only config" for fewer
 # make kills       kills trainings and other commands 200 times, starts them again, and compares what they leave
 # make bench       times the core against plain code: make bench BENCH="--works B --learn2learn FOLDER"; see benchmarks/
@@ -12,7 +14,7 @@ KILLS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: reproduce gallery test figures bench fuzz kills clean
+.PHONY: reproduce gallery test figures docs tutorials bench fuzz kills clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -35,6 +37,12 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+tutorials: $(READY)
+	$(BIN)/python docs/site/tutorials.py
+
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
@@ -45,5 +53,5 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
-	rm -rf .venv runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv runs site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

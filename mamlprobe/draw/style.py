@@ -90,6 +90,8 @@ LABELS = {
 WORDS = {
     "keep": "as trained", "kept": "as trained", "as saved": "as trained", "head kept": "head as trained",
     "zeroed": "zeroed at test", "head zeroed": "head zeroed at test", "zero_at_test": "zeroed at test",
+    "cca_mean": "CCA (mean)", "cca_squared": "CCA (squares)", "cca_top98": "CCA (top 98 %)", "svcca": "SVCCA",
+    "pwcca": "PWCCA", "procrustes": "Procrustes", "cka_debiased": "CKA (debiased)", "cka_biased": "CKA (biased)",
 }  # fmt: skip
 """One word for one thing: what figures say for the words of tables and options, which stay."""
 

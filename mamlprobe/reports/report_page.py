@@ -218,7 +218,7 @@ def _origin(table: pd.DataFrame) -> dict[str, str]:
 def _files(of_one: Tables, question: str) -> dict[str, str]:
     """Name the files that the rows come from, but the weights, which are named below."""
     rows = of_one["files"]
-    rows = rows[[question in tables.split(", ") for tables in rows["tables"]]]
+    rows = rows[[question in tables.split(", ") for tables in rows["tables"]]] if len(rows) else rows
     names = [path for path in rows["file"] if not path.endswith(".safetensors")]
     more = f" and {len(names) - 3} others, listed below" if len(names) > 3 else ""
     return {"files": ", ".join(names[:3]) + more} if names else {}

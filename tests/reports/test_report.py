@@ -339,3 +339,21 @@ def test_learners_of_other_kinds(recipe, left_out, variants, images, tmp_path):
     assert set(made.tables["left_out"]["question"]) == left_out
     assert set(made.tables["accuracy"]["variant"]) == variants
     assert made.to_html()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_models_that_are_no_runs_have_every_kind_of_file(tmp_path, count):
+    net = mp.conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
+    x = torch.randn(2, 6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(3).repeat(2, 2)
+    tasks = mp.Episodes(support_x=x, support_y=labels, query_x=x, query_y=labels)
+    models = {
+        f"mine{seed}": mp.Model(net=net, theta=mp.init(net, seed=seed), method=mp.METHODS["maml"])
+        for seed in range(count)
+    }
+    report = mp.report(models, questions="accuracy", episodes=tasks)
+    report.to_html(tmp_path / "report.html")
+    report.to_csv(tmp_path / "csv")
+    report.to_latex(tmp_path / "latex")
+    report.to_parquet(tmp_path / "parquet")
+    assert "mine0" in (tmp_path / "report.html").read_text()
