@@ -21,7 +21,7 @@ from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
 from mamlprobe.commands.export_ import Export
 from mamlprobe.commands.import_ import Import
-from mamlprobe.commands.mistakes import COMPLETION, at_home, looked_over, mistake, with_kind
+from mamlprobe.commands.arguments.mistakes import COMPLETION, at_home, looked_over, mistake, with_kind
 from mamlprobe.commands.survey import Survey
 from mamlprobe.commands.train import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show

@@ -256,7 +256,7 @@ class Exit(int):
 
 def _options(box: Box) -> list[str]:
     from mamlprobe.cli import COMMANDS
-    from mamlprobe.commands.options import option_names
+    from mamlprobe.commands.arguments.options import option_names
 
     return sorted({name for each in option_names(COMMANDS).values() for name in each} - {"--updates"})
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.single_kinds import path_fault
-from mamlprobe.commands.options import option_names, unknown_option
+from mamlprobe.commands.arguments.options import option_names, unknown_option
 
 SHELLS = ("bash", "zsh")
 """Shells whose completion can be written without another library."""
