@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from mamlprobe.runs.folder import Run, load_run
     from mamlprobe.training.loop import train, train_together
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "base.errors": "UserError",

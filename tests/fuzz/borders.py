@@ -269,6 +269,8 @@ def _commanded(box: Box, argv: list[str]) -> object:
         argv = [*argv, "--preset", "smoke", "--updates", "1", "--validation-tasks", "0", "--out", "runs"]
     if argv[0] == "certify":  # a small net, for the usual one takes its time
         argv = [argv[0], str(box.run), *argv[1:]]
+    if argv[0] == "reproduce":  # nothing is trained
+        argv = [*argv, "--from-table"]
     if argv[0] in ("evaluate", "probe", "report") and str(box.run) in argv:
         argv = [*argv, "--episodes", "2"]
     return Exit(main(argv))
