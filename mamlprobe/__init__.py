@@ -96,7 +96,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 _RENAMED = {"prepare": "compile_kernels"}
-"""Old name -> new one; the old names go with the next version."""
+"""Old name -> new one; the old names warn, and go with 0.3.0."""
 
 __all__ = [
     "MAMLPP",

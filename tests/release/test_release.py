@@ -1,6 +1,7 @@
 """The release: what sdist and wheel hold, that they are the same bytes each time, and a newcomer's first steps."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -93,3 +94,30 @@ def test_a_newcomer_with_the_wheel_alone_gets_a_figure_of_her_own_module(built, 
     record = (tmp_path / "work" / "figs" / "provenance" / "collins_fig1_linear.json").read_text()
     assert f'"commit": "none: release {mamlprobe.__version__}"' in record
     assert '"command": "mamlprobe reproduce collins_fig1_linear --preset smoke"' in record
+
+
+def test_the_version_is_the_same_everywhere():
+    """In the package, which the wheel asks, in CITATION.cff with its date, and on top of the changelog."""
+    cited = dict(re.findall(r"^([a-z-]+): (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE))
+    dates = re.findall(r"^## (\S+) \((\d{4}-\d\d-\d\d)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert dates == sorted(dates, key=lambda each: each[1], reverse=True)
+    assert (mamlprobe.__version__, cited["date-released"]) == dates[0]
+    assert cited["version"] == mamlprobe.__version__
+    assert {"cff-version", "title", "message", "authors", "license", "references"} <= cited.keys() | headings(ROOT)
+
+
+def headings(root):
+    """Fields of CITATION.cff that hold lists."""
+    return set(re.findall(r"^([a-z-]+):$", (root / "CITATION.cff").read_text(), re.MULTILINE))
+
+
+def test_a_release_begins_with_its_headlines():
+    for release in (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]:
+        lines = release.partition("\n### ")[0].splitlines()[2:]
+        assert 3 <= len([line for line in lines if line]) <= 10
+        assert all(line.startswith("- **") and len(line) <= 140 for line in lines if line)
+
+
+def test_old_names_have_gone_when_they_should():
+    """They warn for one release."""
+    assert not mamlprobe._RENAMED or mamlprobe.__version__.startswith("0.2.")
