@@ -26,12 +26,6 @@ ORDERS = 20
 """How many other orders of the alphabets are tried."""
 
 
-def missing(study: Study) -> str:
-    """List the tables that are missing."""
-    absent = [name for name in SOURCES if not (study.out / f"{name}.csv").is_file()]
-    return f"tables not there: {', '.join(absent)}" if absent else ""
-
-
 def table(study: Study) -> pd.DataFrame:
     """Compute differences in points by labels, shot, arm, head at test, update; and of pixels, ours - other orders."""
     parts = []
@@ -121,6 +115,5 @@ ANALYSIS = Analysis(
     figure=figure,
     claims=claims,
     core=False,
-    last=True,
-    missing=missing,
+    needs=tuple(SOURCES),
 )

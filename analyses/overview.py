@@ -32,12 +32,6 @@ GAPS = {"anil - maml": "ANIL - MAML", "nil - anil": "NIL - ANIL"}
 """How the figure names the rows of differences."""
 
 
-def missing(study: Study) -> str:
-    """List the tables that are missing."""
-    absent = [name for name in SOURCES if not (study.out / f"{name}.csv").is_file()]
-    return f"tables not there: {', '.join(absent)}" if absent else ""
-
-
 def table(study: Study) -> pd.DataFrame:
     """Collect the drawn rows of the six tables, with the panel they belong to."""
     tables = {name: read_rows(study.out / f"{name}.csv") for name in SOURCES}
@@ -92,6 +86,5 @@ ANALYSIS = Analysis(
     order=11,
     table=table,
     figure=figure,
-    last=True,
-    missing=missing,
+    needs=SOURCES,
 )

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from mamlprobe.runs.folder import Run, load_run
     from mamlprobe.training.loop import train, train_together
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "base.errors": "UserError",
@@ -96,7 +96,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 _RENAMED = {"prepare": "compile_kernels"}
-"""Old name -> new one; the old names go with the next version."""
+"""Old name -> new one; the old names warn, and go with 0.3.0."""
 
 __all__ = [
     "MAMLPP",

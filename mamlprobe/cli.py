@@ -16,12 +16,13 @@ from tyro.conf import DisallowNone, subcommand
 from mamlprobe import __version__
 from mamlprobe.base.door import out_of_memory
 from mamlprobe.base.errors import Stopped, UserError, unknown
+from mamlprobe.commands.arguments.mistakes import COMPLETION, at_home, looked_over, mistake, with_kind
 from mamlprobe.commands.cache import Cache
 from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
 from mamlprobe.commands.export_ import Export
 from mamlprobe.commands.import_ import Import
-from mamlprobe.commands.mistakes import COMPLETION, at_home, looked_over, mistake, with_kind
+from mamlprobe.commands.reproduce import Reproduce
 from mamlprobe.commands.survey import Survey
 from mamlprobe.commands.train import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
@@ -41,6 +42,7 @@ COMMANDS = {
     "export": Export,
     "report": Report,
     "survey": Survey,
+    "reproduce": Reproduce,
     "data": Show,
     "doctor": Doctor,
     "cache": Cache,
@@ -61,6 +63,7 @@ EXAMPLES = {
     "export": f"mamlprobe export {_RUN} --as torchscript --out net.pt",
     "report": f"mamlprobe report {_RUN} --out report.html --tables tables",
     "survey": "mamlprobe survey checkpoints --dataset tinyimagenet-fs --out survey",
+    "reproduce": "mamlprobe reproduce raghu_table1_freezing kao_fig2_cosine --out figures",
     "data": "mamlprobe data glyphs",
     "doctor": "mamlprobe doctor",
     "cache": "mamlprobe cache",

@@ -76,8 +76,10 @@ class Analysis:
     """Part of ``make reproduce``."""
     quick_seeds: int | None = None
     """Models a training at the preset quick, where its claims need more than usual."""
+    needs: tuple[str, ...] = ()
+    """Scripts whose tables it reads: they are made before it."""
     last: bool = False
-    """Runs when all others have ended."""
+    """Runs when all others have ended, as one with needs does too."""
     missing: Callable[[Study], str] | None = None
     """Says why it cannot run; empty if it can."""
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mamlprobe.native.load import compile_kernels
 from mamlprobe.reproduce.imported import imported
 from mamlprobe.reproduce.publish import publish
 from mamlprobe.reproduce.records import ADVICE, read_record, read_rows, write_rows
-from mamlprobe.reproduce.scripts import Script
+from mamlprobe.reproduce.scripts import Script, with_needs
 from mamlprobe.reproduce.study import Study
 from mamlprobe.reproduce.workers import processes
 from mamlprobe.runs.environment import environment
@@ -53,6 +54,8 @@ def key(script: Script, stage: Study) -> str:
     sha = hashlib.sha256(script.text.encode())
     for path in (*imported(script.text), Path(__file__)):
         sha.update(path.read_bytes())
+    for name in script.analysis.needs:
+        sha.update(key(replace(script, name=name), stage).encode())
     sha.update(f"{stage.preset} {stage.dataset} {stage.seeds} {pick_device(stage.device).type}".encode())
     if stage.updates is not None:
         sha.update(f"{stage.updates} updates".encode())
@@ -86,9 +89,10 @@ def _make(stage: Study, script: Script, prints: Sequence[str]) -> Done:
     facts = {
         **{word: marks[word] for word in ("preset", "dataset")},
         **{word: str(value) for word, value in device.items()},
+        "commit": device["commit"] or f"none: release {device['mamlprobe']}",
         "seconds": round(seconds, 1),
         "trained": _trained(stage, script),
-        "command": f"python -m {script.package} {name} --preset {stage.preset}"
+        "command": f"mamlprobe reproduce {name} --preset {stage.preset}"
         + (f" --seeds {stage.repeats}" if stage.repeats else "")
         + (f" --updates {stage.updates}" if stage.updates else "")
         + (" --finished" if stage.finished else "")
@@ -141,20 +145,23 @@ def build(
 ) -> list[Done]:
     """Train what is missing, run the scripts that are not up to date, and write claims and page of the `published`.
 
+    Scripts of the `published` whose tables another one reads are run before it, if they are not up to date.
+
     With two workers or more, models and scripts run in parallel, in processes that share the machine's threads evenly.
     """
-    due = [script for script in scripts if force or not _up_to_date(stage, script)]
-    done = [Done(name=script.name, state="kept") for script in scripts if script not in due]
+    every = with_needs(scripts, published)
+    due = [each for each in every if (force and each in scripts) or not _up_to_date(stage, each)]
+    done = [Done(name=each.name, state="kept") for each in every if each not in due]
     jobs = list(dict.fromkeys(job for each in due if not _missing(stage, each) for job in _jobs(stage, each)))
     if jobs:
         _ = stage.pool  # drawn or read once, before the workers ask for it
     if due and stage.preset != "smoke" and pick_device(stage.device).type == "cpu":
         compile_kernels()  # once, before the workers need them
-    first = [script for script in due if not script.analysis.last]
-    last = [script for script in due if script.analysis.last]
+    last = [script for script in due if script.analysis.last or script.analysis.needs]
+    first = [script for script in due if script not in last]
     threads = max(1, (os.cpu_count() or 1) // workers)
     with (
-        tqdm(total=len(jobs) + len(due), desc="analyses", unit="job", dynamic_ncols=True) as bar,
+        tqdm(total=len(jobs) + len(due), desc="figures", unit="job", dynamic_ncols=True) as bar,
         processes(workers, threads=threads) as executor,
     ):
         for part, tasks in (
@@ -164,7 +171,11 @@ def build(
         ):
             futures = {executor.submit(part, *task): task[1:] if part is _train else task[1:2] for task in tasks}
             for future in as_completed(futures):
-                outcome = future.result()
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    must, got = "every worker process must live to its end", "one that the system has ended"
+                    raise UserError("reproduce", must, got, "start again, with fewer --workers") from None
                 done += [outcome] if isinstance(outcome, Done) else []
                 bar.set_postfix_str(" ".join(map(_label, futures[future])), refresh=False)
                 bar.update()
@@ -193,8 +204,10 @@ def _missing(stage: Study, script: Script) -> str:
     """Say why the script cannot run; empty if it can."""
     analysis = script.analysis
     reason = analysis.missing(stage) if analysis.missing else ""
-    absent = [] if reason or not stage.finished else [model for model in analysis.recipes if not stage.jobs(model)]
-    return reason or (f"not trained yet: {', '.join(absent)}" if absent else "")
+    untrained = [model for model in analysis.recipes if not stage.jobs(model)] if stage.finished else []
+    unread = [name for name in analysis.needs if not (stage.out / f"{name}.csv").is_file()]
+    said = {"not trained yet": untrained, "tables not there": unread}
+    return next((f"{text}: {', '.join(names)}" for text, names in said.items() if names and not reason), reason)
 
 
 def redraw(

@@ -49,7 +49,7 @@ def publish(stage: Study, scripts: Sequence[Script]) -> None:
                 about=script.about,
                 alt=f"{script.alt} Data: {facts['dataset']}.",
                 files=_files(stage.out, name),
-                picture=read_file("analyses", stage.out / f"{name}.png", most=PICTURE, advice=ADVICE),
+                picture=read_file("reproduce", stage.out / f"{name}.png", most=PICTURE, advice=ADVICE),
                 picture_file=f"{name}.png",
                 table=table.drop(columns=[c for c in ("pixels",) if c in table]),
                 claims=claim_table,
@@ -57,7 +57,9 @@ def publish(stage: Study, scripts: Sequence[Script]) -> None:
             )
         )
     if not sections:
-        raise UserError("analyses", "there must be a figure to publish", "none", "run the scripts first")
+        raise UserError(
+            "reproduce", "there must be a figure to publish", "none", "draw one first, without --from-table"
+        )
     write_rows(pd.DataFrame(claims, columns=CLAIM_COLUMNS), stage.out / "claims.csv")
     intro = "Figures of the papers, made again, each with its table, its claims and where its numbers come from."
     if sources:

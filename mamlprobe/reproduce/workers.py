@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
-from threading import Thread
+from threading import RLock, Thread
 
 import torch
+from tqdm import tqdm
 
 from mamlprobe.native.malloc import tune_malloc
 
@@ -35,9 +36,10 @@ def processes(count: int, *, threads: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin(threads: int) -> None:
-    """Prepare a worker: its threads, its memory allocator, and its end together with the parent."""
+    """Prepare a worker: its threads, its memory allocator, its bars, and its end together with the parent."""
     torch.set_num_threads(threads)
     tune_malloc()
+    tqdm.set_lock(RLock())  # its usual one is shared between processes, and left behind by one that is ended
     Thread(target=_follow, name="follow", daemon=True).start()
 
 

@@ -256,7 +256,7 @@ class Exit(int):
 
 def _options(box: Box) -> list[str]:
     from mamlprobe.cli import COMMANDS
-    from mamlprobe.commands.options import option_names
+    from mamlprobe.commands.arguments.options import option_names
 
     return sorted({name for each in option_names(COMMANDS).values() for name in each} - {"--updates"})
 
@@ -269,6 +269,8 @@ def _commanded(box: Box, argv: list[str]) -> object:
         argv = [*argv, "--preset", "smoke", "--updates", "1", "--validation-tasks", "0", "--out", "runs"]
     if argv[0] == "certify":  # a small net, for the usual one takes its time
         argv = [argv[0], str(box.run), *argv[1:]]
+    if argv[0] == "reproduce":  # nothing is trained
+        argv = [*argv, "--from-table"]
     if argv[0] in ("evaluate", "probe", "report") and str(box.run) in argv:
         argv = [*argv, "--episodes", "2"]
     return Exit(main(argv))

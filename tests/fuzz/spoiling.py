@@ -254,7 +254,19 @@ def _small(value: Any) -> bool:
     )
 
 
-COMMANDS = ["train", "evaluate", "probe", "certify", "import", "export", "report", "data", "doctor", "cache"]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "probe",
+    "certify",
+    "import",
+    "export",
+    "report",
+    "reproduce",
+    "data",
+    "doctor",
+    "cache",
+]
 COMMANDS += ["kao", "state_dict"]
 
 

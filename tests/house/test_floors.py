@@ -55,13 +55,14 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
         "base borders native methods statistics draw data data.layouts nets learn probe probe.representation "
         "probe.adaptation probe.contrast runs training"
     ),
+    "commands/arguments": "base",
     "reports": (
         "base borders methods statistics draw draw.charts data nets learn probe probe.representation probe.adaptation "
         "probe.contrast runs training commands.subjects"
     ),
     "commands": (
         "base borders native methods statistics draw draw.charts data data.layouts nets learn probe certificates runs "
-        "foreign training recipes commands.subjects reports"
+        "foreign training recipes commands.subjects commands.arguments reports reproduce"
     ),
 }
 """Every room. A name stands for what lies in that room itself; its inner rooms are named on their own.

@@ -2,16 +2,19 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from mamlprobe.base.errors import UserError
 from mamlprobe.reproduce import gallery
 from mamlprobe.reproduce.analysis import Analysis
 from mamlprobe.reproduce.gallery import Done, _cost, _jobs, build, key, redraw, summary
 from mamlprobe.reproduce.records import CLAIM_COLUMNS, read_record
-from mamlprobe.reproduce.scripts import scripts_of
+from mamlprobe.reproduce.scripts import Script, scripts_of
 from mamlprobe.reproduce.study import Study
 
 TEXT = '''"""Asks {name}."""
@@ -44,6 +47,7 @@ ANALYSIS = Analysis(
     figure=figure,
     claims=(Claim(id="X{order}", text="above", where={{"arm": "{name}"}}, above=0.2, unit="points"),),
     missing=(lambda study: "no data") if "{name}" == "none" else None,
+    needs={needs},
     last="{name}" == "one",
 )
 '''
@@ -56,7 +60,7 @@ def scripts(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "__init__.py").touch()
     for order, name in enumerate(("one", "two", "none")):
-        (folder / f"{name}.py").write_text(TEXT.format(name=name, order=order))
+        (folder / f"{name}.py").write_text(TEXT.format(name=name, order=order, needs=()))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(gallery, "processes", lambda count, threads: ThreadPoolExecutor(1))
     yield scripts_of("ours", folder)
@@ -109,7 +113,7 @@ def test_what_is_written_of_a_script(scripts, stage):
     record = read_record(stage.out / "provenance" / "one.json")
     facts, (claim,) = record["provenance"], record["claims"]
     assert facts["key"] == key(scripts[0], stage)
-    assert facts["command"] == "python -m ours one --preset smoke"
+    assert facts["command"] == "mamlprobe reproduce one --preset smoke"
     assert facts["trained"] == "0 models in 0 s"
     assert (claim["id"], claim["verdict"], claim["ours"], claim["preset"]) == ("X0", "holds", 1 / 3, "smoke")
     claims = pd.read_csv(stage.out / "claims.csv")
@@ -130,6 +134,52 @@ def test_files_for_print_are_those_asked_for_and_the_page_links_them(scripts, st
     assert 'href="one.csv"' in text
     assert 'href="one.pdf"' in text
     assert 'alt="Asks one. Whiskers and bands are 95 % intervals over seeds and tasks. Data: ' in text
+
+
+@pytest.fixture
+def reader(scripts, tmp_path):
+    """A script that reads the table of `two`."""
+    (tmp_path / "ours" / "reader.py").write_text(TEXT.format(name="reader", order=3, needs=("two",)))
+    return replace(scripts[0], name="reader")
+
+
+def test_a_table_that_another_script_reads_is_made_before_it(scripts, reader, stage):
+    every = [*scripts, reader]
+    assert states(build(stage, [reader], every, workers=1)) == {"two": "made", "reader": "made"}
+    assert states(build(stage, [reader], every, workers=1)) == {"two": "kept", "reader": "kept"}
+    assert states(build(stage, [reader], every, workers=1, force=True)) == {"two": "kept", "reader": "made"}
+    (stage.out / "two.png").unlink()
+    assert states(build(stage, [reader], every, workers=1)) == {"two": "made", "reader": "kept"}
+
+
+def test_a_table_made_of_other_text_counts_as_stale_for_its_reader(scripts, reader, stage, monkeypatch):
+    before = key(reader, stage)
+    monkeypatch.setattr(Script, "text", property(lambda script: "pass" if script.name == "two" else script.name))
+    changed = key(reader, stage)
+    monkeypatch.setattr(Script, "text", property(lambda script: script.name))
+    assert len({before, changed, key(reader, stage)}) == 3
+
+
+def test_a_reader_without_its_table_is_skipped(scripts, reader, stage, tmp_path):
+    text = TEXT.format(name="reader", order=3, needs=("none",))
+    (tmp_path / "ours" / "reader.py").write_text(text)
+    done = build(stage, [reader], [*scripts, reader], workers=1)
+    assert [(each.name, each.reason) for each in done] == [("none", "no data"), ("reader", "tables not there: none")]
+
+
+def test_a_release_is_named_where_there_is_no_commit(scripts, stage, monkeypatch):
+    monkeypatch.setattr(gallery, "environment", lambda device: {"mamlprobe": "3.4.5", "commit": None})
+    build(stage, scripts[:1], scripts, workers=1)
+    assert read_record(stage.out / "provenance" / "one.json")["provenance"]["commit"] == "none: release 3.4.5"
+
+
+def test_a_worker_that_the_system_ends_is_told_in_a_line(scripts, stage, monkeypatch):
+    def ended(*_):
+        raise BrokenProcessPool("A child process terminated abruptly")
+
+    monkeypatch.setattr(gallery, "_make", ended)
+    with pytest.raises(UserError, match="got one that the system has ended; start again, with fewer --workers"):
+        build(stage, scripts[:1], scripts, workers=1)
 
 
 def test_figures_are_drawn_again_from_their_tables(scripts, stage):

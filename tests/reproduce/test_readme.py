@@ -77,7 +77,7 @@ def test_a_page_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_pages_without_marks_are_told_before_the_work_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analyses.__main__.build", lambda *_, **__: pytest.fail("work was started"))
+    monkeypatch.setattr("mamlprobe.reproduce.gallery.build", lambda *_, **__: pytest.fail("work was started"))
     words = ["--preset", "smoke", "--readme", str(tmp_path / "README.md"), "--out", str(tmp_path / "out")]
     assert main([*words, "--runs", str(tmp_path / "runs")]) == 2
     said = capsys.readouterr().err

@@ -30,7 +30,10 @@ def told(words, capsys):
             "train maml --episodes 5",
             "got --episodes (an option of evaluate, probe, report, survey); see mamlprobe train",
         ),
-        ("evaluate r --preset quick", "got --preset (an option of train, certify); see mamlprobe evaluate --help"),
+        (
+            "evaluate r --preset quick",
+            "got --preset (an option of train, certify, reproduce); see mamlprobe evaluate --help",
+        ),
         (
             "data glyphs --shot 2",
             "got --shot (an option of train, evaluate, probe, report, survey); see",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.single_kinds import path_fault
-from mamlprobe.commands.options import option_names, unknown_option
+from mamlprobe.commands.arguments.options import option_names, unknown_option
 
 SHELLS = ("bash", "zsh")
 """Shells whose completion can be written without another library."""
@@ -15,7 +15,7 @@ SHELLS = ("bash", "zsh")
 COMPLETION = {"--tyro-print-completion": 1, "--tyro-write-completion": 2}
 """Options that make a completion file, each with the number of arguments after it: shell, and path if it is written."""
 
-_PATHS = ("--out", "--figure", "--from-table", "--manifest", "--write-manifest", "--data-root", "--log")
+_PATHS = ("--out", "--figure", "--from-table", "--manifest", "--write-manifest", "--data-root", "--log", "--runs")
 """Options whose value is a path; if empty it would be the current folder: others refuse an empty value themselves."""
 
 _MUST, _LONGEST = "the words must make a command", 300

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from mamlprobe.cli import COMMANDS, main
-from mamlprobe.commands.options import option_names, unknown_option
+from mamlprobe.commands.arguments.options import option_names, unknown_option
 
 KNOWN = option_names(COMMANDS)
 
