@@ -15,6 +15,16 @@ class UserError(ValueError):
 
     The message is one line, ``where: what must hold, got what; what to do.``
     The command line prints it to stderr and exits with code 2.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> try:
+        ...     mp.recipe("mmal")
+        ... except mp.UserError as error:
+        ...     print(error)
+        ...     print(error.advice)
+        recipe: the recipe must be a known one, got 'mmal'; did you mean maml, imaml, somaml?
+        did you mean maml, imaml, somaml?
     """
 
     def __init__(self, where: str, must: str, got: object, advice: str) -> None:

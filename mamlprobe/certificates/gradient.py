@@ -55,6 +55,23 @@ def certify(
 
     Raises:
         UserError: a method that does not go with this net or these tasks; fewer than one update.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.mlp(inputs=196, hidden=(8,)), mp.METHODS["anil"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> table = mp.certify(net, theta, tasks, method)
+        >>> table.groupby(["check", "verdict"]).size()
+        check        verdict
+        adapts       passes     2
+        differences  passes     1
+        field        passes     1
+        order        passes     1
+        plain loop   passes     2
+        dtype: int64
+        >>> table.loc[table["check"] == "order", "value"].item()
+        'order 2'
     """
     if updates < 1:
         raise UserError("certify", "updates must be at least 1", updates, "give the length of the training")

@@ -131,16 +131,18 @@ def load_pool(
     of which the usual files are looked for in `root`. At a path, a folder or a file, the layout is told from the names
     of the files (docs/howto/data.md lists them), else it is a folder or zip of class folders.
 
-    root: folder of raw files; else the environment's MAMLPROBE_DATA, else the cache folder.
-    size: side of the images in pixels; else 28 for grey and 84 for RGB, and 32 for the names "cifar-fs" and "fc100".
-    ink: of glyphs and omniglot, 1 for bright strokes on dark, 0 the other way round.
-    split: of omniglot, "vinyals" (the default) or "first1200"; of CUB, "closerlook", "easyfsl", "learn2learn" or
-        "feat"; of CIFAR-100 at a path, "cifar-fs" or "fc100".
-    rotations: "none", or "classes" for each class turned by 90, 180, 270 degrees as classes of their own.
-    channels: 3 repeats grey images in three channels, for nets of RGB; else images keep theirs.
-    normalise: how `Pool.floats` shifts and scales: "none" (grey's default), "imagenet" (RGB's default), "half",
-        "raw255", "lee2019", "cifar", "cifar-rfs", "floodsung"; or numbers of brightness 0 to 1, mean and std of each
-        channel: "m,m,m,s,s,s" for RGB, "m,s" for grey.
+    Args:
+        root: folder of raw files; else the environment's MAMLPROBE_DATA, else the cache folder.
+        size: side of the images in pixels; else 28 for grey and 84 for RGB, and 32 for the names "cifar-fs" and
+            "fc100".
+        ink: of glyphs and omniglot, 1 for bright strokes on dark, 0 the other way round.
+        split: of omniglot, "vinyals" (the default) or "first1200"; of CUB, "closerlook", "easyfsl", "learn2learn" or
+            "feat"; of CIFAR-100 at a path, "cifar-fs" or "fc100".
+        rotations: "none", or "classes" for each class turned by 90, 180, 270 degrees as classes of their own.
+        channels: 3 repeats grey images in three channels, for nets of RGB; else images keep theirs.
+        normalise: how `Pool.floats` shifts and scales: "none" (grey's default), "imagenet" (RGB's default), "half",
+            "raw255", "lee2019", "cifar", "cifar-rfs", "floodsung"; or numbers of brightness 0 to 1, mean and std of
+            each channel: "m,m,m,s,s,s" for RGB, "m,s" for grey.
 
     Classes are ordered by split (train, val, test), then by name; items by their row in an array, or by file name.
 
@@ -150,6 +152,17 @@ def load_pool(
     Raises:
         UserError: unknown name or word, missing, damaged or inconsistent files, files that want code to be run, an
             option that the data set does not have, or has and that must be stated.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> pool = mp.load_pool("glyphs", size=14)
+        >>> pool
+        Pool('glyphs', images [1791, 20, 1, 14, 14], classes: train 1213, val 185, test 393)
+        >>> pool.describe()
+           split  classes  items  images  C   H   W
+        0  train     1213     20   24260  1  14  14
+        1    val      185     20    3700  1  14  14
+        2   test      393     20    7860  1  14  14
     """
     if rotations not in ROTATIONS:
         raise unknown("load_pool", "word for rotations", rotations, ROTATIONS)

@@ -20,17 +20,33 @@ from mamlprobe.data.checked_episodes import checked_episodes, refuse_tasks
 class Episodes:
     """A batch of tasks; made by hand, it needs only the first four, as tensors, arrays or nested lists.
 
-    support_x: ``[B, N*K, ...]`` floats, or int64 tokens.
-    support_y: ``[B, N*K]`` int64; drawn tasks are class-major, row r is of class r // K; made by hand rows may be in
-        any order, unequally many a class. Floats are regression targets.
-    query_x: ``[B, N*Q, ...]`` floats.
-    query_y: ``[B, N*Q]``.
-    class_ids: ``[B, N]`` ids of the classes in the pool; entry n has label n.
-    support_items: ``[B, N*K]`` ids of the items within their class.
-    query_items: ``[B, N*Q]``.
+    Attributes:
+        support_x: ``[B, N*K, ...]`` floats, or int64 tokens.
+        support_y: ``[B, N*K]`` int64; drawn tasks are class-major, row r is of class r // K; made by hand rows may be
+            in any order, unequally many a class. Floats are regression targets.
+        query_x: ``[B, N*Q, ...]`` floats.
+        query_y: ``[B, N*Q]``.
+        class_ids: ``[B, N]`` ids of the classes in the pool; entry n has label n.
+        support_items: ``[B, N*K]`` ids of the items within their class.
+        query_items: ``[B, N*Q]``.
 
     Raises:
         UserError: axes or types that must agree do not; no numbers; inputs that are bytes; one-hot labels.
+
+    Examples:
+        >>> import torch
+        >>> import mamlprobe as mp
+        >>> x, y = torch.rand(8, 4, 3), torch.tensor([[0, 0, 1, 1]] * 8)  # 8 tasks: two rows each of two classes
+        >>> tasks = mp.Episodes(support_x=x, support_y=y, query_x=x + 0.1, query_y=y)
+        >>> tasks.tasks, tasks.way
+        (8, 2)
+        >>> tasks.part(0, 2)
+        Episodes(
+          support_x: [2, 4, 3] float32 on cpu
+          support_y: [2, 4] int64 on cpu
+          query_x: [2, 4, 3] float32 on cpu
+          query_y: [2, 4] int64 on cpu
+        )
     """
 
     __repr__ = described
@@ -118,8 +134,11 @@ class Episodes:
 
     @door(reachable, real_numbers)
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Episodes":
-        """Return the same tasks on another device; `dtype` changes floating tensors only."""
+        """Return the same tasks on another device; `dtype` changes floating tensors only.
 
+        Raises:
+            UserError: a device that there is not; a type that is no real number's.
+        """
         parts = self._parts().items()
         moved = {name: x.to(device, dtype if x.is_floating_point() else None) for name, x in parts}
         return self.like(moved, whole=self.whole)
@@ -138,13 +157,19 @@ class Episodes:
 
     @door()
     def part(self, start: int, stop: int) -> "Episodes":
-        """Return tasks start ... stop - 1, which have as many classes as the whole batch."""
+        """Return tasks start ... stop - 1, which have as many classes as the whole batch.
+
+        Raises:
+            UserError: numbers that are not whole; as `Episodes`, where no task is left.
+        """
         parts = {name: value[start:stop] for name, value in self._parts().items()}
         return self.like(parts, whole=self.whole or self)
 
     @door()
     def like(self, parts: dict[str, Tensor], *, whole: "Episodes | None" = None) -> "Episodes":
-        """Build tasks of these tensors, whose rows have the classes of the rows here; they are a part of `whole`.
+        """Build tasks of these tensors, shaped [B, rows here, ...], with the classes of the rows here.
+
+        `whole` is the batch that they are a part of.
 
         Raises:
             UserError: names that are no fields, or not all that tasks need; as `Episodes`.
@@ -168,6 +193,17 @@ def manifest(episodes: Episodes) -> str:
     """Return 16 hex digits that tell one batch of tasks from another, equal on every device.
 
     SHA-256 over class ids, support items and query items; where one of them is absent, over labels and inputs.
+
+    Raises:
+        UserError: no episodes.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> pool = mp.load_pool("glyphs", size=14)
+        >>> draws = [mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=2, seed=seed) for seed in (0, 0, 1)]
+        >>> first, again, other = map(mp.manifest, draws)
+        >>> len(first), first == again, first == other
+        (16, True, False)
     """
     names = ["class_ids", "support_items", "query_items"]
     if any(getattr(episodes, name) is None for name in names):
@@ -182,7 +218,27 @@ def manifest(episodes: Episodes) -> str:
 
 @door()
 def manifest_table(episodes: Episodes) -> pd.DataFrame:
-    """Return one row a task, set and row: ``task set row label class item``; columns that are not known are absent."""
+    """Return one row a task, set and row: ``task set row label class item``; columns that are not known are absent.
+
+    `row` counts within the set (support or query), `label` is the number below N that the class has in the task,
+    `class` its id in the pool, `item` that of the image within its class.
+
+    Raises:
+        UserError: no episodes.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> pool = mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=2, shot=1, query=1, tasks=1, seed=0)
+        >>> mp.manifest_table(tasks)[["task", "set", "row", "label"]]
+           task      set  row  label
+        0     0  support    0      0
+        1     0  support    1      1
+        2     0    query    0      0
+        3     0    query    1      1
+        >>> set(mp.manifest_table(tasks)["class"]) <= set(pool.class_ids("test").tolist())
+        True
+    """
     tables = []
     for part in ("support", "query"):
         y, items = getattr(episodes, f"{part}_y").cpu(), getattr(episodes, f"{part}_items")

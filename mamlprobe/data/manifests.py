@@ -16,7 +16,7 @@ from mamlprobe.borders.json_text import read_json
 from mamlprobe.borders.regular_files import amount
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.data.pool import Pool
-from mamlprobe.data.sampling import take
+from mamlprobe.data.sampling import check_ids, take
 
 FORMAT = 1
 """Number of the layout that `write_manifest` writes."""
@@ -74,7 +74,7 @@ class Manifest:
             must = f"the data set of {self.path} must be {self.dataset!r} with digest {self.digest}"
             advice = "load that one, with the same options (size, ink, split, rotations)"
             raise UserError("read_manifest", must, f"{pool.name!r} with digest {pool.digest()}", advice)
-        _check_ids("read_manifest", f"{self.path}: ", self.classes, self.items, pool, self.split, _COPY)
+        check_ids("read_manifest", f"{self.path}: ", self.classes, self.items, pool, self.split, _COPY)
         if (actual := manifest(_bare(self.classes, self.items, self.shot))) != self.episodes:
             must = f"{self.path} must name tasks with the hash {self.episodes}"
             raise UserError("read_manifest", must, actual, _COPY)
@@ -94,12 +94,23 @@ def write_manifest(episodes: Episodes, path: str | Path, *, pool: Pool, split: s
 
     Raises:
         UserError: episodes without ids, not class-major or not of this pool and split; a path not open for writing.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> pool = mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=2, seed=0)
+        >>> mp.write_manifest(tasks, "tasks.json", pool=pool, split="test")
+        >>> mp.write_manifest(tasks, "tasks.json", pool=pool, split="train")
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: write_manifest: classes must be of split 'train' of 'glyphs', got class 1662 in
+        task 0; name the pool and the split that they were drawn from
     """
     if Path(path).is_dir():
         raise UserError("write_manifest", f"{path} must be a file", "a folder", "name a file in it")
     classes, items, shot = _ids(episodes)
     advice = "name the pool and the split that they were drawn from"
-    _check_ids("write_manifest", "", classes, items, pool, split, advice)
+    check_ids("write_manifest", "", classes, items, pool, split, advice)
     _same_inputs(episodes, pool, classes, items, shot)
     header = {
         "format": FORMAT,
@@ -134,6 +145,15 @@ def read_manifest(path: str | Path, pool: Pool) -> Episodes:
     Raises:
         UserError: no such file, or a damaged one; another data set; ids that it does not have; support and query that
             overlap; tasks that are not those the file was written for.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> pool = mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=2, seed=0)
+        >>> mp.write_manifest(tasks, "tasks.json", pool=pool, split="test")
+        >>> again = mp.read_manifest("tasks.json", pool)
+        >>> bool((again.query_x == tasks.query_x).all()), mp.manifest(again) == mp.manifest(tasks)
+        (True, True)
     """
     loaded = load_manifest(path)
     loaded.check(pool)
@@ -230,39 +250,6 @@ def _ids(episodes: Episodes) -> tuple[Tensor, Tensor, int]:
             raise UserError("write_manifest", must, labels[0].tolist(), "sort and balance them")
         parts.append(items.detach().cpu().long().view(tasks, way, rows // way))
     return classes.detach().cpu().long(), torch.cat(parts, dim=2), parts[0].shape[2]
-
-
-def _check_ids(where: str, start: str, classes: Tensor, items: Tensor, pool: Pool, split: str, advice: str) -> None:
-    """Check that ids are those of different classes of the split and of different items that exist."""
-    if split not in pool.splits:
-        raise UserError(where, f"{start}the split must be one of {', '.join(pool.splits)}", repr(split), advice)
-    odd = ~torch.isin(classes, pool.splits[split].cpu())
-    if odd.any():
-        task, label = odd.nonzero()[0].tolist()
-        got = f"class {int(classes[task, label])} in task {task}"
-        raise UserError(where, f"{start}classes must be of split {split!r} of {pool.name!r}", got, advice)
-    odd = _repeated(classes)
-    if odd.any():
-        task, place = odd.nonzero()[0].tolist()
-        got = f"class {int(classes.sort().values[task, place])} twice in task {task}"
-        raise UserError(where, f"{start}the classes of a task must differ", got, advice)
-    odd = (items >= pool.counts.cpu()[classes][:, :, None]) | (items < 0)
-    if odd.any():
-        task, label, place = odd.nonzero()[0].tolist()
-        each = int(classes[task, label])
-        must = f"{start}items of class {pool.class_names[each]!r} must lie in 0..{int(pool.counts[each]) - 1}"
-        raise UserError(where, must, f"{int(items[task, label, place])} in task {task}", advice)
-    odd = _repeated(items)
-    if odd.any():
-        task, label, place = odd.nonzero()[0].tolist()
-        must = f"{start}support and query of a class must not overlap, nor hold an item twice"
-        item, name = int(items.sort().values[task, label, place]), pool.class_names[int(classes[task, label])]
-        raise UserError(where, must, f"item {item} of {name!r} twice in task {task}", advice)
-
-
-def _repeated(ids: Tensor) -> Tensor:
-    """Mark where, along the sorted last axis, an id equals the next."""
-    return ids.sort().values.diff(dim=-1) == 0
 
 
 def _same_inputs(episodes: Episodes, pool: Pool, classes: Tensor, items: Tensor, shot: int) -> None:

@@ -24,14 +24,32 @@ from mamlprobe.native.load import call, kernels
 class Pool:
     """All images of a data set, their classes and the splits of the classes.
 
-    images: ``[class, item, C, H, W]`` uint8; classes with fewer items are padded with zeros.
-    counts: ``[class]`` int64, how many items of each class exist.
-    splits: ids of the classes of "train", "val", "test", int64 and disjoint.
-    mean, std: one number a channel, in units of brightness 0 to 1, used by `floats`.
-    source: a sentence, where the images came from and with which options.
+    Attributes:
+        name: what tables and messages call it.
+        images: ``[class, item, C, H, W]`` uint8; classes with fewer items are padded with zeros.
+        counts: ``[class]`` int64, how many items of each class exist.
+        class_names: a name for each class.
+        splits: ids of the classes of "train", "val", "test", int64 and disjoint.
+        mean: one number a channel, in units of brightness 0 to 1, that `floats` subtracts.
+        std: one number a channel, in the same units, that `floats` divides by.
+        source: a sentence, where the images came from and with which options.
 
     Raises:
         UserError: the parts do not fit together.
+
+    Examples:
+        >>> import torch
+        >>> import mamlprobe as mp
+        >>> images = torch.randint(256, (6, 20, 1, 14, 14), dtype=torch.uint8)
+        >>> splits = {"train": torch.arange(4), "test": torch.tensor([4, 5])}
+        >>> counts, names = torch.full((6,), 20), tuple("abcdef")
+        >>> pool = mp.Pool(name="noise", images=images, counts=counts, class_names=names, splits=splits)
+        >>> pool.sample(split="train", way=3, shot=1, query=5, tasks=2, seed=0).query_x.shape
+        torch.Size([2, 15, 1, 14, 14])
+        >>> pool.describe()
+           split  classes  items  images  C   H   W
+        0  train        4     20      80  1  14  14
+        1   test        2     20      40  1  14  14
     """
 
     name: str
@@ -92,21 +110,27 @@ class Pool:
         index: int = 0,
         slots: str = "drawn",
     ) -> Episodes:
-        """Draw a batch of tasks: `mamlprobe.sample` of this pool."""
+        """Draw a batch of tasks: `mamlprobe.sample` of this pool.
+
+        Raises:
+            UserError: as `mamlprobe.sample`.
+        """
         numbers = {"way": way, "shot": shot, "query": query, "tasks": tasks, "seed": seed, "index": index}
         return sample(self, split=split, slots=slots, **numbers)
 
     @door(reachable)
     def to(self, device: torch.device | str) -> "Pool":
-        """Return the same pool on another device."""
+        """Return the same pool on another device.
+
+        Raises:
+            UserError: a device that there is not.
+        """
         splits = {name: ids.to(device) for name, ids in self.splits.items()}
         return replace(self, images=self.images.to(device), counts=self.counts.to(device), splits=splits)
 
     @door()
     def floats(self, images: Tensor) -> Tensor:
-        """Return what a net sees: (images / 255 - mean) / std, float32.
-
-        images: ``[..., C, H, W]`` uint8.
+        """Return what a net sees of images [..., C, H, W] uint8: (images / 255 - mean) / std, float32.
 
         Raises:
             UserError: images of another type or shape.

@@ -37,9 +37,23 @@ def sample(
     Of each class shot + query items are drawn without replacement: the first `shot` are support, the others query.
     Nothing is carried from call to call, and the same arguments give the same tasks on every device.
 
+    These are the episodes of Vinyals et al. 2016.
+
     Raises:
         UserError: unknown split or slots; a number below its least; more classes or items asked for than there are;
             more tasks than the memory can hold.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> pool = mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="train", way=5, shot=1, query=15, tasks=4, seed=0)
+        >>> tasks.support_x.shape, tasks.query_x.shape
+        (torch.Size([4, 5, 1, 14, 14]), torch.Size([4, 75, 1, 14, 14]))
+        >>> tasks.support_y[0].tolist()
+        [0, 1, 2, 3, 4]
+        >>> later = mp.sample(pool, split="train", way=5, shot=1, query=15, tasks=4, seed=0, index=1)
+        >>> mp.manifest(later) == mp.manifest(tasks)
+        False
     """
     if split not in pool.splits:
         raise unknown("sample", f"split of {pool.name!r}", split, pool.splits)
@@ -109,3 +123,40 @@ def take(pool: "Pool", classes: Tensor, items: Tensor, *, shot: int) -> Episodes
 def _smallest(keys: Tensor, count: int) -> Tensor:
     """Return the places along the last axis of the `count` smallest keys, in the order of the keys."""
     return keys.topk(count, dim=-1, largest=False).indices
+
+
+def check_ids(where: str, start: str, classes: Tensor, items: Tensor, pool: "Pool", split: str, advice: str) -> None:
+    """Check that ids are those of different classes of the split and of different items that exist.
+
+    Raises:
+        UserError: they are not.
+    """
+    if split not in pool.splits:
+        raise UserError(where, f"{start}the split must be one of {', '.join(pool.splits)}", repr(split), advice)
+    odd = ~torch.isin(classes, pool.splits[split].cpu())
+    if odd.any():
+        task, label = odd.nonzero()[0].tolist()
+        got = f"class {int(classes[task, label])} in task {task}"
+        raise UserError(where, f"{start}classes must be of split {split!r} of {pool.name!r}", got, advice)
+    odd = _repeated(classes)
+    if odd.any():
+        task, place = odd.nonzero()[0].tolist()
+        got = f"class {int(classes.sort().values[task, place])} twice in task {task}"
+        raise UserError(where, f"{start}the classes of a task must differ", got, advice)
+    odd = (items >= pool.counts.cpu()[classes][:, :, None]) | (items < 0)
+    if odd.any():
+        task, label, place = odd.nonzero()[0].tolist()
+        each = int(classes[task, label])
+        must = f"{start}items of class {pool.class_names[each]!r} must lie in 0..{int(pool.counts[each]) - 1}"
+        raise UserError(where, must, f"{int(items[task, label, place])} in task {task}", advice)
+    odd = _repeated(items)
+    if odd.any():
+        task, label, place = odd.nonzero()[0].tolist()
+        must = f"{start}support and query of a class must not overlap, nor hold an item twice"
+        item, name = int(items.sort().values[task, label, place]), pool.class_names[int(classes[task, label])]
+        raise UserError(where, must, f"item {item} of {name!r} twice in task {task}", advice)
+
+
+def _repeated(ids: Tensor) -> Tensor:
+    """Mark where, along the sorted last axis, an id equals the next."""
+    return ids.sort().values.diff(dim=-1) == 0

@@ -15,7 +15,29 @@ from mamlprobe.data.sinusoids import FORMULAS
 
 
 class TaskSource(Protocol):
-    """A source of tasks: a `Pool` of images, a formula, or one of your own."""
+    """A source of tasks: a `Pool` of images, a formula, or one of your own with these members.
+
+    `train` takes one as `pool`. It need not inherit from this class.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> class Swapped:
+        ...     '''The tasks of a pool, with wrong labels in the support set.'''
+        ...     def __init__(self, pool):
+        ...         self.pool = pool
+        ...     def __getattr__(self, name):  # all but these three is the pool's
+        ...         return getattr(self.pool, name)
+        ...     def to(self, device):
+        ...         return Swapped(self.pool.to(device))
+        ...     def sample(self, **numbers):
+        ...         tasks = self.pool.sample(**numbers)
+        ...         return replace(tasks, support_y=tasks.support_y.flip(1))
+        >>> small = replace(mp.recipe("maml", "smoke"), recipe="swapped")
+        >>> run = mp.train(small, "runs", pool=Swapped(mp.load_pool("glyphs", size=14)), progress=False)
+        >>> run.path.name.startswith("swapped-s0-")
+        True
+    """
 
     @property
     def name(self) -> str:
@@ -112,8 +134,23 @@ def load_source(
 ) -> TaskSource:
     """Return the formula of that name ("sinusoids", "planted-0.3"), or what `load_pool` loads with these arguments.
 
+    Tasks of a formula are regression: inputs [B, R, F] and targets [B, R, 1] floats.
+
     Raises:
         UserError: as `load_pool`; options of images together with a formula.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> from mamlprobe.data.sources import load_source
+        >>> from mamlprobe.learn.evaluate import query_table
+        >>> tasks = load_source("sinusoids").sample(split="test", way=1, shot=10, query=10, tasks=2, seed=0)
+        >>> tasks.support_x.shape, tasks.support_y.shape
+        (torch.Size([2, 10, 1]), torch.Size([2, 10, 1]))
+        >>> net, maml = mp.mlp(inputs=1, way=1), mp.Method(loss="mse")
+        >>> losses = query_table(net, mp.init(net, seed=0), tasks, {"maml": maml}, quantity="loss", steps="every")
+        >>> mean = losses.groupby("step")["value"].mean()
+        >>> bool(mean[10] < mean[0])  # ten steps help
+        True
     """
     name = str(name_or_path)
     formulas: dict[str, TaskSource] = {**FORMULAS, **PLANTED}

@@ -30,7 +30,16 @@ FORMS: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "split classes items images": others.pool_figure,
     "quantity low high": others.range_figure,
 }
-"""Figures by the columns of their table; the first form whose columns are all present is used."""
+"""Figures by the columns of their table; the first form whose columns are all present is used.
+
+Examples:
+    >>> import pandas as pd
+    >>> import mamlprobe as mp
+    >>> table = pd.DataFrame({"task": [0, 1, 0, 1], "quantity": ["norm", "norm", "angle", "angle"]})
+    >>> figure = mp.draw(table.assign(value=[1.0, 2.0, 3.0, 4.0]))  # two tasks, two quantities
+    >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    ['norm', 'angle']
+"""
 
 _WORDS = ("layer", "layer_a", "layer_b", "variant", "term", "part", "measure", "moment", "quantity", "split", "set")
 """Columns of names, which a CSV file may hold as numbers."""
@@ -47,6 +56,21 @@ def draw(table: pd.DataFrame) -> Figure:
 
     Raises:
         UserError: no table, or none with such columns; no row; rows of several runs or updates; no number in `value`.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> table = mp.weight_distance(net, theta, tasks, method, steps=[1, 5, 10])
+        >>> mp.draw(table).savefig("distance.pdf")
+        >>> mp.draw(table[["task", "value"]])
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: draw: the table must have the columns task, quantity, value, or task, moment,
+        quantity, value, or row, column, value, got columns task, value; give a table that the package returns
     """
     columns = {str(name) for name in table.columns}
     form = next((form for form in FORMS if set(form.split()) <= columns), None)

@@ -18,7 +18,7 @@ from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import to_dict
 from mamlprobe.foreign.families.plain_families import POOLED, STRIDED
 from mamlprobe.foreign.net_spec import blocks_of, name_in_words
-from mamlprobe.foreign.plain_module import onnx, plain_module, torchscript
+from mamlprobe.foreign.plain_module import onnx, plain_module, regime, torchscript
 from mamlprobe.learn.method_params import RELATION, SIAMESE, at_step, by_step
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
@@ -68,9 +68,6 @@ MODULES = {"torchscript": torchscript, "onnx": onnx}
 
 KINDS = (*LAYOUTS, "safetensors", *MODULES)
 
-REGIMES = {"batch": "batch", "per_step_unused": "batch", "running": "running", "per_step": "running"}
-"""Norm regime of a run -> whose moments its norms go by where there is no support set."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
@@ -79,9 +76,13 @@ class Exported:
     __repr__ = described
 
     file: Path
+    """Where it was written."""
     kind: str
+    """As it was asked for."""
     holds: str
+    """What is in it."""
     left_out: tuple[str, ...] = ()
+    """What is not."""
 
     @property
     def lines(self) -> list[str]:
@@ -101,19 +102,32 @@ def export(
 ) -> Exported:
     """Write the weights of a run, by default those of its last checkpoint, to a file for other programs.
 
-    kind: ``learn2learn`` or ``torchmeta``: a state dict under the names of that project's net, saved by torch;
-        ``safetensors``: all that was meta-learned under the names it has here; ``torchscript`` or ``onnx``: a module
-        that maps images [R, C, H, W] to logits and features, and runs without this package.
-    update: state after so many updates.
-    norm: what the norms of such a module go by: ``batch``, the statistics of the rows that it is given, or ``running``,
-        the averages of training; by default what the run's do.
-    module: class or function of a net that is a module of your own, as for `load_run`.
+    Args:
+        kind: ``learn2learn`` or ``torchmeta``: a state dict under the names of that project's net, saved by torch;
+            ``safetensors``: all that was meta-learned under the names it has here; ``torchscript`` or ``onnx``: a
+            module that maps images [R, C, H, W] to logits and features, and runs without this package.
+        update: state after so many updates.
+        norm: what the norms of such a module go by: ``batch``, the statistics of the rows that it is given, or
+            ``running``, the averages of training; by default what the run's do.
+        module: class or function of a net that is a module of your own, as for `load_run`.
 
     The file is written whole or not at all, in place of one that is there.
 
     Raises:
         UserError: no run or checkpoint; a net that this kind of file cannot hold; a package that is missing; a place
             that cannot be written to.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> small = replace(mp.recipe("maml", "smoke"), data=mp.Data(size=14))
+        >>> run = mp.train(small, "runs", progress=False)
+        >>> exported = mp.export(run, kind="safetensors", out="weights.safetensors")
+        >>> exported.holds
+        '26 tensors, 573 numbers, under the names they have here'
+        >>> from safetensors.torch import load_file
+        >>> load_file("weights.safetensors")["net.head.weight"].shape
+        torch.Size([5, 4])
     """
     if kind not in KINDS:
         raise unknown("export", "kind of file", kind, KINDS)
@@ -263,7 +277,7 @@ def _of_module(run: Run, update: int | None, kind: str, norm: str | None) -> Mad
         advice = "import it with --image, or take safetensors"
         raise UserError("export", "the shape of the net's inputs must be known", "none", advice)
     checkpoint = run.checkpoint(update)
-    statistics = _regime(method, checkpoint.theta, norm)
+    statistics = regime(method, checkpoint.theta, norm)
     theta, left = _at_the_start(checkpoint.theta, spec)
     if theta.moments and statistics == "batch":
         left.append("running moments (norms go by each batch)")
@@ -275,22 +289,3 @@ def _of_module(run: Run, update: int | None, kind: str, norm: str | None) -> Mad
     shape = f"[R, {', '.join(map(str, image))}]{'' if spec.image or run.image else ', found by trial'}"
     holds = f"{gives} of rows {shape}, norm {statistics}"
     return MODULES[kind](made, image, about), holds, left
-
-
-def _regime(method: Method, theta: Theta, norm: str | None) -> str:
-    """Return whose moments the norms go by.
-
-    Raises:
-        UserError: another word; running moments that there are none of; a run whose norms need a support set.
-    """
-    if norm is not None and norm not in ("batch", "running"):
-        raise unknown("export", "norm", norm, ("batch", "running"))
-    if norm == "running" and not theta.moments:
-        raise UserError("export", "norm running needs running moments", "none in the run", "take batch")
-    usual = REGIMES.get(method.norm.statistics, "" if theta.moments else "batch")
-    if norm is None and not usual:
-        got = f"{method.norm.statistics}, the support set's"
-        raise UserError(
-            "export", "norms must go by each batch, or by running moments", got, "say norm batch or running"
-        )
-    return norm or usual

@@ -42,8 +42,11 @@ class Foreign:
     __repr__ = described
 
     experiment: Experiment
+    """Net, method and data, as its authors train and test."""
     theta: Theta
+    """The weights."""
     file: Path
+    """Where they come from."""
     family: str
     """The family that it is of; "unknown" where its layers are a guess."""
     seen: tuple[str, ...]
@@ -115,18 +118,31 @@ def load_foreign(
     checkpoints too; nothing that the file names is run. What it cannot say is the family's usual, stands
     in `assumed`, and is stated by the options.
 
-    family: one of `FAMILIES`, where two have the same names.
-    blocks: the layers of a block, or of all parted by ``;``, such as ``conv 3 1 0, relu, norm, pool 2 2``.
-    padding: ``padded`` or ``unpadded``, for files with ``vars.0``: Kao's net, or dragen1860's.
-    image: C, H, W of the inputs.
-    way: classes of a task, at most the head's rows.
-    head: of an encoder without one, ``zero`` or ``random`` for inner-loop probes; else it has none.
-    relation: file of the encoder's relation network (Sung et al. 2018); else the one of its name beside it, if any.
-    inner: settings of the inner loop, the norms and the readout.
-    data: data set to judge it by, with its size, ink and normalisation.
+    Args:
+        family: one of `FAMILIES`, where two have the same names.
+        blocks: the layers of a block, or of all parted by ``;``, such as ``conv 3 1 0, relu, norm, pool 2 2``.
+        padding: ``padded`` or ``unpadded``, for files with ``vars.0``: Kao's net, or dragen1860's.
+        image: C, H, W of the inputs.
+        way: classes of a task, at most the head's rows.
+        head: of an encoder without one, ``zero`` or ``random`` for inner-loop probes; else it has none.
+        relation: file of the encoder's relation network (Sung et al. 2018); else the one of its name beside it, if any.
+        inner: settings of the inner loop, the norms and the readout.
+        data: data set to judge it by, with its size, ink and normalisation.
 
     Raises:
         UserError: no checkpoint; none of a family that is known, with what was seen in it; options that do not fit.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> small = replace(mp.recipe("maml", "smoke"), data=mp.Data(size=14))
+        >>> run = mp.train(small, "runs", progress=False)
+        >>> exported = mp.export(run, kind="learn2learn", out="theirs.pt")  # stands for a file of that project
+        >>> foreign = mp.load_foreign("theirs.pt", image=(1, 14, 14))
+        >>> foreign.family, foreign.net.layers
+        ('learn2learn OmniglotCNN', ('conv1', 'conv2', 'conv3', 'conv4', 'head'))
+        >>> foreign.inner_assumed  # what no state dict says: state it by `inner`
+        ('inner_lr', 'steps', 'adapts', 'norm', 'readout')
     """
     path = Path(path)
     asked = Asked(family=family, blocks=blocks, padding=padding)

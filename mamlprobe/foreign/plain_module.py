@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.foreign.net_spec import blocks_of, name_in_words
 from mamlprobe.learn.theta import Theta
+from mamlprobe.methods.method import Method
 from mamlprobe.nets.by_layers.layers_net import layers_module
 from mamlprobe.nets.net import Net
 from mamlprobe.nets.params import add_task_axis
@@ -23,6 +24,9 @@ from mamlprobe.nets.wrap import Wrapped
 
 METADATA = "mamlprobe.json"
 """Name of the extra file with the metadata in a TorchScript file; without its ending, of the entry in an ONNX file."""
+
+REGIMES = {"batch": "batch", "per_step_unused": "batch", "running": "running", "per_step": "running"}
+"""Norm regime of a run -> whose moments its norms go by where there is no support set."""
 
 NEAR = 1e-3
 """How far logits of the module may lie from those of the net, as a share of the largest."""
@@ -207,3 +211,22 @@ def onnx(module: nn.Module, image: tuple[int, ...], metadata: Mapping[str, Any])
     model.metadata_props.add(key=METADATA.removesuffix(".json"), value=json.dumps(metadata, sort_keys=True))
     data: bytes = model.SerializeToString()
     return data
+
+
+def regime(method: Method, theta: Theta, norm: str | None) -> str:
+    """Return whose moments the norms go by.
+
+    Raises:
+        UserError: another word; running moments that there are none of; a run whose norms need a support set.
+    """
+    if norm is not None and norm not in ("batch", "running"):
+        raise unknown("export", "norm", norm, ("batch", "running"))
+    if norm == "running" and not theta.moments:
+        raise UserError("export", "norm running needs running moments", "none in the run", "take batch")
+    usual = REGIMES.get(method.norm.statistics, "" if theta.moments else "batch")
+    if norm is None and not usual:
+        got = f"{method.norm.statistics}, the support set's"
+        raise UserError(
+            "export", "norms must go by each batch, or by running moments", got, "say norm batch or running"
+        )
+    return norm or usual

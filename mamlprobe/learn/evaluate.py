@@ -112,8 +112,23 @@ def evaluate(
     device; what variants share is computed once for them. `advance` is called with the number of tasks done since its
     last call, for every variant; without it a progress bar is shown if it takes long.
 
+    Of real targets the accuracy is NaN: `query_table` of this module scores the loss.
+
     Raises:
         UserError: no variants, a chunk below 1, other steps.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> variants = mp.variants(net, method, "keep,head,nil")
+        >>> table = mp.evaluate(net, theta, tasks, variants)
+        >>> wide = table.pivot(index="task", columns="variant", values="value")  # paired: the same three tasks
+        >>> wide.shape, list(wide.columns)
+        ((3, 3), ['head', 'keep', 'nil'])
     """
     return query_table(net, theta, episodes, variants, quantity="accuracy", steps=steps, chunk=chunk, advance=advance)
 

@@ -21,11 +21,28 @@ from mamlprobe.nets.params import adapting, head_names, map_tensors
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Theta:
-    """Meta-learned tensors by name, without task axis; never written to."""
+    """Meta-learned tensors by name, without task axis; never written to.
+
+    Raises:
+        UserError: a part that is no dict of tensors by name.
+
+    Examples:
+        >>> import torch
+        >>> import mamlprobe as mp
+        >>> net = mp.mlp(inputs=4, way=2, hidden=(8,))
+        >>> theta = mp.init(net, seed=0, method=mp.METHODS["meta_sgd"])
+        >>> theta
+        Theta(net: 4 tensors of 58 numbers, float32 on cpu, rates: 4 tensors of 58 numbers, float32 on cpu)
+        >>> [name for name in theta.learned if "head" in name]
+        ['head.weight', 'head.bias', 'rates.head.weight', 'rates.head.bias']
+        >>> theta.to(dtype=torch.float64).net["head.weight"].dtype
+        torch.float64
+    """
 
     __repr__ = described
 
     net: Params
+    """Parameters of the net by name, as ``net.parameters`` lists them: of a linear head weight [N, F], bias [N]."""
     rates: Params = field(default_factory=dict)
     """Learned inner step sizes by parameter name: [S], or the parameter's shape."""
     moments: Moments = field(default_factory=dict)
@@ -35,7 +52,11 @@ class Theta:
 
     @door(reachable, real_numbers)
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Theta":
-        """Copy theta to another device, its real numbers to another precision."""
+        """Copy theta to another device, its real numbers to another precision.
+
+        Raises:
+            UserError: a device that there is not; a type that is no real number's.
+        """
 
         def move(value: Tensor) -> Tensor:
             return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
@@ -44,12 +65,19 @@ class Theta:
 
     @door()
     def map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Theta":
-        """Apply `function` to every tensor."""
+        """Apply `function` to every tensor of theta, whatever its shape, and return the result as theta.
+
+        Raises:
+            UserError: something that cannot be called, or does not return tensors.
+        """
         return Theta(**{each.name: map_tensors(function, getattr(self, each.name)) for each in fields(self)})
 
     @property
     def learned(self) -> Params:
-        """Return all that has an outer gradient: the net's by name, others as ``rates.<name>``, ``extra.<name>``."""
+        """Return all that has an outer gradient: the net's by name, others as ``rates.<name>``, ``extra.<name>``.
+
+        Without task axis: a linear head has weight [N, F] and bias [N].
+        """
         parts = {"rates": self.rates, "extra": self.extra}
         return {**self.net, **{f"{part}.{n}": v for part, values in parts.items() for n, v in values.items()}}
 
@@ -64,6 +92,17 @@ def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
     Raises:
         UserError: a zeroed head that does not adapt; norms by step in a net without norms, or that adapt; the
             contrastive rule if the body adapts.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net = mp.conv4(image=(1, 14, 14), way=5, filters=4, blocks=2)
+        >>> mp.init(net, seed=0)
+        Theta(net: 10 tensors of 389 numbers, float32 on cpu, moments: 4 tensors of 16 numbers, float32 on cpu)
+        >>> zeroed = mp.init(net, seed=0, method=mp.METHODS["maml_zeroing"])
+        >>> zeroed.net["head.weight"].count_nonzero().item()
+        0
+        >>> mp.init(net, seed=0, method=mp.METHODS["meta_sgd"]).rates["head.weight"].shape
+        torch.Size([5, 36])
     """
     method = method or Method()
     params, moments = drawn(net, generator(seed, "init"))

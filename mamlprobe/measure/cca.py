@@ -43,8 +43,26 @@ def cca(x: Rows | Spectrum, y: Rows | Spectrum, *, summary: str = "mean") -> flo
     x [R, F], y [R, G]: rows are the same samples. `summary` is a key of SUMMARIES. Where x and y are unrelated the mean
     of the squares is max(F, G) / (R - 1) on average, not 0.
 
+    Hotelling 1936; their mean as a similarity of layers: Raghu et al. 2017.
+
     Raises:
         UserError: R - 1 <= max(F, G), where every correlation is 1 whatever the data; unequal or non-finite rows.
+
+    Examples:
+        >>> import numpy as np
+        >>> import mamlprobe as mp
+        >>> random = np.random.default_rng(0)
+        >>> x = random.normal(size=(200, 5))
+        >>> rotation, _ = np.linalg.qr(random.normal(size=(5, 5)))
+        >>> [round(mp.cca(x, y), 6) for y in (x @ rotation, x * [1, 1, 1, 1, 100])]  # no linear map changes it
+        [1.0, 1.0]
+        >>> round(mp.cca(x, random.normal(size=(200, 5))), 2)  # by chance, not 0
+        0.15
+        >>> mp.cca(x[:5], x[:5])
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: cca: R - 1 > max(F, G) must hold, else every correlation is 1 whatever the
+        data, got R = 5, F = 5, G = 5; take positions as rows, pool the maps, or use cka
     """
     _known(summary)
     x, y = sides("cca", x, y)
@@ -62,6 +80,16 @@ def svcca(x: Rows | Spectrum, y: Rows | Spectrum, *, variance: float = 0.99, sum
     Raises:
         UserError: R - 1 <= max(F, G) and the kept directions are more than R - 1 together, so that some correlations
             are 1 by counting alone; `variance` not in (0, 1]; unequal or non-finite rows.
+
+    Examples:
+        >>> import numpy as np
+        >>> import mamlprobe as mp
+        >>> random = np.random.default_rng(0)
+        >>> x = random.normal(size=(200, 5))
+        >>> rotation, _ = np.linalg.qr(random.normal(size=(5, 5)))
+        >>> x, y = (np.hstack([one, random.normal(size=(200, 50)) / 1000]) for one in (x, x @ rotation))  # with noise
+        >>> round(mp.cca(x, y), 2), round(mp.svcca(x, y), 2)
+        (0.49, 1.0)
     """
     _known(summary)
     x, y = sides("svcca", x, y)
@@ -87,6 +115,16 @@ def pwcca(x: Rows | Spectrum, y: Rows | Spectrum) -> float:
 
     Raises:
         UserError: as `cca`.
+
+    Examples:
+        >>> import numpy as np
+        >>> import mamlprobe as mp
+        >>> random = np.random.default_rng(0)
+        >>> x = random.normal(size=(200, 5))
+        >>> y = np.hstack([x[:, :2], random.normal(size=(200, 3))])  # shares two directions with x
+        >>> strong = x * [10, 10, 1, 1, 1]
+        >>> round(mp.cca(strong, y), 2), round(mp.pwcca(strong, y), 2)
+        (0.45, 0.86)
     """
     x, y = sides("pwcca", x, y)
     _refuse_wide("pwcca", x, y)

@@ -35,8 +35,22 @@ def cka(x: Rows, y: Rows, *, debiased: bool = True) -> float:
     With max(F, G) < R it takes O(R F G) and a float64 copy of both; else O(R^2 (F + G)) and two matrices [R, R] plus
     some columns of one input: flattened maps are not copied. `stream` takes rows in batches, for many rows.
 
+    Kornblith et al. 2019; the U-statistic: Song et al. 2012.
+
     Raises:
         UserError: unequal or non-finite rows; fewer than 4 rows when debiased.
+
+    Examples:
+        >>> import numpy as np
+        >>> import mamlprobe as mp
+        >>> random = np.random.default_rng(0)
+        >>> x = random.normal(size=(200, 5))
+        >>> rotation, _ = np.linalg.qr(random.normal(size=(5, 5)))
+        >>> round(mp.cka(x, 3 * x @ rotation + 1), 6)
+        1.0
+        >>> few, other = random.normal(size=(2, 50, 500))  # fewer rows than features, unrelated
+        >>> round(mp.cka(few, other, debiased=False), 2), abs(mp.cka(few, other)) < 0.1
+        (0.91, True)
     """
     return _ratio(_terms("cka", x, y, debiased))
 

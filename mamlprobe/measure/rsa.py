@@ -34,6 +34,13 @@ def rsa(x: Rows, y: Rows, *, metric: str = "correlation", correlation: str = "sp
 
     Raises:
         UserError: unequal or non-finite rows, fewer than 3; unknown `metric` or `correlation`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mamlprobe.measure import rsa
+        >>> x, y = np.random.default_rng(0).normal(size=(2, 50, 20))
+        >>> round(rsa(x, 3 * x), 6), abs(rsa(x, y)) < 0.1
+        (1.0, True)
     """
     x, y = given("rsa", "x", x), given("rsa", "y", y)
     rows, _, _ = same_rows("rsa", x, y)

@@ -100,6 +100,15 @@ def stream(source: Pair | Batches) -> Covariances:
 
     Raises:
         UserError: neither pair nor function; no batch, or batches of unlike widths; unequal or non-finite rows.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mamlprobe.measure import cka, stream
+        >>> x = np.random.default_rng(0).normal(size=(1000, 8))
+        >>> y = x[:, :4] ** 2 + x[:, 4:]
+        >>> batches = lambda: ((x[i : i + 100], y[i : i + 100]) for i in range(0, 1000, 100))
+        >>> abs(stream(batches).cka() - cka(x, y)) < 1e-9
+        True
     """
     if not (callable(source) or (isinstance(source, tuple) and len(source) == 2)):
         must = "rows must be a pair (x, y) or a function that returns batches of such"

@@ -14,10 +14,30 @@ LONGEST = 100
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """One algorithm; every field is an axis that combines with the others."""
+    """A learner as a value; every field is an axis that combines with the others.
+
+    What does not go together is refused when the method is made; ``dataclasses.replace`` makes another one from it.
+
+    Raises:
+        UserError: an unknown word; a number out of range; settings that exclude one another.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> maml = mp.Method(inner=mp.Inner(steps=3, lr=0.1))
+        >>> fomaml = replace(maml, name="fomaml", inner=replace(maml.inner, order=1))
+        >>> zeroing = replace(maml, name="zeroing", head="zero_each_update")
+        >>> replace(maml, step_weights=(0.5, 0.5))
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: method: there must be a step weight for every inner step, got 2 for 3 steps;
+        give as many
+    """
 
     name: str = "maml"
+    """Of the learner, in tables and figures."""
     inner: Inner = field(default_factory=Inner)
+    """The inner loop: gradient steps on a task's support set."""
     head: str = "keep"
     """Where a task's head starts. keep: theta's; the zeroing trick of Kao et al. 2022: zero_once (at initialisation),
     zero_each_update, zero_at_test; prototype: from the support set's class means (Triantafillou et al. 2020)."""
@@ -30,9 +50,11 @@ class Method:
     multi_step_updates: int = 0
     """Over so many first updates of a training the weights go from equal ones to the last alone (MSL, MAML++)."""
     norm: Norm = field(default_factory=Norm)
+    """Batch norm: whose statistics normalise, and whose weights and biases."""
     loss: str = "cross_entropy"
     """cross_entropy; mse: half the squared distance to the one-hot label, or to a real target."""
     outer: Outer = field(default_factory=Outer)
+    """The outer loop: how the outer gradient is made, and what is done with it."""
 
     def __post_init__(self) -> None:
         if not self.name.isprintable() or not 1 <= len(self.name) <= LONGEST:
@@ -66,7 +88,18 @@ MAMLPP: dict[str, Method] = Catalogue(
 )
 """The six parts of MAML++ (Antoniou et al. 2019), each as MAML with that part alone: multi-step loss, derivative-order
 annealing, per-step batch-norm statistics, per-step batch-norm weights and biases, learned rates by layer and step,
-cosine annealing of the outer rate. Numbers of updates are those of 100 epochs of 500."""
+cosine annealing of the outer rate. Numbers of updates are those of 100 epochs of 500.
+
+Examples:
+    >>> from dataclasses import replace
+    >>> import mamlprobe as mp
+    >>> list(mp.MAMLPP)
+    ['msl', 'da', 'bnrs', 'bnwb', 'lslr', 'ca']
+    >>> lslr = mp.MAMLPP["lslr"]
+    >>> lslr.inner.rates, lslr.norm.statistics
+    ('layer_step', 'batch')
+    >>> both = replace(lslr, multi_step_updates=mp.MAMLPP["msl"].multi_step_updates)  # two of the six parts
+"""
 
 METHODS: dict[str, Method] = Catalogue(
     "method",
@@ -110,7 +143,21 @@ METHODS: dict[str, Method] = Catalogue(
 contrastive: Kao et al. 2022; ProtoMAML: Triantafillou et al. 2020; Meta-SGD: Li et al. 2017; MAML++: Antoniou et al.
 2019; Reptile: Nichol et al. 2018; iMAML: Rajeswaran et al. 2019; matching networks: Vinyals et al. 2016 (without
 full-context embedding, which makes them the same as NIL in training); prototypical networks: Snell et al. 2017; siamese
-networks: Koch et al. 2015 (read out by class, trained by the cross-entropy of episodes); FO: first order."""
+networks: Koch et al. 2015 (read out by class, trained by the cross-entropy of episodes); FO: first order.
+
+Examples:
+    >>> from dataclasses import replace
+    >>> import mamlprobe as mp
+    >>> maml = mp.METHODS["maml"]
+    >>> anil = replace(maml, name="anil", inner=replace(maml.inner, adapts=("head.*",)))
+    >>> anil == mp.METHODS["anil"]
+    True
+    >>> mp.METHODS["anill"]
+    Traceback (most recent call last):
+        ...
+    mamlprobe.base.errors.UnknownName: method: the method must be a known one, got 'anill'; did you mean anil, nil,
+    fo_anil?
+"""
 
 
 def method(name: str) -> Method:

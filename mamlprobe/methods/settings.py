@@ -38,7 +38,23 @@ def not_too_many(what: str, steps: int) -> None:
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Inner:
-    """The inner loop: gradient steps on a task's support set."""
+    """The inner loop: gradient steps on a task's support set.
+
+    Raises:
+        UserError: an unknown word; a number out of range; more test steps than there are rates by step.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> inner = mp.Inner(steps=3, test_steps=3, lr=0.1, adapts=("head.*", "body.4.*"))
+        >>> last_two = mp.Method(name="last two", inner=inner)
+        >>> last_two.inner.order, last_two.inner.rates
+        (2, 'fixed')
+        >>> replace(inner, order=3)
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: method: inner.order must be 1 or 2, got 3; 2 is MAML, 1 is FOMAML
+    """
 
     steps: int = 5
     """S in training."""
@@ -92,7 +108,24 @@ class Inner:
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Norm:
-    """Batch norm."""
+    """Batch norm: whose statistics normalise, and whose weights and biases.
+
+    Raises:
+        UserError: an unknown word.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> mp.Norm().statistics
+        'batch'
+        >>> mp.Norm(statistics="running").by_step, mp.Norm(affine="per_step").by_step
+        (False, True)
+        >>> inductive = mp.Method(norm=mp.Norm(statistics="support"))
+        >>> mp.Norm(statistics="layer")
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: method: the norm.statistics must be a known one, got 'layer'; did you mean
+        batch, support, running, per_step, per_step_unused?
+    """
 
     statistics: str = "batch"
     """batch: every set its own (transductive); support: the support set's for the query set too;
@@ -115,7 +148,22 @@ class Norm:
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Outer:
-    """The outer loop."""
+    """The outer loop: how the outer gradient is made, and what is done with it.
+
+    Raises:
+        UserError: an unknown word; a number out of range.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> implicit = mp.Outer(rule="implicit", cg_steps=10)
+        >>> imaml = mp.Method(name="imaml", inner=mp.Inner(proximal=2.0), outer=implicit)
+        >>> imaml.outer.optimizer, imaml.outer.schedule
+        ('adam', 'constant')
+        >>> mp.Outer(clip=-1.0)
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: method: outer.clip must be positive, got -1.0; use None for no clipping
+    """
 
     rule: str = "unrolled"
     """unrolled: the query loss is differentiated along the inner path (Finn et al. 2017); reptile: theta less the end
@@ -124,10 +172,13 @@ class Outer:
     cg_steps: int = 5
     """Conjugate-gradient steps of the implicit rule."""
     optimizer: str = "adam"
+    """adam or sgd, of torch with its other settings at their defaults."""
     lr: float = 0.001
+    """Step size of the outer optimizer."""
     schedule: str = "constant"
     """How the rate goes from lr to final_lr over a training: constant (not at all), cosine, linear."""
     final_lr: float = 0.0
+    """Where a schedule ends."""
     clip: float | None = None
     """Outer gradients are clamped elementwise to +- this."""
     trains: tuple[str, ...] = field(default=("*",), metadata=LATER)

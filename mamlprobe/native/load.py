@@ -43,6 +43,12 @@ def compile_kernels(*, force: bool = False) -> bool:
 
     Raises:
         UserError: as `kernels`.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> available = mp.compile_kernels()  # some twenty seconds at the first call
+        >>> mp.compile_kernels() == available
+        True
     """
     path = kernels_path()
     if path is None:

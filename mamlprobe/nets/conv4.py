@@ -249,5 +249,25 @@ def conv4(
     down: str = "pool",
     head_bias: bool = True,
 ) -> Conv4:
-    """Return the convolutional net for images of shape `image` (C, H, W); see `Conv4`."""
+    """Return the convolutional net for images of shape `image` (C, H, W): blocks of 3x3 conv, batch norm and ReLU.
+
+    Each of the `blocks` halves the map: by 2x2 max-pool ("pool"), by a stride of 2 in the conv ("stride"), or by that
+    without zeros around the maps ("unpadded", with a last conv of 2x2). The features [B, R, F] are the last map,
+    flattened; the head is linear, of `way` rows. Orders "conv-bn-relu" (Finn et al. 2017, Antoniou et al. 2019) and
+    "conv-relu-bn" (Kao et al. 2022). Parameters: ``body.<block>.conv.weight``, ``.conv.bias``, ``.norm.weight``,
+    ``.norm.bias``, ``head.weight``, ``head.bias``.
+
+    Raises:
+        UserError: an unknown order or way of halving; a number below 1; images that are too small for so many blocks.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net = mp.conv4(image=(3, 84, 84), way=5, filters=32)
+        >>> net.layers
+        ('conv1', 'conv2', 'conv3', 'conv4', 'head')
+        >>> net.shapes["body.1.conv.weight"], net.shapes["head.weight"]
+        ((32, 3, 3, 3), (5, 800))
+        >>> sum(value.numel() for value in mp.init(net, seed=0).net.values())
+        32901
+    """
     return Conv4(image=image, way=way, filters=filters, blocks=blocks, order=order, down=down, head_bias=head_bias)

@@ -30,11 +30,22 @@ class PassOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardPass:
-    """What one forward pass returns: every named layer that ran [B, R, ...] in order, the last being the logits."""
+    """What one forward pass returns: every named layer that ran [B, R, ...] in order, the last being the logits.
+
+    Examples:
+        >>> import torch
+        >>> import mamlprobe as mp
+        >>> net = mp.conv4(image=(1, 14, 14), filters=4, blocks=2)
+        >>> params = {name: value.unsqueeze(0) for name, value in mp.init(net, seed=0).net.items()}
+        >>> one = net(params, torch.rand(3, 25, 1, 14, 14))  # three tasks of 25 rows, with the same parameters
+        >>> one.features.shape, one.logits.shape
+        (torch.Size([3, 25, 36]), torch.Size([3, 25, 5]))
+    """
 
     __repr__ = described
 
     layers: dict[str, Tensor]
+    """Activations by layer [B, R, ...], in order; the last are the logits [B, R, N]."""
     features: Tensor
     """Input of the head [B, R, F], or of the layer before which the pass ended."""
     moments: Moments = field(default_factory=dict)
@@ -47,7 +58,10 @@ class ForwardPass:
 
 
 class Net(Protocol):
-    """A function from parameters and inputs to named activations, for all tasks of a batch at once."""
+    """A function from parameters and inputs to named activations, for all tasks of a batch at once.
+
+    `conv4`, `mlp` and `wrap` return one. A class of your own need not inherit from this one, but have these members.
+    """
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -13,20 +13,45 @@ KINDS = ("conv4", "mlp", "module", "layers")
 @door()
 @dataclass(frozen=True, kw_only=True)
 class NetSpec:
-    """A net by its settings; the fields of another kind are ignored."""
+    """A net by its settings, as they stand in config.json; the fields of another kind are ignored.
+
+    Raises:
+        UserError: an unknown kind; a module without the name of its head; blocks that are none.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> wide = mp.NetSpec(filters=64, down="stride")
+        >>> stack = mp.NetSpec(kind="layers", stack=("conv 8 3 1 1, norm, relu, pool 2 2", "conv 8 3 1 1, norm, relu"))
+        >>> own = mp.NetSpec(kind="module", module="my_models:Net", head="fc")
+        >>> [spec.named for spec in (wide, stack, own)]
+        [None, None, 'my_models:Net']
+        >>> mp.NetSpec(kind="resnet")
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: net: the kind must be a known one, got 'resnet'; did you mean conv4, mlp,
+        module, layers?
+    """
 
     kind: str = "conv4"
     """conv4; mlp; module: any ``nn.Module`` by its import name; layers: what `stack` says."""
     image: tuple[int, int, int] | None = None
     """C, H, W of the inputs; None takes the data's."""
     filters: int = 32
+    """Of conv4: channels of every block."""
     blocks: int = 4
+    """Of conv4: how many there are."""
     order: str = "conv-bn-relu"
+    """Of conv4: conv-bn-relu, or conv-relu-bn (Kao et al. 2022)."""
     down: str = "pool"
+    """Of conv4: pool, stride or unpadded, as `conv4` explains them."""
     head_bias: bool = True
+    """Of conv4: whether the head has a bias."""
     hidden: tuple[int, ...] = (40, 40)
+    """Of mlp: widths of the hidden layers."""
     activation: str = "relu"
+    """Of mlp: relu, tanh, softplus or none."""
     norm: str = "none"
+    """Of mlp: none, or batch for a batch norm before every activation."""
     module: str = ""
     """``package.file:Class``, or a function that returns the module; called without arguments."""
     head: str = ""

@@ -32,7 +32,21 @@ One = str | Path | Run | Model
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Report(Written):
-    """Tables on runs; `mamlprobe.reports.schema.SCHEMA` says what each column is."""
+    """Tables on runs, as `report` returns them; `mamlprobe.reports.schema.SCHEMA` says what each column is.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> model = mp.Model(net=net, theta=theta, method=method)
+        >>> report = mp.report(model, questions="accuracy", episodes=tasks)
+        >>> report.tables["accuracy"][["variant", "tasks"]].head(3)
+                variant  tasks
+        0          keep      3
+        1  zero_at_test      3
+        2           nil      3
+    """
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(table)}" for name, table in self.tables.items())
@@ -54,20 +68,38 @@ def report(
 ) -> Report:
     """Ask the runs, all on the same tasks, and return the tables; runs that differ only in their seed are one learner.
 
-    runs: folders, runs, or models of your own (`Model`), one or many, or a dict of them by name.
-    questions: names of tables, all of `settings understood log accuracy differences similarity distance contrast cosine
-        claims` by default. Similarity, distances, terms and cosines take the first 20 tasks.
-    episodes: number of tasks of the run's data, 100 by default; or the tasks themselves, which models need.
-    split, dataset, root, device: as in the commands; test and the run's own data by default.
-    module: makes the nets of runs that are modules of your own, as in `load_run`.
-    store: whether answers are kept in the folder ``answers`` of each run; what is there of the same weights, code and
-        tasks is not computed again. Whatever is damaged or stale is.
+    Args:
+        runs: folders, runs, or models of your own (`Model`), one or many, or a dict of them by name.
+        questions: names of tables, all of `settings understood log accuracy differences similarity distance contrast
+            cosine claims` by default. Similarity, distances, terms and cosines take the first 20 tasks.
+        episodes: number of tasks of the run's data, 100 by default; or the tasks themselves, which models need.
+        split: split that tasks are drawn from; test by default.
+        dataset: data that they are drawn from, by name or path; the run's own by default.
+        root: folder of raw files, as in `load_pool`.
+        device: auto, cpu, cuda or cuda:<number>.
+        module: makes the nets of runs that are modules of your own, as in `load_run`.
+        store: whether answers are kept in the folder ``answers`` of each run; what is there of the same weights, code
+            and tasks is not computed again. Whatever is damaged or stale is.
 
     `tables` has one row a learner, with intervals over tasks, or over seeds where there are several; `by_run` the same
     for each run. Questions that do not apply to a learner have no rows of it, and are named in the table ``left_out``.
 
     Raises:
         UserError: no run; an unknown question; tasks that a run cannot do; or as `load_run`.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> small = replace(mp.recipe("maml", "smoke"), data=mp.Data(size=14))
+        >>> run = mp.train(small, "runs", progress=False)
+        >>> report = mp.report(run, questions="accuracy,distance", episodes=20)
+        >>> report.tables["accuracy"][["variant", "tasks", "interval"]].head(3)
+                variant  tasks      interval
+        0          keep     20  t over tasks
+        1  zero_at_test     20  t over tasks
+        2           nil     20  t over tasks
+        >>> [path.name for path in report.to_csv("tables")]
+        ['runs.csv', 'origin.csv', 'files.csv', 'left_out.csv', 'accuracy.csv', 'distance.csv']
     """
     named = dict(runs) if isinstance(runs, Mapping) else None
     given = list(named.values()) if named is not None else [runs] if isinstance(runs, One) else list(runs)

@@ -23,16 +23,31 @@ class Claim:
     """A statement about one row of an analysis's table, with the bound that its whole interval must keep.
 
     Exactly one of `above` and `below` is given, in `unit`.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from mamlprobe.reproduce.analysis import Claim
+        >>> rows = [{"variant": "nil", "value": 3.0, "low": 1.5, "high": 4.5}]
+        >>> where = {"variant": "nil"}
+        >>> claim = Claim(id="R5", text="NIL loses at most 2 points", where=where, above=-2.0, unit="points")
+        >>> claim.check(pd.DataFrame(rows))["verdict"]
+        'holds'
     """
 
     id: str
+    """A letter of the paper and a number."""
     text: str
+    """The statement."""
     where: Mapping[str, object]
     """Columns and values that one row has, and no other."""
     above: float | None = None
+    """The whole interval must lie above this."""
     below: float | None = None
+    """The whole interval must lie below this."""
     unit: str
+    """Of value, interval and bound: points are hundredths of accuracy."""
     published: float | str = ""
+    """The paper's number, if it gives one."""
     source: str = ""
     """Where in the paper the published number stands."""
 
@@ -56,16 +71,33 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """What a script in ``analyses/`` says of itself."""
+    """What a script in ``analyses/`` says of itself.
+
+    Examples:
+        >>> import pandas as pd
+        >>> import mamlprobe as mp
+        >>> from mamlprobe.reproduce.analysis import Analysis, Claim
+        >>> rows = pd.DataFrame({"quantity": ["gain"], "value": [3.0], "low": [1.5], "high": [4.5]})
+        >>> claim = Claim(id="X1", text="it gains", where={"quantity": "gain"}, above=0.0, unit="points")
+        >>> analysis = Analysis(
+        ...     paper="ours", title="A gain", order=1, table=lambda study: rows, figure=mp.draw, claims=[claim]
+        ... )
+        >>> [row["verdict"] for row in analysis.judged(rows)]
+        ['holds']
+    """
 
     paper: str
+    """The publication, and the figure or table in it."""
     title: str
+    """Of the figure, in the gallery."""
     order: int
     """Place in the gallery."""
     table: Callable[[Study], pd.DataFrame]
+    """Computes the table from the study: its runs and test tasks."""
     figure: Callable[[pd.DataFrame], Figure]
     """Draws from the table as it stands in its file."""
     claims: Callable[[pd.DataFrame], Sequence[Row]] | Sequence[Claim] = ()
+    """What is claimed of the table."""
     recipes: tuple[str, ...] = ()
     """Trainings that it stands on."""
     uncertainty: str = "Whiskers and bands are 95 % intervals over seeds and tasks."

@@ -14,7 +14,22 @@ from mamlprobe.nets.spec import NetSpec
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which tasks; the fields are the options of `load_source`."""
+    """Which tasks; the fields are the options of `load_pool`.
+
+    Raises:
+        UserError: no name; a size below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> omniglot = mp.Data(dataset="omniglot", size=28, rotations="classes")
+        >>> experiment = mp.Experiment(data=omniglot, way=20)
+        >>> experiment.data.ink
+        1
+        >>> mp.Data(size=0)
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: data: data.size must be positive, got 0; use None for the data set's own
+    """
 
     dataset: str = "glyphs"
     """Name of a data set or of a formula (sinusoids, sinusoids-2pi), or the path of a folder of images."""
@@ -25,7 +40,9 @@ class Data:
     split: str | None = None
     """Name of a division of the classes; None is the data set's usual one."""
     rotations: str = "none"
+    """none, or classes: each class turned by 90, 180, 270 degrees as classes of their own."""
     normalise: str | None = None
+    """How images become floats, as in `load_pool`; None is the usual one."""
     channels: int | None = field(default=None, metadata=LATER)
     """3 repeats grey images in three channels; None keeps those of the images."""
 
@@ -39,12 +56,32 @@ class Data:
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A training: data, net, method, and the shape and number of the updates."""
+    """A training: data, net, method, and the shape and number of the updates.
+
+    Raises:
+        UserError: a number out of range; an unknown word for labels; labels by class with an inner loop.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> experiment = mp.Experiment(net=mp.NetSpec(filters=64), method=mp.METHODS["anil"], shot=5, updates=500)
+        >>> seeds = [replace(experiment, seed=seed) for seed in range(3)]  # for train_together
+        >>> experiment.tasks * experiment.way * experiment.query  # query items an update
+        300
+        >>> replace(experiment, way=0)
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: experiment: way must be at least 1, got 0; give a larger number
+    """
 
     recipe: str = "custom"
+    """Name of the run, the first part of its folder."""
     data: Data = field(default_factory=Data)
+    """What tasks are drawn from."""
     net: NetSpec = field(default_factory=NetSpec)
+    """The net that is trained."""
     method: Method = field(default_factory=Method)
+    """How it learns."""
     way: int = 5
     """N."""
     shot: int = 1
@@ -61,6 +98,7 @@ class Experiment:
     tasks: int = 4
     """B, tasks an update."""
     updates: int = 1000
+    """Steps of the outer optimizer."""
     seed: int = 0
     """Decides the initial parameters and the training tasks; the validation tasks are the same for all seeds."""
     validate_every: int = 100
@@ -68,6 +106,7 @@ class Experiment:
     validation_tasks: int = 100
     """0 for no validation."""
     checkpoint_every: int = 500
+    """Updates between two checkpoints."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.recipe):
@@ -94,12 +133,23 @@ LABELS = ("episode", "bins", "groups", "class")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A named training in its sizes, with where it comes from."""
+    """A named training in its sizes, with where it comes from.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> maml = mp.RECIPES["maml"]
+        >>> maml.about, maml.source
+        ('MAML', 'Finn et al. 2017; Raghu et al. 2020, tables 1 and 2')
+        >>> {size: experiment.updates for size, experiment in maml.sizes.items()}
+        {'smoke': 4, 'quick': 1000, 'long': 5000, 'paper': 30000}
+    """
 
     sizes: Mapping[str, Experiment]
     """By preset, the largest last; a training with a paper's settings comes in that size alone."""
     source: str
+    """Paper and place."""
     about: str
+    """What it is, in a few words."""
 
     @property
     def method(self) -> Method:

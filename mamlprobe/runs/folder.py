@@ -1,6 +1,5 @@
 """The folder of a run: settings, origin, log, checkpoints; and the run as a value."""
 
-import json
 import os
 import re
 from dataclasses import dataclass, replace
@@ -14,8 +13,6 @@ from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import from_dict, to_dict, typed
-from mamlprobe.borders.checked_tensors import not_finite
-from mamlprobe.borders.tensor_files import read_safetensors
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.maker import Maker, maker, name_of, same_module
@@ -24,8 +21,8 @@ from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, checkpoint_updates, load_checkpoint
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.inner import NAMES, usual
-from mamlprobe.runs.settings_files import FORMAT, imported, read_env, read_settings
-from mamlprobe.runs.writing import write
+from mamlprobe.runs.settings_files import FORMAT, difference, imported, read_env, read_settings, runs_in, write_json
+from mamlprobe.runs.tensors import read_buffers
 
 BUFFERS = "buffers.safetensors"
 """File of the buffers of an imported module that differ from those its constructor makes."""
@@ -38,12 +35,33 @@ Image = tuple[int, ...]
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run on the disk, finished or not; files are read only when asked for."""
+    """A run on the disk, finished or not, as `train` and `load_run` return it; files are read only when asked for.
+
+    Raises:
+        UserError: fields of another kind.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> small = replace(mp.recipe("maml", "smoke"), data=mp.Data(size=14))
+        >>> run = mp.train(small, "runs", progress=False)
+        >>> run.done, run.updates(), run.image
+        (True, [0, 2, 4], (1, 14, 14))
+        >>> run.log[run.log["split"] == "val"][["update", "quantity", "tasks"]].tail(2)
+            update             quantity  tasks
+        11       4             accuracy      4
+        12       4  accuracy_half_width      4
+        >>> first, last = run.theta(update=0), run.theta()
+        >>> bool((last.net["head.weight"] != first.net["head.weight"]).any())
+        True
+    """
 
     __repr__ = described
 
     path: Path
+    """Its folder."""
     config: Experiment
+    """Its settings."""
     image: Image | None
     """Shape of an input of the net: C, H, W, or (1,) for a number."""
     classes: int | None = None
@@ -132,7 +150,11 @@ class Run:
 
     @door()
     def checkpoint(self, update: int | None = None) -> Checkpoint:
-        """Load the checkpoint of an update, by default the last: theta and the optimizer's state; raises as `theta`."""
+        """Load the checkpoint of an update, by default the last: theta and the optimizer's state.
+
+        Raises:
+            UserError: as `theta`.
+        """
         known = self.updates()
         if update is not None and update not in known:
             near = ", ".join(str(each) for each in sorted(known, key=lambda each: abs(each - update))[:3])
@@ -152,7 +174,11 @@ class Run:
 
     @door()
     def last_good(self, *, before: int | None = None) -> Checkpoint | None:
-        """Load the newest undamaged checkpoint (of those before an update); None if there is none."""
+        """Load the newest undamaged checkpoint (of those before an update); None if there is none.
+
+        Raises:
+            UserError: as `net`.
+        """
         for update in reversed(self.updates()):
             if before is None or update < before:
                 like = self._like
@@ -166,13 +192,7 @@ class Run:
     def _buffers(self) -> Params:
         """Read the file `BUFFERS`; empty if it is absent."""
         path = self.path / BUFFERS
-        if not os.path.lexists(path):
-            return {}
-        must, advice = f"{path} must be whole", "import the weights again"
-        buffers, _ = read_safetensors("run", path, must=must, advice=advice, follow=False)
-        if name := not_finite(buffers):
-            raise UserError("run", must, f"NaN or infinity in {name}", advice)
-        return buffers
+        return read_buffers(path) if os.path.lexists(path) else {}
 
     @cached_property
     def _like(self) -> Theta:
@@ -191,28 +211,34 @@ def load_run(path: str | Path, *, module: Maker | str | None = None) -> Run:
     Raises:
         UserError: no such folder; no or damaged settings in it; no checkpoint; a module that is not what the folder
             names, or not of the user's own code.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> small = replace(mp.recipe("maml", "smoke"), data=mp.Data(size=14))
+        >>> run = mp.train(small, "runs", progress=False)
+        >>> again = mp.load_run(run.path)
+        >>> again.config == small, again.theta().net.keys() == run.net().parameters.keys()
+        (True, True)
+        >>> mp.load_run("runs/mmal")
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: load_run: the run folder must exist, got runs/mmal; beside it there is
+        maml-smoke-s0-fc344b89
     """
     path = Path(path)
     if not os.path.isdir(path):
-        near = _runs_in(path.parent)
+        near = runs_in(path.parent)
         advice = f"beside it there is {', '.join(near[:8])}" if near else "train it first, or check the path"
         raise UserError("load_run", "the run folder must exist", path, advice)
     run = open_run(path)
     if run is None:
-        inside = _runs_in(path)
+        inside = runs_in(path)
         advice = f"the runs in it are {', '.join(inside[:8])}" if inside else "name a folder that training made"
         raise UserError("load_run", f"{path} must hold config.json", "none", advice)
     if not run.updates():
         raise UserError("load_run", f"{path} must hold a checkpoint", "none", "train it again")
     return run if module is None else _made_by(run, module)
-
-
-def _runs_in(folder: Path) -> list[str]:
-    """List the names of the runs in a folder; none if it cannot be read."""
-    try:
-        return sorted(each.parent.name for each in folder.glob("*/config.json"))
-    except OSError:
-        return []
 
 
 def _made_by(run: Run, module: Maker | str) -> Run:
@@ -269,17 +295,6 @@ def make_run(path: Path, experiment: Experiment, image: Image | None, classes: i
     wanted = from_dict(Experiment, to_dict(experiment))
     if run.config != wanted or run.image != image or run.classes != classes:
         settings = to_dict(run.config) | {"image": run.image, "classes": run.classes}
-        got = _difference(settings, to_dict(wanted) | {"image": image, "classes": classes})
+        got = difference(settings, to_dict(wanted) | {"image": image, "classes": classes})
         raise UserError(str(path), "the folder must hold a run of the same settings", got, "choose another folder")
     return run
-
-
-def _difference(existing: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Name the first setting that differs, with both values."""
-    name = next(name for name in wanted if existing.get(name) != wanted[name])
-    return f"{name} {existing.get(name)} instead of {wanted[name]}"
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write the values, all or nothing."""
-    write(path, (json.dumps(values, indent=2) + "\n").encode())

@@ -18,11 +18,11 @@ from mamlprobe.runs.aside import finish, in_use, made_aside
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mamlprobe.runs.environment import environment
 from mamlprobe.runs.experiment import Experiment
-from mamlprobe.runs.folder import BUFFERS, Run, load_run, make_run, write_json
+from mamlprobe.runs.folder import BUFFERS, Run, load_run, make_run
 from mamlprobe.runs.import_kao import import_kao
 from mamlprobe.runs.import_module import import_state_dict, load_module
 from mamlprobe.runs.inner import usual
-from mamlprobe.runs.settings_files import FORMAT, IMPORTED, kept_names
+from mamlprobe.runs.settings_files import FORMAT, IMPORTED, kept_names, write_json
 from mamlprobe.runs.tensors import finite, read_tensors
 from mamlprobe.runs.writing import write
 

@@ -1,5 +1,6 @@
 """What stands in the small files of a run: its settings and where it comes from, checked as they are read."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.base.spec import typed
 from mamlprobe.borders.json_text import read_json
 from mamlprobe.borders.regular_files import read_file
+from mamlprobe.runs.writing import write
 
 FORMAT = 1
 """Number of the layout of config.json and env.json."""
@@ -109,3 +111,22 @@ def _read(path: Path, *, advice: str) -> dict[str, Any]:
     if type(number) is not int or number != FORMAT:
         raise UserError(str(path), f"the format must be {FORMAT}", number, "use the version that wrote it")
     return values
+
+
+def runs_in(folder: Path) -> list[str]:
+    """List the names of the runs in a folder; none if it cannot be read."""
+    try:
+        return sorted(each.parent.name for each in folder.glob("*/config.json"))
+    except OSError:
+        return []
+
+
+def difference(existing: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Name the first setting that differs, with both values."""
+    name = next(name for name in wanted if existing.get(name) != wanted[name])
+    return f"{name} {existing.get(name)} instead of {wanted[name]}"
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write the values, all or nothing."""
+    write(path, (json.dumps(values, indent=2) + "\n").encode())

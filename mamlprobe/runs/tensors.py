@@ -20,6 +20,19 @@ WRAPPERS = {"module", "_orig_mod"}
 """Parts of names that come from running a module in parallel or compiled."""
 
 
+def read_buffers(path: Path) -> Params:
+    """Read the buffers of a run's module.
+
+    Raises:
+        UserError: a damaged file, or numbers that are not finite.
+    """
+    must, advice = f"{path} must be whole", "import the weights again"
+    buffers, _ = read_safetensors("run", path, must=must, advice=advice, follow=False)
+    if name := not_finite(buffers):
+        raise UserError("run", must, f"NaN or infinity in {name}", advice)
+    return buffers
+
+
 def read_tensors(path: str | Path) -> Params:
     """Read the tensors of a .pt, .pth or .safetensors file by name, on the CPU; code in a pickle is never run.
 

@@ -1,5 +1,6 @@
 """How updates are computed, as against what is computed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,9 +8,15 @@ import torch
 from mamlprobe.base.errors import UserError
 from mamlprobe.learn.outer import task_parts
 from mamlprobe.methods.schedules import scheduled
+from mamlprobe.native.build import kernels_path, recent_failure
+from mamlprobe.native.load import compile_kernels, kernels
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.training.precision import check
+from mamlprobe.training.progress import say
 from mamlprobe.training.rules import Rule, check_rule
+
+EARNED = 100
+"""Updates on a CPU that are worth compiling the kernels for, which takes as long as some tens of them, once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,3 +78,16 @@ def pick_device(device: str) -> torch.device:
         got = f"{count} CUDA devices that this torch {torch.__version__} can use"
         raise UserError("train", f"device {device!r} must be there", got, "use device='cpu' or 'auto'")
     return torch.device(device)
+
+
+def compile_if_earned(experiments: Sequence[Experiment], *, on: bool) -> None:
+    """Compile the kernels if that was not done yet and these trainings are long enough to earn it."""
+    updates = sum(each.updates for each in experiments if each.net.kind == "conv4")
+    path = kernels_path()
+    if updates < EARNED or path is None or kernels() is not None:
+        return
+    if recent_failure(path) is None:
+        say("compiling the kernels for this processor, once", on=on)
+    if not compile_kernels():
+        slow = "torch's own operations, about half as fast, are taken; mamlprobe doctor says why"
+        say(f"the kernels could not be compiled: {slow}", on=on)

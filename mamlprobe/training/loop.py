@@ -12,14 +12,12 @@ from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
 from mamlprobe.methods.schedules import resolve
-from mamlprobe.native.build import kernels_path, recent_failure
-from mamlprobe.native.load import compile_kernels, kernels
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.variants import wanted
 from mamlprobe.runs.experiment import Experiment, run_name
 from mamlprobe.runs.folder import Run, load_run, make_run, open_run
 from mamlprobe.training.compatibility import can_begin, large_enough, only_seeds_differ, same_buffers
-from mamlprobe.training.compute import Compute, compute_for
+from mamlprobe.training.compute import Compute, compile_if_earned, compute_for
 from mamlprobe.training.cuda_graph import Replays
 from mamlprobe.training.memory_check import check_memory, explain_out_of_memory
 from mamlprobe.training.precision import bearing, same
@@ -32,9 +30,6 @@ from mamlprobe.training.training_tasks import head_rows, source_of, training_tas
 
 LOOKS = {"cpu": 1, "cuda": 25}
 """Updates between two looks at the losses, by kind of device; a look waits for the device."""
-
-EARNED = 100
-"""Updates on a CPU that are worth compiling the kernels for, which takes as long as some tens of them, once."""
 
 
 class Interrupted(Stopped):
@@ -86,6 +81,20 @@ def train(
             not finite; data, a precision or a rule other than the run began with; a precision without effect; a rule
             that returns anything else.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> small = replace(mp.recipe("anil", "smoke"), data=mp.Data(size=14))  # four updates of a tiny net
+        >>> run = mp.train(small, "runs", progress=False)
+        >>> run.done, run.updates()
+        (True, [0, 2, 4])
+        >>> mp.train(small, "runs", progress=False).path == run.path  # finished: returned as it is
+        True
+        >>> def first_order(net, theta, tasks, method):  # an outer rule of one's own
+        ...     return mp.meta_gradient(net, theta, tasks, replace(method, inner=replace(method.inner, order=1)))
+        >>> mp.train(small, "own", rule=first_order, progress=False).env["rule"]
+        'first_order'
     """
     compute = compute_for(
         experiment, device=device, chunk=chunk, recompute=recompute, precision=precision, graph=graph, rule=rule
@@ -118,6 +127,14 @@ def train_together(
     Raises:
         UserError: as `train`; experiments that differ in another field, or share a seed.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> import mamlprobe as mp
+        >>> small = replace(mp.recipe("maml", "smoke"), data=mp.Data(size=14))
+        >>> runs = mp.train_together([replace(small, seed=seed) for seed in (0, 1)], "runs", progress=False)
+        >>> [run.config.seed for run in runs], all(run.done for run in runs)
+        ([0, 1], True)
     """
     only_seeds_differ(experiments)
     compute = compute_for(
@@ -148,7 +165,7 @@ def _train(
         can_begin(experiments[0], pool)
     if left and compute.device.type == "cpu":
         tune_malloc()
-        _compile(list(left.values()), on=progress)
+        compile_if_earned(list(left.values()), on=progress)
     with ExitStack() as stack:
         runs: list[Run] = []
         for path, experiment in left.items():
@@ -214,19 +231,6 @@ def _to_the_end(sessions: Sequence[Session], compute: Compute) -> None:
     for session in sessions:
         if session.fault is not None:
             raise session.fault
-
-
-def _compile(experiments: Sequence[Experiment], *, on: bool) -> None:
-    """Compile the kernels if that was not done yet and these trainings are long enough to earn it."""
-    updates = sum(each.updates for each in experiments if each.net.kind == "conv4")
-    path = kernels_path()
-    if updates < EARNED or path is None or kernels() is not None:
-        return
-    if recent_failure(path) is None:
-        say("compiling the kernels for this processor, once", on=on)
-    if not compile_kernels():
-        slow = "torch's own operations, about half as fast, are taken; mamlprobe doctor says why"
-        say(f"the kernels could not be compiled: {slow}", on=on)
 
 
 def _accompany(group: Sequence[Session]) -> None:

@@ -16,8 +16,8 @@ from mamlprobe.nets.net import Net, Params
 from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, drop_later, save_checkpoint
 from mamlprobe.runs.experiment import Experiment
-from mamlprobe.runs.folder import LOG_COLUMNS, Run, write_json
-from mamlprobe.runs.settings_files import FORMAT, kept_names
+from mamlprobe.runs.folder import LOG_COLUMNS, Run
+from mamlprobe.runs.settings_files import FORMAT, kept_names, write_json
 from mamlprobe.runs.writing import write
 from mamlprobe.training.compute import Compute
 from mamlprobe.training.learner import Learner, Tally

@@ -13,7 +13,7 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.recipes.presets import lasting
 from mamlprobe.reproduce import study as module
 from mamlprobe.reproduce.study import Study
-from mamlprobe.runs.folder import write_json
+from mamlprobe.runs.settings_files import write_json
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.experiment import run_name
 from mamlprobe.runs.folder import load_run
-from mamlprobe.training import loop
+from mamlprobe.training import compute, loop
 from mamlprobe.training.loop import train
 from tests.native.conftest import forget
 
@@ -218,7 +218,7 @@ def test_kernels_that_cannot_be_compiled_are_told_and_tried_once_a_day(experimen
     tool = tmp_path / "c++"
     tool.write_text("#!/bin/sh\necho no eggs\nexit 1\n")
     tool.chmod(0o755)
-    monkeypatch.setattr(loop, "EARNED", 1)
+    monkeypatch.setattr(compute, "EARNED", 1)
     monkeypatch.setenv("CXX", str(tool))
     monkeypatch.setenv("MAMLPROBE_CACHE", str(tmp_path / "cache"))
     forget()

@@ -19,7 +19,7 @@ from mamlprobe.methods.method import METHODS
 from mamlprobe.nets.conv4 import conv4
 from mamlprobe.nets.mlp import mlp
 from mamlprobe.nets.spec import NetSpec
-from mamlprobe.runs.folder import write_json
+from mamlprobe.runs.settings_files import write_json
 from mamlprobe.training import loop, precision, session
 from mamlprobe.training.loop import Interrupted, train
 from tests.marks import cuda

@@ -48,22 +48,36 @@ def pool_from(
 ) -> Pool:
     """Make a pool of a data set object of torchvision or Hugging Face, of one for each split, of arrays, or of pools.
 
-    data: an object with a length N, of which item i is ``(image, label)`` or a dict with "image" and "label" (or "img",
-        "fine_label"); or a dict from "train", "val", "test" to such objects; or, with `labels`, the images alone. An
-        image is one of Pillow, an array [H, W] or [H, W, 3] uint8, or a tensor [C, H, W], uint8 or real in 0..1.
-        Or several pools, for tasks out of several data sets: a list of them, whose splits are joined, or a dict from
-        split to a pool or a list, for instance to train on one data set and test on another.
-    labels: N whole numbers or names, where the items have none.
-    splits: split -> its classes, by name or number; images of all objects in `data` are then joined, and classes that
-        are in no split are left out. Without it, all classes are in split "test", or in the split of their object.
-    size: side of the images in pixels; else 28 for grey and 84 for RGB.
-    normalise: as in `load_pool`.
+    Args:
+        data: an object with a length N, of which item i is ``(image, label)`` or a dict with "image" and "label" (or
+            "img", "fine_label"); or a dict from "train", "val", "test" to such objects; or, with `labels`, the images
+            alone. An image is one of Pillow, an array [H, W] or [H, W, 3] uint8, or a tensor [C, H, W], uint8 or real
+            in 0..1. Or several pools, for tasks out of several data sets: a list of them, whose splits are joined, or a
+            dict from split to a pool or a list, for instance to train on one data set and test on another.
+        labels: N whole numbers or names, where the items have none.
+        splits: split -> its classes, by name or number; images of all objects in `data` are then joined, and classes
+            that are in no split are left out. Without it, all classes are in split "test", or in the split of their
+            object.
+        size: side of the images in pixels; else 28 for grey and 84 for RGB.
+        normalise: as in `load_pool`.
 
     Names of classes are those in `classes` or in `features`, else the labels. Classes are ordered by split and name.
 
     Raises:
         UserError: no such object, image or label; a class in two splits or in none that is there; normalised images;
             pools of several sizes or levels.
+
+    Examples:
+        >>> import numpy as np
+        >>> import mamlprobe as mp
+        >>> images = np.random.default_rng(0).integers(0, 256, size=(60, 14, 14), dtype=np.uint8)
+        >>> labels = ["ant", "bee", "cat", "dog", "eel", "fox"] * 10
+        >>> splits = {"train": ["ant", "bee", "cat"], "test": ["dog", "eel", "fox"]}
+        >>> pool = mp.pool_from(images, labels, splits=splits, size=14, name="animals")
+        >>> pool
+        Pool('animals', images [6, 10, 1, 14, 14], classes: train 3, test 3)
+        >>> [pool.class_names[number] for number in pool.class_ids("test")]
+        ['dog', 'eel', 'fox']
     """
     if normalise is not None:
         check_levels(normalise)

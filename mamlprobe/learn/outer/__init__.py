@@ -34,14 +34,29 @@ from mamlprobe.nets.params import adapting, head_names
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """Metrics and moments of the tasks of one outer gradient; tensors without graph."""
+    """Metrics and moments of the tasks of one outer gradient; tensors without graph.
+
+    Raises:
+        UserError: parts that are no tensors.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> _, readings = mp.meta_gradient(net, theta, tasks, method)
+        >>> readings.losses.shape, readings.loss.shape
+        (torch.Size([3]), torch.Size([]))
+        >>> bool(readings.accuracy == readings.accuracies.mean())
+        True
+    """
 
     __repr__ = described
 
     losses: Tensor
-    """Query loss of each task after adaptation [B]."""
+    """Query loss of each task after adaptation [B]: nats a row, or half the squared error."""
     accuracies: Tensor
-    """Query accuracy of each task after adaptation [B]."""
+    """Query accuracy of each task after adaptation [B], a fraction."""
     moments: Moments = field(default_factory=dict)
     """Batch-norm moments of the query pass, averaged over tasks [C]; filled in the norm regime "running".
 
@@ -72,11 +87,11 @@ def meta_gradient(
     """Compute gradients by name of the mean query loss over tasks at the end of the inner path, and the readings.
 
     Exact through the inner loop (order 2, Finn et al. 2017 eq. 1), or with the inner gradients as constants (order 1,
-    FOMAML). Every parameter of the net has an entry; those of learned rates are ``rates.<name>``, of whatever else is
-    learned ``extra.<name>``. With the head zeroed at each update, the gradient is taken at the zeroed head. The outer
-    rule "implicit" takes the same loss at the inner optimum, "reptile" gives theta less the end of the path,
-    "contrastive" the chosen terms of the gradient after one step of the head. What ``outer.trains`` does not select has
-    a gradient of zero.
+    FOMAML). Every parameter of the net has an entry of its shape, without task axis, such as [N, F] for the weight of a
+    linear head; those of learned rates are ``rates.<name>``, of whatever else is learned ``extra.<name>``. With the
+    head zeroed at each update, the gradient is taken at the zeroed head. The outer rule "implicit" takes the same loss
+    at the inner optimum, "reptile" gives theta less the end of the path, "contrastive" the chosen terms of the gradient
+    after one step of the head. What ``outer.trains`` does not select has a gradient of zero.
 
     `chunk` tasks are in memory at a time, None for what suits the device: all on a GPU, and on a CPU as many as make it
     faster (`tasks_at_a_time`) in each of torch's threads. `recompute` computes every inner step a second time
@@ -84,6 +99,20 @@ def meta_gradient(
 
     Raises:
         UserError: a chunk below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> gradient, readings = mp.meta_gradient(net, theta, tasks, method)
+        >>> {name: list(value.shape) for name, value in gradient.items()}
+        {'0.weight': [4, 1, 3, 3], '0.bias': [4], '3.weight': [5, 144], '3.bias': [5]}
+        >>> readings.losses.shape
+        torch.Size([3])
+        >>> start = mp.Theta(net={name: value - 0.001 * gradient[name] for name, value in theta.net.items()})
     """
     gradients, metrics = accumulate_gradients(
         net, theta, episodes, method, mean_over=episodes.tasks, chunk=chunk, recompute=recompute

@@ -30,11 +30,23 @@ def meta_gradients(
 ) -> list[tuple[Params, Readings]]:
     """Return what `meta_gradient` does for each theta and its episodes, computed as one batch of tasks.
 
-    Equal to one run after another up to rounding: no task uses another run's parameters, so the gradient of the stacked
-    parameters separates by run. `chunk` counts the tasks of all runs.
+    One pair a theta: gradients by name, shaped as the parameters, and readings of its own tasks [B]. All runs have
+    equally many tasks. Equal to one run after another up to rounding: no task uses another run's parameters, so the
+    gradient of the stacked parameters separates by run. `chunk` counts the tasks of all runs.
 
     Raises:
         UserError: runs with other numbers of tasks; a chunk below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> other = mp.init(net, seed=1, method=method)
+        >>> (first, _), (second, _) = mp.meta_gradients(net, [theta, other], [tasks, tasks], method)
+        >>> alone, _ = mp.meta_gradient(net, other, tasks, method)
+        >>> bool((second["head.weight"] - alone["head.weight"]).abs().max() < 1e-5)
+        True
     """
     if len(thetas) == 1:
         return [meta_gradient(net, thetas[0], episodes[0], method, chunk=chunk, recompute=recompute)]

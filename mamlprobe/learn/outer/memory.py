@@ -146,6 +146,17 @@ def memory_needed(
 
     Raises:
         UserError: a chunk below 1; as the probe.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> whole = mp.memory_needed(net, theta, tasks, method, chunk=3)
+        >>> mp.memory_needed(net, theta, tasks, method, chunk=1) < whole
+        True
+        >>> mp.memory_needed(net, theta, tasks, method, chunk=3, recompute=True) < whole
+        True
     """
     if probe is not None:
         size = tasks_in_memory(chunk, episodes.tasks, episodes, light=False, net=net)

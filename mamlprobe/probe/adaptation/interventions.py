@@ -68,8 +68,23 @@ def variants(net: Net, method: Method, names: str) -> dict[str, Method]:
     ``keep`` as trained, ``zero_at_test``, ``nil``, ``head`` or ``body`` adapts alone, ``freeze:1-3`` freezes these
     layers, ``freeze`` every prefix, ``adapt:PATTERN`` adapts what the pattern selects.
 
+    Frozen layers and NIL are of Raghu et al. 2020 (tables 1 and 4), the head zeroed at test of Kao et al. 2022.
+
     Raises:
         UserError: an unknown word, layers that the net does not have.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, maml = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> variants = mp.variants(net, maml, "keep,head,freeze")
+        >>> {label: method.inner.adapts for label, method in variants.items()}
+        {'keep': ('*',), 'head': ('head.*',), 'freeze:none': ('*',), 'freeze:1': ('*', '!conv1'), 'freeze:1,2': ('*',
+        '!conv1', '!conv2')}
+        >>> mp.variants(net, maml, "freze")
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: variants: the variant must be a known one, got 'freze'; did you mean freeze,
+        freeze:A-B?
     """
     methods: dict[str, Method] = {}
     for word in (part.strip() for part in names.split(",")):

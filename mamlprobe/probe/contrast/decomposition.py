@@ -35,7 +35,26 @@ PAIRS = ("all", "same", "different")
 @door()
 @dataclass(frozen=True, kw_only=True)
 class Decomposition:
-    """The body's outer gradient as a sum of terms, each task separately."""
+    """The body's outer gradient as a sum of terms, each task separately (Kao et al. 2022, sections 3 and 4).
+
+    n_s is the number of support rows of a task, N * K, and n_q that of query rows, N * Q.
+
+    Raises:
+        UserError: parts that are no tensors.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["anil"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> parts = mp.decompose(net, theta, tasks, method)
+        >>> parts.clean.shape, parts.same.sum(2).tolist()[0]  # three tasks, 5 support by 25 query rows
+        (torch.Size([3, 5, 25]), [5, 5, 5, 5, 5])
+        >>> gradient, _ = mp.meta_gradient(net, theta, tasks, method)
+        >>> name = "body.1.conv.weight"
+        >>> bool((parts.total[name].mean(0) - gradient[name]).abs().max() < 1e-5)  # the terms sum to the outer gradient
+        True
+    """
 
     __repr__ = described
 
@@ -67,9 +86,25 @@ def decompose(
     "contrastive" and "noise" come only from support and query items with the same label, or with different ones.
     `chunk` as in `evaluate`: apart from the result, memory does not grow with the tasks.
 
+    The terms are those of Kao et al. 2022, sections 3 and 4.
+
     Raises:
         UserError: unknown pairs; learned rates, a readout other than the head, a head that is not one linear layer, or
             an outer loss that is not the one after plain gradient steps from theta; a chunk below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["anil"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> parts = mp.decompose(net, theta, tasks, method)
+        >>> list(parts.terms)
+        ['interference', 'noise', 'contrastive', 'curvature']
+        >>> parts.terms["noise"]["body.1.conv.weight"].shape
+        torch.Size([3, 4, 1, 3, 3])
+        >>> same = mp.decompose(net, theta, tasks, method, pairs="same")  # attraction alone
+        >>> bool((same.clean[~parts.same] == 0).all())
+        True
     """
 
     def work(part: Episodes, first: int) -> Decomposition:

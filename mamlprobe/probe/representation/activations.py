@@ -36,6 +36,20 @@ def record(
 
     Raises:
         UserError: unknown layer; a chunk below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> path = mp.adapt_tasks(net, theta, tasks, method)
+        >>> before, after = (mp.record(net, params, tasks.query_x) for params in (theta, path[-1]))
+        >>> {layer: list(values.shape) for layer, values in after.items()}
+        {'1': [3, 25, 144], '3': [3, 25, 5]}
+        >>> all(mp.cka(before[layer][0], after[layer][0]) < 1 for layer in net.layers)
+        True
     """
     return {name: value.flatten(2) for name, value in activations(net, params, x, layers=layers, chunk=chunk).items()}
 

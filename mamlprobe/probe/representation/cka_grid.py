@@ -84,8 +84,25 @@ def cka_grid(
     same at both moments, each task's own statistics. A value is NaN where a layer does not vary or is not finite.
     `chunk` tasks are in memory at a time; None picks a number that suits the device.
 
+    CKA is that of Kornblith et al. 2019, debiased as in Song et al. 2012.
+
     Raises:
         UserError: unknown layer, inputs or moment; fewer than 4 images; a chunk below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> grid = mp.cka_grid(net, theta, tasks, method, moments=[("before", "after")])
+        >>> len(grid) == 3 * 3 * 3  # tasks, layers before, layers after
+        True
+        >>> grid.groupby(["layer_a", "layer_b"])["value"].mean().unstack().round(2)
+        layer_b  conv1  conv2  head
+        layer_a
+        conv1     1.00   0.68  0.34
+        conv2     0.67   0.98  0.45
+        head      0.37   0.55  0.89
     """
     model = Model(net=net, theta=theta, method=method)
     return _table(model, model, episodes, inputs, moments, layers, chunk)
@@ -109,6 +126,19 @@ def pair_grid(
 
     Raises:
         UserError: as `cka_grid`.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> a, b = (mp.Model(net=net, theta=mp.init(net, seed=seed), method=method) for seed in (0, 1))
+        >>> tasks = mp.sample(mp.load_pool("glyphs", size=14), split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> grid = mp.pair_grid(a, b, tasks, moments=[("before", "before")])
+        >>> grid.groupby(["layer_a", "layer_b"])["value"].mean().unstack().round(2)
+        layer_b  conv1  conv2  head
+        layer_a
+        conv1     0.88   0.55  0.28
+        conv2     0.64   0.55  0.16
+        head      0.34   0.31  0.05
     """
     return _table(a, b, episodes, inputs, moments, layers, chunk)
 

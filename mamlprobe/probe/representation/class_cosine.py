@@ -45,8 +45,23 @@ def cosine_maps(
     Columns ``task row column value norm episodes``, blocks named ``s0`` ... ``q0`` ...; self pairs are included.
     `chunk` tasks are in memory at a time; None picks a number that suits the device.
 
+    The maps of Kao et al. 2022, figure 2.
+
     Raises:
         UserError: rows that are not class-major, or not equally many a class; a chunk below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> from torch import nn
+        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
+        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> table = mp.cosine_maps(net, theta, tasks, method)
+        >>> grid = table.groupby(["row", "column"], sort=False)["value"].mean().unstack(sort=False)
+        >>> list(grid.index)
+        ['s0', 's1', 's2', 's3', 's4', 'q0', 'q1', 'q2', 'q3', 'q4']
+        >>> mp.draw(table).savefig("cosines.png")
     """
     maps = _maps(net, theta, episodes, method, chunk)
     names = [f"{side}{label}" for side in "sq" for label in range(episodes.way)]
@@ -65,8 +80,24 @@ def cosine_classes(
     "query-query same" and "query-query different". `chunk` tasks are in memory at a time; None picks a number that
     suits the device.
 
+    Averages of the maps of Kao et al. 2022, figure 2.
+
     Raises:
         UserError: as `cosine_maps`.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> table = mp.cosine_classes(net, theta, tasks, method)
+        >>> table.groupby("quantity")["value"].mean().round(2)
+        quantity
+        query-query different      0.76
+        query-query same           0.86
+        query-support different    0.76
+        query-support same         0.82
+        Name: value, dtype: float64
     """
     means = class_similarity(_maps(net, theta, episodes, method, chunk), episodes.way)
     tables = [

@@ -81,6 +81,22 @@ def embed(
 
     Raises:
         UserError: unknown layer or kind; targets that are no classes; a class without support rows; a chunk below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> points = mp.embed(net, theta, tasks, method)
+        >>> points.groupby(["set", "moment"]).size().unstack()
+        moment     after  before
+        set
+        prototype     15      15
+        query         75      75
+        support       15      15
+        >>> one = points[(points["task"] == 0) & (points["moment"] == "after")]
+        >>> one[["x", "y"]].shape
+        (35, 2)
     """
     if kind not in KINDS:
         raise unknown("embed", "kind", kind, KINDS)
@@ -141,6 +157,21 @@ def class_geometry(
 
     Raises:
         UserError: as `embed`.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> table = mp.class_geometry(net, theta, tasks, method)
+        >>> table.groupby(["moment", "quantity"])["value"].mean().round(2)
+        moment  quantity
+        after   between / within     0.44
+                moved                0.27
+                nearest prototype    0.41
+        before  between / within     0.44
+                nearest prototype    0.41
+        Name: value, dtype: float64
     """
     _check(net, episodes, layer)
     by = ("quantity", "moment")

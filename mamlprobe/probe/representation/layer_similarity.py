@@ -82,9 +82,27 @@ def similarity(
     the same before and after, each task's own statistics. `steps` counts inner steps; None takes the last. `chunk`
     tasks are in memory at a time; None picks a number that suits the device.
 
+    The comparison of Raghu et al. 2020, figure 2.
+
     Raises:
         UserError: unknown measure, layer or inputs; a step the method does not take, or none at all; an inner loop that
             changes nothing; a chunk below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> table = mp.similarity(net, theta, tasks, method, measures=["cka_debiased", "svcca"])
+        >>> table.groupby(["layer", "measure"])[["value", "floor"]].mean().round(2)
+                            value  floor
+        layer measure
+        conv1 cka_debiased   1.00  -0.00
+              svcca          1.00   0.29
+        conv2 cka_debiased   0.98  -0.01
+              svcca          0.98   0.34
+        head  cka_debiased   0.89  -0.01
+              svcca          0.96   0.36
     """
     chosen(measures, inputs)
     last = method.inner.test_steps

@@ -24,13 +24,32 @@ MOMENTS = ("before", "after")
 @door(of_its_net)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """A net, what it learned, and the method by which it adapts."""
+    """A net, what it learned, and the method by which it adapts: what probes of two models and `report` take.
+
+    Raises:
+        UserError: a theta that is not of the net.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> model = mp.Model(net=net, theta=mp.init(net, seed=0), method=method)
+        >>> model.method.name
+        'maml'
+        >>> mp.Model(net=net, theta=mp.init(mp.mlp(inputs=196), seed=0), method=method)
+        Traceback (most recent call last):
+            ...
+        mamlprobe.base.errors.UserError: Model: theta must have the parameters of the net, got a difference in
+        'body.1.conv.bias'; take init(net, seed=0), or the theta that was learned with this net
+    """
 
     __repr__ = described
 
     net: Net
+    """Built, or a wrapped module."""
     theta: Theta
+    """What it learned, of this net."""
     method: Method
+    """Of its inner loop at test."""
 
 
 @door()
@@ -53,8 +72,22 @@ def pair_similarity(
     own method ("after"); `width` is that of `a`; `norm` names both regimes where they differ. The models may differ in
     widths, not in the names of the layers that are compared (None: all that both have). `chunk` as in `similarity`.
 
+    The comparison of Raghu et al. 2020, table 3.
+
     Raises:
         UserError: unknown measure, inputs, moment or layer; no layer in common; a chunk below 1.
+
+    Examples:
+        >>> import mamlprobe as mp
+        >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
+        >>> a, b = (mp.Model(net=net, theta=mp.init(net, seed=seed), method=method) for seed in (0, 1))
+        >>> tasks = mp.sample(mp.load_pool("glyphs", size=14), split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> table = mp.pair_similarity(a, b, tasks, measures=["cka_debiased"])
+        >>> table.groupby(["moment", "layer"])["value"].mean().unstack().round(2)
+        layer   conv1  conv2  head
+        moment
+        after    0.88   0.55  0.05
+        before   0.88   0.55  0.05
     """
     chosen(measures, inputs)
     if not moments or not set(moments) <= set(MOMENTS):
