@@ -2,7 +2,8 @@
 
 ``<!-- settings: PAGE -->`` is followed by the settings of a quick training, of the published one as it is here, and by
 what paper and code say of each (`method_settings.csv`); ``<!-- ours: PAGE -->`` by what the committed claims say beside
-what was published; ``<!-- methods -->`` by a row a method.
+what was published; ``<!-- methods -->`` by a row a method; ``<!-- coverage -->``, on the page on uncertainty, by how
+often intervals cover.
 """
 
 import json
@@ -23,6 +24,7 @@ from mamlprobe.runs.experiment import Experiment
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "methods"
+UNCERTAINTY = ROOT / "docs" / "theory" / "uncertainty.md"
 FIGURES = ("", "omniglot")
 """Folders of figures/ that have claims."""
 
@@ -100,14 +102,14 @@ PAGES = {
         ("maml_zeroing",),
         "fomaml-zeroing",
         "kao-zeroing-mini-5way-1shot",
-        {name: ALL for name in ("K2", "K3", "K4", "K5", "K9", "K10", "K11", "K12", "K13", "K14", "weights")}
+        dict.fromkeys(("K2", "K3", "K4", "K5", "K9", "K10", "K11", "K12", "K13", "K14", "weights"), ALL)
         | {"K6": "zeroing", "D1": "zeroing", "O4": "[Zz]ero", "P1": "zeroing"},
     ),
     "contrastive": About(
         ("contrastive",),
         "contrastive",
         "contrastive",
-        {name: ALL for name in ("D1", "D2", "D3", "D4", "D5", "K1", "K7", "K8", "P1", "P2")},
+        dict.fromkeys(("D1", "D2", "D3", "D4", "D5", "K1", "K7", "K8", "P1", "P2"), ALL),
     ),
 }
 """Pages of docs/methods."""
@@ -131,7 +133,7 @@ def read_claims(root: Path = ROOT) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-TEXTS = {name: str for name in ("id", "claim", "published", "published_source", "unit", "tasks")}
+TEXTS = dict.fromkeys(("id", "claim", "published", "published_source", "unit", "tasks"), str)
 
 
 def claims_of(page: str, claims: pd.DataFrame) -> pd.DataFrame:
@@ -275,6 +277,23 @@ SOURCES = {
 """Where methods come from."""
 
 
+def coverage_table() -> str:
+    """Lay out the lowest and highest coverage in percent, by estimator and number of seeds."""
+    table = pd.read_csv(ROOT / "benchmarks" / "coverage.csv")
+    ends = table.groupby(["estimator", "seeds"])["coverage"].agg(["min", "max"]).mul(100).round().astype(int)
+    seeds = sorted(table["seeds"].unique())
+    rows = []
+    for estimator in table["estimator"].unique():
+        known = ends.loc[estimator]
+        cells = {f"{n} seeds" if n > 1 else "1 seed": _span(known, n) for n in seeds}
+        rows.append({"interval": estimator, **cells})
+    return markdown(pd.DataFrame(rows)).strip()
+
+
+def _span(ends: pd.DataFrame, seeds: int) -> str:
+    return f"{ends.loc[seeds, 'min']} to {ends.loc[seeds, 'max']}" if seeds in ends.index else ""
+
+
 def refreshed(text: str, claims: pd.DataFrame, printed: pd.DataFrame) -> str:
     """Return the page with what stands between its marks written anew."""
 
@@ -284,6 +303,7 @@ def refreshed(text: str, claims: pd.DataFrame, printed: pd.DataFrame) -> str:
             "ours": lambda: ours_beside_published(page, claims),
             "settings": lambda: settings_table(page, printed),
             "methods": method_table,
+            "coverage": coverage_table,
         }[what]()
         return f"{match['begin']}\n{table}\n<!-- /{what} -->"
 
@@ -291,14 +311,14 @@ def refreshed(text: str, claims: pd.DataFrame, printed: pd.DataFrame) -> str:
 
 
 MARKED = re.compile(
-    r"(?P<begin><!-- (?P<what>ours|settings|methods)(?:: (?P<page>[\w-]+))? -->)\n.*?<!-- /(?P=what) -->", re.DOTALL
+    r"(?P<begin><!-- (?P<what>ours|settings|methods|coverage)(?:: (?P<page>[\w-]+))? -->)\n.*?<!-- /(?P=what) -->", re.DOTALL
 )
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Yield the pages of docs/methods, each with the text that it should have."""
+    """Yield the pages that have such tables, each with the text that it should have."""
     claims, printed = read_claims(), read_settings()
-    for path in sorted(FOLDER.glob("*.md")):
+    for path in (*sorted(FOLDER.glob("*.md")), UNCERTAINTY):
         yield path, refreshed(path.read_text(), claims, printed)
 
 
