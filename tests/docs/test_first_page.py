@@ -1,4 +1,4 @@
-"""The first page: eleven lines from the wheel to a figure of one's own module, and the figure that it shows is theirs."""
+"""The first page: eleven lines from the wheel to a figure of one's own module, which is the figure that it shows."""
 
 import os
 import re
