@@ -43,6 +43,9 @@ SECTIONS = {"Args", "Attributes", "Examples", "Raises", "Returns"}
 SHAPE = re.compile(r"[\[(][^\])\n]*\b[BNKQSFCHWRG]\b[^\])\n]*[\])]")
 """A shape in letters, such as [B, R, F] or (C, H, W)."""
 
+WIDE = 92
+"""Characters of an example that a page shows without scrolling."""
+
 ADMONITION = re.compile(r"^(?P<indent> *)(?P<word>\w[\w\s-]*):(?: +\S.*)?$")
 """What a reader of Google's style takes for a section, if the next line is indented deeper."""
 
@@ -68,6 +71,10 @@ def faults(entry: Entry) -> list[str]:
     if not entry.doc.strip():
         return ["no docstring"]
     bad = [f"field {name} is not described" for name in entry.fields]
+    if entry.named and not inspect.cleandoc(entry.doc).split("\n")[0].endswith((".", "?")):
+        bad.append("the first line is no sentence")
+    if any(len(line.strip()) > WIDE for line in section(entry.doc, "Examples").splitlines()):
+        bad.append("an example is too wide")
     if entry.named and ">>> " not in section(entry.doc, "Examples"):
         bad.append("no example")
     if entry.door and "Error: " not in section(entry.doc, "Raises"):
@@ -231,8 +238,12 @@ def index() -> str:
         "argument is a [`UserError`][mamlprobe.UserError] of one line. Every example runs as it stands.\n"
     )
     for page in ORDER:
-        rows = [f"| [`{short(name)}`][mamlprobe.{name}] | {first_line(name)} |" for name in shown()[page]]
-        text += f"\n## [{title_of(page)}]({page}.md)\n\n| name | |\n| :--- | :--- |\n" + "\n".join(rows) + "\n"
+        rows = [f"| [`{name.split('.')[-1]}`][mamlprobe.{name}] | {first_line(name)} |" for name in shown()[page]]
+        text += (
+            f"\n## [{title_of(page)}]({page}.md)\n\n| name | what it is or does |\n| :--- | :--- |\n"
+            + "\n".join(rows)
+            + "\n"
+        )
     return text
 
 
@@ -268,9 +279,7 @@ def first_line(shown_name: str) -> str:
         doc = thing.__doc__ or ""
     else:
         doc = attribute_docs(import_module(home(shown_name))).get(shown_name.split(".")[-1], "")
-    line = " ".join(inspect.cleandoc(doc).split("\n\n")[0].split())
-    sentence = re.match(r".*?[.;:](?= |$)", line)
-    return (sentence[0].rstrip(".;:") if sentence else line).replace("|", "\\|") + "."
+    return inspect.cleandoc(doc).split("\n")[0].replace("|", "\\|")
 
 
 if __name__ == "__main__":

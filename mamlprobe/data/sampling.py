@@ -46,12 +46,13 @@ def sample(
     Examples:
         >>> import mamlprobe as mp
         >>> pool = mp.load_pool("glyphs", size=14)
-        >>> tasks = mp.sample(pool, split="train", way=5, shot=1, query=15, tasks=4, seed=0)
+        >>> numbers = {"way": 5, "shot": 1, "query": 15, "tasks": 4, "seed": 0}
+        >>> tasks = mp.sample(pool, split="train", **numbers)
         >>> tasks.support_x.shape, tasks.query_x.shape
         (torch.Size([4, 5, 1, 14, 14]), torch.Size([4, 75, 1, 14, 14]))
         >>> tasks.support_y[0].tolist()
         [0, 1, 2, 3, 4]
-        >>> later = mp.sample(pool, split="train", way=5, shot=1, query=15, tasks=4, seed=0, index=1)
+        >>> later = mp.sample(pool, split="train", **numbers, index=1)
         >>> mp.manifest(later) == mp.manifest(tasks)
         False
     """

@@ -44,7 +44,7 @@ def null_floor(
         >>> x, noise = np.random.default_rng(0).normal(size=(2, 50, 10))
         >>> y = x + 2 * noise
         >>> mean, high = null_floor(cca, x, y, seed=0)
-        >>> round(cca(x, y), 2), round(mean, 2)  # what is there, and what ten features of fifty rows have by chance
+        >>> round(cca(x, y), 2), round(mean, 2)  # of the two, and by chance
         (0.52, 0.38)
     """
     sides("null_floor", x, y)

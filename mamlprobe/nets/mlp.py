@@ -174,7 +174,8 @@ def mlp(
         >>> net = mp.mlp(inputs=1, way=1, hidden=(40, 40))  # that of the sine curves
         >>> net.layers
         ('fc1', 'fc2', 'head')
-        >>> {name: list(value.shape) for name, value in mp.init(net, seed=0).net.items() if "weight" in name}
+        >>> theta = mp.init(net, seed=0)
+        >>> {name: list(value.shape) for name, value in theta.net.items() if "weight" in name}
         {'body.1.linear.weight': [40, 1], 'body.2.linear.weight': [40, 40], 'head.weight': [1, 40]}
     """
     return Mlp(inputs=inputs, way=way, hidden=hidden, activation=activation, norm=norm, bias=bias)

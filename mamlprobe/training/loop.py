@@ -85,14 +85,15 @@ def train(
     Examples:
         >>> from dataclasses import replace
         >>> import mamlprobe as mp
-        >>> small = replace(mp.recipe("anil", "smoke"), data=mp.Data(size=14))  # four updates of a tiny net
+        >>> small = replace(mp.recipe("anil", "smoke"), data=mp.Data(size=14))  # 4 updates
         >>> run = mp.train(small, "runs", progress=False)
         >>> run.done, run.updates()
         (True, [0, 2, 4])
         >>> mp.train(small, "runs", progress=False).path == run.path  # finished: returned as it is
         True
         >>> def first_order(net, theta, tasks, method):  # an outer rule of one's own
-        ...     return mp.meta_gradient(net, theta, tasks, replace(method, inner=replace(method.inner, order=1)))
+        ...     fomaml = replace(method, inner=replace(method.inner, order=1))
+        ...     return mp.meta_gradient(net, theta, tasks, fomaml)
         >>> mp.train(small, "own", rule=first_order, progress=False).env["rule"]
         'first_order'
     """
@@ -132,7 +133,8 @@ def train_together(
         >>> from dataclasses import replace
         >>> import mamlprobe as mp
         >>> small = replace(mp.recipe("maml", "smoke"), data=mp.Data(size=14))
-        >>> runs = mp.train_together([replace(small, seed=seed) for seed in (0, 1)], "runs", progress=False)
+        >>> seeds = [replace(small, seed=seed) for seed in (0, 1)]
+        >>> runs = mp.train_together(seeds, "runs", progress=False)
         >>> [run.config.seed for run in runs], all(run.done for run in runs)
         ([0, 1], True)
     """

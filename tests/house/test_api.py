@@ -77,6 +77,8 @@ def test_a_docstring_that_breaks_a_rule_is_seen() -> None:
     assert "no example" in api.faults(replace(good, doc=good.doc.replace(">>> ", "")))
     assert "no section Raises" in api.faults(replace(good, doc=good.doc.replace("Raises:", "Never:")))
     assert "no shape" in api.faults(replace(good, doc=good.doc.replace("[", "<")))
+    assert "the first line is no sentence" in api.faults(replace(good, doc="Record\n" + good.doc))
+    assert "an example is too wide" in api.faults(replace(good, doc=f"{good.doc.rstrip()}{' ' * 8}{'x' * 93}"))
     named = replace(good, doc=good.doc.replace("Raises:", "x: a tensor\n        of rows.\n\n    Raises:"))
     assert api.faults(named) == ["'x: a tensor' reads as a section"]
     assert api.faults(replace(ENTRIES["Pool"], fields=("images",))) == ["field images is not described"]
