@@ -43,6 +43,9 @@ SECTIONS = {"Args", "Attributes", "Examples", "Raises", "Returns"}
 SHAPE = re.compile(r"[\[(][^\])\n]*\b[BNKQSFCHWRG]\b[^\])\n]*[\])]")
 """A shape in letters, such as [B, R, F] or (C, H, W)."""
 
+PLAIN = {"net", "theta", "episodes", "method", "path", "out", "name_or_path"}
+"""Arguments that are the same everywhere, or that the first line speaks of."""
+
 WIDE = 92
 """Characters of an example that a page shows without scrolling."""
 
@@ -64,6 +67,8 @@ class Entry:
     """Whether it is a public name; members of classes need no example."""
     fields: tuple[str, ...] = ()
     """Fields of a dataclass that nothing describes."""
+    arguments: tuple[str, ...] = ()
+    """Of a function."""
 
 
 def faults(entry: Entry) -> list[str]:
@@ -77,6 +82,9 @@ def faults(entry: Entry) -> list[str]:
         bad.append("an example is too wide")
     if entry.named and ">>> " not in section(entry.doc, "Examples"):
         bad.append("no example")
+    unsaid = [name for name in entry.arguments if not re.search(rf"\b{name}\b", prose(entry.doc))]
+    if entry.named and "Options as for" not in entry.doc:
+        bad += [f"argument {name} is not described" for name in unsaid if name not in PLAIN]
     if entry.door and "Error: " not in section(entry.doc, "Raises"):
         bad.append("no section Raises")
     text = prose(entry.doc)
@@ -142,7 +150,8 @@ def of_function(name: str, function: Any, *, named: bool = True) -> Entry:
     hints = inspect.signature(function)
     annotations = [*(each.annotation for each in hints.parameters.values()), hints.return_annotation]
     types = " ".join(str(each) for each in annotations if "Callable" not in str(each))
-    return Entry(name=name, doc=function.__doc__ or "", types=types, door=has_door(function), named=named)
+    facts = {"types": types, "door": has_door(function), "arguments": tuple(hints.parameters)}
+    return Entry(name=name, doc=function.__doc__ or "", named=named, **facts)
 
 
 def of_class(name: str, kind: type) -> Entry:

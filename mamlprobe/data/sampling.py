@@ -32,8 +32,8 @@ def sample(
 ) -> Episodes:
     """Draw batch number `index` of the stream of tasks that `seed` and `split` name, on the pool's device.
 
-    Classes are drawn without replacement and in random order, which is the labelling: the i-th class drawn has label i;
-    unless `slots` ties labels to classes (see `SLOTS`), which keep the order they have in the split.
+    A task has `way` classes, drawn without replacement and in random order, which is the labelling: the i-th class
+    drawn has label i; unless `slots` ties labels to classes (see `SLOTS`), which keep the order they have in the split.
     Of each class shot + query items are drawn without replacement: the first `shot` are support, the others query.
     Nothing is carried from call to call, and the same arguments give the same tasks on every device.
 

@@ -135,7 +135,7 @@ def load_source(
 ) -> TaskSource:
     """Return the formula of that name ("sinusoids", "planted-0.3"), or what `load_pool` loads with these arguments.
 
-    Tasks of a formula are regression: inputs [B, R, F] and targets [B, R, 1] floats.
+    Tasks of a formula are regression: inputs [B, R, F] and targets [B, R, 1] floats. Options as for `load_pool`.
 
     Raises:
         UserError: as `load_pool`; options of images together with a formula.

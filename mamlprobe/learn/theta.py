@@ -88,7 +88,7 @@ class Theta:
 def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
     """Initialise theta: the net's initial parameters, the head scaled or zeroed as the method says, initial rates.
 
-    A wrapped module starts from the weights it has.
+    `seed` decides what is drawn. A wrapped module starts from the weights it has, whatever the seed.
 
     Raises:
         UserError: a zeroed head that does not adapt; norms by step in a net without norms, or that adapt; the

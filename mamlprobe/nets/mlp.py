@@ -163,8 +163,8 @@ def mlp(
     """Return the fully connected net: linear layers of the `hidden` widths, an activation each, then a linear head.
 
     Inputs [B, R, ...] are flattened to rows of `inputs` numbers. ``norm="batch"`` puts a batch norm before every
-    activation. `way` is the width of the output: classes, or 1 for regression. The widths (40, 40) are
-    those of Finn et al. 2017 for sine curves.
+    activation. `way` is the width of the output: classes, or 1 for regression. Without `bias` no layer has one. The
+    widths (40, 40) are those of Finn et al. 2017 for sine curves.
 
     Raises:
         UserError: an unknown activation or norm; a width below 1; too many layers.

@@ -32,7 +32,8 @@ def record(
 
     `params` is a start (`Theta`, or its dict of parameters) or an entry of a path, with task axis B. Batch norms use
     the statistics of x, each task its own. `chunk` tasks pass at a time, None picks a number that suits the device;
-    apart from the result, intermediate values of only these tasks are in memory.
+    apart from the result, intermediate values of only these tasks are in memory. `layers` are names of ``net.layers``,
+    all by default.
 
     Raises:
         UserError: unknown layer; a chunk below 1.

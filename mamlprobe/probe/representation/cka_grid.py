@@ -122,7 +122,7 @@ def pair_grid(
     """Compute `cka_grid` of every layer of `a` with every layer of `b`, each adapted to the task by its own method.
 
     The models may differ in their layers; with `layers` both must have these. `norm` names both regimes where they
-    differ.
+    differ. `inputs`, `moments` and `chunk` as for `cka_grid`.
 
     Raises:
         UserError: as `cka_grid`.

@@ -71,7 +71,8 @@ def pair_similarity(
     Columns ``task layer moment measure features inputs rows width ratio value floor expected note norm episodes``, as
     those of `similarity`: `moment` says whether both are as trained ("before") or each has adapted to the task by its
     own method ("after"); `width` is that of `a`; `norm` names both regimes where they differ. The models may differ in
-    widths, not in the names of the layers that are compared (None: all that both have). `chunk` as in `similarity`.
+    widths, not in the names of the layers that are compared (None: all that both have). `measures`, `seed` and `chunk`
+    as in `similarity`; `moments` are those that are compared.
 
     The comparison of Raghu et al. 2020, table 3.
 
