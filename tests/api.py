@@ -43,6 +43,12 @@ SECTIONS = {"Args", "Attributes", "Examples", "Raises", "Returns"}
 SHAPE = re.compile(r"[\[(][^\])\n]*\b[BNKQSFCHWRG]\b[^\])\n]*[\])]")
 """A shape in letters, such as [B, R, F] or (C, H, W)."""
 
+PLAIN = {"net", "theta", "episodes", "method", "path", "out", "name_or_path"}
+"""Arguments that are the same everywhere, or that the first line speaks of."""
+
+WIDE = 92
+"""Characters of an example that a page shows without scrolling."""
+
 ADMONITION = re.compile(r"^(?P<indent> *)(?P<word>\w[\w\s-]*):(?: +\S.*)?$")
 """What a reader of Google's style takes for a section, if the next line is indented deeper."""
 
@@ -61,6 +67,8 @@ class Entry:
     """Whether it is a public name; members of classes need no example."""
     fields: tuple[str, ...] = ()
     """Fields of a dataclass that nothing describes."""
+    arguments: tuple[str, ...] = ()
+    """Of a function."""
 
 
 def faults(entry: Entry) -> list[str]:
@@ -68,8 +76,15 @@ def faults(entry: Entry) -> list[str]:
     if not entry.doc.strip():
         return ["no docstring"]
     bad = [f"field {name} is not described" for name in entry.fields]
+    if entry.named and not inspect.cleandoc(entry.doc).split("\n")[0].endswith((".", "?")):
+        bad.append("the first line is no sentence")
+    if any(len(line.strip()) > WIDE for line in section(entry.doc, "Examples").splitlines()):
+        bad.append("an example is too wide")
     if entry.named and ">>> " not in section(entry.doc, "Examples"):
         bad.append("no example")
+    unsaid = [name for name in entry.arguments if not re.search(rf"\b{name}\b", prose(entry.doc))]
+    if entry.named and "Options as for" not in entry.doc:
+        bad += [f"argument {name} is not described" for name in unsaid if name not in PLAIN]
     if entry.door and "Error: " not in section(entry.doc, "Raises"):
         bad.append("no section Raises")
     text = prose(entry.doc)
@@ -135,7 +150,8 @@ def of_function(name: str, function: Any, *, named: bool = True) -> Entry:
     hints = inspect.signature(function)
     annotations = [*(each.annotation for each in hints.parameters.values()), hints.return_annotation]
     types = " ".join(str(each) for each in annotations if "Callable" not in str(each))
-    return Entry(name=name, doc=function.__doc__ or "", types=types, door=has_door(function), named=named)
+    facts = {"types": types, "door": has_door(function), "arguments": tuple(hints.parameters)}
+    return Entry(name=name, doc=function.__doc__ or "", named=named, **facts)
 
 
 def of_class(name: str, kind: type) -> Entry:
@@ -231,8 +247,12 @@ def index() -> str:
         "argument is a [`UserError`][mamlprobe.UserError] of one line. Every example runs as it stands.\n"
     )
     for page in ORDER:
-        rows = [f"| [`{short(name)}`][mamlprobe.{name}] | {first_line(name)} |" for name in shown()[page]]
-        text += f"\n## [{title_of(page)}]({page}.md)\n\n| name | |\n| :--- | :--- |\n" + "\n".join(rows) + "\n"
+        rows = [f"| [`{name.split('.')[-1]}`][mamlprobe.{name}] | {first_line(name)} |" for name in shown()[page]]
+        text += (
+            f"\n## [{title_of(page)}]({page}.md)\n\n| name | what it is or does |\n| :--- | :--- |\n"
+            + "\n".join(rows)
+            + "\n"
+        )
     return text
 
 
@@ -268,9 +288,7 @@ def first_line(shown_name: str) -> str:
         doc = thing.__doc__ or ""
     else:
         doc = attribute_docs(import_module(home(shown_name))).get(shown_name.split(".")[-1], "")
-    line = " ".join(inspect.cleandoc(doc).split("\n\n")[0].split())
-    sentence = re.match(r".*?[.;:](?= |$)", line)
-    return (sentence[0].rstrip(".;:") if sentence else line).replace("|", "\\|") + "."
+    return inspect.cleandoc(doc).split("\n")[0].replace("|", "\\|")
 
 
 if __name__ == "__main__":

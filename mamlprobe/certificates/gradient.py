@@ -51,7 +51,7 @@ def certify(
     order that the gradient equals; whether anything moves in the inner loop apart from what is to adapt; and, for every
     field that is not at its default, which numbers change when it is set back. A method with schedules is checked at
     its first update and after their end, in a training of `updates` updates. `stepper` updates what is learned, for the
-    fields that act after the gradient.
+    fields that act after the gradient. `seed` decides the directions of the differences.
 
     Raises:
         UserError: a method that does not go with this net or these tasks; fewer than one update.

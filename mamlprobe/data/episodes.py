@@ -36,7 +36,7 @@ class Episodes:
     Examples:
         >>> import torch
         >>> import mamlprobe as mp
-        >>> x, y = torch.rand(8, 4, 3), torch.tensor([[0, 0, 1, 1]] * 8)  # 8 tasks: two rows each of two classes
+        >>> x, y = torch.rand(8, 4, 3), torch.tensor([[0, 0, 1, 1]] * 8)  # 8 tasks, N = K = 2
         >>> tasks = mp.Episodes(support_x=x, support_y=y, query_x=x + 0.1, query_y=y)
         >>> tasks.tasks, tasks.way
         (8, 2)
@@ -200,7 +200,8 @@ def manifest(episodes: Episodes) -> str:
     Examples:
         >>> import mamlprobe as mp
         >>> pool = mp.load_pool("glyphs", size=14)
-        >>> draws = [mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=2, seed=seed) for seed in (0, 0, 1)]
+        >>> numbers = {"way": 5, "shot": 1, "query": 5, "tasks": 2}
+        >>> draws = [mp.sample(pool, split="test", **numbers, seed=seed) for seed in (0, 0, 1)]
         >>> first, again, other = map(mp.manifest, draws)
         >>> len(first), first == again, first == other
         (16, True, False)

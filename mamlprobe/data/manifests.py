@@ -103,8 +103,8 @@ def write_manifest(episodes: Episodes, path: str | Path, *, pool: Pool, split: s
         >>> mp.write_manifest(tasks, "tasks.json", pool=pool, split="train")
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: write_manifest: classes must be of split 'train' of 'glyphs', got class 1662 in
-        task 0; name the pool and the split that they were drawn from
+        mamlprobe.base.errors.UserError: write_manifest: classes must be of split 'train' of
+        'glyphs', got class 1662 in task 0; name the pool and the split that they were drawn from
     """
     if Path(path).is_dir():
         raise UserError("write_manifest", f"{path} must be a file", "a folder", "name a file in it")

@@ -42,8 +42,8 @@ class Pool:
         >>> import mamlprobe as mp
         >>> images = torch.randint(256, (6, 20, 1, 14, 14), dtype=torch.uint8)
         >>> splits = {"train": torch.arange(4), "test": torch.tensor([4, 5])}
-        >>> counts, names = torch.full((6,), 20), tuple("abcdef")
-        >>> pool = mp.Pool(name="noise", images=images, counts=counts, class_names=names, splits=splits)
+        >>> parts = {"counts": torch.full((6,), 20), "class_names": tuple("abcdef")}
+        >>> pool = mp.Pool(name="noise", images=images, splits=splits, **parts)
         >>> pool.sample(split="train", way=3, shot=1, query=5, tasks=2, seed=0).query_x.shape
         torch.Size([2, 15, 1, 14, 14])
         >>> pool.describe()

@@ -32,8 +32,8 @@ def sample(
 ) -> Episodes:
     """Draw batch number `index` of the stream of tasks that `seed` and `split` name, on the pool's device.
 
-    Classes are drawn without replacement and in random order, which is the labelling: the i-th class drawn has label i;
-    unless `slots` ties labels to classes (see `SLOTS`), which keep the order they have in the split.
+    A task has `way` classes, drawn without replacement and in random order, which is the labelling: the i-th class
+    drawn has label i; unless `slots` ties labels to classes (see `SLOTS`), which keep the order they have in the split.
     Of each class shot + query items are drawn without replacement: the first `shot` are support, the others query.
     Nothing is carried from call to call, and the same arguments give the same tasks on every device.
 
@@ -46,12 +46,13 @@ def sample(
     Examples:
         >>> import mamlprobe as mp
         >>> pool = mp.load_pool("glyphs", size=14)
-        >>> tasks = mp.sample(pool, split="train", way=5, shot=1, query=15, tasks=4, seed=0)
+        >>> numbers = {"way": 5, "shot": 1, "query": 15, "tasks": 4, "seed": 0}
+        >>> tasks = mp.sample(pool, split="train", **numbers)
         >>> tasks.support_x.shape, tasks.query_x.shape
         (torch.Size([4, 5, 1, 14, 14]), torch.Size([4, 75, 1, 14, 14]))
         >>> tasks.support_y[0].tolist()
         [0, 1, 2, 3, 4]
-        >>> later = mp.sample(pool, split="train", way=5, shot=1, query=15, tasks=4, seed=0, index=1)
+        >>> later = mp.sample(pool, split="train", **numbers, index=1)
         >>> mp.manifest(later) == mp.manifest(tasks)
         False
     """

@@ -34,7 +34,8 @@ class TaskSource(Protocol):
         ...         tasks = self.pool.sample(**numbers)
         ...         return replace(tasks, support_y=tasks.support_y.flip(1))
         >>> small = replace(mp.recipe("maml", "smoke"), recipe="swapped")
-        >>> run = mp.train(small, "runs", pool=Swapped(mp.load_pool("glyphs", size=14)), progress=False)
+        >>> swapped = Swapped(mp.load_pool("glyphs", size=14))
+        >>> run = mp.train(small, "runs", pool=swapped, progress=False)
         >>> run.path.name.startswith("swapped-s0-")
         True
     """
@@ -134,7 +135,7 @@ def load_source(
 ) -> TaskSource:
     """Return the formula of that name ("sinusoids", "planted-0.3"), or what `load_pool` loads with these arguments.
 
-    Tasks of a formula are regression: inputs [B, R, F] and targets [B, R, 1] floats.
+    Tasks of a formula are regression: inputs [B, R, F] and targets [B, R, 1] floats. Options as for `load_pool`.
 
     Raises:
         UserError: as `load_pool`; options of images together with a formula.
@@ -143,11 +144,13 @@ def load_source(
         >>> import mamlprobe as mp
         >>> from mamlprobe.data.sources import load_source
         >>> from mamlprobe.learn.evaluate import query_table
-        >>> tasks = load_source("sinusoids").sample(split="test", way=1, shot=10, query=10, tasks=2, seed=0)
+        >>> sines = load_source("sinusoids")
+        >>> tasks = sines.sample(split="test", way=1, shot=10, query=10, tasks=2, seed=0)
         >>> tasks.support_x.shape, tasks.support_y.shape
         (torch.Size([2, 10, 1]), torch.Size([2, 10, 1]))
         >>> net, maml = mp.mlp(inputs=1, way=1), mp.Method(loss="mse")
-        >>> losses = query_table(net, mp.init(net, seed=0), tasks, {"maml": maml}, quantity="loss", steps="every")
+        >>> options = {"quantity": "loss", "steps": "every"}
+        >>> losses = query_table(net, mp.init(net, seed=0), tasks, {"maml": maml}, **options)
         >>> mean = losses.groupby("step")["value"].mean()
         >>> bool(mean[10] < mean[0])  # ten steps help
         True

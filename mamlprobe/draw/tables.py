@@ -35,8 +35,9 @@ FORMS: dict[str, Callable[[pd.DataFrame], Figure]] = {
 Examples:
     >>> import pandas as pd
     >>> import mamlprobe as mp
-    >>> table = pd.DataFrame({"task": [0, 1, 0, 1], "quantity": ["norm", "norm", "angle", "angle"]})
-    >>> figure = mp.draw(table.assign(value=[1.0, 2.0, 3.0, 4.0]))  # two tasks, two quantities
+    >>> quantities = ["norm", "norm", "angle", "angle"]
+    >>> table = pd.DataFrame({"task": [0, 1] * 2, "quantity": quantities, "value": range(4)})
+    >>> figure = mp.draw(table)
     >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
     ['norm', 'angle']
 """
@@ -60,8 +61,8 @@ def draw(table: pd.DataFrame) -> Figure:
     Examples:
         >>> import mamlprobe as mp
         >>> from torch import nn
-        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
-        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> layers = nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)
+        >>> net, method = mp.wrap(nn.Sequential(*layers), head="3"), mp.METHODS["maml"]
         >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
         >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
         >>> table = mp.weight_distance(net, theta, tasks, method, steps=[1, 5, 10])
@@ -69,8 +70,9 @@ def draw(table: pd.DataFrame) -> Figure:
         >>> mp.draw(table[["task", "value"]])
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: draw: the table must have the columns task, quantity, value, or task, moment,
-        quantity, value, or row, column, value, got columns task, value; give a table that the package returns
+        mamlprobe.base.errors.UserError: draw: the table must have the columns task, quantity,
+        value, or task, moment, quantity, value, or row, column, value, got columns task, value;
+        give a table that the package returns
     """
     columns = {str(name) for name in table.columns}
     form = next((form for form in FORMS if set(form.split()) <= columns), None)

@@ -137,7 +137,7 @@ def load_foreign(
         >>> import mamlprobe as mp
         >>> small = replace(mp.recipe("maml", "smoke"), data=mp.Data(size=14))
         >>> run = mp.train(small, "runs", progress=False)
-        >>> exported = mp.export(run, kind="learn2learn", out="theirs.pt")  # stands for a file of that project
+        >>> exported = mp.export(run, kind="learn2learn", out="theirs.pt")  # for want of theirs
         >>> foreign = mp.load_foreign("theirs.pt", image=(1, 14, 14))
         >>> foreign.family, foreign.net.layers
         ('learn2learn OmniglotCNN', ('conv1', 'conv2', 'conv3', 'conv4', 'head'))

@@ -120,13 +120,13 @@ def evaluate(
     Examples:
         >>> import mamlprobe as mp
         >>> from torch import nn
-        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
-        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> layers = nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)
+        >>> net, method = mp.wrap(nn.Sequential(*layers), head="3"), mp.METHODS["maml"]
         >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
         >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
         >>> variants = mp.variants(net, method, "keep,head,nil")
         >>> table = mp.evaluate(net, theta, tasks, variants)
-        >>> wide = table.pivot(index="task", columns="variant", values="value")  # paired: the same three tasks
+        >>> wide = table.pivot(index="task", columns="variant", values="value")  # paired
         >>> wide.shape, list(wide.columns)
         ((3, 3), ['head', 'keep', 'nil'])
     """

@@ -282,7 +282,8 @@ def adapt_tasks(
     Examples:
         >>> import torch
         >>> import mamlprobe as mp
-        >>> net, x, y = mp.mlp(inputs=3, way=2), torch.rand(8, 4, 3), torch.tensor([[0, 0, 1, 1]] * 8)
+        >>> net, x = mp.mlp(inputs=3, way=2), torch.rand(8, 4, 3)
+        >>> y = torch.tensor([[0, 0, 1, 1]] * 8)
         >>> tasks = mp.Episodes(support_x=x, support_y=y, query_x=x + 0.1, query_y=y)
         >>> path = mp.adapt_tasks(net, mp.init(net, seed=0), tasks, mp.METHODS["maml"])
         >>> len(path), path[-1]["head.weight"].shape  # the start and ten steps, of eight tasks

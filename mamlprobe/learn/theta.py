@@ -32,7 +32,8 @@ class Theta:
         >>> net = mp.mlp(inputs=4, way=2, hidden=(8,))
         >>> theta = mp.init(net, seed=0, method=mp.METHODS["meta_sgd"])
         >>> theta
-        Theta(net: 4 tensors of 58 numbers, float32 on cpu, rates: 4 tensors of 58 numbers, float32 on cpu)
+        Theta(net: 4 tensors of 58 numbers, float32 on cpu,
+        rates: 4 tensors of 58 numbers, float32 on cpu)
         >>> [name for name in theta.learned if "head" in name]
         ['head.weight', 'head.bias', 'rates.head.weight', 'rates.head.bias']
         >>> theta.to(dtype=torch.float64).net["head.weight"].dtype
@@ -87,7 +88,7 @@ class Theta:
 def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
     """Initialise theta: the net's initial parameters, the head scaled or zeroed as the method says, initial rates.
 
-    A wrapped module starts from the weights it has.
+    `seed` decides what is drawn. A wrapped module starts from the weights it has, whatever the seed.
 
     Raises:
         UserError: a zeroed head that does not adapt; norms by step in a net without norms, or that adapt; the
@@ -97,7 +98,8 @@ def init(net: Net, *, seed: int, method: Method | None = None) -> Theta:
         >>> import mamlprobe as mp
         >>> net = mp.conv4(image=(1, 14, 14), way=5, filters=4, blocks=2)
         >>> mp.init(net, seed=0)
-        Theta(net: 10 tensors of 389 numbers, float32 on cpu, moments: 4 tensors of 16 numbers, float32 on cpu)
+        Theta(net: 10 tensors of 389 numbers, float32 on cpu,
+        moments: 4 tensors of 16 numbers, float32 on cpu)
         >>> zeroed = mp.init(net, seed=0, method=mp.METHODS["maml_zeroing"])
         >>> zeroed.net["head.weight"].count_nonzero().item()
         0

@@ -54,15 +54,16 @@ def cca(x: Rows | Spectrum, y: Rows | Spectrum, *, summary: str = "mean") -> flo
         >>> random = np.random.default_rng(0)
         >>> x = random.normal(size=(200, 5))
         >>> rotation, _ = np.linalg.qr(random.normal(size=(5, 5)))
-        >>> [round(mp.cca(x, y), 6) for y in (x @ rotation, x * [1, 1, 1, 1, 100])]  # no linear map changes it
+        >>> [round(mp.cca(x, y), 6) for y in (x @ rotation, x * [1, 1, 1, 1, 100])]  # linear maps
         [1.0, 1.0]
         >>> round(mp.cca(x, random.normal(size=(200, 5))), 2)  # by chance, not 0
         0.15
         >>> mp.cca(x[:5], x[:5])
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: cca: R - 1 > max(F, G) must hold, else every correlation is 1 whatever the
-        data, got R = 5, F = 5, G = 5; take positions as rows, pool the maps, or use cka
+        mamlprobe.base.errors.UserError: cca: R - 1 > max(F, G) must hold, else every correlation is
+        1 whatever the data, got R = 5, F = 5, G = 5; take positions as rows, pool the maps, or use
+        cka
     """
     _known(summary)
     x, y = sides("cca", x, y)
@@ -87,7 +88,8 @@ def svcca(x: Rows | Spectrum, y: Rows | Spectrum, *, variance: float = 0.99, sum
         >>> random = np.random.default_rng(0)
         >>> x = random.normal(size=(200, 5))
         >>> rotation, _ = np.linalg.qr(random.normal(size=(5, 5)))
-        >>> x, y = (np.hstack([one, random.normal(size=(200, 50)) / 1000]) for one in (x, x @ rotation))  # with noise
+        >>> noises = random.normal(size=(2, 200, 50)) / 1000
+        >>> x, y = (np.hstack([x, noises[0]]), np.hstack([x @ rotation, noises[1]]))
         >>> round(mp.cca(x, y), 2), round(mp.svcca(x, y), 2)
         (0.49, 1.0)
     """

@@ -32,8 +32,9 @@ def null_floor(
 ) -> tuple[float, float]:
     """Compute `measure(x, y)` with the samples of y shuffled: (mean, the `level` quantile) over `draws`.
 
-    x [R, F], y [R, G], or their spectra, which are then not computed again. `groups` is the number of rows of one
-    image, which stay together and in order: with positions as rows it is H * W, or the floor comes out too low.
+    `seed` decides the shuffles. x [R, F], y [R, G], or their spectra, which are then not computed again. `groups` is
+    the number of rows of one image, which stay together and in order: with positions as rows it is H * W, or the floor
+    comes out too low.
 
     Raises:
         UserError: R not a multiple of `groups`, or fewer than two images; `level` not in (0, 1); `draws` < 1.
@@ -44,7 +45,7 @@ def null_floor(
         >>> x, noise = np.random.default_rng(0).normal(size=(2, 50, 10))
         >>> y = x + 2 * noise
         >>> mean, high = null_floor(cca, x, y, seed=0)
-        >>> round(cca(x, y), 2), round(mean, 2)  # what is there, and what ten features of fifty rows have by chance
+        >>> round(cca(x, y), 2), round(mean, 2)  # of the two, and by chance
         (0.52, 0.38)
     """
     sides("null_floor", x, y)
@@ -78,7 +79,7 @@ def gaussian_floor(
 ) -> tuple[float, float]:
     """Compute `measure` on independent Gaussians: (mean, the `level` quantile) over `draws`.
 
-    The inputs drawn are x [rows, f] and y [rows, g], of variance 1.
+    The inputs drawn from `seed` are x [rows, f] and y [rows, g], of variance 1.
 
     Raises:
         UserError: `level` not in (0, 1); `draws` < 1; and what `measure` raises on the shape.

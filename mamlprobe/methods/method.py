@@ -30,8 +30,8 @@ class Method:
         >>> replace(maml, step_weights=(0.5, 0.5))
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: method: there must be a step weight for every inner step, got 2 for 3 steps;
-        give as many
+        mamlprobe.base.errors.UserError: method: there must be a step weight for every inner step,
+        got 2 for 3 steps; give as many
     """
 
     name: str = "maml"
@@ -86,9 +86,11 @@ MAMLPP: dict[str, Method] = Catalogue(
         "ca": replace(_MAML, outer=replace(_MAML.outer, schedule="cosine", final_lr=1e-5)),
     },
 )
-"""The six parts of MAML++ (Antoniou et al. 2019), each as MAML with that part alone: multi-step loss, derivative-order
-annealing, per-step batch-norm statistics, per-step batch-norm weights and biases, learned rates by layer and step,
-cosine annealing of the outer rate. Numbers of updates are those of 100 epochs of 500.
+"""The six parts of MAML++ (Antoniou et al. 2019) by name, each as MAML with that part alone.
+
+Multi-step loss (msl), derivative-order annealing (da), per-step batch-norm statistics (bnrs), per-step batch-norm
+weights and biases (bnwb), learned rates by layer and step (lslr), cosine annealing of the outer rate (ca). Numbers of
+updates are those of 100 epochs of 500.
 
 Examples:
     >>> from dataclasses import replace
@@ -98,7 +100,7 @@ Examples:
     >>> lslr = mp.MAMLPP["lslr"]
     >>> lslr.inner.rates, lslr.norm.statistics
     ('layer_step', 'batch')
-    >>> both = replace(lslr, multi_step_updates=mp.MAMLPP["msl"].multi_step_updates)  # two of the six parts
+    >>> both = replace(lslr, multi_step_updates=mp.MAMLPP["msl"].multi_step_updates)
 """
 
 METHODS: dict[str, Method] = Catalogue(
@@ -139,7 +141,9 @@ METHODS: dict[str, Method] = Catalogue(
         "multitask": replace(_MAML, name="multitask", inner=replace(_MAML.inner, steps=0)),
     },
 )
-"""Methods by name. MAML: Finn et al. 2017; ANIL, NIL, multitask: Raghu et al. 2020; BOIL: Oh et al. 2021; zeroing,
+"""The published methods by name.
+
+MAML: Finn et al. 2017; ANIL, NIL, multitask: Raghu et al. 2020; BOIL: Oh et al. 2021; zeroing,
 contrastive: Kao et al. 2022; ProtoMAML: Triantafillou et al. 2020; Meta-SGD: Li et al. 2017; MAML++: Antoniou et al.
 2019; Reptile: Nichol et al. 2018; iMAML: Rajeswaran et al. 2019; matching networks: Vinyals et al. 2016 (without
 full-context embedding, which makes them the same as NIL in training); prototypical networks: Snell et al. 2017; siamese
@@ -155,8 +159,8 @@ Examples:
     >>> mp.METHODS["anill"]
     Traceback (most recent call last):
         ...
-    mamlprobe.base.errors.UnknownName: method: the method must be a known one, got 'anill'; did you mean anil, nil,
-    fo_anil?
+    mamlprobe.base.errors.UnknownName: method: the method must be a known one, got 'anill'; did
+    you mean anil, nil, fo_anil?
 """
 
 

@@ -53,7 +53,8 @@ class Inner:
         >>> replace(inner, order=3)
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: method: inner.order must be 1 or 2, got 3; 2 is MAML, 1 is FOMAML
+        mamlprobe.base.errors.UserError: method: inner.order must be 1 or 2, got 3; 2 is MAML, 1 is
+        FOMAML
     """
 
     steps: int = 5
@@ -123,8 +124,8 @@ class Norm:
         >>> mp.Norm(statistics="layer")
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: method: the norm.statistics must be a known one, got 'layer'; did you mean
-        batch, support, running, per_step, per_step_unused?
+        mamlprobe.base.errors.UserError: method: the norm.statistics must be a known one, got
+        'layer'; did you mean batch, support, running, per_step, per_step_unused?
     """
 
     statistics: str = "batch"
@@ -162,7 +163,8 @@ class Outer:
         >>> mp.Outer(clip=-1.0)
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: method: outer.clip must be positive, got -1.0; use None for no clipping
+        mamlprobe.base.errors.UserError: method: outer.clip must be positive, got -1.0; use None for
+        no clipping
     """
 
     rule: str = "unrolled"

@@ -251,11 +251,11 @@ def conv4(
 ) -> Conv4:
     """Return the convolutional net for images of shape `image` (C, H, W): blocks of 3x3 conv, batch norm and ReLU.
 
-    Each of the `blocks` halves the map: by 2x2 max-pool ("pool"), by a stride of 2 in the conv ("stride"), or by that
-    without zeros around the maps ("unpadded", with a last conv of 2x2). The features [B, R, F] are the last map,
-    flattened; the head is linear, of `way` rows. Orders "conv-bn-relu" (Finn et al. 2017, Antoniou et al. 2019) and
-    "conv-relu-bn" (Kao et al. 2022). Parameters: ``body.<block>.conv.weight``, ``.conv.bias``, ``.norm.weight``,
-    ``.norm.bias``, ``head.weight``, ``head.bias``.
+    Each of the `blocks` has `filters` channels and halves the map, as `down` says: by 2x2 max-pool ("pool"), by a
+    stride of 2 in the conv ("stride"), or by that without zeros around the maps ("unpadded", with a last conv of 2x2).
+    The features [B, R, F] are the last map, flattened; the head is linear, of `way` rows, with a bias if `head_bias`.
+    `order` is "conv-bn-relu" (Finn et al. 2017, Antoniou et al. 2019) or "conv-relu-bn" (Kao et al. 2022). Parameters:
+    ``body.<block>.conv.weight``, ``.conv.bias``, ``.norm.weight``, ``.norm.bias``, ``head.weight``, ``head.bias``.
 
     Raises:
         UserError: an unknown order or way of halving; a number below 1; images that are too small for so many blocks.

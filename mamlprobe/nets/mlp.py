@@ -163,8 +163,8 @@ def mlp(
     """Return the fully connected net: linear layers of the `hidden` widths, an activation each, then a linear head.
 
     Inputs [B, R, ...] are flattened to rows of `inputs` numbers. ``norm="batch"`` puts a batch norm before every
-    activation. `way` is the width of the output: classes, or 1 for regression. The widths (40, 40) are
-    those of Finn et al. 2017 for sine curves.
+    activation. `way` is the width of the output: classes, or 1 for regression. Without `bias` no layer has one. The
+    widths (40, 40) are those of Finn et al. 2017 for sine curves.
 
     Raises:
         UserError: an unknown activation or norm; a width below 1; too many layers.
@@ -174,7 +174,8 @@ def mlp(
         >>> net = mp.mlp(inputs=1, way=1, hidden=(40, 40))  # that of the sine curves
         >>> net.layers
         ('fc1', 'fc2', 'head')
-        >>> {name: list(value.shape) for name, value in mp.init(net, seed=0).net.items() if "weight" in name}
+        >>> theta = mp.init(net, seed=0)
+        >>> {name: list(value.shape) for name, value in theta.net.items() if "weight" in name}
         {'body.1.linear.weight': [40, 1], 'body.2.linear.weight': [40, 40], 'head.weight': [1, 40]}
     """
     return Mlp(inputs=inputs, way=way, hidden=hidden, activation=activation, norm=norm, bias=bias)

@@ -37,7 +37,7 @@ class ForwardPass:
         >>> import mamlprobe as mp
         >>> net = mp.conv4(image=(1, 14, 14), filters=4, blocks=2)
         >>> params = {name: value.unsqueeze(0) for name, value in mp.init(net, seed=0).net.items()}
-        >>> one = net(params, torch.rand(3, 25, 1, 14, 14))  # three tasks of 25 rows, with the same parameters
+        >>> one = net(params, torch.rand(3, 25, 1, 14, 14))  # three tasks of 25 rows
         >>> one.features.shape, one.logits.shape
         (torch.Size([3, 25, 36]), torch.Size([3, 25, 5]))
     """

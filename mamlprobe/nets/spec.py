@@ -21,15 +21,16 @@ class NetSpec:
     Examples:
         >>> import mamlprobe as mp
         >>> wide = mp.NetSpec(filters=64, down="stride")
-        >>> stack = mp.NetSpec(kind="layers", stack=("conv 8 3 1 1, norm, relu, pool 2 2", "conv 8 3 1 1, norm, relu"))
+        >>> blocks = ("conv 8 3 1 1, norm, relu, pool 2 2", "conv 8 3 1 1, norm, relu")
+        >>> stack = mp.NetSpec(kind="layers", stack=blocks)
         >>> own = mp.NetSpec(kind="module", module="my_models:Net", head="fc")
         >>> [spec.named for spec in (wide, stack, own)]
         [None, None, 'my_models:Net']
         >>> mp.NetSpec(kind="resnet")
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: net: the kind must be a known one, got 'resnet'; did you mean conv4, mlp,
-        module, layers?
+        mamlprobe.base.errors.UserError: net: the kind must be a known one, got 'resnet'; did you
+        mean conv4, mlp, module, layers?
     """
 
     kind: str = "conv4"

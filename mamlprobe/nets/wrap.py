@@ -61,17 +61,18 @@ def wrap(
     Examples:
         >>> import mamlprobe as mp
         >>> from torch import nn
-        >>> body = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+        >>> body = nn.Sequential(nn.Conv2d(1, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
         >>> net = mp.wrap(nn.Sequential(body, nn.Linear(144, 5)), head="1", inputs=(1, 14, 14))
         >>> net.layers, net.linear
         (('0', '1'), True)
         >>> {name: net.roles(name) for name in net.parameters if "weight" in name}
-        {'0.0.weight': 'body.0.0.weight', '0.1.weight': 'body.0.1.norm.weight', '1.weight': 'head.weight'}
+        {'0.0.weight': 'body.0.0.weight', '0.1.weight': 'body.0.1.norm.weight',
+        '1.weight': 'head.weight'}
         >>> mp.wrap(nn.Sequential(body, nn.Linear(144, 5)), head="fc")
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: wrap: the module must be a known one, got 'fc'; did you mean 0, 0.0, 0.1, 0.2,
-        0.3, 1?
+        mamlprobe.base.errors.UserError: wrap: the module must be a known one, got 'fc'; did you
+        mean 0, 0.0, 0.1, 0.2, 0.3, 1?
     """
     copied, fixed = private(module)
     example = None if inputs is None else _example(inputs, copied)

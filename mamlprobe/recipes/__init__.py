@@ -17,7 +17,7 @@ LEARNERS: dict[str, Recipe] = MAIN | KAO | CONTRAST
 """Every learner, in all sizes: at smoke, quick and long on the built-in characters, at paper in one setting for all."""
 
 RECIPES: dict[str, Recipe] = Catalogue("recipe", LEARNERS | SINUSOID | PUBLISHED_RECIPES)
-"""All that can be trained by name.
+"""All trainings by name, each a `Recipe` of one experiment in up to four sizes.
 
 Examples:
     >>> import mamlprobe as mp
@@ -50,7 +50,8 @@ def recipe(name: str, preset: str | None = None) -> Experiment:
         >>> mp.recipe("anil", "quik")
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: recipe: the preset must be a known one, got 'quik'; did you mean quick?
+        mamlprobe.base.errors.UserError: recipe: the preset must be a known one, got 'quik'; did you
+        mean quick?
     """
     sizes = RECIPES[name].sizes
     if preset is None:

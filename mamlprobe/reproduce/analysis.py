@@ -28,8 +28,8 @@ class Claim:
         >>> import pandas as pd
         >>> from mamlprobe.reproduce.analysis import Claim
         >>> rows = [{"variant": "nil", "value": 3.0, "low": 1.5, "high": 4.5}]
-        >>> where = {"variant": "nil"}
-        >>> claim = Claim(id="R5", text="NIL loses at most 2 points", where=where, above=-2.0, unit="points")
+        >>> text, where = "NIL loses at most 2 points", {"variant": "nil"}
+        >>> claim = Claim(id="R5", text=text, where=where, above=-2.0, unit="points")
         >>> claim.check(pd.DataFrame(rows))["verdict"]
         'holds'
     """
@@ -78,10 +78,10 @@ class Analysis:
         >>> import mamlprobe as mp
         >>> from mamlprobe.reproduce.analysis import Analysis, Claim
         >>> rows = pd.DataFrame({"quantity": ["gain"], "value": [3.0], "low": [1.5], "high": [4.5]})
-        >>> claim = Claim(id="X1", text="it gains", where={"quantity": "gain"}, above=0.0, unit="points")
-        >>> analysis = Analysis(
-        ...     paper="ours", title="A gain", order=1, table=lambda study: rows, figure=mp.draw, claims=[claim]
-        ... )
+        >>> where = {"quantity": "gain"}
+        >>> claim = Claim(id="X1", text="it gains", where=where, above=0.0, unit="points")
+        >>> made = {"table": lambda study: rows, "figure": mp.draw, "claims": [claim]}
+        >>> analysis = Analysis(paper="ours", title="A gain", order=1, **made)
         >>> [row["verdict"] for row in analysis.judged(rows)]
         ['holds']
     """

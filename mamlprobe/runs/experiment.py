@@ -28,7 +28,8 @@ class Data:
         >>> mp.Data(size=0)
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: data: data.size must be positive, got 0; use None for the data set's own
+        mamlprobe.base.errors.UserError: data: data.size must be positive, got 0; use None for the
+        data set's own
     """
 
     dataset: str = "glyphs"
@@ -64,14 +65,16 @@ class Experiment:
     Examples:
         >>> from dataclasses import replace
         >>> import mamlprobe as mp
-        >>> experiment = mp.Experiment(net=mp.NetSpec(filters=64), method=mp.METHODS["anil"], shot=5, updates=500)
+        >>> net, anil = mp.NetSpec(filters=64), mp.METHODS["anil"]
+        >>> experiment = mp.Experiment(net=net, method=anil, shot=5, updates=500)
         >>> seeds = [replace(experiment, seed=seed) for seed in range(3)]  # for train_together
         >>> experiment.tasks * experiment.way * experiment.query  # query items an update
         300
         >>> replace(experiment, way=0)
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: experiment: way must be at least 1, got 0; give a larger number
+        mamlprobe.base.errors.UserError: experiment: way must be at least 1, got 0; give a larger
+        number
     """
 
     recipe: str = "custom"

@@ -223,8 +223,8 @@ def load_run(path: str | Path, *, module: Maker | str | None = None) -> Run:
         >>> mp.load_run("runs/mmal")
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: load_run: the run folder must exist, got runs/mmal; beside it there is
-        maml-smoke-s0-fc344b89
+        mamlprobe.base.errors.UserError: load_run: the run folder must exist, got runs/mmal; beside
+        it there is maml-smoke-s0-fc344b89
     """
     path = Path(path)
     if not os.path.isdir(path):

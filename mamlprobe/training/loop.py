@@ -62,8 +62,9 @@ def train(
 
     A run that was begun goes on from its last good checkpoint, to the same bits as if it had never stopped; where what
     it is computed with has changed (processor, threads, torch, kernels ...), a line says so and env.json records it. A
-    finished run is returned as it is. `pool` replaces the data that the experiment names, `root` is where
-    raw files lie. What a hook returns at a checkpoint is appended to ``tables/<name of the hook>.csv``.
+    finished run is returned as it is. `pool` replaces the data that the experiment names, `root` is where raw files
+    lie. `device` is auto, cpu, cuda or cuda:<number>; `progress` shows a bar. `hooks` are functions of (update, net,
+    theta) with a name; the table that one returns at a checkpoint is appended to ``tables/<name of the hook>.csv``.
 
     `chunk` tasks are in memory at a time, and `recompute` computes inner steps anew instead of keeping them (see
     `meta_gradient`): memory for time, with the same result but for rounding. They are no settings of the experiment; a
@@ -85,14 +86,15 @@ def train(
     Examples:
         >>> from dataclasses import replace
         >>> import mamlprobe as mp
-        >>> small = replace(mp.recipe("anil", "smoke"), data=mp.Data(size=14))  # four updates of a tiny net
+        >>> small = replace(mp.recipe("anil", "smoke"), data=mp.Data(size=14))  # 4 updates
         >>> run = mp.train(small, "runs", progress=False)
         >>> run.done, run.updates()
         (True, [0, 2, 4])
         >>> mp.train(small, "runs", progress=False).path == run.path  # finished: returned as it is
         True
         >>> def first_order(net, theta, tasks, method):  # an outer rule of one's own
-        ...     return mp.meta_gradient(net, theta, tasks, replace(method, inner=replace(method.inner, order=1)))
+        ...     fomaml = replace(method, inner=replace(method.inner, order=1))
+        ...     return mp.meta_gradient(net, theta, tasks, fomaml)
         >>> mp.train(small, "own", rule=first_order, progress=False).env["rule"]
         'first_order'
     """
@@ -122,7 +124,8 @@ def train_together(
     Every run has the folder and the contents that `train` gives it, but for rounding, which depends on the other runs.
     The same call goes on to the same bits: runs that a kill put out of step go on from a checkpoint that all of them
     have. Finished runs are left alone, and those that are behind for another reason catch up first. `chunk` counts the
-    tasks of all runs. A run that fails stops alone: its error is raised when the others have finished.
+    tasks of all runs. A run that fails stops alone: its error is raised when the others have finished. Options as for
+    `train`.
 
     Raises:
         UserError: as `train`; experiments that differ in another field, or share a seed.
@@ -132,7 +135,8 @@ def train_together(
         >>> from dataclasses import replace
         >>> import mamlprobe as mp
         >>> small = replace(mp.recipe("maml", "smoke"), data=mp.Data(size=14))
-        >>> runs = mp.train_together([replace(small, seed=seed) for seed in (0, 1)], "runs", progress=False)
+        >>> seeds = [replace(small, seed=seed) for seed in (0, 1)]
+        >>> runs = mp.train_together(seeds, "runs", progress=False)
         >>> [run.config.seed for run in runs], all(run.done for run in runs)
         ([0, 1], True)
     """

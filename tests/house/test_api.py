@@ -77,6 +77,9 @@ def test_a_docstring_that_breaks_a_rule_is_seen() -> None:
     assert "no example" in api.faults(replace(good, doc=good.doc.replace(">>> ", "")))
     assert "no section Raises" in api.faults(replace(good, doc=good.doc.replace("Raises:", "Never:")))
     assert "no shape" in api.faults(replace(good, doc=good.doc.replace("[", "<")))
+    assert "the first line is no sentence" in api.faults(replace(good, doc="Record\n" + good.doc))
+    assert api.faults(replace(good, doc=good.doc.replace("`params`", "it"))) == ["argument params is not described"]
+    assert "an example is too wide" in api.faults(replace(good, doc=f"{good.doc.rstrip()}{' ' * 8}{'x' * 93}"))
     named = replace(good, doc=good.doc.replace("Raises:", "x: a tensor\n        of rows.\n\n    Raises:"))
     assert api.faults(named) == ["'x: a tensor' reads as a section"]
     assert api.faults(replace(ENTRIES["Pool"], fields=("images",))) == ["field images is not described"]
@@ -88,7 +91,8 @@ def test_doors_types_and_fields_are_seen() -> None:
         """Count."""
         return len(x)
 
-    assert api.faults(api.of_function("guarded", guarded)) == ["no example", "no section Raises", "no shape"]
+    wrong = ["argument x is not described", "no example", "no section Raises", "no shape"]
+    assert sorted(api.faults(replace(api.of_function("guarded", guarded), doc="Count."))) == wrong
     assert ENTRIES["Episodes.to"].door
     assert not ENTRIES["Pool.digest"].door
     assert api.attribute_docs(mamlprobe.Inner)["steps"] == "S in training."

@@ -103,8 +103,8 @@ def meta_gradient(
     Examples:
         >>> import mamlprobe as mp
         >>> from torch import nn
-        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
-        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> layers = nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)
+        >>> net, method = mp.wrap(nn.Sequential(*layers), head="3"), mp.METHODS["maml"]
         >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
         >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
         >>> gradient, readings = mp.meta_gradient(net, theta, tasks, method)
@@ -112,7 +112,8 @@ def meta_gradient(
         {'0.weight': [4, 1, 3, 3], '0.bias': [4], '3.weight': [5, 144], '3.bias': [5]}
         >>> readings.losses.shape
         torch.Size([3])
-        >>> start = mp.Theta(net={name: value - 0.001 * gradient[name] for name, value in theta.net.items()})
+        >>> moved = {name: value - 0.001 * gradient[name] for name, value in theta.net.items()}
+        >>> theta = mp.Theta(net=moved)  # one update of plain gradient descent
     """
     gradients, metrics = accumulate_gradients(
         net, theta, episodes, method, mean_over=episodes.tasks, chunk=chunk, recompute=recompute

@@ -32,7 +32,8 @@ def meta_gradients(
 
     One pair a theta: gradients by name, shaped as the parameters, and readings of its own tasks [B]. All runs have
     equally many tasks. Equal to one run after another up to rounding: no task uses another run's parameters, so the
-    gradient of the stacked parameters separates by run. `chunk` counts the tasks of all runs.
+    gradient of the stacked parameters separates by run. `chunk` counts the tasks of all runs; `recompute` as there.
+    `thetas` are of one net.
 
     Raises:
         UserError: runs with other numbers of tasks; a chunk below 1.

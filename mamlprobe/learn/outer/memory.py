@@ -137,6 +137,8 @@ def memory_needed(
 ) -> int:
     """Estimate the peak bytes of `meta_gradient` with these options, not counting theta and the episodes.
 
+    `chunk` and `recompute` are those of `meta_gradient`.
+
     With a `probe`, such as `similarity`, `cka_grid` or `evaluate`, those of ``probe(net, theta, episodes, method,
     chunk=chunk)``; for `evaluate`, the method is the only variant. Options of the probe are given by
     ``functools.partial``.

@@ -78,13 +78,13 @@ def variants(net: Net, method: Method, names: str) -> dict[str, Method]:
         >>> net, maml = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
         >>> variants = mp.variants(net, maml, "keep,head,freeze")
         >>> {label: method.inner.adapts for label, method in variants.items()}
-        {'keep': ('*',), 'head': ('head.*',), 'freeze:none': ('*',), 'freeze:1': ('*', '!conv1'), 'freeze:1,2': ('*',
-        '!conv1', '!conv2')}
+        {'keep': ('*',), 'head': ('head.*',), 'freeze:none': ('*',), 'freeze:1': ('*', '!conv1'),
+        'freeze:1,2': ('*', '!conv1', '!conv2')}
         >>> mp.variants(net, maml, "freze")
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: variants: the variant must be a known one, got 'freze'; did you mean freeze,
-        freeze:A-B?
+        mamlprobe.base.errors.UserError: variants: the variant must be a known one, got 'freze'; did
+        you mean freeze, freeze:A-B?
     """
     methods: dict[str, Method] = {}
     for word in (part.strip() for part in names.split(",")):

@@ -41,14 +41,15 @@ def weight_distance(
     Examples:
         >>> import mamlprobe as mp
         >>> from torch import nn
-        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
-        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> layers = nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)
+        >>> net, method = mp.wrap(nn.Sequential(*layers), head="3"), mp.METHODS["maml"]
         >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
         >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
         >>> table = mp.weight_distance(net, theta, tasks, method, steps=[1, 10])
         >>> sorted(table["quantity"].unique())
         ['distance', 'per parameter', 'relative']
-        >>> far = table[table["quantity"] == "distance"].pivot(index=["task", "layer"], columns="step", values="value")
+        >>> moved = table[table["quantity"] == "distance"]
+        >>> far = moved.pivot(index=["task", "layer"], columns="step", values="value")
         >>> far.shape, bool((far[10] > far[1]).all())
         ((6, 2), True)
     """

@@ -32,7 +32,8 @@ def record(
 
     `params` is a start (`Theta`, or its dict of parameters) or an entry of a path, with task axis B. Batch norms use
     the statistics of x, each task its own. `chunk` tasks pass at a time, None picks a number that suits the device;
-    apart from the result, intermediate values of only these tasks are in memory.
+    apart from the result, intermediate values of only these tasks are in memory. `layers` are names of ``net.layers``,
+    all by default.
 
     Raises:
         UserError: unknown layer; a chunk below 1.
@@ -40,8 +41,8 @@ def record(
     Examples:
         >>> import mamlprobe as mp
         >>> from torch import nn
-        >>> module = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
-        >>> net, method = mp.wrap(module, head="3"), mp.METHODS["maml"]
+        >>> layers = nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)
+        >>> net, method = mp.wrap(nn.Sequential(*layers), head="3"), mp.METHODS["maml"]
         >>> theta, pool = mp.init(net, seed=0, method=method), mp.load_pool("glyphs", size=14)
         >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
         >>> path = mp.adapt_tasks(net, theta, tasks, method)

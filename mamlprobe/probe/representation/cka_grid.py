@@ -122,7 +122,7 @@ def pair_grid(
     """Compute `cka_grid` of every layer of `a` with every layer of `b`, each adapted to the task by its own method.
 
     The models may differ in their layers; with `layers` both must have these. `norm` names both regimes where they
-    differ.
+    differ. `inputs`, `moments` and `chunk` as for `cka_grid`.
 
     Raises:
         UserError: as `cka_grid`.
@@ -130,8 +130,10 @@ def pair_grid(
     Examples:
         >>> import mamlprobe as mp
         >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
-        >>> a, b = (mp.Model(net=net, theta=mp.init(net, seed=seed), method=method) for seed in (0, 1))
-        >>> tasks = mp.sample(mp.load_pool("glyphs", size=14), split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> thetas = [mp.init(net, seed=seed) for seed in (0, 1)]
+        >>> a, b = (mp.Model(net=net, theta=theta, method=method) for theta in thetas)
+        >>> pool = mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
         >>> grid = mp.pair_grid(a, b, tasks, moments=[("before", "before")])
         >>> grid.groupby(["layer_a", "layer_b"])["value"].mean().unstack().round(2)
         layer_b  conv1  conv2  head

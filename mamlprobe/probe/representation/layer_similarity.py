@@ -79,8 +79,9 @@ def similarity(
     in a phrase why a value is NaN or not to be trusted, else it is empty: shape alone decides a CCA with R - 1 <= F,
     such as that of five logits on a 5-way 1-shot support, and inflates it with under 10 rows a feature; debiased CKA
     needs 4 rows, RSA 3, all finite activations that vary, a floor two images. Inputs are the query or the support set,
-    the same before and after, each task's own statistics. `steps` counts inner steps; None takes the last. `chunk`
-    tasks are in memory at a time; None picks a number that suits the device.
+    the same before and after, each task's own statistics. `steps` counts inner steps; None takes the last. `measures`
+    are names of `MEASURES`, all but rsa by default, `layers` those of ``net.layers``, all by default; `seed` decides
+    the permutations of floors. `chunk` tasks are in memory at a time; None picks a number that suits the device.
 
     The comparison of Raghu et al. 2020, figure 2.
 

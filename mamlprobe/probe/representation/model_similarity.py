@@ -38,8 +38,9 @@ class Model:
         >>> mp.Model(net=net, theta=mp.init(mp.mlp(inputs=196), seed=0), method=method)
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: Model: theta must have the parameters of the net, got a difference in
-        'body.1.conv.bias'; take init(net, seed=0), or the theta that was learned with this net
+        mamlprobe.base.errors.UserError: Model: theta must have the parameters of the net, got a
+        difference in 'body.1.conv.bias'; take init(net, seed=0), or the theta that was learned with
+        this net
     """
 
     __repr__ = described
@@ -70,7 +71,8 @@ def pair_similarity(
     Columns ``task layer moment measure features inputs rows width ratio value floor expected note norm episodes``, as
     those of `similarity`: `moment` says whether both are as trained ("before") or each has adapted to the task by its
     own method ("after"); `width` is that of `a`; `norm` names both regimes where they differ. The models may differ in
-    widths, not in the names of the layers that are compared (None: all that both have). `chunk` as in `similarity`.
+    widths, not in the names of the layers that are compared (None: all that both have). `measures`, `seed` and `chunk`
+    as in `similarity`; `moments` are those that are compared.
 
     The comparison of Raghu et al. 2020, table 3.
 
@@ -80,8 +82,10 @@ def pair_similarity(
     Examples:
         >>> import mamlprobe as mp
         >>> net, method = mp.conv4(image=(1, 14, 14), filters=4, blocks=2), mp.METHODS["maml"]
-        >>> a, b = (mp.Model(net=net, theta=mp.init(net, seed=seed), method=method) for seed in (0, 1))
-        >>> tasks = mp.sample(mp.load_pool("glyphs", size=14), split="test", way=5, shot=1, query=5, tasks=3, seed=0)
+        >>> thetas = [mp.init(net, seed=seed) for seed in (0, 1)]
+        >>> a, b = (mp.Model(net=net, theta=theta, method=method) for theta in thetas)
+        >>> pool = mp.load_pool("glyphs", size=14)
+        >>> tasks = mp.sample(pool, split="test", way=5, shot=1, query=5, tasks=3, seed=0)
         >>> table = mp.pair_similarity(a, b, tasks, measures=["cka_debiased"])
         >>> table.groupby(["moment", "layer"])["value"].mean().unstack().round(2)
         layer   conv1  conv2  head
