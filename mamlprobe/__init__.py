@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mamlprobe.data.pool import Pool
     from mamlprobe.data.reading.data_objects import pool_from
     from mamlprobe.data.sampling import sample
+    from mamlprobe.data.sources import TaskSource, load_source
     from mamlprobe.draw.tables import draw
     from mamlprobe.foreign.export import export
     from mamlprobe.foreign.load_foreign import load_foreign
@@ -60,6 +61,7 @@ _HOMES = {
     "data.pool": "Pool",
     "data.reading.data_objects": "pool_from",
     "data.sampling": "sample",
+    "data.sources": "TaskSource load_source",
     "draw": "draw",
     "methods.settings": "Inner Norm Outer",
     "foreign.export": "export",
@@ -116,6 +118,7 @@ __all__ = [
     "Readings",
     "Report",
     "Run",
+    "TaskSource",
     "Theta",
     "UserError",
     "adapt_tasks",
@@ -138,6 +141,7 @@ __all__ = [
     "load_foreign",
     "load_pool",
     "load_run",
+    "load_source",
     "manifest",
     "manifest_table",
     "memory_needed",

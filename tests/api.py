@@ -23,8 +23,6 @@ PAGES = ROOT / "docs" / "api"
 INDEX = PAGES / "index.md"
 
 EXTENSION = (
-    "data.sources.TaskSource",
-    "data.sources.load_source",
     "draw.tables.FORMS",
     "measure.floors.gaussian_floor",
     "measure.floors.null_floor",

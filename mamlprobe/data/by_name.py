@@ -175,7 +175,7 @@ def load_pool(
         raise UserError("load_pool", "channels must be 1 or 3", channels, "leave it out to keep those of the images")
     folder, name = data_folder(root), str(name_or_path)
     if name in FORMULAS or name in PLANTED:
-        advice = "train on them with data.dataset, or take load_source, and losses in place of accuracies"
+        advice = "train on them with data.dataset, or take mp.load_source, whose tasks are scored by loss"
         raise UserError(
             "load_pool",
             "a pool must hold images of classes",

@@ -157,11 +157,14 @@ class Episodes:
 
     @door()
     def part(self, start: int, stop: int) -> "Episodes":
-        """Return tasks start ... stop - 1, which have as many classes as the whole batch.
+        """Return tasks start ... stop - 1, or up to the last; they have as many classes as the whole batch.
 
         Raises:
-            UserError: numbers that are not whole; as `Episodes`, where no task is left.
+            UserError: numbers that are not whole, a start below 0, or no task between them.
         """
+        if not 0 <= start < min(stop, self.tasks):
+            must = f"a part must begin at one of the tasks 0..{self.tasks - 1} and have one"
+            raise UserError("episodes", must, f"{start}..{stop}", "give other numbers")
         parts = {name: value[start:stop] for name, value in self._parts().items()}
         return self.like(parts, whole=self.whole or self)
 

@@ -15,11 +15,12 @@ from mamlprobe.data.labelling import places
 
 if TYPE_CHECKING:
     from mamlprobe.data.pool import Pool  # which draws by these functions
+    from mamlprobe.data.sources import TaskSource
 
 
 @door()
 def sample(
-    pool: "Pool",
+    pool: "Pool | TaskSource",
     *,
     split: str,
     way: int,
@@ -32,9 +33,10 @@ def sample(
 ) -> Episodes:
     """Draw batch number `index` of the stream of tasks that `seed` and `split` name, on the pool's device.
 
-    A task has `way` classes, drawn without replacement and in random order, which is the labelling: the i-th class
-    drawn has label i; unless `slots` ties labels to classes (see `SLOTS`), which keep the order they have in the split.
-    Of each class shot + query items are drawn without replacement: the first `shot` are support, the others query.
+    `pool` may be another source of tasks (`load_source`), which draws by its own rule. A task of a pool has `way`
+    classes, drawn without replacement and in random order, which is the labelling: the i-th class drawn has label i;
+    unless `slots` ties labels to classes (see `SLOTS`), which keep the order they have in the split. Of each class
+    shot + query items are drawn without replacement: the first `shot` are support, the others query.
     Nothing is carried from call to call, and the same arguments give the same tasks on every device.
 
     These are the episodes of Vinyals et al. 2016.
@@ -56,10 +58,15 @@ def sample(
         >>> mp.manifest(later) == mp.manifest(tasks)
         False
     """
+    from mamlprobe.data.pool import Pool  # which draws by this function
+
+    if not isinstance(pool, Pool):
+        numbers = {"way": way, "shot": shot, "query": query, "tasks": tasks, "seed": seed, "index": index}
+        return pool.sample(split=split, slots=slots, **numbers)
     if split not in pool.splits:
         raise unknown("sample", f"split of {pool.name!r}", split, pool.splits)
-    numbers = {"way": (way, 1), "shot": (shot, 1), "query": (query, 1), "tasks": (tasks, 1), "index": (index, 0)}
-    for name, (value, least) in numbers.items():
+    least_of = {"way": (way, 1), "shot": (shot, 1), "query": (query, 1), "tasks": (tasks, 1), "index": (index, 0)}
+    for name, (value, least) in least_of.items():
         if value < least:
             raise UserError("sample", f"{name} must be at least {least}", value, "give a larger number")
     ids = pool.splits[split]

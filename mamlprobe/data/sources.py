@@ -142,15 +142,12 @@ def load_source(
 
     Examples:
         >>> import mamlprobe as mp
-        >>> from mamlprobe.data.sources import load_source
-        >>> from mamlprobe.learn.evaluate import query_table
-        >>> sines = load_source("sinusoids")
-        >>> tasks = sines.sample(split="test", way=1, shot=10, query=10, tasks=2, seed=0)
+        >>> sines = mp.load_source("sinusoids")
+        >>> tasks = mp.sample(sines, split="test", way=1, shot=10, query=10, tasks=2, seed=0)
         >>> tasks.support_x.shape, tasks.support_y.shape
         (torch.Size([2, 10, 1]), torch.Size([2, 10, 1]))
         >>> net, maml = mp.mlp(inputs=1, way=1), mp.Method(loss="mse")
-        >>> options = {"quantity": "loss", "steps": "every"}
-        >>> losses = query_table(net, mp.init(net, seed=0), tasks, {"maml": maml}, **options)
+        >>> losses = mp.evaluate(net, mp.init(net, seed=0), tasks, {"maml": maml}, steps="every")
         >>> mean = losses.groupby("step")["value"].mean()
         >>> bool(mean[10] < mean[0])  # ten steps help
         True

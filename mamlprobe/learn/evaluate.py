@@ -30,7 +30,8 @@ NUMBERS = 2**18
 LEAST = 25
 """At least so many tasks are in memory at a time on any other device."""
 
-QUANTITIES = ("accuracy", "loss")
+Quantity = Literal["accuracy", "loss"]
+QUANTITIES = get_args(Quantity)
 
 Steps = Literal["every", "last"]
 """After which test steps a task is scored."""
@@ -100,6 +101,7 @@ def evaluate(
     episodes: Episodes,
     variants: Mapping[str, Method],
     *,
+    quantity: Quantity | None = None,
     steps: Steps = "last",
     chunk: int | None = None,
     advance: Callable[[int], object] | None = None,
@@ -112,10 +114,11 @@ def evaluate(
     device; what variants share is computed once for them. `advance` is called with the number of tasks done since its
     last call, for every variant; without it a progress bar is shown if it takes long.
 
-    Of real targets the accuracy is NaN: `query_table` of this module scores the loss.
+    `quantity` "loss" scores the query loss of each method instead (of real targets half the mean squared error);
+    real targets have no other.
 
     Raises:
-        UserError: no variants, a chunk below 1, other steps.
+        UserError: no variants, a chunk below 1, other steps or quantities; the accuracy of real targets.
 
     Examples:
         >>> import mamlprobe as mp
@@ -130,7 +133,11 @@ def evaluate(
         >>> wide.shape, list(wide.columns)
         ((3, 3), ['head', 'keep', 'nil'])
     """
-    return query_table(net, theta, episodes, variants, quantity="accuracy", steps=steps, chunk=chunk, advance=advance)
+    real = episodes.query_y.is_floating_point()
+    if real and quantity == "accuracy":
+        raise UserError("evaluate", "real targets must be scored by loss", "quantity 'accuracy'", "leave quantity out")
+    scored = quantity or ("loss" if real else "accuracy")
+    return query_table(net, theta, episodes, variants, quantity=scored, steps=steps, chunk=chunk, advance=advance)
 
 
 def query_table(

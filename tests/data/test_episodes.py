@@ -105,3 +105,12 @@ def test_manifest_table(pool):
         assert row.label == y[row.task, row.row]
         assert row[4] == episodes.class_ids[row.task, row.label]
         assert row.item == items[row.task, row.row]
+
+
+@pytest.mark.parametrize("ends", [(-1, 2), (2, 2), (2, 1), (3, 9)])
+def test_a_part_has_tasks_that_there_are(ends):
+    x, y = torch.zeros(3, 2, 4), torch.tensor([[0, 1]] * 3)
+    tasks = Episodes(support_x=x, support_y=y, query_x=x, query_y=y)
+    assert tasks.part(1, 9).tasks == 2
+    with pytest.raises(UserError, match="a part must begin at one of the tasks"):
+        tasks.part(*ends)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
+import mamlprobe as mp
 from mamlprobe.base.errors import UserError
 from mamlprobe.base.streams import random_keys
 from mamlprobe.data.episodes import manifest
@@ -140,3 +141,11 @@ GOLDEN = [
     [[9, 1, 2, 0, 5, 3], [1, 2, 2, 4, 7, 9]],
 ]
 GOLDEN_MANIFEST = "688709fe84e5f00a"
+
+
+def test_other_sources_draw_by_their_own_rule():
+    curves = mp.load_source("sinusoids")
+    numbers = {"split": "test", "way": 1, "shot": 4, "query": 3, "tasks": 2, "seed": 5, "index": 1}
+    drawn, expected = mp.sample(curves, **numbers), curves.sample(**numbers)
+    assert torch.equal(drawn.support_x, expected.support_x)
+    assert torch.equal(drawn.query_y, expected.query_y)

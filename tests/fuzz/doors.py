@@ -13,7 +13,17 @@ from tests.fuzz.box import Box, net_of_ones_own
 
 Calls = dict[str, tuple[Callable[..., object], dict[str, Any]]]
 
-NO_DOORS = {"Any", "import_module", "UserError", "Decomposition", "Readings", "Report", "Run", "compile_kernels"}
+NO_DOORS = {
+    "Any",
+    "import_module",
+    "UserError",
+    "Decomposition",
+    "Readings",
+    "Report",
+    "Run",
+    "TaskSource",
+    "compile_kernels",
+}
 """Names of the package that nobody calls with anything of hers."""
 
 
@@ -45,6 +55,7 @@ def right_calls(box: Box) -> Calls:
         "init": (mp.init, {"net": net, "seed": 0, "method": method}),
         "sample": (mp.sample, {"pool": pool, "split": "test", **numbers}),
         "load_pool": (mp.load_pool, {"name_or_path": box.good / "images", "size": 10, "ink": 1, "rotations": "none"}),
+        "load_source": (mp.load_source, {"name_or_path": box.good / "images", "size": 10}),
         "load_foreign": (mp.load_foreign, {"path": box.good / "foreign.pt"}),
         "pool_from": (
             mp.pool_from,

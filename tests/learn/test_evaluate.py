@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import mamlprobe as mp
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes, manifest
 from mamlprobe.learn.evaluate import evaluate, query_table, split_tasks, tasks_at_a_time
@@ -279,8 +280,8 @@ def test_real_targets_have_losses_and_no_accuracies(waves):
     images = {n: getattr(flat, n).unflatten(2, (1, 2, 2)) for n in ("support_x", "query_x")}
     episodes = Episodes(**{**pieces(flat), **images})
     theta, variants = init(net, seed=0).to(dtype=torch.float64), {"keep": method(loss="mse")}
-    assert evaluate(net, theta, episodes, variants).value.isna().all()
-    assert query_table(net, theta, episodes, variants, quantity="loss").value.notna().all()
+    assert query_table(net, theta, episodes, variants, quantity="accuracy").value.isna().all()
+    assert evaluate(net, theta, episodes, variants).value.notna().all()
 
 
 @pytest.mark.parametrize(
@@ -324,3 +325,34 @@ def test_the_last_step_alone_is_the_last_of_every_step(classes, quantity):
 def test_other_steps_are_refused(classes):
     with pytest.raises(UserError, match="choice of steps must be a known one, got 'first'"):
         evaluate(NET, start(), classes(), {"keep": method()}, steps="first")
+
+
+def test_real_targets_are_scored_by_loss_and_by_nothing_else():
+    """The loss of one step by hand, of float64 curves; an accuracy is refused."""
+    curves = mp.load_source("sinusoids")
+    tasks = mp.sample(curves, split="test", way=1, shot=5, query=7, tasks=3, seed=0).to(dtype=torch.float64)
+    net, method = mp.mlp(inputs=1, way=1, hidden=(6,)), mp.Method(loss="mse", inner=mp.Inner(steps=1, test_steps=1))
+    theta = mp.init(net, seed=0).to(dtype=torch.float64)
+    table = mp.evaluate(net, theta, tasks, {"one step": method})
+    assert set(table["quantity"]) == {"loss"}
+    (adapted,) = mp.adapt_tasks(net, theta, tasks, method, steps=[1])
+    expected = (net(adapted, tasks.query_x).logits - tasks.query_y).square().mean((1, 2)) / 2
+    assert table["value"].to_numpy() == pytest.approx(expected.numpy(), rel=1e-12)
+    with pytest.raises(UserError, match="real targets must be scored by loss"):
+        mp.evaluate(net, theta, tasks, {"one step": method}, quantity="accuracy")
+
+
+def test_the_loss_of_classes_is_scored_on_request():
+    net = mp.conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
+    x = torch.randn(2, 6, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = torch.arange(3).repeat(2, 2)
+    tasks = mp.Episodes(support_x=x, support_y=y, query_x=x, query_y=y)
+    theta, method = mp.init(net, seed=0).to(dtype=torch.float64), mp.METHODS["nil"]
+    maml = replace(mp.METHODS["maml"], inner=replace(mp.METHODS["maml"].inner, test_steps=0))
+    (start,) = mp.adapt_tasks(net, theta, tasks, maml, steps=[0])
+    logits = net(start, tasks.query_x).logits
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(2, 6).mean(1)
+    values = mp.evaluate(net, theta, tasks, {"start": maml}, quantity="loss")["value"]
+    assert values.to_numpy() == pytest.approx(expected.numpy(), rel=1e-10)
+    with pytest.raises(UserError, match="quantity"):
+        mp.evaluate(net, theta, tasks, {"nil": method}, quantity="error")

@@ -1,5 +1,6 @@
 """The same start under another method at test time: frozen layers, zeroed head, no head (Raghu 2020, Kao 2022)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mamlprobe.base.door import door
@@ -62,8 +63,8 @@ def only(method: Method, *patterns: str) -> Method:
 
 
 @door()
-def variants(net: Net, method: Method, names: str) -> dict[str, Method]:
-    """Return methods by label from a comma-separated list of names.
+def variants(net: Net, method: Method, names: str | Sequence[str]) -> dict[str, Method]:
+    """Return methods by label from names, in a list or parted by commas.
 
     ``keep`` as trained, ``zero_at_test``, ``nil``, ``head`` or ``body`` adapts alone, ``freeze:1-3`` freezes these
     layers, ``freeze`` every prefix, ``adapt:PATTERN`` adapts what the pattern selects.
@@ -87,7 +88,7 @@ def variants(net: Net, method: Method, names: str) -> dict[str, Method]:
         you mean freeze, freeze:A-B?
     """
     methods: dict[str, Method] = {}
-    for word in (part.strip() for part in names.split(",")):
+    for word in (part.strip() for part in (names.split(",") if isinstance(names, str) else names)):
         kind, _, rest = word.partition(":")
         if kind == "freeze" and rest:
             first, dash, last = rest.partition("-")

@@ -206,3 +206,7 @@ def test_what_adapts_must_have_a_learned_rate(classes):
     (chosen,) = variants(NET, anil, "body").values()
     with pytest.raises(UserError, match="learned rate"):
         evaluate(NET, start(NET, anil), classes(), {"body": chosen})
+
+
+def test_names_come_in_a_list_too():
+    assert variants(NET, MAML, ["keep", "freeze:1"]) == variants(NET, MAML, "keep,freeze:1")
