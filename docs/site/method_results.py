@@ -311,7 +311,8 @@ def refreshed(text: str, claims: pd.DataFrame, printed: pd.DataFrame) -> str:
 
 
 MARKED = re.compile(
-    r"(?P<begin><!-- (?P<what>ours|settings|methods|coverage)(?:: (?P<page>[\w-]+))? -->)\n.*?<!-- /(?P=what) -->", re.DOTALL
+    r"(?P<begin><!-- (?P<what>ours|settings|methods|coverage)(?:: (?P<page>[\w-]+))? -->)\n.*?<!-- /(?P=what) -->",
+    re.DOTALL,
 )
 
 
