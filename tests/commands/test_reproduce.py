@@ -86,7 +86,7 @@ def test_the_runner_in_the_repository_has_the_same_options_and_one_for_its_pages
 def test_a_home_and_an_empty_folder_are_seen(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert parse(["reproduce", "--out=~/figs", "--runs", "~/runs"]).runs == tmp_path / "runs"
-    assert main(["reproduce", "--runs", ""]) == 2
+    assert main(["reproduce", "--list", "--runs", ""]) == 2
     assert "no word may be empty" in capsys.readouterr().err
 
 
