@@ -12,6 +12,7 @@ import tyro
 from mamlprobe.base.errors import Stopped, UserError
 from mamlprobe.commands.reproduce import Reproduce
 from mamlprobe.native.malloc import tune_malloc
+from mamlprobe.native.waiting import wait_asleep
 from mamlprobe.reproduce.readme import marked_pages, update
 from mamlprobe.reproduce.scripts import scripts_of
 
@@ -28,6 +29,7 @@ class Options(Reproduce):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the scripts and return the exit code: 0, or 2 for the user's mistake, 130 for Ctrl-C."""
+    wait_asleep()
     options = tyro.cli(Options, prog="python -m analyses", args=argv, description=f"{Options.__doc__}\n\n{EXAMPLE}")
     tune_malloc()
     try:

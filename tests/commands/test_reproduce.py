@@ -1,5 +1,6 @@
 """The command ``reproduce``: figures without the source tree's own runner, and what it says."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_the_runner_in_the_repository_has_the_same_options_and_one_for_its_pages
 def test_a_home_and_an_empty_folder_are_seen(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert parse(["reproduce", "--out=~/figs", "--runs", "~/runs"]).runs == tmp_path / "runs"
-    assert main(["reproduce", "--runs", ""]) == 2
+    assert main(["reproduce", "--list", "--runs", ""]) == 2
     assert "no word may be empty" in capsys.readouterr().err
 
 
@@ -112,3 +113,16 @@ def test_a_figure_that_was_interrupted_goes_on(tmp_path):
     assert names == {"raghu_b3_distance.csv", "raghu_b3_distance.png", "raghu_b3_distance.svg"}
     again = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.stdout.startswith("kept     raghu_b3_distance")
+
+
+def test_what_the_page_shows_are_commands_and_figures():
+    """Every line that a reader may copy from the page parses, and the figures it names are there."""
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "reproduce.md").read_text()
+    lines = re.findall(r"^mamlprobe reproduce (.*)$|`mamlprobe reproduce ([^`]*)`", page, re.MULTILINE)
+    commands = [parse(["reproduce", *"".join(line).split()]) for line in lines]
+    assert len(commands) > 8
+    known = {script.name for script in shipped()} | {"NAME"}
+    assert {name for command in commands for name in command.names} <= known
+    assert set(re.findall(r"--[a-z][a-z-]*", page)) <= set(option_names({"": Reproduce})[""]) | {"--fetch"}
+    listed = [line.split()[0] for line in re.findall(r"^\w+ +[^\n]*: [^\n]*$", page, re.MULTILINE) if "  " in line]
+    assert {"glyphs_sheet", "raghu_table1_freezing"} <= set(listed) <= known

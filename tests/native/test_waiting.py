@@ -22,6 +22,7 @@ def policy(code: str, **variables: str) -> str:
     ("code", "variables", "after"),
     [
         (COMMAND, {}, "PASSIVE"),
+        (f"from analyses.__main__ import main; main(['--list']); {SAY}", {}, "PASSIVE"),
         (COMMAND, {"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"),
         (COMMAND, {"GOMP_SPINCOUNT": "100"}, "as it was"),
         (f"import torch; {COMMAND}", {}, "as it was"),

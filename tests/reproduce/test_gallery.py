@@ -144,7 +144,7 @@ def reader(scripts, tmp_path):
 
 
 def test_a_table_that_another_script_reads_is_made_before_it(scripts, reader, stage):
-    every = [*scripts, reader]
+    every = [reader, *scripts]  # it would be the first to run
     assert states(build(stage, [reader], every, workers=1)) == {"two": "made", "reader": "made"}
     assert states(build(stage, [reader], every, workers=1)) == {"two": "kept", "reader": "kept"}
     assert states(build(stage, [reader], every, workers=1, force=True)) == {"two": "kept", "reader": "made"}

@@ -66,8 +66,8 @@ def test_one_that_reads_a_table_brings_the_script_that_writes_it(scripts):
     assert with_needs(chosen(scripts, ["zebra"]), scripts) == chosen(scripts, ["zebra"])
 
 
-def test_the_scripts_of_the_repository_lie_beside_the_package(monkeypatch):
-    monkeypatch.setattr(sys, "path", sys.path.copy())
+def test_the_scripts_of_the_repository_lie_beside_the_package(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])  # a folder that may have one of their name
     found = shipped()
     assert sys.path[0] == str(ROOT)
     assert [script.name for script in found] == [script.name for script in scripts_of("analyses", ROOT / "analyses")]
