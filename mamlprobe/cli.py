@@ -22,6 +22,7 @@ from mamlprobe.commands.doctor import Doctor
 from mamlprobe.commands.export_ import Export
 from mamlprobe.commands.import_ import Import
 from mamlprobe.commands.mistakes import COMPLETION, at_home, looked_over, mistake, with_kind
+from mamlprobe.commands.options import WORD_LISTS
 from mamlprobe.commands.survey import Survey
 from mamlprobe.commands.train import Train, listed, train_words
 from mamlprobe.commands.words import Evaluate, Probe, Report, Show
@@ -192,7 +193,8 @@ def _read(argv: Sequence[str], usual: Train) -> Any:
     try:
         with contextlib.redirect_stderr(stderr):
             any_of: Any = reduce(or_, kinds.values())
-            return tyro.cli(any_of, prog="mamlprobe", description=ABOUT, args=list(argv), config=(DisallowNone,))
+            how: dict[str, Any] = {"args": list(argv), "config": (DisallowNone,), "registry": WORD_LISTS}
+            return tyro.cli(any_of, prog="mamlprobe", description=ABOUT, **how)
     except OSError as error:  # a completion file
         must, got = f"{argv[-1]} must be open for writing", error.strerror or type(error).__name__
         raise UserError("mamlprobe", must, got, "choose another place") from None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import Catalogue, UserError
 from mamlprobe.methods.conflicts import conflicts
-from mamlprobe.methods.settings import HEADS, LOSSES, READOUTS, Inner, Norm, Outer, among
+from mamlprobe.methods.settings import HEADS, LOSSES, READOUTS, Head, Inner, Loss, Norm, Outer, Readout, among
 
 LONGEST = 100
 """Characters of a name."""
@@ -18,19 +18,19 @@ class Method:
 
     name: str = "maml"
     inner: Inner = field(default_factory=Inner)
-    head: str = "keep"
+    head: Head = "keep"
     """Where a task's head starts. keep: theta's; the zeroing trick of Kao et al. 2022: zero_once (at initialisation),
     zero_each_update, zero_at_test; prototype: from the support set's class means (Triantafillou et al. 2020)."""
     head_scale: float = 1.0
     """Factor on the initial head."""
-    readout: str = "head"
+    readout: Readout = "head"
     """head; or without a head: cosine (NIL, matching), prototype, siamese, relation (a network on pairs of maps)."""
     step_weights: tuple[float, ...] = ()
     """Weights of the query losses after 1, 2, ... S steps in the outer loss; empty: the last alone."""
     multi_step_updates: int = 0
     """Over so many first updates of a training the weights go from equal ones to the last alone (MSL, MAML++)."""
     norm: Norm = field(default_factory=Norm)
-    loss: str = "cross_entropy"
+    loss: Loss = "cross_entropy"
     """cross_entropy; mse: half the squared distance to the one-hot label, or to a real target."""
     outer: Outer = field(default_factory=Outer)
 

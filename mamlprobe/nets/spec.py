@@ -1,13 +1,24 @@
 """Nets as values: a spec that goes to JSON and back."""
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import LATER
 from mamlprobe.nets.by_layers.layer_words import read_blocks
 
-KINDS = ("conv4", "mlp", "module", "layers")
+NetKind = Literal["conv4", "mlp", "module", "layers"]
+Order = Literal["conv-bn-relu", "conv-relu-bn"]
+Down = Literal["pool", "stride", "unpadded"]
+Activation = Literal["relu", "tanh", "softplus", "none"]
+MlpNorm = Literal["none", "batch"]
+
+KINDS: tuple[NetKind, ...] = get_args(NetKind)
+ORDERS: tuple[Order, ...] = get_args(Order)
+DOWNS: tuple[Down, ...] = get_args(Down)
+NORMS: tuple[MlpNorm, ...] = get_args(MlpNorm)
+WORDS = {"kind": KINDS, "order": ORDERS, "down": DOWNS, "activation": get_args(Activation), "norm": NORMS}
 
 
 @door()
@@ -15,18 +26,18 @@ KINDS = ("conv4", "mlp", "module", "layers")
 class NetSpec:
     """A net by its settings; the fields of another kind are ignored."""
 
-    kind: str = "conv4"
+    kind: NetKind = "conv4"
     """conv4; mlp; module: any ``nn.Module`` by its import name; layers: what `stack` says."""
     image: tuple[int, int, int] | None = None
     """C, H, W of the inputs; None takes the data's."""
     filters: int = 32
     blocks: int = 4
-    order: str = "conv-bn-relu"
-    down: str = "pool"
+    order: Order = "conv-bn-relu"
+    down: Down = "pool"
     head_bias: bool = True
     hidden: tuple[int, ...] = (40, 40)
-    activation: str = "relu"
-    norm: str = "none"
+    activation: Activation = "relu"
+    norm: MlpNorm = "none"
     module: str = ""
     """``package.file:Class``, or a function that returns the module; called without arguments."""
     head: str = ""
@@ -35,7 +46,7 @@ class NetSpec:
     """Modules to record and to freeze by, in order; empty for the module's blocks (see `wrap`)."""
     output: str = field(default="", metadata=LATER)
     """Key, attribute or number of the logits in the module's output; empty looks for them."""
-    features: str = field(default="", metadata=LATER)
+    features: Literal["", "first", "last"] = field(default="", metadata=LATER)
     """first or last: the axis of features of a module's layers; empty decides by the kinds of the layers."""
 
     stack: tuple[str, ...] = field(default=(), metadata=LATER)
@@ -52,8 +63,9 @@ class NetSpec:
         return self.module if self.kind == "module" else None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise unknown("net", "kind", self.kind, KINDS)
+        for name, known in WORDS.items():
+            if getattr(self, name) not in known:
+                raise unknown("net", name, getattr(self, name), known)
         if self.kind == "layers":
             read_blocks(self.stack)
         if self.kind == "module" and not self.head:
