@@ -17,6 +17,7 @@ from mamlprobe import __version__
 from mamlprobe.base.door import out_of_memory
 from mamlprobe.base.errors import Stopped, UserError, unknown
 from mamlprobe.commands.arguments.mistakes import COMPLETION, at_home, looked_over, mistake, with_kind
+from mamlprobe.commands.arguments.options import WORD_LISTS
 from mamlprobe.commands.cache import Cache
 from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
@@ -197,7 +198,8 @@ def _read(argv: Sequence[str], usual: Train) -> Any:
     try:
         with contextlib.redirect_stderr(stderr):
             any_of: Any = reduce(or_, kinds.values())
-            return tyro.cli(any_of, prog="mamlprobe", description=ABOUT, args=list(argv), config=(DisallowNone,))
+            how: dict[str, Any] = {"args": list(argv), "config": (DisallowNone,), "registry": WORD_LISTS}
+            return tyro.cli(any_of, prog="mamlprobe", description=ABOUT, **how)
     except OSError as error:  # a completion file
         must, got = f"{argv[-1]} must be open for writing", error.strerror or type(error).__name__
         raise UserError("mamlprobe", must, got, "choose another place") from None

@@ -164,7 +164,7 @@ def _rows(claims: pd.DataFrame) -> str:
         {
             "claim": f"[{row['id']}](../../{row['figure']}) {row['claim']}",
             "published": " ".join(filter(None, (row["published"], _source(row["published_source"])))),
-            "ours": ours(row),
+            "ours": ours({str(name): value for name, value in row.items()}),
             "verdict": row["verdict"],
             "on": f"{row['dataset']}, {row['preset']}, seeds: {row['seeds']}"
             + (f", tasks: {float(row['tasks']):g}" if row["tasks"] else ""),
@@ -212,15 +212,19 @@ def settings_in(experiment: Experiment) -> dict[str, str]:
 def settings_table(page: str, printed: pd.DataFrame) -> str:
     """Lay out the settings of a page: quick, as published in this package's words, and what the sources say."""
     about, rows = PAGES[page], []
-    texts = {row.setting: (row.printed, row.source) for row in printed[printed["page"] == page].itertuples()}
+    about_page = printed[printed["page"] == page]
+    texts = {
+        str(name): rest
+        for name, *rest in zip(*(about_page[name] for name in ("setting", "printed", "source")), strict=True)
+    }
     quick = settings_in(recipe(about.quick, "quick")) if about.quick else {}
     paper = settings_in(recipe(about.published, "paper")) if about.published else {}
     known = PUBLISHED.get(about.published)
     if known is not None:
         spread = f" ± {known.spread:g} ({known.over})" if known.spread is not None else ""
-        texts.setdefault("accuracy", (f"{known.accuracy:g} %{spread}", known.source))
+        texts.setdefault("accuracy", [f"{known.accuracy:g} %{spread}", known.source])
     for setting in [*dict.fromkeys([*quick, *paper]), *(name for name in texts if name not in {**quick, **paper})]:
-        said, source = texts.get(setting, ("", ""))
+        said, source = texts.get(setting, ["", ""])
         cells = {"setting": setting, "quick": quick.get(setting, ""), f"`{about.published}`": paper.get(setting, "")}
         rows.append(cells | {"in the paper": said, "source": source})
     return markdown(pd.DataFrame(rows)).strip()
@@ -291,7 +295,7 @@ def coverage_table() -> str:
 
 
 def _span(ends: pd.DataFrame, seeds: int) -> str:
-    return f"{ends.loc[seeds, 'min']} to {ends.loc[seeds, 'max']}" if seeds in ends.index else ""
+    return " to ".join(str(ends.loc[seeds, word]) for word in ("min", "max")) if seeds in ends.index else ""
 
 
 def refreshed(text: str, claims: pd.DataFrame, printed: pd.DataFrame) -> str:

@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mamlprobe.base.errors import UserError
+from filelock import lock_descriptor
 
-try:
-    import fcntl
-except ImportError:  # a system without file locks
-    fcntl = None  # type: ignore[assignment]
+from mamlprobe.base.errors import UserError
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
@@ -146,17 +143,14 @@ def locked(folder: Path) -> Iterator[None]:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         file = open(os.open(folder / ".lock", flags, 0o666), "r+", errors="replace")  # noqa: SIM115
     with file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = re.match(r"process \d+", file.read(100))
-                advice = "wait for it, end it, or change the seed or another setting"
-                raise UserError(
-                    "train", f"{folder} must be free", f"held by {holder[0] if holder else 'another process'}", advice
-                ) from None
-            except OSError:
-                pass  # a file system without locks
+        free = True
+        with suppress(OSError):  # a file system without locks
+            free = lock_descriptor(file.fileno(), blocking=False)
+        if not free:
+            holder = re.match(r"process \d+", file.read(100))
+            got = f"held by {holder[0] if holder else 'another process'}"
+            advice = "wait for it, end it, or change the seed or another setting"
+            raise UserError("train", f"{folder} must be free", got, advice)
         with suppress(OSError):  # a full disk: the lock holds without its note
             _note(file.fileno())
         with access(folder / ".lock"):
@@ -166,9 +160,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _note(opened: int) -> None:
     """Write this process into a lock file that is empty or has such a note; anything else in it is not ours."""
-    if re.fullmatch(rb"(process \d+\n)?", os.pread(opened, 100, 0)):
+    if re.fullmatch(rb"(process \d+\r?\n)?", os.read(opened, 100)):
         os.ftruncate(opened, 0)
-        os.pwrite(opened, f"process {os.getpid()}\n".encode(), 0)
+        os.lseek(opened, 0, os.SEEK_SET)
+        os.write(opened, f"process {os.getpid()}\n".encode())
 
 
 def _clean(folder: Path) -> None:

@@ -1,11 +1,10 @@
-"""Settings as frozen dataclasses: strict to JSON and back, and a short name for every setting."""
+"""Settings as frozen dataclasses: strict to JSON and back, their JSON schema, and a short name for every setting."""
 
 import dataclasses
 import hashlib
 import json
-import types
-import typing
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+import re
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from mamlprobe.base.errors import UserError, unknown
 
@@ -28,66 +27,68 @@ def from_dict(kind: type[T], values: Any, where: str = "config") -> T:
     """Build the dataclass `kind` from these values; absent fields have their defaults.
 
     Raises:
-        UserError: an unknown field, a value of another type, a required field that is absent.
+        UserError: an unknown field or word, a value of another type, a required field that is absent.
     """
-    if not isinstance(values, dict):
-        raise UserError(where, "settings must be a table of fields", type(values).__name__, "see config.json of a run")
-    hints = get_type_hints(kind)
-    for name in values:
-        if name not in hints:
-            raise unknown(where, "field", name, hints)
-    try:
-        return kind(**{name: typed(hints[name], value, f"{where}.{name}") for name, value in values.items()})
-    except TypeError as error:
-        raise UserError(where, "every required field must be there", str(error), "add it") from None
+    taken: T = typed(kind, values, where)
+    return taken
 
 
 def typed(kind: Any, value: Any, where: str) -> Any:
-    """Return the value as one of this type: a plain type, a dataclass, a tuple, list or table, a union, a literal.
+    """Return the value as one of this type; whole numbers become fractions and lists tuples where these are wanted.
 
     Raises:
         UserError: it is none.
     """
-    origin, args = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return value
-    if dataclasses.is_dataclass(kind):
-        return from_dict(typing.cast(type, kind), value, where)
-    if origin in (typing.Union, types.UnionType):
-        return _member(kind, args, value, where)
-    if origin is tuple and isinstance(value, (list, tuple)):
-        item = args[0] if len(args) == 2 and args[1] is Ellipsis else None
-        kinds = [item] * len(value) if item is not None else list(args)
-        if len(kinds) == len(value):
-            return tuple(typed(k, v, where) for k, v in zip(kinds, value, strict=True))
-    if origin is list and isinstance(value, list):
-        return [typed(args[0], each, where) for each in value]
-    if origin is dict and isinstance(value, dict):
-        return {typed(args[0], name, where): typed(args[1], each, f"{where}.{name}") for name, each in value.items()}
-    if origin is typing.Literal and isinstance(value, str):
-        if value not in args:
-            raise unknown(where, "word", value, args)
-        return value
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    raise UserError(where, f"the value must be of type {kind}", repr(value), "change it")
+    import msgspec  # here, since most that is said with settings reads none
+
+    _names_known(kind, value, where)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, UserError):  # of the dataclass itself
+            raise error.__cause__ from None
+        _refuse(str(error), value, where)
 
 
-def _member(kind: Any, args: tuple[Any, ...], value: Any, where: str) -> Any:
-    """Return the value as one of the first of these types that it is of."""
-    if value is None and type(None) in args:
-        return None
-    errors = []
-    for each in args:
-        if each is not type(None):
-            try:
-                return typed(each, value, where)
-            except UserError as error:
-                errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
+def schema(kind: type) -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of a dataclass of settings: fields, types, words and defaults."""
+    import msgspec
+
+    described: dict[str, Any] = msgspec.json.schema(kind)
+    for part in described["$defs"].values():
+        part["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
+
+
+def _names_known(kind: Any, value: Any, where: str) -> None:
+    """Refuse what has a name that is not known, here and below: fields of dataclasses, and words of a list."""
+    several = get_origin(kind) in (tuple, list)
+    if several and isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            _names_known(get_args(kind)[0], inner, f"{where}[{number}]")
+    for each in () if several else (kind, *get_args(kind)):
+        if get_origin(each) is Literal and isinstance(value, str) and value not in get_args(each):
+            raise unknown(where, "word", value, get_args(each))
+        if dataclasses.is_dataclass(each) and isinstance(value, dict):
+            hints = get_type_hints(each)
+            for name, inner in value.items():
+                if name not in hints:
+                    raise unknown(where, "field", name, hints)
+                _names_known(hints[name], inner, f"{where}.{name}")
+        elif dataclasses.is_dataclass(each) and (value is not None or each is kind):
+            must, got = "settings must be a table of fields", type(value).__name__
+            raise UserError(where, must, got, "see config.json of a run")
+
+
+def _refuse(message: str, value: Any, where: str) -> NoReturn:
+    """Raise our error for one of msgspec's, such as "Expected `int`, got `str` - at `$.inner.steps`"."""
+    said, _, path = message.partition(" - at `$")
+    for name, number in re.findall(r"\.([^.\[\]`]+)|\[(\d+)\]", path):
+        value, where = (value[int(number)], f"{where}[{number}]") if number else (value[name], f"{where}.{name}")
+    if missing := re.search(r"required field `(.*)`", said):
+        raise UserError(where, "every required field must be there", f"none called {missing[1]!r}", "add it")
+    kind = said.partition("Expected ")[2].rpartition(", got ")[0].replace("`", "") or "another"
+    kind = kind.replace("array", "list").replace("object", "table of fields").replace(" | ", " or ")
     raise UserError(where, f"the value must be of type {kind}", repr(value), "change it")
 
 

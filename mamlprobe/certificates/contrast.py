@@ -14,7 +14,7 @@ from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.relative_error import relative_error
 from mamlprobe.methods.method import Method
-from mamlprobe.methods.settings import TERMS, Inner, Norm, Outer
+from mamlprobe.methods.settings import LOSSES, TERMS, Head, Inner, Norm, Outer, Term
 from mamlprobe.nets.net import Net
 from mamlprobe.nets.params import head_names
 from mamlprobe.probe.contrast.decomposition import decomposed
@@ -26,9 +26,9 @@ BOUND = 1e-10
 STEPS = (1, 2, 5)
 """Inner steps, for the statements in first order."""
 
-HEADS = {"random head": "keep", "zeroed head": "zero_each_update"}
+HEADS: dict[str, Head] = {"random head": "keep", "zeroed head": "zero_each_update"}
 BODIES = {"body frozen": ("head.*",), "body adapts": ("*",)}
-CLEAN = ("contrastive",)
+CLEAN: tuple[Term, ...] = ("contrastive",)
 
 
 def certify_contrast(net: Net, theta: Theta, episodes: Episodes, method: Method) -> pd.DataFrame:
@@ -110,7 +110,7 @@ def _heads(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Iterato
 
 def _trainer(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Iterator[Row]:
     """Compare the contrastive rule with the unrolled one, body and head."""
-    for order, loss, (head, word) in product((1, 2), ("cross_entropy", "mse"), HEADS.items()):
+    for order, loss, (head, word) in product((1, 2), LOSSES, HEADS.items()):
         method = replace(plain, head=word, loss=loss, inner=replace(plain.inner, order=order))
         parts = {"": TERMS} | ({", clean term alone": CLEAN} if word != "keep" else {})
         for part, terms in parts.items():
@@ -119,7 +119,7 @@ def _trainer(net: Net, theta: Theta, episodes: Episodes, plain: Method) -> Itera
             yield bounded("trainer", what, error, BOUND)
 
 
-def rule_error(net: Net, theta: Theta, method: Method, episodes: Episodes, *, terms: tuple[str, ...] = TERMS) -> float:
+def rule_error(net: Net, theta: Theta, method: Method, episodes: Episodes, *, terms: tuple[Term, ...] = TERMS) -> float:
     """Compute how far the contrastive rule's gradient with these terms is from the gradient of `method`, in float64.
 
     The largest difference, relative to the largest entry.

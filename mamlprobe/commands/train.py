@@ -1,5 +1,6 @@
 """The command `train` as a dataclass, one field per option; `run` does what it says."""
 
+import json
 import re
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal
@@ -13,7 +14,7 @@ from mamlprobe.nets.spec import NetSpec
 from mamlprobe.recipes import LEARNERS, RECIPES, recipe
 from mamlprobe.recipes.published import PUBLISHED
 from mamlprobe.recipes.sinusoids import SINUSOID
-from mamlprobe.runs.experiment import Data, Experiment
+from mamlprobe.runs.experiment import Data, Experiment, Labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Train:
     """Support items a class in training, where others."""
     query: int
     """Query items a class."""
-    labels: str
+    labels: Labels
     """episode: a class has the number of its place in the task; class: that among all training classes."""
     tasks: int
     """Tasks an update."""
@@ -61,6 +62,8 @@ class Train:
     """0 for no validation."""
     checkpoint_every: int
     """Updates between two checkpoints."""
+    schema: bool = False
+    """Print the JSON schema of the settings (config.json of a run), and train nothing."""
     data: Annotated[Data, arg(name="")]
     net: NetSpec
     method: Annotated[Method, arg(name="")]
@@ -86,6 +89,11 @@ class Train:
 
     def run(self) -> None:
         """Train and say where the runs are and how good they are."""
+        if self.schema:
+            from mamlprobe.runs.settings_files import settings_schema
+
+            print(json.dumps(settings_schema(), indent=2))
+            return
         from mamlprobe.training.compatibility import large_enough  # torch, which no help waits for
         from mamlprobe.training.compute import pick_device
         from mamlprobe.training.loop import train_together

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from mamlprobe.base.cache import cache_folder
 from mamlprobe.base.door import door

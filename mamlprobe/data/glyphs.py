@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.csv_tables import Schema, parse_table

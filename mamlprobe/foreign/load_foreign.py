@@ -19,6 +19,7 @@ from mamlprobe.foreign.relation_network import partner, read_network
 from mamlprobe.foreign.weights import as_real, filled, learned, listed
 from mamlprobe.learn.theta import Theta, fits
 from mamlprobe.methods.method import METHODS, Method
+from mamlprobe.methods.settings import Readout
 from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.net import Net
 from mamlprobe.nets.spec import NetSpec
@@ -204,7 +205,7 @@ def _without_training_head(recognised: Recognised, way: int | None) -> tuple[Rec
 
 
 def _method(
-    recognised: Recognised, spec: NetSpec, theta: Theta, given: InnerWords, *, readout: str
+    recognised: Recognised, spec: NetSpec, theta: Theta, given: InnerWords, *, readout: Readout
 ) -> tuple[Method, list[str]]:
     """Return the authors' method with what is stated, and the names of the settings that are assumed.
 

@@ -8,12 +8,12 @@ from typing import Any
 from mamlprobe.base.errors import UserError
 from mamlprobe.foreign.recognised import Recognised
 from mamlprobe.nets.by_layers.layer_words import Block, map_after, read_blocks, write_block
-from mamlprobe.nets.spec import NetSpec
+from mamlprobe.nets.spec import Down, NetSpec, Order
 
 SIDES = {3: (84, 32, 64, 80, 96, 28), 1: (28, 84, 32, 64, 105)}
 """Sides of images to try, the most usual first, by channels."""
 
-PLAIN = {
+PLAIN: dict[tuple[str, ...], tuple[Order, Down]] = {
     ("conv 3 1 1, norm 1e-05, relu, pool 2 2",): ("conv-bn-relu", "pool"),
     ("conv 3 1 1, relu, norm 1e-05, pool 2 2",): ("conv-relu-bn", "pool"),
     ("conv 3 2 1, norm 1e-05, relu",): ("conv-bn-relu", "stride"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from mamlprobe.foreign.nest import State
+from mamlprobe.methods.settings import Statistics
 
 COUNTS = "num_batches_tracked"
 """Batch norms' counter of batches; nothing here depends on it."""
@@ -23,7 +24,7 @@ class Usage:
     """How the rate follows from the authors', where it is another."""
     steps: int = 5
     test_steps: int = 10
-    norm: str = "batch"
+    norm: Statistics = "batch"
     """batch: every set its own statistics; running: those of training, as after ``eval()``."""
     adapts: tuple[str, ...] = ("*",)
     ink: int = 1

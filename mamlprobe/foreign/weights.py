@@ -14,6 +14,7 @@ from mamlprobe.foreign.recognised import Recognised
 from mamlprobe.learn.method_params import STEPS
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
+from mamlprobe.methods.settings import Rates
 from mamlprobe.nets.from_spec import build
 from mamlprobe.nets.net import Net
 from mamlprobe.nets.params import adapting
@@ -109,7 +110,7 @@ def learned(
     rates = {name_in(spec, name): value.to(torch.float32) for name, value in file_net.rates.items()}
     names = adapting(net, method.inner.adapts)
     steps = method.inner.steps
-    kinds = {
+    kinds: dict[Rates, bool] = {
         "layer_step": all(name in rates and rates[name].shape == (steps,) for name in names),
         "parameter": all(name in rates and rates[name].shape == theta.net[name].shape for name in names),
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import Catalogue, UserError
 from mamlprobe.methods.conflicts import conflicts
-from mamlprobe.methods.settings import HEADS, LOSSES, READOUTS, Inner, Norm, Outer, among
+from mamlprobe.methods.settings import HEADS, LOSSES, READOUTS, Head, Inner, Loss, Norm, Outer, Readout, among
 
 LONGEST = 100
 """Characters of a name."""
@@ -38,12 +38,12 @@ class Method:
     """Of the learner, in tables and figures."""
     inner: Inner = field(default_factory=Inner)
     """The inner loop: gradient steps on a task's support set."""
-    head: str = "keep"
+    head: Head = "keep"
     """Where a task's head starts. keep: theta's; the zeroing trick of Kao et al. 2022: zero_once (at initialisation),
     zero_each_update, zero_at_test; prototype: from the support set's class means (Triantafillou et al. 2020)."""
     head_scale: float = 1.0
     """Factor on the initial head."""
-    readout: str = "head"
+    readout: Readout = "head"
     """head; or without a head: cosine (NIL, matching), prototype, siamese, relation (a network on pairs of maps)."""
     step_weights: tuple[float, ...] = ()
     """Weights of the query losses after 1, 2, ... S steps in the outer loss; empty: the last alone."""
@@ -51,7 +51,7 @@ class Method:
     """Over so many first updates of a training the weights go from equal ones to the last alone (MSL, MAML++)."""
     norm: Norm = field(default_factory=Norm)
     """Batch norm: whose statistics normalise, and whose weights and biases."""
-    loss: str = "cross_entropy"
+    loss: Loss = "cross_entropy"
     """cross_entropy; mse: half the squared distance to the one-hot label, or to a real target."""
     outer: Outer = field(default_factory=Outer)
     """The outer loop: how the outer gradient is made, and what is done with it."""

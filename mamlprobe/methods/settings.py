@@ -1,29 +1,44 @@
 """The axes of a method: settings of the inner loop, the norms and the outer loop."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import LATER
 
-HEADS = ("keep", "zero_once", "zero_each_update", "zero_at_test", "prototype")
-READOUTS = ("head", "cosine", "prototype", "siamese", "relation")
-STATISTICS = ("batch", "support", "running", "per_step", "per_step_unused")
-AFFINES = ("shared", "per_step")
-LOSSES = ("cross_entropy", "mse")
-RATES = ("fixed", "layer_step", "parameter")
-INNER_OPTIMIZERS = ("sgd", "adam")
-OPTIMIZERS = ("adam", "sgd")
-RULES = ("unrolled", "reptile", "implicit", "contrastive")
-TERMS = ("interference", "noise", "contrastive", "curvature")
-PAIRS = ("all", "same")
-SCHEDULES = ("constant", "cosine", "linear")
+Head = Literal["keep", "zero_once", "zero_each_update", "zero_at_test", "prototype"]
+Readout = Literal["head", "cosine", "prototype", "siamese", "relation"]
+Statistics = Literal["batch", "support", "running", "per_step", "per_step_unused"]
+Affine = Literal["shared", "per_step"]
+Loss = Literal["cross_entropy", "mse"]
+Rates = Literal["fixed", "layer_step", "parameter"]
+InnerOptimizer = Literal["sgd", "adam"]
+Optimizer = Literal["adam", "sgd"]
+Rule = Literal["unrolled", "reptile", "implicit", "contrastive"]
+Term = Literal["interference", "noise", "contrastive", "curvature"]
+Pairs = Literal["all", "same"]
+Schedule = Literal["constant", "cosine", "linear"]
+
+HEADS: tuple[Head, ...] = get_args(Head)
+READOUTS: tuple[Readout, ...] = get_args(Readout)
+STATISTICS: tuple[Statistics, ...] = get_args(Statistics)
+AFFINES: tuple[Affine, ...] = get_args(Affine)
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+RATES: tuple[Rates, ...] = get_args(Rates)
+INNER_OPTIMIZERS: tuple[InnerOptimizer, ...] = get_args(InnerOptimizer)
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+RULES: tuple[Rule, ...] = get_args(Rule)
+TERMS: tuple[Term, ...] = get_args(Term)
+PAIRS: tuple[Pairs, ...] = get_args(Pairs)
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 MOST_STEPS = 10_000
 """Steps of a loop for each task; more are a slip of the pen."""
 
 
-def among(field_name: str, value: str, known: tuple[str, ...]) -> None:
+def among(field_name: str, value: str, known: Sequence[str]) -> None:
     """Refuse a word that is none of those known."""
     if value not in known:
         raise unknown("method", field_name, value, known)
@@ -69,9 +84,9 @@ class Inner:
     """2 differentiates through the inner gradients, 1 takes them as constants."""
     first_order_updates: int = 0
     """In so many first updates of a training order 2 counts as 1 (derivative-order annealing, MAML++)."""
-    rates: str = "fixed"
+    rates: Rates = "fixed"
     """fixed; layer_step: one learned number a parameter and step (LSLR); parameter: one a weight (Meta-SGD)."""
-    optimizer: str = "sgd"
+    optimizer: InnerOptimizer = "sgd"
     """sgd; adam: with beta1 = 0, beta2 = 0.999 and a fresh state for every task (Reptile)."""
     batch: int | None = None
     """Support rows a step, taken in turn, one of each class after the other; None: all of them in every step."""
@@ -128,12 +143,12 @@ class Norm:
         'layer'; did you mean batch, support, running, per_step, per_step_unused?
     """
 
-    statistics: str = "batch"
+    statistics: Statistics = "batch"
     """batch: every set its own (transductive); support: the support set's for the query set too;
     running: the batch's while training, running averages in evaluation, as ``nn.BatchNorm`` does;
     per_step: the same with averages of their own for every point of the inner path, as MAML++ is described;
     per_step_unused: those are collected and batch is what acts, as MAML++ was released."""
-    affine: str = "shared"
+    affine: Affine = "shared"
     """shared; per_step: weights and biases of their own for every point of the inner path (MAML++)."""
 
     def __post_init__(self) -> None:
@@ -167,17 +182,17 @@ class Outer:
         no clipping
     """
 
-    rule: str = "unrolled"
+    rule: Rule = "unrolled"
     """unrolled: the query loss is differentiated along the inner path (Finn et al. 2017); reptile: theta less the end
     of the path (Nichol et al. 2018); implicit: by the implicit function theorem (Rajeswaran et al. 2019); contrastive:
     the unrolled gradient of one step of the head, in closed form from pairs of features (Kao et al. 2022)."""
     cg_steps: int = 5
     """Conjugate-gradient steps of the implicit rule."""
-    optimizer: str = "adam"
+    optimizer: Optimizer = "adam"
     """adam or sgd, of torch with its other settings at their defaults."""
     lr: float = 0.001
     """Step size of the outer optimizer."""
-    schedule: str = "constant"
+    schedule: Schedule = "constant"
     """How the rate goes from lr to final_lr over a training: constant (not at all), cosine, linear."""
     final_lr: float = 0.0
     """Where a schedule ends."""
@@ -185,10 +200,10 @@ class Outer:
     """Outer gradients are clamped elementwise to +- this."""
     trains: tuple[str, ...] = field(default=("*",), metadata=LATER)
     """Patterns on the net's parameters, as in inner.adapts; the others have no outer gradient."""
-    terms: tuple[str, ...] = field(default=TERMS, metadata=LATER)
+    terms: tuple[Term, ...] = field(default=TERMS, metadata=LATER)
     """Of the body's gradient, what the contrastive rule takes: interference of the initial head, noise, the clean
     contrastive part, curvature (of order 2)."""
-    pairs: str = field(default="all", metadata=LATER)
+    pairs: Pairs = field(default="all", metadata=LATER)
     """all; same: pairs of different labels neither attract nor repel under the contrastive rule."""
 
     def __post_init__(self) -> None:

@@ -16,14 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from filelock import lock_descriptor
+
 from mamlprobe.base.cache import cache_folder
 from mamlprobe.native.trust import Refused, digest_line, digest_path, load_library, open_library, private_folder
 from mamlprobe.native.variants import processor_flags, wanted
-
-try:
-    import fcntl
-except ImportError:  # a system without file locks
-    fcntl = None  # type: ignore[assignment]
 
 SOURCES = tuple(sorted((Path(__file__).parent / "cpp").iterdir()))
 """C++ sources; ``kernels.cpp`` includes the others."""
@@ -258,9 +255,8 @@ def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process builds in the folder, then lock it; the system unlocks it if this process dies."""
     opened = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(opened, fcntl.LOCK_EX)
+        with suppress(OSError):  # a file system without locks
+            lock_descriptor(opened)
         yield
     finally:
         os.close(opened)

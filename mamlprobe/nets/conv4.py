@@ -18,9 +18,7 @@ from mamlprobe.nets.inputs import floats, not_too_large, parameters_fit
 from mamlprobe.nets.net import FLOATS, Built, ForwardPass, Moments, Params
 from mamlprobe.nets.norm import batch_norm
 from mamlprobe.nets.params import layer_range
-
-ORDERS = ("conv-bn-relu", "conv-relu-bn")
-DOWNS = ("pool", "stride", "unpadded")
+from mamlprobe.nets.spec import DOWNS, ORDERS, Down, Order
 
 DEEPEST = 100
 """Blocks that a net may have."""
@@ -43,8 +41,8 @@ class Conv4(Built):
     way: int = 5
     filters: int = 32
     blocks: int = 4
-    order: str = "conv-bn-relu"
-    down: str = "pool"
+    order: Order = "conv-bn-relu"
+    down: Down = "pool"
     head_bias: bool = True
 
     def __post_init__(self) -> None:
@@ -245,8 +243,8 @@ def conv4(
     way: int = 5,
     filters: int = 32,
     blocks: int = 4,
-    order: str = "conv-bn-relu",
-    down: str = "pool",
+    order: Order = "conv-bn-relu",
+    down: Down = "pool",
     head_bias: bool = True,
 ) -> Conv4:
     """Return the convolutional net for images of shape `image` (C, H, W): blocks of 3x3 conv, batch norm and ReLU.

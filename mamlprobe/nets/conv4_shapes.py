@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.nets.conv4 import DOWNS, ORDERS, Conv4, linear
+from mamlprobe.nets.conv4 import Conv4, linear
 from mamlprobe.nets.net import ForwardPass, Moments, Params
+from mamlprobe.nets.spec import DOWNS, ORDERS
 
 PARTS = {
     1: ("conv.weight",),

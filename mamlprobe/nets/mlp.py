@@ -17,14 +17,14 @@ from mamlprobe.nets.inputs import floats, not_too_large, parameters_fit
 from mamlprobe.nets.net import FLOATS, Built, ForwardPass, Moments, Params
 from mamlprobe.nets.norm import batch_norm
 from mamlprobe.nets.params import layer_range
+from mamlprobe.nets.spec import NORMS, Activation, MlpNorm
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "tanh": torch.tanh,
     "softplus": F.softplus,
     "none": lambda z: z,
 }
-NORMS = ("none", "batch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class Mlp(Built):
     inputs: int
     way: int = 5
     hidden: tuple[int, ...] = (40, 40)
-    activation: str = "relu"
-    norm: str = "none"
+    activation: Activation = "relu"
+    norm: MlpNorm = "none"
     bias: bool = True
 
     def __post_init__(self) -> None:
@@ -156,8 +156,8 @@ def mlp(
     inputs: int,
     way: int = 5,
     hidden: tuple[int, ...] = (40, 40),
-    activation: str = "relu",
-    norm: str = "none",
+    activation: Activation = "relu",
+    norm: MlpNorm = "none",
     bias: bool = True,
 ) -> Mlp:
     """Return the fully connected net: linear layers of the `hidden` widths, an activation each, then a linear head.

@@ -1,13 +1,24 @@
 """Nets as values: a spec that goes to JSON and back."""
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import LATER
 from mamlprobe.nets.by_layers.layer_words import read_blocks
 
-KINDS = ("conv4", "mlp", "module", "layers")
+NetKind = Literal["conv4", "mlp", "module", "layers"]
+Order = Literal["conv-bn-relu", "conv-relu-bn"]
+Down = Literal["pool", "stride", "unpadded"]
+Activation = Literal["relu", "tanh", "softplus", "none"]
+MlpNorm = Literal["none", "batch"]
+
+KINDS: tuple[NetKind, ...] = get_args(NetKind)
+ORDERS: tuple[Order, ...] = get_args(Order)
+DOWNS: tuple[Down, ...] = get_args(Down)
+NORMS: tuple[MlpNorm, ...] = get_args(MlpNorm)
+WORDS = {"kind": KINDS, "order": ORDERS, "down": DOWNS, "activation": get_args(Activation), "norm": NORMS}
 
 
 @door()
@@ -33,7 +44,7 @@ class NetSpec:
         mean conv4, mlp, module, layers?
     """
 
-    kind: str = "conv4"
+    kind: NetKind = "conv4"
     """conv4; mlp; module: any ``nn.Module`` by its import name; layers: what `stack` says."""
     image: tuple[int, int, int] | None = None
     """C, H, W of the inputs; None takes the data's."""
@@ -41,17 +52,17 @@ class NetSpec:
     """Of conv4: channels of every block."""
     blocks: int = 4
     """Of conv4: how many there are."""
-    order: str = "conv-bn-relu"
+    order: Order = "conv-bn-relu"
     """Of conv4: conv-bn-relu, or conv-relu-bn (Kao et al. 2022)."""
-    down: str = "pool"
+    down: Down = "pool"
     """Of conv4: pool, stride or unpadded, as `conv4` explains them."""
     head_bias: bool = True
     """Of conv4: whether the head has a bias."""
     hidden: tuple[int, ...] = (40, 40)
     """Of mlp: widths of the hidden layers."""
-    activation: str = "relu"
+    activation: Activation = "relu"
     """Of mlp: relu, tanh, softplus or none."""
-    norm: str = "none"
+    norm: MlpNorm = "none"
     """Of mlp: none, or batch for a batch norm before every activation."""
     module: str = ""
     """``package.file:Class``, or a function that returns the module; called without arguments."""
@@ -61,7 +72,7 @@ class NetSpec:
     """Modules to record and to freeze by, in order; empty for the module's blocks (see `wrap`)."""
     output: str = field(default="", metadata=LATER)
     """Key, attribute or number of the logits in the module's output; empty looks for them."""
-    features: str = field(default="", metadata=LATER)
+    features: Literal["", "first", "last"] = field(default="", metadata=LATER)
     """first or last: the axis of features of a module's layers; empty decides by the kinds of the layers."""
 
     stack: tuple[str, ...] = field(default=(), metadata=LATER)
@@ -78,8 +89,9 @@ class NetSpec:
         return self.module if self.kind == "module" else None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise unknown("net", "kind", self.kind, KINDS)
+        for name, known in WORDS.items():
+            if getattr(self, name) not in known:
+                raise unknown("net", name, getattr(self, name), known)
         if self.kind == "layers":
             read_blocks(self.stack)
         if self.kind == "module" and not self.head:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mamlprobe.methods.method import METHODS
-from mamlprobe.methods.settings import TERMS, Outer
+from mamlprobe.methods.settings import TERMS, Head, Outer, Pairs, Term
 from mamlprobe.recipes.presets import at_paper, at_quick, few, lasting, sized
 from mamlprobe.runs.experiment import Experiment, Recipe
 
@@ -15,11 +15,11 @@ TWINS = (0.01, 1.0)
 
 SOURCE = "ours, after Kao et al. 2022"
 
-CLEAN = ("contrastive", "curvature")
+CLEAN: tuple[Term, ...] = ("contrastive", "curvature")
 """The terms without interference and noise: pairs weighted as from a zeroed head."""
 
 
-def explicit(about: str, *, order: int = 1, head: str = "keep", outer: Outer | None = None) -> Recipe:
+def explicit(about: str, *, order: int = 1, head: Head = "keep", outer: Outer | None = None) -> Recipe:
     """Train by the contrastive loss, or by one inner step of the head, whose outer gradient that loss has.
 
     At paper with the numbers of Kao et al. 2022. Under the contrastive loss a random head is not trained, as in the
@@ -36,7 +36,7 @@ def explicit(about: str, *, order: int = 1, head: str = "keep", outer: Outer | N
 
 
 def contrastive(
-    about: str, *, order: int = 1, head: str = "keep", pairs: str = "all", terms: tuple[str, ...] = TERMS
+    about: str, *, order: int = 1, head: Head = "keep", pairs: Pairs = "all", terms: tuple[Term, ...] = TERMS
 ) -> Recipe:
     """Train by the contrastive loss of these terms and pairs; the head is trained unless `head` is keep."""
     trains = ("body.*",) if head == "keep" else ("*",)
@@ -44,7 +44,7 @@ def contrastive(
     return explicit(about, order=order, head=head, outer=outer)
 
 
-ZEROED = "zero_each_update"
+ZEROED: Head = "zero_each_update"
 
 EXPLICIT: dict[str, Recipe] = {
     "efil-fo": explicit("one step of a random head in first order"),

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 from mamlprobe.methods.method import METHODS
+from mamlprobe.methods.settings import Head
 from mamlprobe.recipes.presets import at_paper, at_quick, few, lasting, sized
-from mamlprobe.runs.experiment import Experiment, Recipe
+from mamlprobe.runs.experiment import Experiment, Labels, Recipe
 
 
 def head_arm(
-    about: str, head: str, *, order: int = 1, steps: int | None = None, scale: float = 1.0, labels: str = "episode"
+    about: str, head: Head, *, order: int = 1, steps: int | None = None, scale: float = 1.0, labels: Labels = "episode"
 ) -> Recipe:
     """Train MAML as Kao et al. 2022 did, batch norm behind ReLU, under this treatment of the head.
 
@@ -25,7 +26,7 @@ def head_arm(
     return sized(about, "Kao et al. 2022", *sizes)
 
 
-def many_shots(about: str, head: str) -> Recipe:
+def many_shots(about: str, head: Head) -> Recipe:
     """Train an arm on 25 support items a class (at quick 15 of the 20 available), for a third of the usual updates."""
     sizes = head_arm(about, head).sizes
     quick = lasting(replace(sizes["quick"], shot=15, checkpoint_every=100), 300)
@@ -33,7 +34,8 @@ def many_shots(about: str, head: str) -> Recipe:
     return sized(about, "Kao et al. 2022", quick, paper)
 
 
-ZEROED, ONCE = "zero_each_update", "zero_once"
+ZEROED: Head = "zero_each_update"
+ONCE: Head = "zero_once"
 
 KAO: dict[str, Recipe] = {
     "fomaml": head_arm("MAML in first order, random head", "keep"),

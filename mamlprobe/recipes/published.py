@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mamlprobe.methods.method import METHODS, Method
-from mamlprobe.methods.settings import Inner, Outer
+from mamlprobe.methods.settings import Head, Inner, Outer
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.recipes.presets import KAO_OMNIGLOT, MINI, OMNIGLOT, POOLED, STRIDED, at_smoke, lasting
-from mamlprobe.runs.experiment import Data, Experiment, Recipe
+from mamlprobe.runs.experiment import Data, Experiment, Labels, Recipe
 
 TASKS, SEEDS = "95 % interval over tasks", "standard deviation over seeds"
 KAO_FILES, KAO_ENDS = "Kao et al. 2022, files of the authors' program", "mean of the last ten evaluations"
@@ -40,6 +40,7 @@ class Published:
 
 
 Number = tuple[float, float] | float | None
+Numbers = tuple[Number, Number]
 """An accuracy with its spread, or without; None: not reported."""
 
 STAND_IN = (
@@ -56,7 +57,7 @@ def _shots(
     net: NetSpec,
     method: Method,
     *,
-    numbers: tuple[Number, Number],
+    numbers: Numbers,
     way: int = 5,
     query: int | None = None,
     tasks: int | tuple[int, int],
@@ -134,11 +135,12 @@ def _raghu() -> dict[str, Published]:
 def _kao() -> dict[str, Published]:
     pooled, spread = replace(POOLED, order="conv-relu-bn"), "after 10 steps from a head that is zeroed at test"
     trainings: dict[str, Published] = {}
-    for arm, head, numbers in (
+    arms: tuple[tuple[str, Head, Numbers], ...] = (
         ("random", "keep", ((46.81, 0.30), (61.06, 0.85))),
         ("zero-init", "zero_once", ((47.15, 0.48), (62.37, 0.47))),
         ("zeroing", "zero_each_update", ((47.30, 0.28), (61.18, 0.33))),
-    ):
+    )
+    for arm, head, numbers in arms:
         method, notes = replace(METHODS["fomaml"], head=head), (f"{KAO_ENDS}, {spread}",)
         trainings |= _shots(f"kao-{arm}-mini", MINI, pooled, method, numbers=numbers, query=15, tasks=(4, 2),
                             updates=30_000, source=KAO_FILES, over=SEEDS, notes=notes)  # fmt: skip
@@ -148,27 +150,27 @@ def _kao() -> dict[str, Published]:
 def _kao_omniglot() -> dict[str, Published]:
     """Test every 30 updates; ``so-`` is second order, ``grouped-`` has labels tied to groups of five characters."""
     net = replace(STRIDED, order="conv-relu-bn", down="unpadded")
-    keep, once, every = "keep", "zero_once", "zero_each_update"
     trainings: dict[str, Published] = {}
-    for arm, head, scale, numbers in (
-        ("random", keep, 1.0, ((88.55, 0.36), (95.19, 0.20))),
-        ("x0.5", keep, 0.5, ((88.44, 0.50), (94.88, 0.23))),
-        ("zero-init", once, 1.0, ((88.34, 0.41), (94.16, 0.28))),
-        ("zeroing", every, 1.0, ((93.73, 0.38), (97.68, 0.25))),
-        ("so-random", keep, 1.0, ((44.84, 2.65), (97.21, 0.15))),
-        ("so-zero-init", once, 1.0, (60.86, (97.89, 0.13))),
-        ("so-zeroing", every, 1.0, ((89.27, 0.77), (97.89, 0.16))),
-        ("grouped-random", keep, 1.0, ((71.08, 1.48), (82.47, 0.68))),
-        ("grouped-zero-init", once, 1.0, ((72.07, 1.43), (82.01, 0.92))),
-        ("grouped-zeroing", every, 1.0, ((81.39, 0.41), (88.99, 0.47))),
-    ):
+    arms: tuple[tuple[str, Head, float, Numbers], ...] = (
+        ("random", "keep", 1.0, ((88.55, 0.36), (95.19, 0.20))),
+        ("x0.5", "keep", 0.5, ((88.44, 0.50), (94.88, 0.23))),
+        ("zero-init", "zero_once", 1.0, ((88.34, 0.41), (94.16, 0.28))),
+        ("zeroing", "zero_each_update", 1.0, ((93.73, 0.38), (97.68, 0.25))),
+        ("so-random", "keep", 1.0, ((44.84, 2.65), (97.21, 0.15))),
+        ("so-zero-init", "zero_once", 1.0, (60.86, (97.89, 0.13))),
+        ("so-zeroing", "zero_each_update", 1.0, ((89.27, 0.77), (97.89, 0.16))),
+        ("grouped-random", "keep", 1.0, ((71.08, 1.48), (82.47, 0.68))),
+        ("grouped-zero-init", "zero_once", 1.0, ((72.07, 1.43), (82.01, 0.92))),
+        ("grouped-zeroing", "zero_each_update", 1.0, ((81.39, 0.41), (88.99, 0.47))),
+    )
+    for arm, head, scale, numbers in arms:
         method = replace(METHODS["maml" if arm.startswith("so-") else "fomaml"], head=head, head_scale=scale)
         method = replace(method, inner=replace(method.inner, steps=2, test_steps=3, lr=0.4))
         notes = (f"{KAO_ENDS}, after 1 step, the head as trained",)
         trained = _shots(f"kao-{arm}-omniglot", KAO_OMNIGLOT, net, method, numbers=numbers, query=15, tasks=32,
                          updates=3_000, source=KAO_FILES, over=SEEDS, notes=notes)  # fmt: skip
         for name, each in trained.items():
-            labels = "groups" if arm.startswith("grouped-") else "episode"
+            labels: Labels = "groups" if arm.startswith("grouped-") else "episode"
             trainings[name] = replace(each, experiment=replace(each.experiment, labels=labels, checkpoint_every=30))
     return trainings
 

@@ -18,10 +18,10 @@ from mamlprobe.probe.adaptation.interventions import freeze, nil, zero_at_test
 from mamlprobe.probe.adaptation.weight_change import weight_distance
 from mamlprobe.probe.contrast.shares import contrast_table
 from mamlprobe.probe.representation.class_cosine import cosine_classes
-from mamlprobe.probe.representation.layer_similarity import similarity
+from mamlprobe.probe.representation.layer_similarity import Measure, similarity
 from mamlprobe.reports.subject import Subject
 
-MEASURES = ("cca_mean", "cca_top98", "svcca", "cka_debiased")
+MEASURES: tuple[Measure, ...] = ("cca_mean", "cca_top98", "svcca", "cka_debiased")
 
 FEW = 20
 """Largest number of tasks for what takes longer than accuracy."""

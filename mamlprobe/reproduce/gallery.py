@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.borders.known_form import known_form

@@ -3,12 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.base.spec import LATER, fingerprint, from_dict, to_dict
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.spec import NetSpec
+
+Labels = Literal["episode", "bins", "groups", "class"]
+Rotations = Literal["none", "classes"]
+
+LABELS: tuple[Labels, ...] = get_args(Labels)
 
 
 @door()
@@ -40,7 +46,7 @@ class Data:
     """0 or 1, the brightness of a stroke on data sets of characters."""
     split: str | None = None
     """Name of a division of the classes; None is the data set's usual one."""
-    rotations: str = "none"
+    rotations: Rotations = "none"
     """none, or classes: each class turned by 90, 180, 270 degrees as classes of their own."""
     normalise: str | None = None
     """How images become floats, as in `load_pool`; None is the usual one."""
@@ -93,7 +99,7 @@ class Experiment:
     """Support items a class in training if not K, as in Reptile."""
     query: int = 15
     """Q, query items a class."""
-    labels: str = "episode"
+    labels: Labels = "episode"
     """How training classes are labelled; other splits are always labelled by episode. episode: by the class's place in
     the task; bins, groups: by a fixed number below N, as in `data.labelling`, so that a learner may memorise (Kao et
     al. 2022); class: by its number among all training classes, each with its row of the head: no inner loop then, and
@@ -129,9 +135,6 @@ class Experiment:
             advice = "set them to 0, head and keep, or labels to episode"
             must = "labels by class must be learned by the head, without inner loop"
             raise UserError("experiment", must, got, advice)
-
-
-LABELS = ("episode", "bins", "groups", "class")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,16 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.methods.method import Method
+
+Regime = Literal["batch", "support", "running"]
+InnerReadout = Literal["head", "cosine", "prototype", "relation"]
+
+NORMS: tuple[Regime, ...] = get_args(Regime)
+READOUTS: tuple[InnerReadout, ...] = get_args(InnerReadout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +26,10 @@ class InnerWords:
     adapts: str | None = None
     """What the inner loop changes: patterns on parameters, layers or roles (head.*, body.*) parted by commas; a leading
     ! takes away."""
-    norm: str | None = None
+    norm: Regime | None = None
     """What batch norms go by: batch, each set's own statistics; support, the support set's; running, the averages of
     training."""
-    readout: str | None = None
+    readout: InnerReadout | None = None
     """What query items are classified by: head; or without it, by features: cosine, attention to the support items;
     prototype, distance to the class means; relation, the relation network that was imported with it."""
 
@@ -32,9 +38,6 @@ class InnerWords:
         """Return the settings that are given, by name."""
         return {name: getattr(self, name) for name in NAMES if getattr(self, name) is not None}
 
-
-NORMS = ("batch", "support", "running")
-READOUTS = ("head", "cosine", "prototype", "relation")
 
 NAMES = tuple(each.name for each in fields(InnerWords))
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.base.spec import typed
+from mamlprobe.base.spec import schema, typed
 from mamlprobe.borders.json_text import read_json
 from mamlprobe.borders.regular_files import read_file
+from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.writing import write
 
 FORMAT = 1
@@ -63,6 +64,20 @@ def kept_names(names: Iterable[str]) -> list[str]:
     """Return the names of training classes as they are kept: all, or none if they are too long together."""
     known = list(names)
     return known if sum(map(len, known)) <= LONGEST_NAMES else []
+
+
+def settings_schema() -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of a config.json: all settings, and what the data decided."""
+    described = schema(Experiment)
+    image = {"type": "array", "prefixItems": [{"type": "integer", "minimum": 1}] * 3, "minItems": 3, "items": False}
+    described["$defs"]["Experiment"]["properties"].update(
+        {
+            "format": {"const": FORMAT},
+            "image": {"anyOf": [image, {"type": "null"}]},
+            "classes": {"type": ["integer", "null"]},
+        }
+    )
+    return described
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from mamlprobe.training.learner import Tally
 

@@ -1,7 +1,10 @@
+import errno
 import os
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -270,3 +273,32 @@ def test_a_name_that_is_too_long_is_told(tmp_path):
         match=r"write: .*/x+ must be a path that can .*, got File name too long; choose another place$",
     ):
         write(tmp_path / ("x" * 400), b"")
+
+
+def test_two_processes_and_one_that_is_killed(tmp_path):
+    """What holds the folder is another process; the system lets go when it is killed, and the note of it is no lock."""
+    code = "import sys, time\nfrom pathlib import Path\nfrom mamlprobe.base.files import locked\n"
+    code += "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(UserError, match=rf"must be free, got held by process {holder.pid}; "),
+            locked(tmp_path / "run"),
+        ):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    with locked(tmp_path / "run"):
+        assert (tmp_path / "run" / ".lock").read_text() == f"process {os.getpid()}\n"
+
+
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
+    def refused(opened, *, blocking):
+        raise OSError(errno.ENOSYS, "none here")
+
+    monkeypatch.setattr(files, "lock_descriptor", refused)
+    with locked(tmp_path / "run"):
+        assert (tmp_path / "run" / ".lock").is_file()

@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import pytest
 
 from mamlprobe.base.errors import UserError
-from mamlprobe.base.spec import LATER, fingerprint, from_dict, to_dict
+from mamlprobe.base.spec import LATER, fingerprint, from_dict, schema, to_dict, typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +55,27 @@ def test_plain_values():
     [
         ([], "config: settings must be a table of fields, got list; see config.json of a run"),
         ({"title": "t", "tittle": 1}, "config: the field must be a known one, got 'tittle'; did you mean title?"),
-        ({"title": 3}, "config.title: the value must be of type <class 'str'>, got 3; change it"),
-        ({"title": None}, "config.title: the value must be of type <class 'str'>, got None; change it"),
-        ({"title": "t", "on": 1}, "config.on: the value must be of type <class 'bool'>, got 1; change it"),
-        ({"title": "t", "part": {"size": 1.5}}, "config.part.size: the value must be of type <class 'int'>, got 1.5"),
-        ({"title": "t", "part": {"size": True}}, "config.part.size: the value must be of type <class 'int'>, got True"),
+        ({"title": 3}, "config.title: the value must be of type str, got 3; change it"),
+        ({"title": None}, "config.title: the value must be of type str, got None; change it"),
+        ({"title": "t", "on": 1}, "config.on: the value must be of type bool, got 1; change it"),
+        ({"title": "t", "part": {"size": 1.5}}, "config.part.size: the value must be of type int, got 1.5"),
+        ({"title": "t", "part": {"size": True}}, "config.part.size: the value must be of type int, got True"),
         (
             {"title": "t", "part": {"rate": True}},
-            "config.part.rate: the value must be of type <class 'float'>, got True",
+            "config.part.rate: the value must be of type float, got True",
         ),
         (
             {"title": "t", "part": {"limit": "x"}},
-            "config.part.limit: the value must be of type <class 'float'>, got 'x'",
+            "config.part.limit: the value must be of type float or null, got 'x'",
         ),
         (
             {"title": "t", "part": {"names": "ab"}},
-            "config.part.names: the value must be of type tuple[str, ...], got 'ab'",
+            "config.part.names: the value must be of type list, got 'ab'",
         ),
-        ({"title": "t", "image": [1, 2, 3]}, "config.image: the value must be of type tuple[int, int], got [1, 2, 3]"),
+        ({"title": "t", "image": [1, 2, 3]}, "config.image: the value must be of type list of length 2, got [1, 2, 3]"),
         (
             {"title": "t", "parts": [{"sise": 1}]},
-            "config.parts: the field must be a known one, got 'sise'; did you mean size",
+            "config.parts[0]: the field must be a known one, got 'sise'; did you mean size",
         ),
         ({"title": "t", "other": 3}, "config.other: settings must be a table of fields, got int"),
     ],
@@ -112,3 +113,61 @@ def test_a_later_field_at_its_default_leaves_fingerprints_as_they_were():
     assert to_dict(Grown())["more"] == ["*"]
     assert fingerprint(replace(WHOLE, other=Grown())) == fingerprint(replace(WHOLE, other=Part()))
     assert fingerprint(replace(WHOLE, parts=(Grown(),))) == fingerprint(replace(WHOLE, parts=(Part(),)))
+
+
+Colour = Literal["red", "green"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worded:
+    colour: Colour = "red"
+    colours: tuple[Colour, ...] = ()
+    maybe: Colour | None = None
+    parts: list[Part] = field(default_factory=list)
+
+
+def test_words_of_a_list():
+    values = {"colour": "green", "colours": ["red", "red"], "maybe": "green"}
+    assert from_dict(Worded, values) == Worded(colour="green", colours=("red", "red"), maybe="green")
+    for place, bad in (
+        ("colour", {"colour": "gren"}),
+        (r"colours\[1\]", {"colours": ["red", "gren"]}),
+        ("maybe", {"maybe": "gren"}),
+    ):
+        with pytest.raises(
+            UserError, match=rf"^c.{place}: the word must be a known one, got 'gren'; did you mean green"
+        ):
+            from_dict(Worded, bad, "c")
+    with pytest.raises(UserError, match=r"^c.colour: the value must be of type str, got 3; change it$"):
+        from_dict(Worded, {"colour": 3}, "c")
+
+
+def test_values_that_are_no_settings_are_read_by_their_type():
+    assert typed(tuple[float, ...] | None, [1, 2.5], "w") == (1.0, 2.5)
+    assert typed(list[dict[str, Any]], [{"a": 1}], "w") == [{"a": 1}]
+    assert typed(str | None, None, "w") is None
+    with pytest.raises(UserError, match=r"^w: the value must be of type str or null, got 3; change it$"):
+        typed(str | None, 3, "w")
+    with pytest.raises(UserError, match=r"^w: the value must be of type table of fields, got \[\]; change it$"):
+        typed(dict[str, Any], [], "w")
+
+
+def test_the_schema_says_fields_types_words_and_defaults():
+    told = schema(Worded)
+    part, whole = told["$defs"]["Part"], told["$defs"]["Worded"]
+    assert whole["properties"]["colour"] == {"enum": ["green", "red"], "default": "red"}
+    assert part["properties"]["size"] == {"type": "integer", "default": 1}
+    assert (part["additionalProperties"], whole["additionalProperties"]) == (False, False)
+    assert told["$ref"] == "#/$defs/Worded"
+
+
+def test_errors_of_a_dataclass_come_as_they_are():
+    @dataclass(frozen=True)
+    class Picky:
+        size: int
+
+        def __post_init__(self):
+            raise UserError("picky", "no size will do", self.size, "go away")
+
+    with pytest.raises(UserError, match=r"^picky: no size will do, got 3; go away$"):
+        from_dict(Picky, {"size": 3})

@@ -1,14 +1,17 @@
 """The page: whole in itself, escaped, and its parts where they belong."""
 
 import base64
+import re
 from html.parser import HTMLParser
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.draw import page as draw_page
 from mamlprobe.draw.files import encode
 from mamlprobe.draw.page import FACTS, LATEX_ROWS, Section, page
 from mamlprobe.draw.style import canvas
@@ -177,3 +180,14 @@ def test_many_facts_are_folded():
     few, more = text.split('<section id="more">')
     assert "<details" not in few
     assert f"<details><summary>{FACTS + 1} facts</summary><dl>" in more
+
+
+def test_templates_are_files_of_the_package_and_escape():
+    """Each is one that a page is made of, and goes into a wheel."""
+    folder = Path(draw_page.__file__).parent / "templates"
+    used = set(re.findall(r'include "(.*?)"', "".join(each.read_text() for each in folder.glob("*.j2"))))
+    used |= {"page.html.j2", "facts.html.j2", "claims.html.j2", "page.css", "claims.css"}
+    assert {each.name for each in folder.iterdir()} == used
+    assert '"draw/templates/*"' in (folder.parents[2] / "pyproject.toml").read_text()
+    shown = draw_page.render("facts.html.j2", facts={"<a>": "<b>"}, most=3)
+    assert "<dt>&lt;a&gt;</dt><dd>&lt;b&gt;</dd>" in shown

@@ -81,7 +81,7 @@ SHARED |= {"cache", "tables", "probes", "omniglot", "planted", "sinusoids", "pub
 """File names in several rooms that hold the same idea."""
 
 STANDARD = {"numpy", "pandas"}
-"""All that the base needs beside the standard library; `cache` may have pooch."""
+"""All that the base needs beside the standard library; `cache` may have pooch, `spec` msgspec, `files` filelock."""
 
 TORCH = ("/streams.py", "/autograd.py", "/arrays.py")
 """Files of the base that may have torch."""
@@ -171,9 +171,8 @@ def forbidden(name: str, module: str) -> bool:
     if top == "torch":
         return first in NO_TORCH and not (folder == "base" and name.endswith(TORCH))
     if folder == "base":
-        return not (
-            top in STANDARD or top in sys.stdlib_module_names or (top == "pooch" and name.endswith("/cache.py"))
-        )
+        special = {"pooch": "/cache.py", "msgspec": "/spec.py", "filelock": "/files.py"}.get(top)
+        return not (top in STANDARD or top in sys.stdlib_module_names or (special and name.endswith(special)))
     return not top or (first == "draw" and module.startswith("matplotlib.pyplot"))
 
 

@@ -1,6 +1,9 @@
 """The build of the kernels: done once, its failures kept and not repeated for a day, within a time limit, by one."""
 
 import datetime
+import select
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -130,3 +133,19 @@ def test_a_compiler_without_version_is_a_compiler(place, tmp_path, monkeypatch):
     forget()
     assert not load.compile_kernels()
     assert load.why_not()
+
+
+def test_one_process_at_a_time_builds(tmp_path):
+    """Another waits until the folder is free."""
+    code = "import sys\nfrom pathlib import Path\nfrom mamlprobe.native.build import _alone\n"
+    code += "with _alone(Path(sys.argv[1])):\n    print('in', flush=True)\n    sys.stdin.read()\n"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as first, subprocess.Popen(command, **pipes) as second:
+        said, _, _ = select.select([first.stdout, second.stdout], [], [], 60)
+        assert len(said) == 1
+        waiting = second if said[0] is first.stdout else first
+        assert select.select([waiting.stdout], [], [], 0.5)[0] == []
+        (first if waiting is second else second).kill()
+        assert select.select([waiting.stdout], [], [], 60)[0] == [waiting.stdout]
+        waiting.stdin.close()

@@ -2,11 +2,15 @@
 
 import json
 
+import jsonschema
 import pytest
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.spec import from_dict, to_dict
+from mamlprobe.recipes import RECIPES
+from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.folder import load_run
-from mamlprobe.runs.settings_files import ENV, YOUNGER, imported, kept_names, read_env, read_settings
+from mamlprobe.runs.settings_files import ENV, YOUNGER, imported, kept_names, read_env, read_settings, settings_schema
 
 
 def test_damaged_settings(run):
@@ -84,9 +88,9 @@ def test_a_field_of_another_type_is_named(tmp_path, field, good, bad):
     path = tmp_path / "env.json"
     assert field in ENV
     assert read_env(written(path, {"format": 1, field: good}))[field] == good
-    with pytest.raises(UserError, match=rf"env.json.{field}(.mean)?: the value must be of type"):
+    with pytest.raises(UserError, match=rf"env.json.{field}(.mean|\[0\])?: the value must be of type"):
         read_env(written(path, {"format": 1, field: bad}))
-    with pytest.raises(UserError, match=rf"env.json.earlier 1.{field}(.mean)?: the value must be of type"):
+    with pytest.raises(UserError, match=rf"env.json.earlier 1.{field}(.mean|\[0\])?: the value must be of type"):
         read_env(written(path, {"format": 1, "earlier": [{field: good}, {field: bad}]}))
 
 
@@ -124,3 +128,40 @@ def test_names_of_classes_are_kept_unless_they_make_the_file_large():
     assert kept_names(f"class {number}" for number in range(3)) == ["class 0", "class 1", "class 2"]
     assert len(kept_names(["x" * 100] * 2_000)) == 2_000
     assert kept_names(["x" * 100] * 3_000) == []
+
+
+def config_of(experiment):
+    return {"format": 1, "image": [3, 84, 84], **to_dict(experiment)}
+
+
+def test_configs_of_all_recipes_fit_the_schema():
+    check = jsonschema.Draft202012Validator(settings_schema())
+    check.check_schema(check.schema)
+    for recipe in RECIPES.values():
+        for experiment in recipe.sizes.values():
+            check.validate(config_of(experiment))
+    check.validate(config_of(Experiment()) | {"image": None, "classes": 64})
+    check.validate({})  # what is absent has its default
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ways": 5},
+        {"way": "5"},
+        {"labels": "episodes"},
+        {"image": [1, 28]},
+        {"format": 2},
+        {"method": {"head": "kept"}},
+        {"method": {"inner": {"step": 3}}},
+        {"method": {"outer": {"terms": ["nois"]}}},
+        {"net": {"kind": "conv"}},
+        {"data": {"rotations": "all"}},
+    ],
+)
+def test_what_cannot_be_read_does_not_fit_it(change):
+    check = jsonschema.Draft202012Validator(settings_schema())
+    assert not check.is_valid(config_of(Experiment()) | change)
+    if not change.keys() & {"image", "format"}:
+        with pytest.raises(UserError):
+            from_dict(Experiment, change)

@@ -4,9 +4,10 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from mamlprobe.base.errors import UserError
 
@@ -14,6 +15,24 @@ OptionNames = Mapping[str, Sequence[str]]
 """Command, with its subcommand if it has any -> its options; the empty string -> those of mamlprobe itself."""
 
 HELP = ("-h", "--help")
+
+WORD_LISTS = ConstructorRegistry()
+"""How tyro reads words of a list: it shows them and takes any, so that the settings say which word is nearest."""
+
+
+def _word(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[str] | None:
+    """Return how a word of a list is read; None for other types."""
+    if get_origin(info.type) is not Literal:
+        return None
+    known = get_args(info.type)
+    shown = "{" + ",".join(known) + "}"
+    return PrimitiveConstructorSpec(
+        nargs=1, metavar=shown, instance_from_str=lambda given: given[0], is_instance=lambda word: word in known,
+        str_from_instance=lambda word: [word],
+    )  # fmt: skip
+
+
+WORD_LISTS.primitive_rule(_word)
 
 
 def option_names(commands: Mapping[str, type]) -> OptionNames:

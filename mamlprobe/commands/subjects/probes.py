@@ -46,7 +46,7 @@ from mamlprobe.draw.probes import (
 )
 from mamlprobe.learn.evaluate import Steps, evaluate
 from mamlprobe.probe.adaptation.interventions import variants
-from mamlprobe.probe.representation.layer_similarity import DEFAULT, similarity
+from mamlprobe.probe.representation.layer_similarity import DEFAULT, Measure, similarity
 from mamlprobe.runs.experiment import few_shot, headed
 
 
@@ -117,7 +117,7 @@ def accuracy_table(case: ProbedRun, names: str) -> pd.DataFrame:
     return case.table(lambda part, first: evaluate(case.net, case.theta, part, methods, steps=steps))
 
 
-def layer_table(case: ProbedRun, measures: tuple[str, ...] = DEFAULT) -> pd.DataFrame:
+def layer_table(case: ProbedRun, measures: tuple[Measure, ...] = DEFAULT) -> pd.DataFrame:
     """Return the similarity of every layer before and after the inner loop, by the measures of `similarity`.
 
     Raises:

@@ -12,12 +12,13 @@ from mamlprobe.base.errors import UserError
 from mamlprobe.commands.subjects.contrast import share_table
 from mamlprobe.commands.subjects.probed_run import KEYS, ProbedRun
 from mamlprobe.commands.subjects.probes import accuracy_table, layer_table, stands_still
+from mamlprobe.probe.representation.layer_similarity import Measure
 from mamlprobe.statistics.tables import last_step, means
 
 LAYER_TASKS = 20
 """Largest number of tasks for the similarity of layers and for gradients, which take longer than accuracy."""
 
-MEASURE = "cka_debiased"
+MEASURE: Measure = "cka_debiased"
 """The measure of similarity."""
 
 COSTS = {"nil": "NIL", "head": "body frozen", "zero_at_test": "head zeroed"}

@@ -13,14 +13,14 @@ from mamlprobe.nets.net import Net
 from mamlprobe.nets.params import head_names
 from mamlprobe.probe.adaptation.interventions import freeze
 from mamlprobe.probe.adaptation.weight_change import weight_distance
-from mamlprobe.probe.representation.layer_similarity import similarity
+from mamlprobe.probe.representation.layer_similarity import Measure, similarity
 
 BEFORE, FROZEN, WHOLE = "before adapting", "body frozen", "whole net adapts"
 FREEZING, CCA, CKA, WAY = "cost of freezing", "CCA (mean)", "CKA (debiased)", "body's share of the way"
 SIGNS = {FREEZING: 1, CCA: -1, CKA: -1, WAY: 1}
 """The probes, each with 1 if larger values mean rapid learning, -1 if larger values mean reuse."""
 
-SIMILARITIES = {"cca_mean": CCA, "cka_debiased": CKA}
+SIMILARITIES: dict[Measure, str] = {"cca_mean": CCA, "cka_debiased": CKA}
 
 
 def reuse(

@@ -14,6 +14,7 @@ from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.measure.relative_error import relative_error
 from mamlprobe.methods.method import Method
+from mamlprobe.methods.settings import LOSSES, Head
 from mamlprobe.nets.net import Net
 from mamlprobe.probe.contrast.decomposition import decomposed
 
@@ -30,7 +31,7 @@ def identity_errors(net: Net, theta: Theta, episodes: Episodes, method: Method) 
     rows: list[tuple[str, float]] = []
     head_only = replace(method, inner=replace(method.inner, adapts=("head.*",)))
     for order in (1, 2):
-        for name in ("cross_entropy", "mse"):
+        for name in LOSSES:
             for steps in (1, 3):
                 m = replace(head_only, loss=name, inner=replace(head_only.inner, order=order, steps=steps))
                 total = decomposed(net, theta, episodes, m).total
@@ -72,7 +73,9 @@ def wrong_signs(net: Net, theta: Theta, episodes: Episodes, method: Method) -> d
     and at most 0; different: at least 0 and at most 1.
     """
     worst = {}
-    for end, head, bounds in (("", "keep", (-1.0, 2.0)), (", zeroed", "zero_each_update", (0.0, 1.0))):
+    ends: tuple[tuple[str, Head, tuple[float, float]], ...]
+    ends = (("", "keep", (-1.0, 2.0)), (", zeroed", "zero_each_update", (0.0, 1.0)))
+    for end, head, bounds in ends:
         decomposition = decomposed(net, theta, episodes, _one_step(method, head=head))
         pairs = decomposition.clean + decomposition.noise
         same, different = pairs[decomposition.same], pairs[~decomposition.same]
@@ -86,7 +89,7 @@ def _outside(values: Tensor, low: float, high: float) -> float:
     return max(float(values.max()) - high, low - float(values.min()), 0.0)
 
 
-def _one_step(method: Method, *, head: str) -> Method:
+def _one_step(method: Method, *, head: Head) -> Method:
     """Restrict the method to one step of the head alone on the cross-entropy, in second order."""
     inner = replace(method.inner, adapts=("head.*",), steps=1, order=2)
     return replace(method, loss="cross_entropy", head=head, inner=inner)

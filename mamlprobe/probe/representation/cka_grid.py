@@ -20,6 +20,7 @@ from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net
 from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.representation.activations import activations
+from mamlprobe.probe.representation.layer_similarity import Inputs
 from mamlprobe.probe.representation.model_similarity import MOMENTS, Model
 
 COLUMNS = "task moment_a moment_b layer_a layer_b value measure features inputs rows width_a width_b norm episodes"
@@ -72,7 +73,7 @@ def cka_grid(
     episodes: Episodes,
     method: Method,
     *,
-    inputs: str = "query",
+    inputs: Inputs = "query",
     moments: Sequence[tuple[str, str]] = (("before", "before"), ("before", "after"), ("after", "after")),
     layers: Sequence[str] | None = None,
     chunk: int | None = None,
@@ -114,7 +115,7 @@ def pair_grid(
     b: Model,
     episodes: Episodes,
     *,
-    inputs: str = "query",
+    inputs: Inputs = "query",
     moments: Sequence[tuple[str, str]] = (("before", "before"), ("after", "after")),
     layers: Sequence[str] | None = None,
     chunk: int | None = None,
@@ -149,7 +150,7 @@ def _table(
     a: Model,
     b: Model,
     episodes: Episodes,
-    inputs: str,
+    inputs: Inputs,
     moments: Sequence[tuple[str, str]],
     layers: Sequence[str] | None,
     chunk: int | None,

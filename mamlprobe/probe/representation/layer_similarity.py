@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
@@ -26,7 +26,12 @@ from mamlprobe.probe.representation.activations import activations_along, as_row
 
 Compare = Callable[[Any, Any], float]
 
-MEASURES: dict[str, tuple[str, Compare]] = {
+Measure = Literal[
+    "cca_mean", "cca_squared", "cca_top98", "svcca", "pwcca", "procrustes", "cka_debiased", "cka_biased", "rsa"
+]
+Inputs = Literal["query", "support"]
+
+MEASURES: dict[Measure, tuple[str, Compare]] = {
     "cca_mean": ("positions", cca),
     "cca_squared": ("positions", lambda x, y: cca(x, y, summary="mean_squared")),
     "cca_top98": ("positions", lambda x, y: cca(x, y, summary="top98")),
@@ -42,7 +47,7 @@ MEASURES: dict[str, tuple[str, Compare]] = {
 Procrustes rotates channels: on flattened maps, with far more features than images, it is near 1 whatever the data.
 """
 
-DEFAULT = tuple(name for name in MEASURES if name != "rsa")
+DEFAULT: tuple[Measure, ...] = tuple(name for name in MEASURES if name != "rsa")
 """Those that `similarity` computes by default; RSA takes twice as long as all CKA."""
 
 CCA_FAMILY = ("cca_mean", "cca_squared", "cca_top98", "svcca", "pwcca")
@@ -63,8 +68,8 @@ def similarity(
     episodes: Episodes,
     method: Method,
     *,
-    inputs: str = "query",
-    measures: Sequence[str] = DEFAULT,
+    inputs: Inputs = "query",
+    measures: Sequence[Measure] = DEFAULT,
     steps: Sequence[int] | None = None,
     layers: Sequence[str] | None = None,
     seed: int = 0,
@@ -138,11 +143,11 @@ def chosen(measures: Sequence[str], inputs: str) -> None:
     for name in measures or ("",):
         if name not in MEASURES:
             raise unknown("layers", "measure", name, MEASURES)
-    if inputs not in ("query", "support"):
-        raise unknown("layers", "inputs", inputs, ("query", "support"))
+    if inputs not in get_args(Inputs):
+        raise unknown("layers", "inputs", inputs, get_args(Inputs))
 
 
-def axis_of(net: Net, layer: str, maps: Tensor, measures: Sequence[str]) -> int:
+def axis_of(net: Net, layer: str, maps: Tensor, measures: Sequence[Measure]) -> int:
     """Find the axis of the features in activations [B, R, ...] of the layer; 2 if no measure needs to know it.
 
     Raises:
@@ -155,7 +160,7 @@ def axis_of(net: Net, layer: str, maps: Tensor, measures: Sequence[str]) -> int:
 def compared(
     start: Tensor,
     ends: Mapping[int, Tensor],
-    measures: Sequence[str],
+    measures: Sequence[Measure],
     *,
     seed: int,
     axes: tuple[int, int] = (2, 2),
@@ -180,7 +185,7 @@ def compared(
 
 
 def _compare(
-    start: Tensor, ends: dict[int, Tensor], measures: Sequence[str], group: int, seed: int
+    start: Tensor, ends: dict[int, Tensor], measures: Sequence[Measure], group: int, seed: int
 ) -> list[dict[str, object]]:
     """Compute rows of the table for one task and layer: start [R, F] compared with the end [R, G] of every step."""
     rows, width = start.shape

@@ -16,7 +16,7 @@ from mamlprobe.methods.method import Method
 from mamlprobe.nets.net import Net, Params
 from mamlprobe.probe.by_task import tabled
 from mamlprobe.probe.representation.activations import activations
-from mamlprobe.probe.representation.layer_similarity import COLUMNS, DEFAULT, axis_of, chosen, compared
+from mamlprobe.probe.representation.layer_similarity import COLUMNS, DEFAULT, Inputs, Measure, axis_of, chosen, compared
 
 MOMENTS = ("before", "after")
 
@@ -59,8 +59,8 @@ def pair_similarity(
     b: Model,
     episodes: Episodes,
     *,
-    inputs: str = "query",
-    measures: Sequence[str] = DEFAULT,
+    inputs: Inputs = "query",
+    measures: Sequence[Measure] = DEFAULT,
     moments: Sequence[str] = MOMENTS,
     layers: Sequence[str] | None = None,
     seed: int = 0,

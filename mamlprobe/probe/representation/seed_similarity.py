@@ -6,6 +6,7 @@ from itertools import combinations
 import pandas as pd
 
 from mamlprobe.data.episodes import Episodes
+from mamlprobe.probe.representation.layer_similarity import Measure
 from mamlprobe.probe.representation.model_similarity import Model, pair_similarity
 
 BODY, HEAD = "body", "head"
@@ -17,7 +18,7 @@ def across(
     pairs: Mapping[str, Sequence[tuple[str, str]]],
     episodes: Episodes,
     *,
-    measures: Sequence[str],
+    measures: Sequence[Measure],
     chunk: int | None = None,
 ) -> pd.DataFrame:
     """Compare layers between the models of every two seeds: columns `KEYS`, ``value floor``.

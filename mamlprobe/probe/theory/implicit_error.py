@@ -14,14 +14,14 @@ from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.outer.memory import Living, tensors
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.methods.settings import Inner, Outer
+from mamlprobe.methods.settings import Inner, Loss, Outer
 from mamlprobe.nets.mlp import Mlp
 from mamlprobe.nets.net import Net
 
 WEIGHT = "head.weight"
 
 
-def proximal_rules(loss: str, *, proximal: float, lr: float, cg_steps: Sequence[int]) -> dict[str, Method]:
+def proximal_rules(loss: Loss, *, proximal: float, lr: float, cg_steps: Sequence[int]) -> dict[str, Method]:
     """Return MAML, FOMAML and iMAML with each number of CG steps, all on one proximal inner loss."""
     maml = Method(loss=loss, inner=Inner(lr=lr, proximal=proximal))
     unrolled = {"MAML": maml, "FOMAML": replace(maml, inner=replace(maml.inner, order=1))}

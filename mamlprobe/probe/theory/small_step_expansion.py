@@ -13,7 +13,7 @@ from mamlprobe.learn.outer import meta_gradient
 from mamlprobe.learn.task_batch import start_tasks
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
-from mamlprobe.methods.settings import Inner, Outer
+from mamlprobe.methods.settings import Inner, Loss, Outer
 from mamlprobe.nets.net import Net, Params
 from mamlprobe.nets.params import add_task_axis, flatten
 
@@ -27,7 +27,7 @@ def predicted(batches: int) -> dict[str, tuple[float, float]]:
 
 
 def expansion(
-    net: Net, theta: Theta, episodes: Episodes, *, batches: int, rates: list[float], loss: str = "cross_entropy"
+    net: Net, theta: Theta, episodes: Episodes, *, batches: int, rates: list[float], loss: Loss = "cross_entropy"
 ) -> pd.DataFrame:
     """Fit the coefficients of the outer gradients, and the residual of the predicted ones, by rule and inner rate.
 
@@ -63,7 +63,7 @@ def expansion(
 
 
 def averages(
-    net: Net, theta: Theta, episodes: Episodes, *, batches: int, loss: str = "cross_entropy"
+    net: Net, theta: Theta, episodes: Episodes, *, batches: int, loss: Loss = "cross_entropy"
 ) -> tuple[Params, Params]:
     """Compute AvgGrad = E[g_i] and AvgGradInner = E[H_i g_j], i other than j, over tasks and mini-batches, at theta.
 
@@ -126,7 +126,7 @@ def _size(episodes: Episodes, batches: int) -> int:
     return rows // batches
 
 
-def _method(rule: str, batches: int, rate: float, size: int, loss: str) -> Method:
+def _method(rule: str, batches: int, rate: float, size: int, loss: Loss) -> Method:
     steps = batches if rule == "reptile" else batches - 1
     inner = Inner(steps=steps, test_steps=steps, lr=rate, order=2 if rule == "maml" else 1, batch=size)
     plain = Method(name=rule, inner=inner, loss=loss)
