@@ -1,7 +1,7 @@
 """Brings files that lie beside docs/ into the site: the pages and pictures that a page of docs/ links.
 
 A link out of docs/, as ``../figures/overview.png``, works where the text is read as a file. Here its target becomes a
-file of the site, and the link points to it.
+file of the site, a program a page with its text, and the link points to it.
 """
 
 import os
@@ -40,7 +40,14 @@ def place_of(target: str, *, picture: bool, pages: set[str]) -> str:
         return entry
     if path.is_dir() and "results/gallery/index.md" in pages:
         return "results/gallery/index.md"
+    if path.suffix == ".py":
+        return f"source/{target}.md"
     return target if path.is_file() and path.suffix in (".png", ".csv", ".cff", "") else ""
+
+
+def listing(target: str) -> str:
+    """Return the page of a program that is linked: its text."""
+    return f"# {target}\n\n```python\n{(ROOT / target).read_text().rstrip()}\n```\n"
 
 
 def linked(text: str, place: str, pages: set[str]) -> tuple[str, set[str]]:
@@ -60,7 +67,7 @@ def linked(text: str, place: str, pages: set[str]) -> tuple[str, set[str]]:
         new = place_of(name, picture=match[1].startswith("!"), pages=pages)
         if not new:
             return match[0]
-        if new == name:
+        if new in (name, f"source/{name}.md"):
             files.add(name)
         ending = f"#{anchor}" if anchor else ""
         return f"{match[1]}{os.path.relpath(new, os.path.dirname(home) or '.')}{ending})"
@@ -88,7 +95,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = set(files.src_uris)
     for file in list(files.documentation_pages()):
         for name in sorted(linked(file.content_string, origin(file), pages)[1] - set(files.src_uris)):
-            files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
+            page = f"source/{name}.md"
+            if not name.endswith(".py"):
+                files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
+            elif page not in files.src_uris:
+                files.append(File.generated(config, page, content=listing(name)))
     return files
 
 
