@@ -11,6 +11,7 @@ from mamlprobe.base.files import locked
 from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
+from mamlprobe.loggers.logger import LogName, log_names
 from mamlprobe.methods.schedules import resolve
 from mamlprobe.native.build import kernels_path, recent_failure
 from mamlprobe.native.load import compile_kernels, kernels
@@ -60,6 +61,7 @@ def train(
     recompute: bool = False,
     precision: str = "float32",
     graph: bool | None = None,
+    log: LogName | Sequence[LogName] = "csv",
 ) -> Run:
     """Train this experiment and return its finished run, in the folder ``out/<run name>``.
 
@@ -76,13 +78,15 @@ def train(
     changes results, so a run keeps to one; validation is in float32 whatever it is. A GPU replays each update as one
     CUDA graph, for the same result but for rounding, unless `graph` is False or the method changes with the update.
 
+    `log` names where the points of log.csv go besides: tensorboard, wandb, or both, by their own clients (extras).
+
     Raises:
         UserError: an impossible setting, device or folder; an update that does not fit into the memory; a loss that is
             not finite; data or a precision other than the run began with; a precision without effect.
         Interrupted: Ctrl-C; the state after the last whole update is kept.
     """
     compute = compute_for(experiment, device=device, chunk=chunk, recompute=recompute, precision=precision, graph=graph)
-    return _train([experiment], Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks)[0]
+    return _train([experiment], Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks, log=log)[0]
 
 
 @door()
@@ -99,6 +103,7 @@ def train_together(
     recompute: bool = False,
     precision: str = "float32",
     graph: bool | None = None,
+    log: LogName | Sequence[LogName] = "csv",
 ) -> list[Run]:
     """Train experiments that differ in their seeds alone as one batch of tasks, and return their finished runs.
 
@@ -115,7 +120,7 @@ def train_together(
     compute = compute_for(
         experiments[0], device=device, chunk=chunk, recompute=recompute, precision=precision, graph=graph
     )
-    return _train(experiments, Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks)
+    return _train(experiments, Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks, log=log)
 
 
 def _train(
@@ -127,10 +132,12 @@ def _train(
     root: str | Path | None,
     progress: bool,
     hooks: Sequence[Hook],
+    log: LogName | Sequence[LogName],
 ) -> list[Run]:
     """Return the finished runs; train together what is not finished."""
     wanted()  # a word of the environment that is wrong is told before a folder is made
     _check_hooks(hooks)
+    logs = log_names(log)
     paths = {out / run_name(each): each for each in experiments}
     left = {path: each for path, each in paths.items() if not _finished(path, each, compute.precision)}
     if left and pool is None:
@@ -151,7 +158,8 @@ def _train(
         here = conditions(compute) if runs else {}
         for start in starts(runs, here, progress=progress):
             assert pool is not None
-            sessions.append(Session(start, pool, compute, here=here, progress=progress, hooks=hooks))
+            sessions.append(Session(start, pool, compute, here=here, progress=progress, hooks=hooks, logs=logs))
+            stack.callback(sessions[-1].close)
             pool = sessions[0].pool
         try:
             if sessions:
