@@ -30,6 +30,8 @@ RUN_FILES = {
     "": re.compile(r"(config|env)\.json|log\.csv|done|buffers\.safetensors"),
     "checkpoints": re.compile(r"u\d+\.safetensors"),
     "tables": re.compile(r"\w+\.csv"),
+    "tensorboard": re.compile(r"events\.out\.tfevents\..*"),
+    "wandb": re.compile(r"mamlprobe\.json"),
     "answers": re.compile(r"\w+-[0-9a-f]{16}-[0-9a-f]{16}\.csv"),
 }
 """Names of the files of a run, by the folder in it."""

@@ -9,6 +9,7 @@ from tyro import MISSING
 from tyro.conf import Positional, arg
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.loggers.logger import LogName, log_names
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.spec import NetSpec
 from mamlprobe.recipes import LEARNERS, RECIPES, recipe
@@ -38,6 +39,8 @@ class Train:
     """What products are computed in; a run keeps to one. tf32 and bfloat16 are for GPUs, and change results."""
     graph: bool = True
     """On a GPU, replay every update as one CUDA graph: the same result, with less time between operations."""
+    log: tuple[LogName, ...] = ("csv",)
+    """Where the points of the log go: csv, log.csv of the run, always; tensorboard and wandb, by their clients too."""
     seed: int
     """Decides the initial parameters and the training tasks."""
     seeds: str | None = None
@@ -101,13 +104,14 @@ class Train:
 
         experiments, data = self.experiments, self.experiment.data
         pick_device(self.device)
+        log_names(self.log)
         large_enough(self.experiment)
         pool = source_of(data, root=self.data_root)
         training_tasks(pool, self.experiment, tasks=1)  # fail before any work if the data cannot supply such tasks
         if "val" in pool.splits and self.validation_tasks:
             pool.sample(split="val", way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)
         how: dict[str, Any] = {"device": self.device, "chunk": self.chunk, "recompute": self.recompute}
-        how |= {"precision": self.precision, "graph": None if self.graph else False}
+        how |= {"precision": self.precision, "graph": None if self.graph else False, "log": self.log}
         for done in train_together(experiments, self.out, pool=pool, **how):
             print(f"run: {done.path}")
             last = done.log[done.log["update"] == done.log["update"].max()]

@@ -11,6 +11,7 @@ from mamlprobe.base.files import locked
 from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.outer import only_head, tasks_in_memory
 from mamlprobe.learn.outer.many_runs import meta_gradients
+from mamlprobe.loggers.logger import LogName, log_names
 from mamlprobe.methods.schedules import resolve
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.variants import wanted
@@ -57,6 +58,7 @@ def train(
     precision: str = "float32",
     graph: bool | None = None,
     rule: Rule | None = None,
+    log: LogName | Sequence[LogName] = "csv",
 ) -> Run:
     """Train this experiment and return its finished run, in the folder ``out/<run name>``.
 
@@ -76,6 +78,8 @@ def train(
 
     `rule` is an outer rule of your own, a function that is called as `meta_gradient` is, with net, theta, the tasks of
     an update and the method, and returns the same: gradients by name and readings. Its name is kept in env.json.
+
+    `log` names where the points of log.csv go besides: tensorboard, wandb, or both, by their own clients (extras).
 
     Raises:
         UserError: an impossible setting, device or folder; an update that does not fit into the memory; a loss that is
@@ -101,7 +105,7 @@ def train(
     compute = compute_for(
         experiment, device=device, chunk=chunk, recompute=recompute, precision=precision, graph=graph, rule=rule
     )
-    return _train([experiment], Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks)[0]
+    return _train([experiment], Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks, log=log)[0]
 
 
 @door()
@@ -118,6 +122,7 @@ def train_together(
     recompute: bool = False,
     precision: str = "float32",
     graph: bool | None = None,
+    log: LogName | Sequence[LogName] = "csv",
 ) -> list[Run]:
     """Train experiments that differ in their seeds alone as one batch of tasks, and return their finished runs.
 
@@ -144,7 +149,7 @@ def train_together(
     compute = compute_for(
         experiments[0], device=device, chunk=chunk, recompute=recompute, precision=precision, graph=graph
     )
-    return _train(experiments, Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks)
+    return _train(experiments, Path(out), compute, pool=pool, root=root, progress=progress, hooks=hooks, log=log)
 
 
 def _train(
@@ -156,10 +161,12 @@ def _train(
     root: str | Path | None,
     progress: bool,
     hooks: Sequence[Hook],
+    log: LogName | Sequence[LogName],
 ) -> list[Run]:
     """Return the finished runs; train together what is not finished."""
     wanted()  # a word of the environment that is wrong is told before a folder is made
     check_hooks(hooks)
+    logs = log_names(log)
     paths = {out / run_name(each): each for each in experiments}
     left = {path: each for path, each in paths.items() if not _finished(path, each, compute)}
     if left and pool is None:
@@ -180,7 +187,8 @@ def _train(
         here = conditions(compute) if runs else {}
         for start in starts(runs, here, progress=progress):
             assert pool is not None
-            sessions.append(Session(start, pool, compute, here=here, progress=progress, hooks=hooks))
+            sessions.append(Session(start, pool, compute, here=here, progress=progress, hooks=hooks, logs=logs))
+            stack.callback(sessions[-1].close)
             pool = sessions[0].pool
         try:
             if sessions:

@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.spec import to_dict
 from mamlprobe.data.pool import Pool
 from mamlprobe.data.sources import TaskSource
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta, init
+from mamlprobe.loggers.logger import MAKERS, LogName, Started
 from mamlprobe.nets.net import Net, Params
 from mamlprobe.runs import log as tables
 from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, drop_later, save_checkpoint
@@ -62,6 +64,7 @@ class Session:
         here: Stretch,
         progress: bool,
         hooks: Sequence[Hook],
+        logs: Sequence[LogName] = (),
     ) -> None:
         self.run, self.experiment, self.hooks, self.progress = start.run, start.run.config, hooks, progress
         self.precision, self.rule, device = compute.precision, compute.rule, compute.device
@@ -87,6 +90,24 @@ class Session:
         if not self.validates and self.experiment.validation_tasks:
             say(f"no validation: {pool.name!r} has no split {SPLIT!r}", on=progress)
         self._cut()
+        begun = Started(folder=run.path, update=self.update, settings=to_dict(run.config))
+        self.loggers = [MAKERS[name](begun) for name in logs]
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Hand the points that log.csv has to the loggers that have none."""
+        rows = self.run.log
+        for update in rows["update"].unique().tolist():
+            part = rows[rows["update"] == update]
+            values = dict(zip(part["split"] + "/" + part["quantity"], part["value"], strict=True))
+            for logger in self.loggers:
+                if logger.fresh:
+                    logger.write(update, values)
+
+    def close(self) -> None:
+        """Close the loggers."""
+        for logger in self.loggers:
+            logger.close()
 
     def _cut(self) -> None:
         """Cut the log and the tables back to this update; one that is no whole table is set aside, if it is ours."""
@@ -173,6 +194,9 @@ class Session:
         ]
         if rows:
             tables.append(self.run.path / "log.csv", pd.DataFrame(rows, columns=list(LOG_COLUMNS)))
+            named = {f"{split}/{quantity}": value for _, split, quantity, value, _ in rows}
+            for logger in self.loggers:
+                logger.write(self.update, named)
         self.tally = Tally()
 
     def _call_hooks(self) -> None:

@@ -28,6 +28,7 @@ UNDECLARED = {"triton": "comes with torch where there are GPUs; without it torch
 NOT_IMPORTED = {
     "onnx": "torch.onnx.export imports it",
     "onnxscript": "torch.onnx.export imports it",
+    "tensorboard": "torch.utils.tensorboard imports it",
 }
 """Declared, imported by none of our files, and why."""
 

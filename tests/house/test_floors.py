@@ -46,7 +46,8 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "runs": "base borders native methods nets learn",
     "foreign": "base borders borders.arrays methods data.by_name nets nets.by_layers learn runs foreign.families",
     "foreign/families": "base nets.by_layers foreign",
-    "training": "base native methods data nets learn learn.outer runs",
+    "loggers": "base",
+    "training": "base native methods data nets learn learn.outer loggers runs",
     "recipes": "base methods nets runs",
     "reproduce": (
         "base borders native methods statistics draw data nets learn probe.adaptation runs training recipes __init__"
@@ -62,7 +63,7 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     ),
     "commands": (
         "base borders native methods statistics draw draw.charts data data.layouts nets learn probe certificates runs "
-        "foreign training recipes commands.subjects commands.arguments reports reproduce"
+        "foreign loggers training recipes commands.subjects commands.arguments reports reproduce"
     ),
 }
 """Every room. A name stands for what lies in that room itself; its inner rooms are named on their own.

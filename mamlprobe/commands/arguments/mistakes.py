@@ -15,7 +15,7 @@ SHELLS = ("bash", "zsh")
 COMPLETION = {"--tyro-print-completion": 1, "--tyro-write-completion": 2}
 """Options that make a completion file, each with the number of arguments after it: shell, and path if it is written."""
 
-_PATHS = ("--out", "--figure", "--from-table", "--manifest", "--write-manifest", "--data-root", "--log", "--runs")
+_PATHS = ("--out", "--figure", "--from-table", "--manifest", "--write-manifest", "--data-root", "--runs")
 """Options whose value is a path; if empty it would be the current folder: others refuse an empty value themselves."""
 
 _MUST, _LONGEST = "the words must make a command", 300

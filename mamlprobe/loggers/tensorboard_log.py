@@ -1,0 +1,28 @@
+"""Points for TensorBoard, by torch's own writer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class TensorBoardLog:
+    """Scalars in ``tensorboard/`` of the run's folder; points after `update`, of a killed process, are purged."""
+
+    def __init__(self, folder: Path, update: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # an extra
+
+        place = folder / "tensorboard"
+        self.fresh = not any(place.glob("events.*"))
+        options: dict[str, Any] = {} if self.fresh else {"purge_step": update + 1}
+        writer: Any = SummaryWriter
+        self._writer = writer(str(place), **options)
+
+    def write(self, update: int, values: Mapping[str, float]) -> None:
+        """Write a point, to the disk at once: a checkpoint may follow, behind which a training never goes back."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, update)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
