@@ -23,7 +23,7 @@ from mamlprobe.training.cuda_graph import Replays
 from mamlprobe.training.memory_check import check_memory, explain_out_of_memory
 from mamlprobe.training.precision import bearing, same
 from mamlprobe.training.progress import Bar, bar, say, show, stopping
-from mamlprobe.training.resume import starts
+from mamlprobe.training.resume import accompany, starts
 from mamlprobe.training.rules import Rule, computed, same_rule
 from mamlprobe.training.session import Hook, Session, check_hooks
 from mamlprobe.training.stretches import conditions
@@ -226,7 +226,7 @@ def _to_the_end(sessions: Sequence[Session], compute: Compute) -> None:
         for session in fresh:
             session.update = 0
         group = _behind(sessions)
-        _accompany(group or fresh)
+        accompany(group or fresh)
         for session in fresh:
             session.mark()
         while group:
@@ -237,25 +237,12 @@ def _to_the_end(sessions: Sequence[Session], compute: Compute) -> None:
             _update(group, drawn, compute, replays)
             before, group = group, _behind(sessions)
             if group != before:
-                _accompany(group)
+                accompany(group)
         for session in sessions:
             session.finish()
     for session in sessions:
         if session.fault is not None:
             raise session.fault
-
-
-def _accompany(group: Sequence[Session]) -> None:
-    """Note who computes the updates from here on with whom and with what; say what is other than before."""
-    changes: dict[str, list[str]] = {}
-    for session in group:
-        changes.setdefault(session.accompanied([each.experiment.seed for each in group]), []).append(
-            session.run.path.name
-        )
-    for change, names in changes.items():
-        if change:
-            begin = f"{', '.join(names)}: from update {group[0].update} on computed with {change}"
-            say(f"{begin}; the last digits may be others than those of a training in one piece", on=True)
 
 
 def _behind(sessions: Sequence[Session]) -> list[Session]:

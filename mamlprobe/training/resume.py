@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.runs.checkpoint import Checkpoint
 from mamlprobe.runs.folder import Run
 from mamlprobe.training.progress import say
 from mamlprobe.training.stretches import Stretch, changed, stretches
+
+if TYPE_CHECKING:
+    from mamlprobe.training.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,3 +119,16 @@ def _left_out(start: Start, every: Sequence[Start]) -> UserError | None:
     advice = "the other seeds have gone on without it; train it alone to try again"
     got = f"NaN or infinity at update {failed}"
     return UserError("train", f"the training loss of {start.run.path.name} must be finite", got, advice)
+
+
+def accompany(group: Sequence["Session"]) -> None:
+    """Note who computes the updates from here on with whom and with what; say what is other than before."""
+    changes: dict[str, list[str]] = {}
+    for session in group:
+        changes.setdefault(session.accompanied([each.experiment.seed for each in group]), []).append(
+            session.run.path.name
+        )
+    for change, names in changes.items():
+        if change:
+            begin = f"{', '.join(names)}: from update {group[0].update} on computed with {change}"
+            say(f"{begin}; the last digits may be others than those of a training in one piece", on=True)
