@@ -17,8 +17,8 @@ LogName = Literal["csv", "tensorboard", "wandb"]
 class Logger(Protocol):
     """A place that takes the points of a training's log as they are made."""
 
-    fresh: bool
-    """Whether it has no points of this run yet, so that those of log.csv come first."""
+    last: int
+    """The last update that it has a point of, -1 for none; what log.csv has behind it comes first."""
 
     def write(self, update: int, values: Mapping[str, float]) -> None:
         """Take a point: what was measured after this update, by name, such as ``val/accuracy``."""

@@ -12,8 +12,8 @@ class TensorBoardLog:
         from torch.utils.tensorboard import SummaryWriter  # an extra
 
         place = folder / "tensorboard"
-        self.fresh = not any(place.glob("events.*"))
-        options: dict[str, Any] = {} if self.fresh else {"purge_step": update + 1}
+        self.last = update if any(place.glob("events.*")) else -1
+        options: dict[str, Any] = {"purge_step": update + 1} if self.last >= 0 else {}
         writer: Any = SummaryWriter
         self._writer = writer(str(place), **options)
 

@@ -95,13 +95,13 @@ class Session:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Hand the points that log.csv has to the loggers that have none."""
+        """Hand the points that log.csv has to the loggers that lack them."""
         rows = self.run.log
         for update in rows["update"].unique().tolist():
             part = rows[rows["update"] == update]
             values = dict(zip(part["split"] + "/" + part["quantity"], part["value"], strict=True))
             for logger in self.loggers:
-                if logger.fresh:
+                if update > logger.last:
                     logger.write(update, values)
 
     def close(self) -> None:

@@ -26,12 +26,19 @@ def init(**options):
 
 class Run:
     def __init__(self, options):
+        self.offline = "OFFLINE" in os.environ
+        self.starting_step = 0
+        if options["resume"] == "allow" and not self.offline and os.path.exists(os.environ["CALLS"]):
+            before = [json.loads(line) for line in open(os.environ["CALLS"])]
+            self.starting_step = max([call[1] + 1 for call in before if call[0] == "log"], default=0)
         named = [options[name] for name in ("id", "resume", "name", "project")]
         self.put(["init", *named, options["config"]["way"]])
     def put(self, entry):
         with open(os.environ["CALLS"], "a") as file:
             file.write(json.dumps(entry) + "\\n")
     def log(self, values, step):
+        if step == int(os.environ.get("LOST", -1)):
+            return  # it never came to the server
         self.put(["log", step, values])
     def finish(self):
         self.put(["finish"])
@@ -83,6 +90,30 @@ def test_every_point_is_handed_over_once(trained, client, dies):
     assert len(points(folder)) > 10
 
 
+def test_what_the_server_did_not_get_comes_again(trained, client):
+    environment, calls = client
+    trained("wandb", dies=8, environment={**environment, "LOST": "6"})
+    assert max(update for _, update in logged(calls())) == 8
+    with open(environment["CALLS"]) as file:
+        lines = [line for line in file if not line.startswith('["log", 8')]
+    with open(environment["CALLS"], "w") as file:
+        file.writelines(lines)
+    folder = trained("wandb", environment=environment)
+    assert logged(calls()) == points(folder)
+
+
+def test_offline_a_run_that_goes_on_is_another_with_all_points(trained, client):
+    environment, calls = client
+    environment["OFFLINE"] = "1"
+    trained("wandb", dies=8, environment=environment)
+    folder = trained("wandb", environment=environment)
+    ids = [call[1] for call in calls() if call[0] == "init"]
+    assert len(set(ids)) == 2
+    begun = [place for place, call in enumerate(calls()) if call[0] == "init"]
+    assert logged(calls()[begun[1] :]) == points(folder)
+    assert not (folder / "wandb" / "mamlprobe.json").exists()
+
+
 def test_without_login_one_line_says_what_to_do(tmp_path, monkeypatch):
     here(monkeypatch)
     monkeypatch.setenv("NO_LOGIN", "1")
@@ -91,7 +122,7 @@ def test_without_login_one_line_says_what_to_do(tmp_path, monkeypatch):
         WandbLog(tmp_path, {})
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"id": "a"}', '{"id": "a", "update": "x"}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"name": "a"}'])
 def test_a_damaged_note_is_told(tmp_path, monkeypatch, text):
     here(monkeypatch)
     (tmp_path / "wandb").mkdir()
@@ -124,14 +155,14 @@ def test_the_client_itself_offline(trained, tmp_path, dies):
     if dies is not None:
         trained("wandb", dies=dies, environment=environment)
     folder = trained("wandb", environment=environment)
-    assert json.loads((folder / "wandb" / "mamlprobe.json").read_text())["update"] == 8
+
     from wandb.proto.wandb_internal_pb2 import Record
 
+    stored = max((folder / "wandb").glob("offline-run-*/*.wandb"), key=os.path.getmtime)
     seen = []
-    for stored in (folder / "wandb").glob("offline-run-*/*.wandb"):
-        for data in records(stored):
-            items = Record.FromString(data).history.item
-            row = {each.key or ".".join(each.nested_key): json.loads(each.value_json) for each in items}
-            seen += [((name, row["_step"]), value) for name, value in row.items() if not name.startswith("_")]
+    for data in records(stored):
+        items = Record.FromString(data).history.item
+        row = {each.key or ".".join(each.nested_key): json.loads(each.value_json) for each in items}
+        seen += [((name, row["_step"]), value) for name, value in row.items() if not name.startswith("_")]
     assert len(dict(seen)) == len(seen)
     assert dict(seen) == points(folder)
