@@ -35,11 +35,11 @@ def place_of(target: str, *, picture: bool, pages: set[str]) -> str:
         return PAGES[target]
     if target.startswith("docs/"):
         return target.removeprefix("docs/")
-    entry = f"results/gallery/{Path(target).with_suffix('.md').relative_to(Path(target).parts[0]).as_posix()}"
+    if path.is_dir():
+        return "results/gallery/index.md" if "results/gallery/index.md" in pages else ""
+    entry = f"results/gallery/{target.partition('/')[2].rpartition('.')[0]}.md"
     if entry in pages and not picture and path.suffix in (".png", ".py"):
         return entry
-    if path.is_dir() and "results/gallery/index.md" in pages:
-        return "results/gallery/index.md"
     if path.suffix == ".py":
         return f"source/{target}.md"
     return target if path.is_file() and path.suffix in (".png", ".csv", ".cff", "") else ""

@@ -29,6 +29,7 @@ PAGES = {
             "",
         ),
         ("docs/results/index.md", "[a](../../figures/omniglot)", "[a](gallery/index.md)", ""),
+        ("docs/results/index.md", "[a](../../figures)", "[a](gallery/index.md)", ""),
         ("docs/results/index.md", "[a](../../CHANGELOG.md#x)", "[a](../changelog.md#x)", ""),
         ("CHANGELOG.md", "[a](docs/howto/data.md)", "[a](howto/data.md)", ""),
         ("benchmarks/README.md", "[a](../docs/howto/data.md)", "[a](../howto/data.md)", ""),
