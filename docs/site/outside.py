@@ -4,6 +4,7 @@ A link out of docs/, as ``../figures/overview.png``, works where the text is rea
 file of the site, a program a page with its text, and the link points to it.
 """
 
+import html
 import os
 import re
 from pathlib import Path
@@ -106,4 +107,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Point the page's links at the site; read folded parts as text, which GitHub does by itself."""
     text, _ = linked(markdown, origin(page.file), set(files.src_uris))
-    return text.replace("<details>", '<details markdown="1">')
+    return with_bars(text).replace("<details>", '<details markdown="1">')
+
+
+def with_bars(text: str) -> str:
+    """Write the bars in code in tables, which GitHub wants escaped, as the site's Markdown takes them."""
+
+    def bars(match: re.Match[str]) -> str:
+        code = html.escape(match[1].replace("\\|", "|"), quote=False)
+        return f"<code>{code.replace('|', '&#124;')}</code>"
+
+    lines = text.splitlines(keepends=True)
+    return "".join(re.sub(r"`([^`]*\\\|[^`]*)`", bars, line) if line.startswith("|") else line for line in lines)

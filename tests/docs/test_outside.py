@@ -71,3 +71,9 @@ def test_a_formula_becomes_mathml_and_code_stays() -> None:
     assert "&lt;" in made or "&#x0003C;" in made
     assert 'display="block"' in formulas.with_formulas('<div class="arithmatex">\\[x\\]</div>')
     assert formulas.with_formulas("<code>$x$</code>") == "<code>$x$</code>"
+
+
+def test_bars_in_the_code_of_a_table_are_bars() -> None:
+    row = "| `a\\|b <c>` | x \\| `y` |\n"
+    assert outside.with_bars(row) == "| <code>a&#124;b &lt;c&gt;</code> | x \\| `y` |\n"
+    assert outside.with_bars("text `a\\|b`\n") == "text `a\\|b`\n"
