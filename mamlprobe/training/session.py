@@ -214,6 +214,32 @@ class Session:
             write(self.run.path / "done", f"{self.experiment.updates} updates\n".encode())
 
 
+def behind(sessions: Sequence[Session]) -> list[Session]:
+    """Return the sessions with the fewest updates, of all that have some left; they take the next one together."""
+    left = [each for each in sessions if each.update < each.experiment.updates and each.fault is None]
+    return [each for each in left if each.update == min(other.update for other in left)]
+
+
+def accompany(group: Sequence[Session]) -> None:
+    """Note who computes the updates from here on with whom and with what; say what is other than before."""
+    changes: dict[str, list[str]] = {}
+    for session in group:
+        changes.setdefault(session.accompanied([each.experiment.seed for each in group]), []).append(
+            session.run.path.name
+        )
+    for change, names in changes.items():
+        if change:
+            begin = f"{', '.join(names)}: from update {group[0].update} on computed with {change}"
+            say(f"{begin}; the last digits may be others than those of a training in one piece", on=True)
+
+
+def title(sessions: Sequence[Session]) -> str:
+    """Return the run's name; of several, the recipe and the seeds."""
+    first = sessions[0]
+    seeds = ",".join(str(each.experiment.seed) for each in sessions)
+    return first.run.path.name if len(sessions) == 1 else f"{first.experiment.recipe}-s{seeds}"
+
+
 def _training_classes(pool: TaskSource) -> list[str]:
     """Return the names of the classes that are trained on, by which an evaluation knows them again."""
     if not isinstance(pool, Pool) or "train" not in pool.splits:

@@ -46,7 +46,8 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "runs": "base borders native methods nets learn",
     "foreign": "base borders borders.arrays methods data.by_name nets nets.by_layers learn runs foreign.families",
     "foreign/families": "base nets.by_layers foreign",
-    "training": "base native methods data nets learn learn.outer runs",
+    "training": "base native methods data nets learn learn.outer runs training.ranks",
+    "training/ranks": "base native methods data nets learn learn.outer runs training",
     "recipes": "base methods nets runs",
     "reproduce": (
         "base borders native methods statistics draw data nets learn probe.adaptation runs training recipes __init__"
