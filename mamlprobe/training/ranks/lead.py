@@ -21,7 +21,7 @@ from mamlprobe.nets.net import Net, Params
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.folder import Run
 from mamlprobe.training.compute import Compute
-from mamlprobe.training.precision import bearing, precision
+from mamlprobe.training.precision import precision
 from mamlprobe.training.ranks.group import Lost, Ranks
 from mamlprobe.training.ranks.parts import divided
 from mamlprobe.training.training_tasks import head_rows, source_of, training_tasks
@@ -166,7 +166,7 @@ class Helper:
         experiment, compute = self.experiments[places[0]], self.compute
         episodes = [training_tasks(self.pool, self.experiments[place], index=index) for place in places]
         method = resolve(experiment.method, index, experiment.updates)
-        with precision(compute.precision, compute.device), bearing(compute.precision):
+        with precision(compute.precision, compute.device):
             divided(
                 self.ranks,
                 self.nets[places[0]],
