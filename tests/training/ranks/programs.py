@@ -1,24 +1,30 @@
 """What the processes of the tests run: ``python -m tests.training.ranks.programs NAME FOLDER``, one for each rank."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import nn
 
 import mamlprobe as mp
+from mamlprobe.base.errors import Stopped
+from mamlprobe.base.files import locked
 from mamlprobe.learn.outer.many_runs import meta_gradients
+from mamlprobe.runs.experiment import run_name
 from mamlprobe.training.learner import Learner
 from mamlprobe.training.ranks.group import joined
 from mamlprobe.training.ranks.parts import divided
 from tests.training.conftest import blobs, twelve_updates
 
 ROOT = Path(__file__).parents[3]
-
 
 
 def short(name, **changes):
@@ -113,11 +119,19 @@ SETTINGS = {
 SEEDS = [replace(SETTINGS["uneven"], seed=seed) for seed in (0, 1)]
 
 
-def heads(update, net, theta):
-    """Return the table of a hook."""
-    import pandas as pd
+STOPPED = set()
+"""Updates after which this process was stopped."""
 
+
+def heads(update, net, theta):
+    """Return the table of a hook; stop after the update that the environment names, as Ctrl-C does."""
+    if update == int(os.environ.get("STOP_AT", "-1")) and update not in STOPPED:
+        STOPPED.add(update)
+        signal.raise_signal(signal.SIGINT)
     return pd.DataFrame({"value": theta.net["head.weight"].flatten().numpy()})
+
+
+CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.truncate")
 
 
 def training(folder):
@@ -125,9 +139,7 @@ def training(folder):
     written = []
 
     def audit(event, arguments):
-        if event == "open" and isinstance(arguments[0], str) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
-            written.append(arguments[0])
-        if event in ("os.rename", "os.mkdir", "os.remove"):
+        if event in CHANGES or (event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)):
             written.append(str(arguments[0]))
 
     sys.addaudithook(audit)
@@ -139,37 +151,110 @@ def training(folder):
     assert [run.config.seed for run in runs] == [0, 1]
     again = mp.train_together(SEEDS, folder / "seeds", **how)  # finished: as they are
     assert [run.path for run in again] == [run.path for run in runs]
-    Path(f"{folder}-{os.environ.get('RANK')}.txt").write_text("\n".join(each for each in written if str(folder) in each))
+    Path(f"{folder}-{os.environ.get('RANK')}.txt").write_text(
+        "\n".join(each for each in written if str(folder) in each)
+    )
+
+
+def stopping(folder):
+    """Train seeds together, until a Ctrl-C; exit as the command line does."""
+    try:
+        mp.train_together(SEEDS, folder, pool=blobs(), hooks=[heads])
+    except Stopped as line:
+        print(line)
+        raise SystemExit(130) from None
+
+
+LONG = replace(SETTINGS["uneven"], updates=40, checkpoint_every=2, validate_every=3, validation_tasks=3)
+
+
+def dying(folder):
+    """Train for some seconds, in which ranks are killed."""
+    try:
+        mp.train(LONG, folder, pool=blobs(), hooks=[heads, slow], progress=False)
+    except mp.UserError as line:
+        print(line)
+        raise SystemExit(2) from None
+
+
+def slow(update, net, theta):
+    """Return no table, after a while."""
+    time.sleep(0.02)
+
+
+def rule(net, theta, tasks, method):
+    """Return what the package's own rule does."""
+    return mp.meta_gradient(net, theta, tasks, method)
 
 
 def refused(folder):
-    """Write the errors of impossible trainings, a line each, and the bits of a training that follows them."""
-    rank, lines = int(os.environ["RANK"]), []
-
-    def rule(net, theta, tasks, method):
-        return mp.meta_gradient(net, theta, tasks, method)
-
-    small, pool = SETTINGS["uneven"], blobs()
-    other = replace(small, seed=rank)
+    """Leave the errors of trainings that cannot be, a line each, on all ranks; the last one can."""
+    rank, lines, small = int(os.environ["RANK"]), [], SETTINGS["uneven"]
+    wild = replace(small.method, outer=mp.Outer(optimizer="sgd", lr=1e30))
     attempts = {
-        "rule": lambda: mp.train(small, folder, pool=pool, rule=rule),
-        "graph": lambda: mp.train(small, folder, pool=pool, graph=True),
-        "tasks": lambda: mp.train(replace(small, tasks=1), folder, pool=pool),
-        "settings": lambda: mp.train(other, folder, pool=pool),
-        "data": lambda: mp.train(small, folder / "data", pool=blobs(seed=rank)),
-        "hook": lambda: mp.train(small, folder, pool=pool, hooks=[heads, heads]),
-        "only one": lambda: mp.train(small, folder, pool=pool, chunk=1 - rank),
-        "diverges": lambda: mp.train(
-            replace(small, method=replace(small.method, outer=mp.Outer(optimizer="sgd", lr=1e30))), folder, pool=pool
-        ),
+        "rule": {"rule": rule},
+        "graph": {"graph": True},
+        "tasks": {"experiment": replace(small, tasks=1)},
+        "settings": {"experiment": replace(small, seed=rank)},
+        "data": {"pool": blobs(seed=rank), "out": folder / "data"},
+        "hooks": {"hooks": [heads, heads]},
+        "one rank": {"chunk": 1 - rank},
+        "locked": {"out": folder / "locked"},
+        "diverges": {"experiment": replace(small, method=wild)},
+        "fails": {"hooks": [fails]},
+        "good": {},
     }
-    for name, attempt in attempts.items():
+    for name, changes in attempts.items():
+        words = {"experiment": small, "out": folder / "runs", "pool": blobs(), "progress": False, **changes}
         try:
-            attempt()
+            with locked(words["out"] / run_name(small)) if name == "locked" and rank == 0 else nullcontext():
+                mp.train(**words)
             lines.append(f"{name}: no error")
-        except mp.UserError as error:
-            lines.append(f"{name}: {error}")
+        except Exception as error:
+            lines.append(f"{name}: {type(error).__name__}: {error}")
     (folder / f"errors-{rank}.txt").write_text("\n".join(lines))
+
+
+def fails(update, net, theta):
+    """Fail, as a hook can."""
+    raise ZeroDivisionError("a hook's own error")
+
+
+def telling(folder):
+    """Leave what each rank hears of the others."""
+    ranks = joined()
+    rank = ranks.rank
+    sent = [
+        torch.full((2, 3), 1.5 + rank),
+        torch.tensor([[rank, 7]]),
+        torch.full((2,), 0.25 + rank, dtype=torch.float64),
+        torch.full((3,), complex(rank, 2.0)),
+        torch.tensor(2.0 + rank),
+    ]
+    received = [each.clone() for each in sent]
+    ranks.spread(received)
+    seen = {
+        "sent": sent,
+        "spread": received,
+        "total": ranks.total(sent),
+        "texts": ranks.gather(("", "älteste Zeile", "x" * 2000)[rank]),
+        "silence": ranks.gather(""),
+        "numbers": ranks.numbers([2**40, -1] if rank == 0 else [0, 0]),
+    }
+    torch.save(seen, folder / f"{rank}.pt")
+
+
+def leaving(folder):
+    """Let the last rank end while the others wait for it."""
+    ranks = joined()
+    ranks.gather("all here")
+    if ranks.rank == 2:
+        os._exit(7)
+    try:
+        ranks.gather("are you there?")
+    except mp.UserError as line:
+        print(line, flush=True)
+        os._exit(2)
 
 
 def start(name, folder, size, **env):
@@ -182,15 +267,20 @@ def start(name, folder, size, **env):
     begin = {**os.environ, "PYTHONPATH": str(ROOT), **{key: str(value) for key, value in shared.items()}}
     return [
         subprocess.Popen(
-            program, cwd=ROOT, env={**begin, "RANK": str(rank)}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            program,
+            cwd=ROOT,
+            env={**begin, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for rank in range(size)
     ]
 
 
 def ended(processes):
-    """Return the codes and what was written to stderr by each."""
-    texts = [each.communicate(timeout=300)[1] for each in processes]
+    """Return the codes, and what each has written."""
+    texts = ["".join(each.communicate(timeout=300)) for each in processes]
     return [each.returncode for each in processes], texts
 
 

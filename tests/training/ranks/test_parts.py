@@ -16,7 +16,7 @@ def test_parts_are_all_tasks_in_order_and_differ_by_one(size, tasks):
     assert min(sizes) >= 1
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
 def made(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("float64")
     codes, texts = ended(start("float64", folder, request.param))
