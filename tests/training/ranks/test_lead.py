@@ -3,6 +3,8 @@
 import os
 import random
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,7 +15,7 @@ from mamlprobe.runs.folder import load_run
 from mamlprobe.training.loop import Interrupted, train, train_together
 from tests.training.conftest import blobs
 from tests.training.ranks.kills import contents, faults, killed, undisturbed
-from tests.training.ranks.programs import LONG, SEEDS, SETTINGS, ended, heads, start
+from tests.training.ranks.programs import LONG, ROOT, SEEDS, SETTINGS, ended, heads, start
 from tests.training.test_together import near
 
 
@@ -119,3 +121,25 @@ def test_one_process_alone_joins_nobody(tmp_path):
     import torch.distributed
 
     assert not torch.distributed.is_initialized()
+
+
+def test_torchrun_starts_the_command_line(tmp_path):
+    """Two processes: one set of lines, one error line, and the folder of one training."""
+    words = "--preset smoke --way 3 --size 14 --tasks 2 --updates 4 --dataset glyphs --out runs".split()
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def called(*more):
+        line = [*torchrun, "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+        line += ["-m", "mamlprobe", "train", "maml", *words, *more]
+        return subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+    done = called()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run: runs/maml-smoke-s0-") == 1
+    assert done.stdout.count("val accuracy at update 4") == 1
+    assert load_run(next((tmp_path / "runs").iterdir())).env["processes"] == 2
+    bad = called("--chunk", "0")
+    assert bad.returncode == 1
+    assert bad.stderr.count("at least 1 task must be held at a time, got 0; leave it out\n") == 1
+    assert "exitcode  : 2" in bad.stderr
