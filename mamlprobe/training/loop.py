@@ -75,6 +75,8 @@ def train(
     changes results, so a run keeps to one; validation is in float32 whatever it is. A GPU replays each update as one
     CUDA graph, for the same result but for rounding, unless `graph` is False or the method changes with the update.
 
+    Where torchrun started several processes, the tasks of each update are divided among them; the first alone writes.
+
     `rule` is an outer rule of your own, a function that is called as `meta_gradient` is, with net, theta, the tasks of
     an update and the method, and returns the same: gradients by name and readings. Its name is kept in env.json.
 
