@@ -125,22 +125,8 @@ def test_one_process_alone_joins_nobody(tmp_path):
 
 def test_torchrun_starts_the_command_line(tmp_path):
     """Two processes: one set of lines, one error line, and the folder of one training."""
-    words = [
-        "--preset",
-        "smoke",
-        "--way",
-        "3",
-        "--size",
-        "14",
-        "--tasks",
-        "2",
-        "--updates",
-        "4",
-        "--dataset",
-        "glyphs",
-        "--out",
-        "runs",
-    ]
+    words = ["--preset", "smoke", "--way", "3", "--size", "14", "--tasks", "2", "--updates", "4"]
+    words += ["--dataset", "glyphs", "--out", "runs"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
 
