@@ -31,6 +31,7 @@ from mamlprobe.native.variants import wanted
 from mamlprobe.native.waiting import wait_asleep
 from mamlprobe.recipes import PRESETS, RECIPES, recipe
 from mamlprobe.runs.experiment import run_name
+from mamlprobe.training.ranks.launched import leads
 
 ABOUT = "Few-shot meta-learners (MAML and its relatives), trained and then asked what they learned."
 
@@ -134,7 +135,9 @@ def _example(arguments: Sequence[str]) -> None:
 
 
 def _say(line: object, code: int) -> int:
-    """Print the line to stderr, if somebody reads it, and return the exit code."""
+    """Print the line to stderr, if somebody reads it, and return the exit code; of several processes one says it."""
+    if not leads() and not getattr(line, "aloud", False):
+        return code
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
     return code

@@ -100,19 +100,23 @@ class Train:
         from mamlprobe.training.compatibility import large_enough  # torch, which no help waits for
         from mamlprobe.training.compute import pick_device
         from mamlprobe.training.loop import train_together
+        from mamlprobe.training.ranks.group import agreeing, joined
+        from mamlprobe.training.ranks.launched import leads
         from mamlprobe.training.training_tasks import source_of, training_tasks
 
-        experiments, data = self.experiments, self.experiment.data
-        pick_device(self.device)
-        log_names(self.log)
-        large_enough(self.experiment)
-        pool = source_of(data, root=self.data_root)
-        training_tasks(pool, self.experiment, tasks=1)  # fail before any work if the data cannot supply such tasks
-        if "val" in pool.splits and self.validation_tasks:
-            pool.sample(split="val", way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)
+        with agreeing(joined()):
+            experiments, data = self.experiments, self.experiment.data
+            pick_device(self.device)
+            log_names(self.log)
+            large_enough(self.experiment)
+            pool = source_of(data, root=self.data_root)
+            training_tasks(pool, self.experiment, tasks=1)  # fail before any work if the data cannot supply such tasks
+            if "val" in pool.splits and self.validation_tasks:
+                pool.sample(split="val", way=self.way, shot=self.shot, query=self.query, tasks=1, seed=0)
         how: dict[str, Any] = {"device": self.device, "chunk": self.chunk, "recompute": self.recompute}
         how |= {"precision": self.precision, "graph": None if self.graph else False, "log": self.log}
-        for done in train_together(experiments, self.out, pool=pool, **how):
+        runs = train_together(experiments, self.out, pool=pool, **how)
+        for done in runs if leads() else ():
             print(f"run: {done.path}")
             last = done.log[done.log["update"] == done.log["update"].max()]
             for row in last[

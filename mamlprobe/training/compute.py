@@ -13,6 +13,8 @@ from mamlprobe.native.load import compile_kernels, kernels
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.training.precision import check
 from mamlprobe.training.progress import say
+from mamlprobe.training.ranks.group import Ranks, agreeing, joined
+from mamlprobe.training.ranks.launched import Place
 from mamlprobe.training.rules import Rule, check_rule
 
 EARNED = 100
@@ -32,6 +34,8 @@ class Compute:
     """Replay each update as one CUDA graph."""
     rule: Rule | None = None
     """Computes the gradients; None for the package's own rules."""
+    ranks: Ranks | None = None
+    """The processes that share the tasks of an update; None if this one is alone."""
 
 
 def compute_for(
@@ -50,16 +54,41 @@ def compute_for(
         UserError: no such device; a chunk below 1; a precision without effect there; a graph of a method that changes;
             a rule without a name, or with options that are not its own.
     """
-    where = pick_device(device)
-    check_rule(rule, chunk=chunk, recompute=recompute, graph=graph)
-    task_parts(chunk, experiment.tasks)
-    check(precision, where, experiment.net.kind)
-    changes = scheduled(experiment.method)
-    if graph and changes:
-        got = f"the method {experiment.method.name!r}, whose numbers change with the update"
-        raise UserError("train", "a graph repeats one update as it is", got, "leave graph out")
-    replays = where.type == "cuda" and not changes and rule is None if graph is None else graph
-    return Compute(device=where, chunk=chunk, recompute=recompute, precision=precision, graph=replays, rule=rule)
+    ranks = joined()
+    with agreeing(ranks):
+        where = pick_device(device) if ranks is None else device_of(ranks.place, device)
+        check_rule(rule, chunk=chunk, recompute=recompute, graph=graph)
+        task_parts(chunk, experiment.tasks)
+        check(precision, where, experiment.net.kind)
+        changes = scheduled(experiment.method)
+        if graph and changes:
+            got = f"the method {experiment.method.name!r}, whose numbers change with the update"
+            raise UserError("train", "a graph repeats one update as it is", got, "leave graph out")
+        if ranks is not None and (rule is not None or graph):
+            option = "graph" if rule is None else "rule"
+            must = f"{option} must go with one process"
+            raise UserError("train", must, f"{ranks.size}", f"leave {option} out, or start one")
+    alone = ranks is None and rule is None
+    replays = where.type == "cuda" and not changes and alone if graph is None else graph
+    if ranks is not None:
+        ranks.use(where)
+    return Compute(
+        device=where, chunk=chunk, recompute=recompute, precision=precision, graph=replays, rule=rule, ranks=ranks
+    )
+
+
+def device_of(place: Place, device: str) -> torch.device:
+    """Return the device of one of several processes: on a machine's GPUs, each has that of its own number.
+
+    Raises:
+        UserError: as `pick_device`; a GPU by its number.
+    """
+    if pick_device(device).type == "cpu":
+        return torch.device("cpu")
+    if device not in ("auto", "cuda"):
+        must = "every process must have a GPU of its own"
+        raise UserError("train", must, repr(device), "give device='cuda' (--device cuda)")
+    return pick_device(f"cuda:{place.local}")
 
 
 def pick_device(device: str) -> torch.device:

@@ -1,7 +1,6 @@
 """The outer loop: episodes, outer gradient, optimizer, and at fixed updates the log and a checkpoint."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,15 +15,17 @@ from mamlprobe.methods.schedules import resolve
 from mamlprobe.native.malloc import tune_malloc
 from mamlprobe.native.variants import wanted
 from mamlprobe.runs.experiment import Experiment, run_name
-from mamlprobe.runs.folder import Run, load_run, make_run, open_run
+from mamlprobe.runs.folder import Run, load_run, make_run
 from mamlprobe.training.compatibility import can_begin, large_enough, only_seeds_differ, same_buffers
 from mamlprobe.training.compute import Compute, compile_if_earned, compute_for
 from mamlprobe.training.cuda_graph import Replays
 from mamlprobe.training.memory_check import check_memory, explain_out_of_memory
-from mamlprobe.training.precision import bearing, same
+from mamlprobe.training.precision import bearing
 from mamlprobe.training.progress import Bar, bar, say, show, stopping
-from mamlprobe.training.resume import accompany, starts
-from mamlprobe.training.rules import Rule, computed, same_rule
+from mamlprobe.training.ranks.group import agreeing
+from mamlprobe.training.ranks.lead import Lead, agree, follow, leading
+from mamlprobe.training.resume import accompany, behind, finished, starts, title
+from mamlprobe.training.rules import Rule, computed
 from mamlprobe.training.session import Hook, Session, check_hooks
 from mamlprobe.training.stretches import conditions
 from mamlprobe.training.training_tasks import head_rows, source_of, training_tasks
@@ -75,6 +76,8 @@ def train(
     `precision` is what the products of outer gradients are computed in: float32, tf32 (on a GPU) or bfloat16. It
     changes results, so a run keeps to one; validation is in float32 whatever it is. A GPU replays each update as one
     CUDA graph, for the same result but for rounding, unless `graph` is False or the method changes with the update.
+
+    Where torchrun started several processes, the tasks of each update are divided among them; the first alone writes.
 
     `rule` is an outer rule of your own, a function that is called as `meta_gradient` is, with net, theta, the tasks of
     an update and the method, and returns the same: gradients by name and readings. Its name is kept in env.json.
@@ -163,12 +166,36 @@ def _train(
     hooks: Sequence[Hook],
     log: LogName | Sequence[LogName],
 ) -> list[Run]:
-    """Return the finished runs; train together what is not finished."""
-    wanted()  # a word of the environment that is wrong is told before a folder is made
-    check_hooks(hooks)
-    logs = log_names(log)
+    """Return the finished runs; train together what is not finished. Of several processes, all come to the end."""
+    with agreeing(compute.ranks):
+        wanted()  # a word of the environment that is wrong is told before a folder is made
+        check_hooks(hooks)
+        logs = log_names(log)
     paths = {out / run_name(each): each for each in experiments}
-    left = {path: each for path, each in paths.items() if not _finished(path, each, compute)}
+    agree(experiments, out, compute)
+    if compute.ranks is not None and compute.ranks.rank > 0:
+        follow(experiments, compute, pool=pool, root=root)
+    else:
+        with leading(experiments, compute) as lead:
+            _take_the_rest(paths, compute, lead, pool=pool, root=root, progress=progress, hooks=hooks, logs=logs)
+    with agreeing(compute.ranks):
+        return [load_run(path, module=each.net.named) for path, each in paths.items()]
+
+
+def _take_the_rest(
+    paths: Mapping[Path, Experiment],
+    compute: Compute,
+    lead: Lead | None,
+    *,
+    pool: TaskSource | None,
+    root: str | Path | None,
+    progress: bool,
+    hooks: Sequence[Hook],
+    logs: Sequence[LogName],
+) -> None:
+    """Train together what is not finished, `paths` being the folders and what is trained in them."""
+    experiments = list(paths.values())
+    left = {path: each for path, each in paths.items() if not finished(path, each, compute)}
     if left and pool is None:
         large_enough(experiments[0])
     pool = (pool or source_of(experiments[0].data, root=root)) if left else None
@@ -192,40 +219,29 @@ def _train(
             pool = sessions[0].pool
         try:
             if sessions:
-                _to_the_end(sessions, compute)
+                _to_the_end(sessions, compute, lead)
         except KeyboardInterrupt:
             saved = max(min(each.saved for each in sessions), 0)
             raise Interrupted(sessions[0].run, saved, *(each.run for each in sessions[1:])) from None
-    return [load_run(path, module=each.net.named) for path, each in paths.items()]
 
 
-def _finished(path: Path, experiment: Experiment, compute: Compute) -> bool:
-    """Tell whether the folder holds the finished run of the experiment.
-
-    Raises:
-        UserError: it holds one of other settings, or one computed in another precision or by another rule.
-    """
-    run = open_run(path) if os.path.isdir(path) else None
-    if run is not None:
-        same(run, compute.precision)
-        same_rule(run, compute.rule)
-    return run is not None and run.done and make_run(path, experiment, run.image, run.classes).done
-
-
-def _to_the_end(sessions: Sequence[Session], compute: Compute) -> None:
+def _to_the_end(sessions: Sequence[Session], compute: Compute, lead: Lead | None) -> None:
     """Take all updates that are left, and finish the runs."""
     same_buffers([each.net for each in sessions])
     updates, on = sessions[0].experiment.updates, sessions[0].progress
-    if _behind(sessions) and compute.rule is None:  # what a rule of one's own needs is not known
+    if behind(sessions) and compute.rule is None:  # what a rule of one's own needs is not known
         with sessions[0].precise(), bearing(compute.precision):
             check_memory([each for each in sessions if each.update < updates], compute)
     start = max(min(each.update for each in sessions), 0)
     replays = Replays(compute) if compute.graph else None
-    with bar(_name(sessions), start=start, updates=updates, on=on) as drawn, stopping(on=on) as stop:
+    with (
+        bar(title(sessions), start=start, updates=updates, on=on) as drawn,
+        stopping(on=on, ranks=lead is not None) as stop,
+    ):
         fresh = [each for each in sessions if each.update < 0]
         for session in fresh:
             session.update = 0
-        group = _behind(sessions)
+        group = behind(sessions)
         accompany(group or fresh)
         for session in fresh:
             session.mark()
@@ -234,8 +250,8 @@ def _to_the_end(sessions: Sequence[Session], compute: Compute) -> None:
                 for session in sessions:
                     session.save()
                 raise KeyboardInterrupt
-            _update(group, drawn, compute, replays)
-            before, group = group, _behind(sessions)
+            _update(group, drawn, compute, replays, lead)
+            before, group = group, behind(sessions)
             if group != before:
                 accompany(group)
         for session in sessions:
@@ -245,13 +261,7 @@ def _to_the_end(sessions: Sequence[Session], compute: Compute) -> None:
             raise session.fault
 
 
-def _behind(sessions: Sequence[Session]) -> list[Session]:
-    """Return the sessions with the fewest updates, of all that have some left; they take the next one together."""
-    left = [each for each in sessions if each.update < each.experiment.updates and each.fault is None]
-    return [each for each in left if each.update == min(other.update for other in left)]
-
-
-def _update(group: Sequence[Session], drawn: Bar, compute: Compute, replays: Replays | None) -> None:
+def _update(group: Sequence[Session], drawn: Bar, compute: Compute, replays: Replays | None, lead: Lead | None) -> None:
     """Take one update of each session."""
     first, experiment = group[0], group[0].experiment
     index, pool = first.update, first.pool
@@ -266,6 +276,9 @@ def _update(group: Sequence[Session], drawn: Bar, compute: Compute, replays: Rep
             method = resolve(experiment.method, index, experiment.updates)
             if compute.rule is not None:
                 per_run = computed(compute.rule, first.net, thetas[0], episodes[0], method)
+            elif lead is not None:
+                seeds = [each.experiment.seed for each in group]
+                per_run = lead.gradients(first.net, thetas, episodes, method, source=pool, index=index, seeds=seeds)
             else:
                 options = {"recompute": compute.recompute}
                 per_run = meta_gradients(first.net, thetas, episodes, method, chunk=compute.chunk, **options)
@@ -285,10 +298,3 @@ def _update(group: Sequence[Session], drawn: Bar, compute: Compute, replays: Rep
     for session in group:
         if session.fault is not None:
             say(str(session.fault), on=session.progress and len(group) > 1)
-
-
-def _name(sessions: Sequence[Session]) -> str:
-    """Return the run's name; of several, the recipe and the seeds."""
-    first = sessions[0]
-    seeds = ",".join(str(each.experiment.seed) for each in sessions)
-    return first.run.path.name if len(sessions) == 1 else f"{first.experiment.recipe}-s{seeds}"

@@ -51,6 +51,10 @@ def check_memory(sessions: Sequence[Session], compute: Compute) -> None:
     """
     first, experiment, free = sessions[0], sessions[0].experiment, free_memory(sessions[0].pool.device)
     tasks = experiment.tasks * len(sessions)
+    if compute.ranks is not None:  # of the largest part; memory of the CPU is shared with the others here
+        tasks = -(-tasks // compute.ranks.size)
+        on_cpu = free is not None and compute.device.type == "cpu"
+        free = free // compute.ranks.place.neighbours if on_cpu and free is not None else free
     few = min(experiment.tasks, 2)
     episodes = [training_tasks(each.pool, each.experiment, tasks=few) for each in sessions[:2]]
     size = tasks_in_memory(

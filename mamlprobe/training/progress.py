@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -37,24 +38,34 @@ def say(line: str, *, on: bool) -> None:
         tqdm.write(line, file=sys.stderr)
 
 
+ECHO = 5.0
+"""Seconds in which Ctrl-C comes twice to a process that a launcher started: from the terminal and from the launcher."""
+
+
 class Stop:
     """Whether the user asked to stop."""
 
     asked = False
+    since = 0.0
+    """When, on the monotonic clock."""
 
 
 @contextmanager
-def stopping(*, on: bool) -> Iterator[Stop]:
+def stopping(*, on: bool, ranks: bool = False) -> Iterator[Stop]:
     """Note the first Ctrl-C inside, so that the update can end; let the second interrupt at once.
 
+    With `ranks`, where a launcher hands signals on, its SIGTERM is a Ctrl-C too, and those within `ECHO` are one.
     Where the program handles or ignores Ctrl-C in its own way, or off the main thread, nothing is changed.
     """
     stop = Stop()
 
     def note(number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
         if stop.asked:
+            if ranks and now - stop.since < ECHO:
+                return
             raise KeyboardInterrupt
-        stop.asked = True
+        stop.asked, stop.since = True, now
         if on:  # not through Python's stream, which may be in the middle of a line
             os.write(2, b"\nstopping after this update; Ctrl-C again stops at once\n")
 
@@ -66,7 +77,10 @@ def stopping(*, on: bool) -> Iterator[Stop]:
     except ValueError:  # not the main thread
         yield stop
         return
+    before = signal.signal(signal.SIGTERM, note) if ranks else None
     try:
         yield stop
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if ranks:
+            signal.signal(signal.SIGTERM, before)

@@ -1,13 +1,19 @@
 """The checkpoints that runs go on from, so that what they computed together is computed together again."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.runs.checkpoint import Checkpoint
-from mamlprobe.runs.folder import Run
+from mamlprobe.runs.experiment import Experiment
+from mamlprobe.runs.folder import Run, make_run, open_run
+from mamlprobe.training.compute import Compute
+from mamlprobe.training.precision import same
 from mamlprobe.training.progress import say
+from mamlprobe.training.rules import same_rule
 from mamlprobe.training.stretches import Stretch, changed, stretches
 
 if TYPE_CHECKING:
@@ -40,6 +46,19 @@ class Start:
     def company(self) -> list[int]:
         """Return the seeds with which its last update was computed; none if that is not recorded."""
         return list(self.past[-1].get("seeds", ())) if self.past else []
+
+
+def finished(path: Path, experiment: Experiment, compute: Compute) -> bool:
+    """Tell whether the folder holds the finished run of the experiment.
+
+    Raises:
+        UserError: it holds one of other settings, or one computed in another precision or by another rule.
+    """
+    run = open_run(path) if os.path.isdir(path) else None
+    if run is not None:
+        same(run, compute.precision)
+        same_rule(run, compute.rule)
+    return run is not None and run.done and make_run(path, experiment, run.image, run.classes).done
 
 
 def starts(runs: Sequence[Run], here: Stretch, *, progress: bool) -> list[Start]:
@@ -132,3 +151,16 @@ def accompany(group: Sequence["Session"]) -> None:
         if change:
             begin = f"{', '.join(names)}: from update {group[0].update} on computed with {change}"
             say(f"{begin}; the last digits may be others than those of a training in one piece", on=True)
+
+
+def behind(sessions: Sequence["Session"]) -> list["Session"]:
+    """Return the sessions with the fewest updates, of all that have some left; they take the next one together."""
+    left = [each for each in sessions if each.update < each.experiment.updates and each.fault is None]
+    return [each for each in left if each.update == min(other.update for other in left)]
+
+
+def title(sessions: Sequence["Session"]) -> str:
+    """Return the run's name; of several, the recipe and the seeds."""
+    first = sessions[0]
+    seeds = ",".join(str(each.experiment.seed) for each in sessions)
+    return first.run.path.name if len(sessions) == 1 else f"{first.experiment.recipe}-s{seeds}"

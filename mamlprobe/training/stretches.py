@@ -31,6 +31,7 @@ ROUNDING = {
     "chunk": "chunk",
     "recompute": "recompute",
     "graph": "graph",
+    "processes": "processes",
     "seeds": "seeds together",
 }
 """Fields that the last digits of an update depend on, and how a person reads them; the others are recorded alone."""
@@ -48,6 +49,7 @@ def conditions(compute: Compute) -> Stretch:
         "chunk": compute.chunk,
         "recompute": compute.recompute,
         "graph": compute.graph,
+        "processes": 1 if compute.ranks is None else compute.ranks.size,
     }
 
 

@@ -47,7 +47,8 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "foreign": "base borders borders.arrays methods data.by_name nets nets.by_layers learn runs foreign.families",
     "foreign/families": "base nets.by_layers foreign",
     "loggers": "base",
-    "training": "base native methods data nets learn learn.outer loggers runs",
+    "training": "base native methods data nets learn learn.outer loggers runs training.ranks",
+    "training/ranks": "base native methods data nets learn learn.outer runs training",
     "recipes": "base methods nets runs",
     "reproduce": (
         "base borders native methods statistics draw data nets learn probe.adaptation runs training recipes __init__"

@@ -8,7 +8,8 @@ import torch
 import mamlprobe as mp
 from mamlprobe.base.errors import UserError
 from mamlprobe.training import compute
-from mamlprobe.training.compute import Compute, compute_for, pick_device
+from mamlprobe.training.compute import Compute, compute_for, device_of, pick_device
+from mamlprobe.training.ranks.launched import Place
 
 PLAIN = mp.recipe("maml", "smoke")
 CHANGING = replace(PLAIN, method=mp.METHODS["mamlpp"])
@@ -58,3 +59,15 @@ def test_devices(monkeypatch):
     assert pick_device("cuda:1") == torch.device("cuda:1")
     with pytest.raises(UserError, match=r"device 'cuda:2' must be there, got 2 CUDA devices"):
         pick_device("cuda:2")
+
+
+def test_one_of_several_processes_has_the_gpu_of_its_number(monkeypatch):
+    place = Place(rank=5, size=8, local=1, neighbours=4)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert device_of(place, "auto") == device_of(place, "cuda") == torch.device("cuda:1")
+    assert device_of(place, "cpu") == torch.device("cpu")
+    with pytest.raises(UserError, match=r"a GPU of its own, got 'cuda:0'; give device='cuda'"):
+        device_of(place, "cuda:0")
+    with pytest.raises(UserError, match="device 'cuda:2' must be there, got 2 CUDA devices"):
+        device_of(replace(place, local=2), "auto")

@@ -1,10 +1,13 @@
+import signal
 from dataclasses import replace
 
 import pytest
 
 from mamlprobe.base.errors import UserError
 from mamlprobe.runs.experiment import Data
+from mamlprobe.training import progress
 from mamlprobe.training.loop import train
+from mamlprobe.training.progress import stopping
 
 
 def test_the_bar_shows_name_loss_and_accuracy(experiment, pool, tmp_path, capsys):
@@ -36,3 +39,28 @@ def test_hooks_need_names_of_their_own(experiment, pool, tmp_path):
         train(experiment, tmp_path, pool=pool, hooks=[lambda update, net, theta: None])
     with pytest.raises(UserError, match="train: hooks must have different names, got hook; rename one"):
         train(experiment, tmp_path, pool=pool, hooks=[hook, hook])
+
+
+def test_a_second_ctrl_c_interrupts_at_once():
+    with stopping(on=False) as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_what_a_launcher_hands_on_is_the_same_ctrl_c(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping(on=False, ranks=True) as stop:
+        for each in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            signal.raise_signal(each)
+        assert stop.asked
+        monkeypatch.setattr(progress, "ECHO", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+    with stopping(on=False):
+        assert signal.getsignal(signal.SIGTERM) is before
+    with stopping(on=False, ranks=True) as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.asked

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import Readings, accumulate_gradients, collect_metrics, meta_gradient
-from mamlprobe.learn.run_index import owners_of
+from mamlprobe.learn.run_index import RunIndex, owners_of
 from mamlprobe.learn.task_checks import each_of_its_net
 from mamlprobe.learn.theta import Theta
 from mamlprobe.methods.method import Method
@@ -57,13 +56,46 @@ def meta_gradients(
         raise UserError(
             "meta_gradients", "every run must have the same number of tasks", got, "sample as many for each"
         )
-    runs, tasks = len(thetas), counts[0]
-    stack = stacked(thetas, method)
-    run_index = owners_of(runs, tasks, episodes[0].support_x.device)
-    how: dict[str, Any] = {"chunk": chunk, "recompute": recompute}
-    gradients, metrics = accumulate_gradients(
-        net, stack, side_by_side(episodes), method, mean_over=tasks, run_index=run_index, **how
+    everything = (0, sum(counts))
+    gradients, metrics = gradients_of_part(
+        net, thetas, episodes, method, part=everything, chunk=chunk, recompute=recompute
     )
+    return by_run(gradients, metrics, thetas, method)
+
+
+def gradients_of_part(
+    net: Net,
+    thetas: Sequence[Theta],
+    episodes: Sequence[Episodes],
+    method: Method,
+    *,
+    part: tuple[int, int],
+    chunk: int | None,
+    recompute: bool,
+) -> tuple[Params, Params]:
+    """Compute what these tasks, first to behind the last of those of all runs, add to the gradients of all tasks.
+
+    The gradients are those of theta, or of the `stacked` thetas of several runs; with the metrics of the part by task.
+    """
+    runs, tasks, (start, stop) = len(thetas), episodes[0].tasks, part
+    batch = episodes[0] if runs == 1 else side_by_side(episodes)
+    run_index = None if runs == 1 else owners_of(runs, tasks, batch.support_x.device)
+    if stop - start < batch.tasks:
+        batch = batch.part(start, stop)
+        run_index = None if run_index is None else RunIndex(index=run_index.index[start:stop])
+    theta = thetas[0] if runs == 1 else stacked(thetas, method)
+    return accumulate_gradients(
+        net, theta, batch, method, mean_over=tasks, run_index=run_index, chunk=chunk, recompute=recompute
+    )
+
+
+def by_run(
+    gradients: Params, metrics: Params, thetas: Sequence[Theta], method: Method
+) -> list[tuple[Params, Readings]]:
+    """Return gradients and readings of each run, from those of all tasks as `gradients_of_part` gives them."""
+    if len(thetas) == 1:
+        return [(gradients, collect_metrics(metrics, thetas[0]))]
+    tasks = len(metrics["losses"]) // len(thetas)
     return [
         (
             {name: of_run(name, value, run, method) for name, value in gradients.items()},
@@ -71,7 +103,7 @@ def meta_gradients(
                 {name: value[run * tasks : (run + 1) * tasks] for name, value in metrics.items()}, thetas[run]
             ),
         )
-        for run in range(runs)
+        for run in range(len(thetas))
     ]
 
 
