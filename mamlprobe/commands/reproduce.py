@@ -122,7 +122,7 @@ def _folder(path: Path) -> None:
     Raises:
         UserError: a file stands there, or above it, or the folder is not one we may write to.
     """
-    there = next(each for each in (path, *path.absolute().parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        got = "one that is read only" if there.is_dir() else f"the file {there}"
+    place = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        got = "one that is read only" if place.is_dir() else f"the file {place}"
         raise UserError("reproduce", f"{path} must be a folder open for writing", got, "choose another")

@@ -36,9 +36,7 @@ def fitted(build: Callable[[int], Figure], cols: Sequence[int]) -> Figure:
     below = [names_of(ax.xaxis) for ax in first.axes]
     names = list(dict.fromkeys(name for each in below for name in each))
     wide, most = first.get_size_inches()[0], max(map(len, below), default=0)
-    if not names or not (
-        any(hopeless(each, wide / cols[0]) for each in below) or crowded(build(cols[0]), beside=SPACE)
-    ):
+    if not names or not (any(hopeless(each, wide / cols[0]) for each in below) or crowded(build(cols[0]), apart=SPACE)):
         return first
     if widest(names) <= LONGEST:
         for count in cols:

@@ -145,7 +145,7 @@ def test_names_that_would_be_read_as_one_are_turned():
     figure = curves(pd.DataFrame(rows), x="layer", hue=None, panel="measure")
     turned = {label.get_rotation() for ax in figure.axes for label in ax.get_xticklabels()}
     assert 90.0 in turned
-    assert not crowded(figure, beside=4)
+    assert not crowded(figure, apart=4)
 
 
 def test_a_map_of_few_long_names_is_wide_enough(tidy):
