@@ -4,14 +4,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from tyro.conf import Positional, arg
 
-from mamlprobe.base.errors import Stopped, UserError
+from mamlprobe.base.errors import Stopped, UserError, unknown
 
 if TYPE_CHECKING:
     from mamlprobe.reproduce.scripts import Script
+
+Preset = Literal["smoke", "quick", "long", "paper"]
+Print = Literal["pdf", "svg", "png"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,7 @@ class Reproduce:
     ] = ()
     core: bool = False
     """Only the figures of the first papers (ANIL, zeroing trick): some ten minutes on two cores."""
-    preset: Literal["smoke", "quick", "long", "paper"] = "quick"
+    preset: Preset = "quick"
     """smoke: seconds, to see that all works; quick: minutes on two cores; long: hours, for data that are not built in;
     paper: the published settings."""
     dataset: str | None = None
@@ -48,7 +51,7 @@ class Reproduce:
     """Draw figures that are up to date too."""
     from_table: bool = False
     """Only draw the figures again from their tables."""
-    prints: tuple[Literal["pdf", "svg", "png"], ...] = ("pdf",)
+    prints: tuple[Print, ...] = ("pdf",)
     """Files for print beside each picture: pdf, svg, png (300 dots an inch, NAME-print.png)."""
     list: bool = False
     """Only list the figures: name, paper and title."""
@@ -72,10 +75,16 @@ class Reproduce:
         for word, (number, least) in numbers.items():
             if number is not None and number < least:
                 raise UserError("reproduce", f"{word} must be {least} or more", number, "leave it out for the usual")
+        for word, given, known in (("preset", (self.preset,), Preset), ("kind of print", self.prints, Print)):
+            for each in given:
+                if each not in get_args(known):
+                    raise unknown("reproduce", word, each, get_args(known))
         scripts = chosen(every, self.names, core=self.core)
         if self.list:
             print("\n".join(f"{each.name:24} {each.analysis.paper}: {each.analysis.title}" for each in scripts))
             return
+        _folder(self.out)
+        _folder(self.runs)
         try:
             print(self._made(scripts, every))
         except (KeyboardInterrupt, Stopped):
@@ -105,3 +114,15 @@ class Reproduce:
         cores = min(4, os.cpu_count() or 1) if pick_device(self.device).type == "cpu" else 1
         workers = self.workers or cores
         return summary(build(stage, scripts, every, workers=workers, force=self.force, prints=self.prints))
+
+
+def _folder(path: Path) -> None:
+    """Refuse a place that cannot be a folder before anything is trained.
+
+    Raises:
+        UserError: a file stands there, or above it, or the folder is not one we may write to.
+    """
+    place = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        got = "one that is read only" if place.is_dir() else f"the file {place}"
+        raise UserError("reproduce", f"{path} must be a folder open for writing", got, "choose another")

@@ -12,8 +12,11 @@ from matplotlib.transforms import Bbox
 from mamlprobe.draw.style import style
 
 
-def crowded(figure: Figure, *, gap: float = 0.0) -> bool:
-    """Tell whether texts are closer than `gap` dots, leave the sheet or lie on a colour bar; lays the figure out."""
+def crowded(figure: Figure, *, gap: float = 0.0, apart: float = 0.0) -> bool:
+    """Tell whether texts are closer than `gap` dots, leave the sheet or lie on a colour bar; lays the figure out.
+
+    Texts on one line must be `apart` dots from one another, if that is more.
+    """
     with style(), warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:
@@ -31,7 +34,7 @@ def crowded(figure: Figure, *, gap: float = 0.0) -> bool:
     wide, high = figure.bbox.width, figure.bbox.height
     if x0.min() < -1 or y0.min() < -1 or x1.max() > wide + 1 or y1.max() > high + 1:
         return True
-    across = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0) > -gap
+    across = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0) > -max(gap, apart)
     down = np.minimum(y1[:, None], y1) - np.maximum(y0[:, None], y0) > -gap
     return int((across & down).sum()) > len(boxes)
 

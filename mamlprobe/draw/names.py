@@ -16,6 +16,8 @@ SIZE = 7.0
 """Font size of a name, in points."""
 LINE = 0.118
 """Height of a line of names, in inches."""
+SPACE = 4
+"""Dots between two names side by side: with fewer they are read as one."""
 LONGEST = 2.7
 """A longer name, in inches, is not written along an axis."""
 _GAP = 0.05
@@ -34,7 +36,7 @@ def fitted(build: Callable[[int], Figure], cols: Sequence[int]) -> Figure:
     below = [names_of(ax.xaxis) for ax in first.axes]
     names = list(dict.fromkeys(name for each in below for name in each))
     wide, most = first.get_size_inches()[0], max(map(len, below), default=0)
-    if not names or not (any(hopeless(each, wide / cols[0]) for each in below) or crowded(build(cols[0]))):
+    if not names or not (any(hopeless(each, wide / cols[0]) for each in below) or crowded(build(cols[0]), apart=SPACE)):
         return first
     if widest(names) <= LONGEST:
         for count in cols:

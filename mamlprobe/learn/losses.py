@@ -26,7 +26,7 @@ def _in_range(logits: Tensor, labels: Tensor) -> Iterator[None]:
         if low >= 0 and high < logits.shape[-1]:
             raise
         must = f"labels must lie in 0..{logits.shape[-1] - 1}, one for each output of the net"
-        advice = "number the classes of a task from 0, or build the net with a larger way"
+        advice = "number the classes of a task from 0, or give the net's head that many outputs"
         raise UserError("loss", must, f"{low}..{high}", advice) from error
 
 

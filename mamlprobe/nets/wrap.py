@@ -71,8 +71,8 @@ def wrap(
         >>> mp.wrap(nn.Sequential(body, nn.Linear(144, 5)), head="fc")
         Traceback (most recent call last):
             ...
-        mamlprobe.base.errors.UserError: wrap: the module must be a known one, got 'fc'; did you
-        mean 0, 0.0, 0.1, 0.2, 0.3, 1?
+        mamlprobe.base.errors.UserError: wrap: the head must be a known one, got 'fc'; did you
+        mean 1, 0.1, 0.0, 0?
     """
     copied, fixed = private(module)
     example = None if inputs is None else _example(inputs, copied)
@@ -80,9 +80,11 @@ def wrap(
     known = [name for name, _ in copied.named_modules() if name]
     inside = _inside(module, copied)
     head, *chosen = (inside.get(name, name) for name in (head, *(layers or ())))
-    for name in (head, *chosen):
+    if head not in known:
+        raise unknown("wrap", "head", head, _heads(copied))
+    for name in chosen:
         if name not in known:
-            raise unknown("wrap", "module", name, known)
+            raise unknown("wrap", "layer", name, known)
     if next(copied.get_submodule(head).parameters(), None) is None:
         raise UserError("wrap", "the head must have parameters", repr(head), "name the last linear layer")
     theirs = {id(value) for value in module.parameters()}
@@ -103,6 +105,13 @@ def wrap(
         theirs=given,
         kernels=kernels,
     )
+
+
+def _heads(module: nn.Module) -> list[str]:
+    """Return the names of the parts with parameters, linear layers first, from the last one on."""
+    parts = {name: part for name, part in module.named_modules() if name and any(True for _ in part.parameters())}
+    linear = [name for name, part in parts.items() if isinstance(part, nn.Linear)]
+    return [*reversed(linear), *(name for name in reversed(parts) if name not in linear)]
 
 
 def _inside(module: nn.Module, copied: nn.Module) -> dict[str, str]:

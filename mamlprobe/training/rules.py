@@ -54,7 +54,8 @@ def computed(rule: Rule, net: Net, theta: Theta, episodes: Episodes, method: Met
     """Return what the rule gives, as `meta_gradients` does of one run.
 
     Raises:
-        UserError: something else than gradients of all that is learned, by name and of its shape, and readings.
+        UserError: something else than gradients of all that is learned, by name, of its shape and kind of number, and
+            readings.
     """
     made: object = rule(net, theta, episodes, method)
     what = f"the rule {rule_name(rule)!r}"
@@ -67,8 +68,11 @@ def computed(rule: Rule, net: Net, theta: Theta, episodes: Episodes, method: Met
         raise UserError("train", must, f"a {type(readings).__name__}", "return those of mp.meta_gradient")
     for name, value in theta.learned.items():
         given = gradients.get(name)
-        shape = list(given.shape) if isinstance(given, torch.Tensor) else "none"
-        if shape != list(value.shape):
+        if not isinstance(given, torch.Tensor) or given.shape != value.shape:
             must = f"{what} must return a gradient of {name} of shape {list(value.shape)}"
-            raise UserError("train", must, shape, "return zeros for what it does not train")
+            got = list(given.shape) if isinstance(given, torch.Tensor) else "none"
+            raise UserError("train", must, got, "return zeros for what it does not train")
+        if (given.dtype, given.device) != (value.dtype, value.device):
+            must, kind = f"{what} must return a gradient of {name} in {value.dtype} on {value.device}", given.dtype
+            raise UserError("train", must, f"{kind} on {given.device}", "return value.to(theta.learned[name])")
     return [({name: gradients[name].detach() for name in theta.learned}, readings)]

@@ -46,8 +46,11 @@ def test_the_list_names_every_figure_with_paper_and_title(capsys):
         ("overview --updates -3", "reproduce: updates must be 1 or more, got -3; leave it out for the usual"),
         ("overview --workers -1", "reproduce: workers must be 0 or more, got -1; leave it out for the usual"),
         ("overview --device gpu", "device must be auto, cpu, cuda or cuda:<number>, got 'gpu'; choose one of them"),
-        ("overview --preset large", "got invalid choice 'large' for argument '--preset'. Expected one of ('smoke', "),
-        ("overview --prints tiff", "mamlprobe reproduce: the words must make a command, got invalid choice 'tiff'"),
+        (
+            "overview --preset large",
+            "reproduce: the preset must be a known one, got 'large'; did you mean smoke, quick",
+        ),
+        ("overview --prints tiff", "the kind of print must be a known one, got 'tiff'; did you mean pdf, svg, png?"),
         ("overview --readme README.md", "got --readme; see mamlprobe reproduce --help"),
         ("overview --out", "mamlprobe reproduce: the words must make a command, got missing value for argument"),
         ("overview --from-table", "there must be a figure to publish, got none; draw one first, without --from-table"),
@@ -88,6 +91,15 @@ def test_a_home_and_an_empty_folder_are_seen(monkeypatch, tmp_path, capsys):
     assert parse(["reproduce", "--out=~/figs", "--runs", "~/runs"]).runs == tmp_path / "runs"
     assert main(["reproduce", "--list", "--runs", ""]) == 2
     assert "no word may be empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--out", "--runs"])
+@pytest.mark.parametrize("place", ["note.txt", "note.txt/figures"])
+def test_a_file_in_the_place_of_a_folder_is_told_before_anything_is_trained(option, place, asked, tmp_path, capsys):
+    (tmp_path / "note.txt").touch()
+    assert main(["reproduce", "oh_boil", option, str(tmp_path / place)]) == 2
+    assert f"{place} must be a folder open for writing, got the file {tmp_path}/note.txt" in capsys.readouterr().err
+    assert asked == []
 
 
 @pytest.mark.slow

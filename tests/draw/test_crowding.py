@@ -16,6 +16,9 @@ def test_crowding_is_seen():
     assert not crowded(sheet(0.8))
     assert crowded(sheet(0.99))
     assert crowded(sheet(0.8, -0.2))
+    assert not crowded(sheet(0.8), apart=4)
+    assert crowded(sheet(0.8), apart=200)
+    assert not crowded(sheet(0.8, 0.1), apart=200)
 
 
 def test_the_first_that_can_be_read_is_built_anew():

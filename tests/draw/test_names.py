@@ -139,6 +139,15 @@ def test_few_names_are_left_alone():
     assert {label.get_rotation() for label in ax.get_xticklabels()} == {0.0}
 
 
+def test_names_that_would_be_read_as_one_are_turned():
+    layers = ["layer1", "layer2", "layer3", "classifier"]
+    rows = [{"layer": name, "value": 0.5, "measure": f"m{k}"} for name in layers for k in range(8)]
+    figure = curves(pd.DataFrame(rows), x="layer", hue=None, panel="measure")
+    turned = {label.get_rotation() for ax in figure.axes for label in ax.get_xticklabels()}
+    assert 90.0 in turned
+    assert not crowded(figure, apart=4)
+
+
 def test_a_map_of_few_long_names_is_wide_enough(tidy):
     table = table_of("grid", KINDS["densenet"](3)).query("task == 0 and moment_b == 'before'")
     tidy(grid(table, i="layer_a", j="layer_b", digits=2))

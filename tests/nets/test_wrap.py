@@ -93,13 +93,13 @@ def test_errors():
     module = Odd()
     x = torch.zeros(1, 2, 4)
     for words, line in [
-        (("clasifier",), "wrap: the module must be a known one, got 'clasifier'; did you mean classifier?"),
-        (("fc",), "did you mean encoder, classifier, spare, act, memory?"),
+        (("clasifier",), "wrap: the head must be a known one, got 'clasifier'; did you mean classifier?"),
+        (("fc",), "wrap: the head must be a known one, got 'fc'; did you mean spare, classifier, encoder?"),
         (("act",), "wrap: the head must have parameters, got 'act'; name the last linear layer"),
     ]:
         with pytest.raises(UserError, match=re.escape(line) + "$"):
             wrap(module, *words)
-    with pytest.raises(UserError, match=r"got 'encodr'; did you mean encoder"):
+    with pytest.raises(UserError, match=r"the layer must be a known one, got 'encodr'; did you mean encoder"):
         wrap(module, "classifier", layers=["encodr"])
 
     def run(head: str, layers: list[str]) -> None:

@@ -102,6 +102,10 @@ WRONG = {
     "a loss": (lambda g, r: (g, r.loss), "must return readings behind the gradients, got a Tensor"),
     "one missing": (lambda g, r: ({"body.1.conv.weight": 0}, r), r"a gradient of .* of shape .* got none"),
     "another shape": (lambda g, r: ({n: v[None] for n, v in g.items()}, r), r"must return a gradient of .* of shape"),
+    "another kind of number": (
+        lambda g, r: ({n: v.double() for n, v in g.items()}, r),
+        r"a gradient of .* in torch.float32 on cpu, got torch.float64 on cpu; return value.to\(theta.learned",
+    ),
     "nothing moves": (lambda g, r: ({n: v * 0 for n, v in g.items()}, r), "must not be zero everywhere"),
     "not finite": (
         lambda g, r: ({n: v / 0 for n, v in g.items()}, r),

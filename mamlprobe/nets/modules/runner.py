@@ -274,7 +274,7 @@ def explaining_failures(module: nn.Module, rows: Tensor) -> Iterator[None]:
         got = f"{type(error).__name__} in {place}: {message[:200]}"
         kind = str(rows.dtype).removeprefix("torch.")
         must = f"the module must run on {kind} inputs of shape [R, {', '.join(map(str, rows.shape[1:]))}]"
-        advice = "check shape and kind of numbers of the inputs, which are all that it is given"
+        advice = "give it inputs of the shape and kind it is made for (grey images have one channel), and nothing else"
         raise UserError("wrap", must, got, advice) from error
 
 
