@@ -64,7 +64,7 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     ),
     "commands": (
         "base borders native methods statistics draw draw.charts data data.layouts nets learn probe certificates runs "
-        "foreign loggers training recipes commands.subjects commands.arguments reports reproduce"
+        "foreign loggers training training.ranks recipes commands.subjects commands.arguments reports reproduce"
     ),
 }
 """Every room. A name stands for what lies in that room itself; its inner rooms are named on their own.

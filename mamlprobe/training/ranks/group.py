@@ -95,20 +95,24 @@ class Ranks:
         Raises:
             UserError: that of the first rank which has one.
         """
-        mine: UserError | None = None
+        error_here: UserError | None = None
         try:
             yield
         except Lost:
             raise
         except UserError as error:
-            mine = error
-        said = self.gather("" if mine is None else json.dumps([mine.where, mine.must, mine.got, mine.advice]))
+            error_here = error
+        said = self.gather(
+            ""
+            if error_here is None
+            else json.dumps([error_here.where, error_here.must, error_here.got, error_here.advice])
+        )
         first = next((rank for rank, text in enumerate(said) if text), None)
-        if mine is not None and first == self.rank == 0:
-            raise mine
+        if error_here is not None and first == self.rank == 0:
+            raise error_here
         if first is not None:
             where, must, got, advice = json.loads(said[first])
-            raise UserError(where if first == 0 else f"process {first}: {where}", must, got, advice) from mine
+            raise UserError(where if first == 0 else f"process {first}: {where}", must, got, advice) from error_here
 
     def same(self, what: str, digest: str) -> None:
         """Refuse to go on unless this is the same on all ranks.
