@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -37,10 +38,19 @@ def say(line: str, *, on: bool) -> None:
         tqdm.write(line, file=sys.stderr)
 
 
+ALL = threading.Event()
+"""Set to stop every training of this process, in whichever thread, after its update."""
+
+
 class Stop:
     """Whether the user asked to stop."""
 
-    asked = False
+    noted = False
+
+    @property
+    def asked(self) -> bool:
+        """Tell whether Ctrl-C was noted here, or all trainings are to stop."""
+        return self.noted or ALL.is_set()
 
 
 @contextmanager
@@ -52,9 +62,9 @@ def stopping(*, on: bool) -> Iterator[Stop]:
     stop = Stop()
 
     def note(number: int, frame: FrameType | None) -> None:
-        if stop.asked:
+        if stop.noted:
             raise KeyboardInterrupt
-        stop.asked = True
+        stop.noted = True
         if on:  # not through Python's stream, which may be in the middle of a line
             os.write(2, b"\nstopping after this update; Ctrl-C again stops at once\n")
 
