@@ -1,7 +1,8 @@
 """Joblib's engines by name."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import joblib
@@ -9,10 +10,13 @@ import joblib
 from mamlprobe.base.errors import UserError
 
 Parallel = Callable[[Iterable[Any]], Iterable[Any]]
-"""Does delayed calls, and yields what they return as it comes."""
+"""Does delayed calls, and yields what they return as it comes; on Ray when all are done."""
 
 CLUSTERS = ("dask", "ray")
 """Engines that may run on other machines."""
+
+PATIENCE = 30
+"""Seconds that a cluster has to answer."""
 
 
 @contextmanager
@@ -28,6 +32,61 @@ def engine(backend: str, workers: int, threads: int, cluster: str | None) -> Ite
     if backend == "serial":
         yield lambda calls: (function(*words, **more) for function, words, more in calls)
         return
+    how = "list" if backend == "ray" else "generator_unordered"
     limits = {"inner_max_num_threads": threads} if backend == "loky" else {}
-    with joblib.parallel_config(backend, **limits):
-        yield joblib.Parallel(workers, return_as="generator_unordered", pre_dispatch=workers, batch_size=1)
+    with ExitStack() as stack:
+        if backend in CLUSTERS:
+            workers = (_dask if backend == "dask" else _ray)(stack, workers, cluster)
+        stack.enter_context(joblib.parallel_config(backend, **limits))
+        yield joblib.Parallel(workers, return_as=how, pre_dispatch=workers, batch_size=1)
+
+
+def _dask(stack: ExitStack, workers: int, cluster: str | None) -> int:
+    """Join the cluster, or start one of processes on this machine, and return its number of threads.
+
+    Raises:
+        UserError: as `engine`.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise _absent("dask") from None
+    if cluster is None:
+        address: Any = stack.enter_context(LocalCluster(workers, threads_per_worker=1, dashboard_address=None))
+    else:
+        address = cluster
+    try:
+        client = stack.enter_context(Client(address, timeout=PATIENCE, set_as_default=True))
+    except (OSError, ValueError) as error:
+        raise _no_cluster(cluster, error) from None
+    return max(1, sum(client.nthreads().values()))
+
+
+def _ray(stack: ExitStack, workers: int, cluster: str | None) -> int:
+    """Join the cluster, or start one on this machine, and return its number of cores.
+
+    Raises:
+        UserError: as `engine`.
+    """
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ImportError:
+        raise _absent("ray") from None
+    words: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if cluster is None else {}
+    try:
+        ray.init(address=cluster or "local", log_to_driver=False, logging_level=logging.ERROR, **words)
+    except (ConnectionError, ValueError) as error:
+        raise _no_cluster(cluster, error) from None
+    stack.callback(ray.shutdown)
+    register_ray()
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _absent(name: str) -> UserError:
+    return UserError("jobs", f"the backend {name} must be installed", "none", f"pip install mamlprobe[{name}]")
+
+
+def _no_cluster(cluster: str | None, error: Exception) -> UserError:
+    got = str(error) or type(error).__name__
+    return UserError("jobs", f"a cluster must answer at {cluster}", got, "start it, or leave --cluster out")

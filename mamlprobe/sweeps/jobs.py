@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from mamlprobe.base.errors import Stopped, UserError, one_line, unknown
 from mamlprobe.native.malloc import tune_malloc
-from mamlprobe.sweeps.engines import engine
+from mamlprobe.sweeps.engines import CLUSTERS, engine
 from mamlprobe.training.progress import ALL
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def jobs(
 
     A job that fails does not stop the others. Each worker has `threads` threads, its share of the cores by default.
     Ctrl-C lets trainings save their state and begins nothing new; a second one ends the workers at once. Those of loky
-    end with this process, however it ends.
+    end with this process, however it ends. On dask and ray the first Ctrl-C leaves the workers at once.
 
     Raises:
         UserError: an unknown backend; numbers below 1; a cluster that is not there, or for a backend without one.
@@ -84,22 +84,30 @@ def jobs(
     done: dict[int, Outcome] = {}
     pause = 0.5 if sys.stderr.isatty() else 30.0
     how: dict[str, Any] = {"total": len(items), "desc": name, "unit": "job", "mininterval": pause}
-    with _stopping(), engine(backend, workers, share, cluster) as parallel, tqdm(dynamic_ncols=True, **how) as bar:
-        for outcome in _all(work, items, parallel, threads=share, parent=parent):
-            done[outcome.job] = outcome
-            failed = sum(bool(each.error) for each in done.values())
-            bar.set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
-            bar.update()
+    with (
+        _stopping(backend),
+        engine(backend, workers, share, cluster) as parallel,
+        tqdm(dynamic_ncols=True, **how) as bar,
+    ):
+        try:
+            for outcome in _all(work, items, parallel, threads=share, parent=parent):
+                done[outcome.job] = outcome
+                failed = sum(bool(each.error) for each in done.values())
+                bar.set_postfix_str(f"{failed} failed" if failed else "", refresh=False)
+                bar.update()
+        except KeyboardInterrupt:
+            if backend not in CLUSTERS:
+                raise
     return [done.get(place, Outcome(job=place, stopped=True)) for place in range(len(items))]
 
 
 def threads_each(workers: int, backend: Backend) -> int:
     """Return the threads of a worker where nobody says: its share of this machine's cores; one on a cluster."""
-    return 1 if backend in ("dask", "ray") else max(1, (os.cpu_count() or 1) // workers)
+    return 1 if backend in CLUSTERS else max(1, (os.cpu_count() or 1) // workers)
 
 
 def _all(
-    work: Callable[[T], Any], items: Sequence[T], parallel: Any, *, threads: int, apart: bool
+    work: Callable[[T], Any], items: Sequence[T], parallel: Any, *, threads: int, parent: int | None
 ) -> Iterator[Outcome]:
     """Yield the outcomes as they come; jobs whose worker the system has ended are tried once more."""
     left, tries = dict(enumerate(items)), dict.fromkeys(range(len(items)), 0)
@@ -165,19 +173,22 @@ def _attempt(work: Callable[[T], Any], item: T, place: int, threads: int, parent
 
 
 @contextmanager
-def _stopping() -> Iterator[None]:
-    """Ask all jobs to stop at the first Ctrl-C inside; the second interrupts at once. Off the main thread, nothing."""
+def _stopping(backend: Backend) -> Iterator[None]:
+    """Ask all jobs to stop at the first Ctrl-C inside; the second interrupts at once.
+
+    Off the main thread and on clusters nothing is changed.
+    """
 
     def note(number: int, frame: FrameType | None) -> None:
         if ALL.is_set():
             raise KeyboardInterrupt
         ALL.set()
-        for worker in active_children():
+        for worker in active_children() if backend == "loky" else ():
             if worker.pid is not None:
                 os.kill(worker.pid, signal.SIGINT)
         os.write(2, b"\nstopping after the updates at work; Ctrl-C again stops at once\n")
 
-    ours = threading.current_thread() is threading.main_thread()
+    ours = backend not in CLUSTERS and threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, note) if ours else None
     threads = torch.get_num_threads()
     try:
