@@ -168,7 +168,9 @@ def measured(
         validation = (_now(device) - begin) / few.validation_tasks
     need = memory_needed(net, learner.theta, training_tasks(pool, experiment), method, chunk=chunk, recompute=recompute)
     with tempfile.TemporaryDirectory() as folder:
-        whole = Checkpoint(update=1, theta=learner.theta, optimizer=learner.optimizer_state(), metadata={})
+        # of zeros: at these rates the timed updates may have led nowhere
+        state = {name: torch.zeros_like(value) for name, value in learner.optimizer_state().items()}
+        whole = Checkpoint(update=1, theta=learner.theta.map_tensors(torch.zeros_like), optimizer=state, metadata={})
         save_checkpoint(Path(folder) / "checkpoint", whole)
         size = (Path(folder) / "checkpoint").stat().st_size
     return Unit(update=median(seconds), validation=validation, memory=need, checkpoint=size)

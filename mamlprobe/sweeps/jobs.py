@@ -80,6 +80,8 @@ def jobs(
         if number is not None and number < 1:
             raise UserError("jobs", f"{word} must be 1 or more", number, "leave it out for the usual")
     share = threads or threads_each(workers, backend)
+    if workers == 1 and backend in ("loky", "threading") and cluster is None:
+        backend = "serial"  # as joblib does
     parent = os.getpid() if backend == "loky" else None
     done: dict[int, Outcome] = {}
     pause = 0.5 if sys.stderr.isatty() else 30.0

@@ -32,7 +32,7 @@ def runs_at(paths: Sequence[str | Path]) -> list[Run]:
             run = open_run(each.parent)
             if run is not None and run.updates():
                 runs.append(run)
-    return list({run.path.resolve(): run for run in runs}.values())
+    return runs
 
 
 def runs_table(
@@ -59,7 +59,8 @@ def runs_table(
         >>> {"val.accuracy", "accuracy.keep", "accuracy.nil"} <= set(table.columns)
         True
     """
-    opened = [each for one in runs for each in ([one] if isinstance(one, Run) else runs_at([one]))]
+    every = [each for one in runs for each in ([one] if isinstance(one, Run) else runs_at([one]))]
+    opened = list({run.path.resolve(): run for run in every}.values())
     names = _questions(questions)
     if not opened:
         raise UserError("table", "at least one run must be named", "none", "name folders of runs")

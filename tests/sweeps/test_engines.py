@@ -26,7 +26,7 @@ def test_no_cluster_at_the_address(monkeypatch):
     pytest.importorskip("distributed", reason="the extra dask is not installed")
     monkeypatch.setattr(engines, "PATIENCE", 1)
     with (
-        pytest.raises(UserError, match="a cluster must answer at tcp://127.0.0.1:9"),
+        pytest.raises(UserError, match=r"a cluster must answer at tcp://127\.0\.0\.1:9"),
         engine("dask", 1, 1, "tcp://127.0.0.1:9"),
     ):
         pass

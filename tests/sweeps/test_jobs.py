@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_a_worker_that_the_system_ends_costs_its_job_at_the_second_time(tmp_path
     folders = [tmp_path / name for name in ("once", "always")]
     for each in folders:
         each.mkdir()
-    once, always = (jobs(dies, [each], workers=1)[0] for each in folders)
+    once, always = (jobs(dies, [each], workers=2)[0] for each in folders)
     assert (once.value, once.error) == ("done", "")
     assert (always.value, always.error) == (None, ENDED)
 
@@ -73,6 +74,15 @@ def test_mistakes(words, line):
     with pytest.raises(UserError) as caught:
         jobs(work, [1], **words)
     assert line in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_a_single_worker_is_this_process(backend):
+    """Whose Ctrl-C is as it was, and which no thread watches."""
+    before = signal.getsignal(signal.SIGINT)
+    assert jobs(work, [1], backend=backend)[0].value[2] == os.getpid()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "follow" not in {each.name for each in threading.enumerate()}
 
 
 def test_threads_are_shared():

@@ -120,7 +120,7 @@ def test_ctrl_c_keeps_the_states(backend, images, tmp_path):
             time.sleep(0.2)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
-        told, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert err.decode().splitlines()[-1].startswith("interrupted: 0 of 4 runs were finished; the same command goes on")
     kept = [mp.load_run(path.parent).updates() for path in out.glob("*/config.json")]
