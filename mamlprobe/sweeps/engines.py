@@ -52,14 +52,15 @@ def _dask(stack: ExitStack, workers: int, cluster: str | None) -> int:
     except ImportError:
         raise _absent("dask") from None
     if cluster is None:
-        address: Any = stack.enter_context(LocalCluster(workers, threads_per_worker=1, dashboard_address=None))
+        address: Any = stack.enter_context(LocalCluster(workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"))
     else:
         address = cluster
     try:
         client = stack.enter_context(Client(address, timeout=PATIENCE, set_as_default=True))
     except (OSError, ValueError) as error:
         raise _no_cluster(cluster, error) from None
-    return max(1, sum(client.nthreads().values()))
+    threads: dict[str, int] = client.nthreads()
+    return max(1, sum(threads.values()))
 
 
 def _ray(stack: ExitStack, workers: int, cluster: str | None) -> int:
