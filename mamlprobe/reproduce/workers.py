@@ -9,7 +9,7 @@ from multiprocessing import active_children, get_context, parent_process
 from threading import RLock, Thread
 
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from mamlprobe.native.malloc import tune_malloc
 

@@ -126,7 +126,7 @@ def cost(
     finally:
         torch.set_num_threads(before)
     of = [units[kind_of(each)] for each in experiments]
-    left = [each.updates - kept for each, kept in zip(experiments, done, strict=True)]
+    left = [each.updates - past for each, past in zip(experiments, done, strict=True)]
     rows = list(zip(experiments, of, left, strict=True))
     return Cost(
         jobs=len(experiments),
@@ -154,8 +154,10 @@ def measured(
     def update(index: int) -> float:
         begin = _now(device)
         tasks = training_tasks(pool, experiment, index=index)
-        found = meta_gradients(net, [learner.theta], [tasks], halfway, chunk=chunk, recompute=recompute)
-        learner.step(found[0][0], found[0][1].moments, lr=halfway.outer.lr)
+        (gradients, readings), *_ = meta_gradients(
+            net, [learner.theta], [tasks], halfway, chunk=chunk, recompute=recompute
+        )
+        learner.step(gradients, readings.moments, lr=halfway.outer.lr)
         return _now(device) - begin
 
     seconds = [update(index) for index in range(WARM + LEAST)][WARM:]

@@ -30,7 +30,7 @@ def engine(backend: str, workers: int, threads: int, cluster: str | None) -> Ite
         must = "a cluster must have a backend that reaches it"
         raise UserError("jobs", must, f"backend {backend}", "add --backend dask or --backend ray")
     if backend == "serial":
-        yield lambda calls: (function(*words, **more) for function, words, more in calls)
+        yield lambda calls: (function(*given, **more) for function, given, more in calls)
         return
     how = "list" if backend == "ray" else "generator_unordered"
     limits = {"inner_max_num_threads": threads} if backend == "loky" else {}
@@ -74,9 +74,9 @@ def _ray(stack: ExitStack, workers: int, cluster: str | None) -> int:
         from ray.util.joblib import register_ray
     except ImportError:
         raise _absent("ray") from None
-    words: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if cluster is None else {}
+    limits: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if cluster is None else {}
     try:
-        ray.init(address=cluster or "local", log_to_driver=False, logging_level=logging.ERROR, **words)
+        ray.init(address=cluster or "local", log_to_driver=False, logging_level=logging.ERROR, **limits)
     except (ConnectionError, ValueError) as error:
         raise _no_cluster(cluster, error) from None
     stack.callback(ray.shutdown)

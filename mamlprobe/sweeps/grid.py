@@ -36,18 +36,18 @@ def numbers(text: str, name: str) -> list[int]:
     return read
 
 
-def settings(words: Sequence[str]) -> dict[str, list[Any]]:
+def settings(texts: Sequence[str]) -> dict[str, list[Any]]:
     """Read words such as ``inner.lr=0.1,0.4``: path -> values. A value is JSON where it can be, else text.
 
     Raises:
         UserError: a word of another form; a path that is no setting, or is named twice.
     """
     read: dict[str, list[Any]] = {}
-    for word in words:
-        typed, sign, values = word.partition("=")
+    for text in texts:
+        typed, sign, values = text.partition("=")
         if not sign or not values:
             must = "--set must be PATH=VALUE,VALUE ..."
-            raise UserError("sweep", must, repr(word), "write --set inner.lr=0.1,0.4")
+            raise UserError("sweep", must, repr(text), "write --set inner.lr=0.1,0.4")
         path = full_path(typed.strip())
         if path in read:
             raise UserError("sweep", "every setting must be named once", typed, "part its values by commas")

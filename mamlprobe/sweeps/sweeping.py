@@ -60,13 +60,13 @@ def unfinished(experiments: Sequence[Experiment], place: Place) -> list[Experime
 
 def estimated(left: Sequence[Experiment], place: Place, *, threads: int) -> Cost:
     """Estimate what the experiments without a finished run will cost, from a few updates of each kind."""
-    kept = []
+    before = []
     for each in left:
         run = begun(each, place.out)
-        kept.append(max(run.updates(), default=0) if run is not None else 0)
+        before.append(max(run.updates(), default=0) if run is not None else 0)
     return cost(
         left,
-        kept,
+        before,
         lambda each: _source(each.data, place.root),
         device=pick_device(place.device),
         threads=threads,
@@ -96,7 +96,7 @@ def sweep(
 
     Raises:
         UserError: as `jobs`.
-        Stopped: Ctrl-C; the states of all runs are kept.
+        Stopped: Ctrl-C; the states of all runs are before.
     """
     if pick_device(place.device).type == "cpu":
         compile_if_earned(left, on=True)  # once, before the workers need them
