@@ -125,7 +125,7 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
         ("import kao", "got missing from mamlprobe import kao: FILE"),
         (
             "import kao a --out b --data-root c",
-            "got --data-root (an option of train, sweep, evaluate, probe, certify, import auto, report, table, survey, ",
+            "got --data-root (an option of train, sweep, evaluate, probe, certify, import auto, report, table, ",
         ),
         (
             "import kao a --out b --image 1 2",
