@@ -23,6 +23,8 @@ from mamlprobe.commands.certify import Certify
 from mamlprobe.commands.doctor import Doctor
 from mamlprobe.commands.export_ import Export
 from mamlprobe.commands.import_ import Import
+from mamlprobe.commands.many.sweep import Sweep
+from mamlprobe.commands.many.table import Table
 from mamlprobe.commands.reproduce import Reproduce
 from mamlprobe.commands.survey import Survey
 from mamlprobe.commands.train import Train, listed, train_words
@@ -37,12 +39,14 @@ ABOUT = "Few-shot meta-learners (MAML and its relatives), trained and then asked
 
 COMMANDS = {
     "train": Train,
+    "sweep": Sweep,
     "evaluate": Evaluate,
     "probe": Probe,
     "certify": Certify,
     "import": Import,
     "export": Export,
     "report": Report,
+    "table": Table,
     "survey": Survey,
     "reproduce": Reproduce,
     "data": Show,
@@ -55,6 +59,7 @@ _RUN = f"runs/{run_name(recipe('maml'))}"
 EXAMPLES = {
     "": "mamlprobe train maml",
     "train": "mamlprobe train maml --preset quick --seed 0",
+    "sweep": "mamlprobe sweep maml --seeds 0-9 --set inner.lr=0.1,0.4 --set inner.steps=1,5 --dry-run",
     "evaluate": f"mamlprobe evaluate {_RUN} --variants keep,zero_at_test,freeze:1-4,nil --out accuracy.csv",
     "probe": f"mamlprobe probe layers {_RUN} --out layers.csv --figure layers.png",
     "certify": "mamlprobe certify maml",
@@ -64,6 +69,7 @@ EXAMPLES = {
     "import state_dict": "mamlprobe import state_dict net.pt --module my.nets:Net --head fc --out runs/net",
     "export": f"mamlprobe export {_RUN} --as torchscript --out net.pt",
     "report": f"mamlprobe report {_RUN} --out report.html --tables tables",
+    "table": f"mamlprobe table {_RUN} --questions accuracy --out table.csv",
     "survey": "mamlprobe survey checkpoints --dataset tinyimagenet-fs --out survey",
     "reproduce": "mamlprobe reproduce raghu_table1_freezing kao_fig2_cosine --out figures",
     "data": "mamlprobe data glyphs",

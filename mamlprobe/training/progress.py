@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,13 +42,21 @@ def say(line: str, *, on: bool) -> None:
 ECHO = 5.0
 """Seconds in which Ctrl-C comes twice to a process that a launcher started: from the terminal and from the launcher."""
 
+ALL = threading.Event()
+"""Set to stop every training of this process, in whichever thread, after its update."""
+
 
 class Stop:
     """Whether the user asked to stop."""
 
-    asked = False
+    noted = False
     since = 0.0
     """When, on the monotonic clock."""
+
+    @property
+    def asked(self) -> bool:
+        """Tell whether Ctrl-C was noted here, or all trainings are to stop."""
+        return self.noted or ALL.is_set()
 
 
 @contextmanager
@@ -61,11 +70,11 @@ def stopping(*, on: bool, ranks: bool = False) -> Iterator[Stop]:
 
     def note(number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if stop.asked:
+        if stop.noted:
             if ranks and now - stop.since < ECHO:
                 return
             raise KeyboardInterrupt
-        stop.asked, stop.since = True, now
+        stop.noted, stop.since = True, now
         if on:  # not through Python's stream, which may be in the middle of a line
             os.write(2, b"\nstopping after this update; Ctrl-C again stops at once\n")
 

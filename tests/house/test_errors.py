@@ -115,8 +115,8 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
     [
         (
             "",
-            "got expected one of {train, evaluate, probe, certify, import, export, report, survey, reproduce, data, "
-            "doctor, cache}; see mamlprobe --help",
+            "got expected one of {train, sweep, evaluate, probe, certify, import, export, report, table, survey, "
+            "reproduce, data, doctor, cache}; see mamlprobe --help",
         ),
         ("train", "got missing from mamlprobe train: RECIPE maml, anil,"),
         ("train maml --inner.stps 3", "got --inner.stps; did you mean --inner.steps?"),
@@ -125,7 +125,7 @@ def test_names_and_numbers(words, told, line, tmp_path, monkeypatch):
         ("import kao", "got missing from mamlprobe import kao: FILE"),
         (
             "import kao a --out b --data-root c",
-            "got --data-root (an option of train, evaluate, probe, certify, import auto, report, survey, reproduce, ",
+            "got --data-root (an option of train, sweep, evaluate, probe, certify, import auto, report, table, ",
         ),
         (
             "import kao a --out b --image 1 2",

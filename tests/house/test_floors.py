@@ -53,6 +53,8 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "reproduce": (
         "base borders native methods statistics draw data nets learn probe.adaptation runs training recipes __init__"
     ),
+    "sweeps": "base borders methods data nets learn learn.outer native runs training reports",
+    "commands/many": "base recipes reports runs sweeps training commands.subjects",
     "commands/subjects": (
         "base borders native methods statistics draw data data.layouts nets learn probe probe.representation "
         "probe.adaptation probe.contrast runs training"
@@ -93,7 +95,7 @@ NO_TORCH = ("base", "methods", "draw")
 SILENT = ("base", "native", "methods", "statistics", "draw", "measure", "nets", "learn", "probe", "certificates")
 """Rooms that open no files, their inner rooms with them."""
 
-PRINTING = ("", "commands", "commands/subjects", "analyses")
+PRINTING = ("", "commands", "commands/subjects", "commands/many", "analyses")
 """Rooms that may print."""
 
 WRITERS = {

@@ -18,6 +18,9 @@ COMPLETION = {"--tyro-print-completion": 1, "--tyro-write-completion": 2}
 _PATHS = ("--out", "--figure", "--from-table", "--manifest", "--write-manifest", "--data-root", "--runs")
 """Options whose value is a path; if empty it would be the current folder: others refuse an empty value themselves."""
 
+_MANY = ("--set",)
+"""Options that may be given many times."""
+
 _MUST, _LONGEST = "the words must make a command", 300
 _NOISE = r" \(applied to [^)]*\)| \(required\)| Arguments are applied to .*| Got errors: .*"
 
@@ -65,7 +68,7 @@ def looked_over(argv: Sequence[str], commands: Collection[str]) -> None:
     if two_words and argv[1] not in KINDS:
         raise unknown("import", "kind of file", argv[1], KINDS)
     options = [word.partition("=")[0].replace("_", "-") for word in argv if re.match(r"--\w", word)]
-    twice = [option for option, count in Counter(options).items() if count > 1]
+    twice = [option for option, count in Counter(options).items() if count > 1 and option not in _MANY]
     if twice:
         raise UserError(where, "an option must be given once", f"{twice[0]} twice", "leave one of them out")
     for option in COMPLETION.keys() & set(options):

@@ -28,15 +28,15 @@ def told(words, capsys):
     [
         (
             "train maml --episodes 5",
-            "got --episodes (an option of evaluate, probe, report, survey); see mamlprobe train",
+            "got --episodes (an option of evaluate, probe, report, table, survey); see mamlprobe train",
         ),
         (
             "evaluate r --preset quick",
-            "got --preset (an option of train, certify, reproduce); see mamlprobe evaluate --help",
+            "got --preset (an option of train, sweep, certify, reproduce); see mamlprobe evaluate --help",
         ),
         (
             "data glyphs --shot 2",
-            "got --shot (an option of train, evaluate, probe, report, survey); see",
+            "got --shot (an option of train, evaluate, probe, report, table, survey); see",
         ),
         ("import kao a --out b --size 28", "got --size (an option of train); see mamlprobe import kao --help"),
         ("--seed 0 train maml", "got --seed (an option of train, certify); write it behind train"),

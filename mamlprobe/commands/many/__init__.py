@@ -1,0 +1,1 @@
+"""The commands on many runs at once."""
