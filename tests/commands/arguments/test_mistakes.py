@@ -36,7 +36,7 @@ def told(words, capsys):
         ),
         (
             "data glyphs --shot 2",
-            "got --shot (an option of train, evaluate, probe, report, table, survey); see",
+            "got --shot (an option of train, evaluate, probe, report, survey); see",
         ),
         ("import kao a --out b --size 28", "got --size (an option of train); see mamlprobe import kao --help"),
         ("--seed 0 train maml", "got --seed (an option of train, certify); write it behind train"),

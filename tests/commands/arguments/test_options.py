@@ -81,7 +81,7 @@ HAVE_INNER = "evaluate, probe, certify, import auto, import kao, import state_di
         ("report r --out-dir x", "--out-dir", "did you mean --out?"),
         (
             "train maml --lrs 3 --episodes 4",
-            "--lrs, --episodes (an option of evaluate, probe, report, survey)",
+            "--lrs, --episodes (an option of evaluate, probe, report, table, survey)",
             "see mamlprobe train --help",
         ),
         (
