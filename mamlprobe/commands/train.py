@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from tyro import MISSING
 from tyro.conf import Positional, arg
 
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.loggers.logger import LogName, log_names
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.spec import NetSpec
@@ -100,6 +100,7 @@ class Train:
         from mamlprobe.training.compatibility import large_enough  # torch, which no help waits for
         from mamlprobe.training.compute import pick_device
         from mamlprobe.training.loop import train_together
+        from mamlprobe.training.precision import PRECISIONS
         from mamlprobe.training.ranks.group import agreeing, joined
         from mamlprobe.training.ranks.launched import leads
         from mamlprobe.training.training_tasks import source_of, training_tasks
@@ -107,6 +108,8 @@ class Train:
         with agreeing(joined()):
             experiments, data = self.experiments, self.experiment.data
             pick_device(self.device)
+            if self.precision not in PRECISIONS:
+                raise unknown("train", "precision", self.precision, PRECISIONS)
             log_names(self.log)
             large_enough(self.experiment)
             pool = source_of(data, root=self.data_root)
