@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from mamlprobe.base.errors import UserError
+from mamlprobe.base.errors import UserError, unknown
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.learn.outer import Readings
 from mamlprobe.learn.theta import Theta
@@ -66,6 +66,8 @@ def computed(rule: Rule, net: Net, theta: Theta, episodes: Episodes, method: Met
     if not isinstance(readings, Readings):
         must = f"{what} must return readings behind the gradients"
         raise UserError("train", must, f"a {type(readings).__name__}", "return those of mp.meta_gradient")
+    if odd := [name for name in gradients if name not in theta.learned]:
+        raise unknown("train", f"gradient of {what}", str(odd[0]), theta.learned)
     for name, value in theta.learned.items():
         given = gradients.get(name)
         if not isinstance(given, torch.Tensor) or given.shape != value.shape:

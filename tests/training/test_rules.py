@@ -101,6 +101,10 @@ WRONG = {
     "a list": (lambda g, r: (list(g.values()), r), "must return gradients by name and readings"),
     "a loss": (lambda g, r: (g, r.loss), "must return readings behind the gradients, got a Tensor"),
     "one missing": (lambda g, r: ({"body.1.conv.weight": 0}, r), r"a gradient of .* of shape .* got none"),
+    "one too many": (
+        lambda g, r: ({**g, "head.wieght": r.loss}, r),
+        r"must be a known one, got 'head.wieght'.*head.weight",
+    ),
     "another shape": (lambda g, r: ({n: v[None] for n, v in g.items()}, r), r"must return a gradient of .* of shape"),
     "another kind of number": (
         lambda g, r: ({n: v.double() for n, v in g.items()}, r),
