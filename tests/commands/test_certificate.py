@@ -123,7 +123,7 @@ def test_mistakes_are_code_2(run, images, tmp_path, capsys):
             [run, "--dataset", str(other)],
             "certify: images of 'other' must be [1, 10, 10], as the net sees them, got [3, 10, 10]; choose other data",
         ),
-        (["maml", "--preset", "tiny"], "mamlprobe certify: the words must make a command, got "),
+        (["maml", "--preset", "tiny"], "recipe: the preset must be a known one, got 'tiny'; did you mean smoke, quick"),
     ]
     for words, line in cases:
         assert main(["certify", *words]) == 2, words

@@ -1,6 +1,7 @@
 """What the processes of one training tell one another, by torch.distributed."""
 
 import atexit
+import gc
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -162,15 +163,31 @@ def joined() -> Ranks | None:
 
 @cache
 def _joined(place: Place) -> Ranks:
+    _places[:] = [place]
     return Ranks(place)
+
+
+_places: list[Place] = []
+"""The place of this process, once it has joined."""
 
 
 def _control() -> Any:
     """Return a group for texts and for tensors on the CPU."""
     if not dist.is_initialized():
         dist.init_process_group("gloo")
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_leave)
     return dist.new_group(backend="gloo", timeout=PATIENCE)
+
+
+def _leave() -> None:
+    """Take leave of the others while Python still runs: a group that outlives it ends the process by an abort."""
+    if _joined.cache_info().currsize:
+        ranks = _joined(*_places)
+        ranks.control = ranks.data = None
+    _joined.cache_clear()
+    _nccl.cache_clear()
+    gc.collect()
+    dist.destroy_process_group()
 
 
 @cache
