@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import Catalogue, UserError
+from mamlprobe.base.notebook import fields_shown
 from mamlprobe.methods.conflicts import conflicts
 from mamlprobe.methods.settings import HEADS, LOSSES, READOUTS, Head, Inner, Loss, Norm, Outer, Readout, among
 
@@ -15,6 +16,8 @@ LONGEST = 100
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """One algorithm; every field is an axis that combines with the others."""
+
+    _repr_html_ = fields_shown
 
     name: str = "maml"
     inner: Inner = field(default_factory=Inner)

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.notebook import fields_shown
 from mamlprobe.base.spec import LATER, fingerprint, from_dict, to_dict
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.spec import NetSpec
@@ -46,6 +47,8 @@ class Data:
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A training: data, net, method, and the shape and number of the updates."""
+
+    _repr_html_ = fields_shown
 
     recipe: str = "custom"
     data: Data = field(default_factory=Data)
