@@ -13,6 +13,7 @@ from mamlprobe.base.arrays import reachable, real_numbers
 from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.notebook import fields_shown
 from mamlprobe.data.checked_episodes import checked_episodes, refuse_tasks
 
 
@@ -50,6 +51,7 @@ class Episodes:
     """
 
     __repr__ = described
+    _repr_html_ = fields_shown
 
     support_x: Tensor
     support_y: Tensor

@@ -13,6 +13,7 @@ from torch import Tensor
 from mamlprobe.base.arrays import reachable
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.notebook import card
 from mamlprobe.data.episodes import Episodes
 from mamlprobe.data.sampling import sample
 from mamlprobe.native.arguments import PixelShape
@@ -70,6 +71,11 @@ class Pool:
     def __repr__(self) -> str:
         splits = ", ".join(f"{name} {len(ids)}" for name, ids in self.splits.items())
         return f"Pool({self.name!r}, images {list(self.images.shape)}, classes: {splits})"
+
+    def _repr_html_(self) -> str:
+        """Show name, shapes and splits in a notebook."""
+        splits = {f"classes of {name}": f"{len(ids):,}" for name, ids in self.splits.items()}
+        return card(f"Pool {self.name}", {"images": self.images, **splits, "source": self.source})
 
     @property
     def device(self) -> torch.device:

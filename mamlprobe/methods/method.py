@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import Catalogue, UserError
+from mamlprobe.base.notebook import fields_shown
 from mamlprobe.methods.conflicts import conflicts
 from mamlprobe.methods.settings import HEADS, LOSSES, READOUTS, Head, Inner, Loss, Norm, Outer, Readout, among
 
@@ -33,6 +34,8 @@ class Method:
         mamlprobe.base.errors.UserError: method: there must be a step weight for every inner step,
         got 2 for 3 steps; give as many
     """
+
+    _repr_html_ = fields_shown
 
     name: str = "maml"
     """Of the learner, in tables and figures."""

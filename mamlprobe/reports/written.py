@@ -88,7 +88,8 @@ class Written:
         for name, table in self.tables.items():
             size = f"{len(table)} rows" if len(table) <= ROWS else f"the first {ROWS} of {len(table)} rows"
             shown = f'<div style="overflow-x:auto">{html_table(table, rows=ROWS)}</div>' if len(table) else ""
-            parts.append(f"<details><summary>{html.escape(name)}: {size}</summary>{shown}</details>")
+            opened = " open" if name == "claims" and len(table) else ""
+            parts.append(f"<details{opened}><summary>{html.escape(name)}: {size}</summary>{shown}</details>")
         return f"<div><p>Report on {html.escape(self.title)}</p>{''.join(parts)}</div>"
 
 

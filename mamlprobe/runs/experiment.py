@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError, unknown
+from mamlprobe.base.notebook import fields_shown
 from mamlprobe.base.spec import LATER, fingerprint, from_dict, to_dict
 from mamlprobe.methods.method import Method
 from mamlprobe.nets.spec import NetSpec
@@ -82,6 +83,8 @@ class Experiment:
         mamlprobe.base.errors.UserError: experiment: way must be at least 1, got 0; give a larger
         number
     """
+
+    _repr_html_ = fields_shown
 
     recipe: str = "custom"
     """Name of the run, the first part of its folder."""

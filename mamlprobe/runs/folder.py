@@ -12,6 +12,7 @@ import pandas as pd
 from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
+from mamlprobe.base.notebook import card, fields_shown
 from mamlprobe.base.spec import from_dict, to_dict, typed
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.from_spec import build
@@ -68,6 +69,19 @@ class Run:
     """Rows of the head if labels are by class: the number of training classes."""
     module: Maker | str | None = None
     """What makes its net, or the words for it, from whoever opened the run; what the folder names is never imported."""
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook where it is, how far it is and what it came to; what is damaged is told."""
+        facts: dict[str, object] = {"folder": str(self.path)}
+        try:
+            made = f"{max(self.updates(), default=0):,} of {self.config.updates:,} updates"
+            facts["state"] = "imported" if self.imported else "finished" if self.done else f"{made} are kept"
+            log = self.log
+            for row in log[log["update"] == log["update"].max()].itertuples():
+                facts[f"{row.split} {row.quantity} at update {row.update}"] = row.value
+        except UserError as error:
+            facts["state"] = str(error)
+        return card(f"Run {self.path.name}", facts, {"settings": fields_shown(self.config)})
 
     @property
     def done(self) -> bool:
