@@ -12,7 +12,6 @@ import pandas as pd
 from mamlprobe.base.described import described
 from mamlprobe.base.door import door
 from mamlprobe.base.errors import UserError
-from mamlprobe.base.notebook import card, fields_shown
 from mamlprobe.base.spec import from_dict, to_dict, typed
 from mamlprobe.learn.theta import Theta, init
 from mamlprobe.nets.from_spec import build
@@ -23,6 +22,7 @@ from mamlprobe.runs.checkpoint import Checkpoint, checkpoint_path, checkpoint_up
 from mamlprobe.runs.experiment import Experiment
 from mamlprobe.runs.inner import NAMES, usual
 from mamlprobe.runs.settings_files import FORMAT, difference, imported, read_env, read_settings, runs_in, write_json
+from mamlprobe.runs.shown import run_shown
 from mamlprobe.runs.tensors import read_buffers
 
 BUFFERS = "buffers.safetensors"
@@ -70,18 +70,7 @@ class Run:
     module: Maker | str | None = None
     """What makes its net, or the words for it, from whoever opened the run; what the folder names is never imported."""
 
-    def _repr_html_(self) -> str:
-        """Show in a notebook where it is, how far it is and what it came to; what is damaged is told."""
-        facts: dict[str, object] = {"folder": str(self.path)}
-        try:
-            made = f"{max(self.updates(), default=0):,} of {self.config.updates:,} updates"
-            facts["state"] = "imported" if self.imported else "finished" if self.done else f"{made} are kept"
-            log = self.log
-            for row in log[log["update"] == log["update"].max()].itertuples():
-                facts[f"{row.split} {row.quantity} at update {row.update}"] = row.value
-        except UserError as error:
-            facts["state"] = str(error)
-        return card(f"Run {self.path.name}", facts, {"settings": fields_shown(self.config)})
+    _repr_html_ = run_shown
 
     @property
     def done(self) -> bool:
@@ -256,11 +245,7 @@ def load_run(path: str | Path, *, module: Maker | str | None = None) -> Run:
 
 
 def _made_by(run: Run, module: Maker | str) -> Run:
-    """Return the run with what makes its net.
-
-    Raises:
-        UserError: as `load_run`.
-    """
+    """Return the run with what makes its net; errors are those of `load_run`."""
     named, got = run.config.net.named, repr(module if isinstance(module, str) else name_of(module))
     if named is None:
         must = f"{run.path} has a net of kind {run.config.net.kind} and needs no module"
