@@ -1,6 +1,7 @@
 """Runs the tutorials as they stand, each from top to bottom, and writes anew what they print and the figures they draw.
 
-``python docs/site/tutorials.py [NAME ...]`` after a change of a tutorial, or of what it shows.
+``python docs/site/tutorials.py [NAME ...]`` after a change of a tutorial, or of what it shows; ``index`` is the first
+page, whose figure is of the module in docs/my_models.py.
 """
 
 import json
@@ -64,6 +65,24 @@ def run(page: Path, folder: Path) -> Outcome:
     return Outcome(said=json.loads((folder / "said.json").read_text()), pictures=pictures)
 
 
+def first_figure(folder: Path) -> bytes:
+    """Return the figure that the lines of the first page draw in a folder, of an untrained module.
+
+    Raises:
+        RuntimeError: they fail; the message is the traceback.
+    """
+    (folder / "my_models.py").write_text((ROOT / "docs" / "my_models.py").read_text())
+    match = BLOCK.search((ROOT / "docs" / "index.md").read_text())
+    assert match is not None
+    program = f"import torch\n\ntorch.manual_seed(0)\n{match[1]}"
+    env = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": f"{folder}:{ROOT}", "MPLBACKEND": "agg"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"index.md: {done.stderr}")
+    return (folder / "layers.png").read_bytes()
+
+
 def written(text: str, said: Sequence[str]) -> str:
     """Return the page with what its pieces print; a piece that prints nothing has no block behind."""
     lines = iter(said)
@@ -76,7 +95,10 @@ def written(text: str, said: Sequence[str]) -> str:
 
 
 def main(names: Sequence[str]) -> None:
-    """Run the tutorials of these names, all without any, and write their pages and figures."""
+    """Run the tutorials of these names, all and the first page without any, and write their pages and figures."""
+    if not names or "index" in names:
+        with tempfile.TemporaryDirectory() as folder:
+            (ROOT / "docs" / "first_figure.png").write_bytes(first_figure(Path(folder)))
     for page in pages():
         if names and page.stem not in names:
             continue

@@ -1,15 +1,11 @@
 """The first page: eleven lines from the wheel to a figure of one's own module, which is the figure that it shows."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.test_tutorials import same_picture
-from tests.house.test_docs import MODELS
+from tests.docs.test_tutorials import same_picture, tutorials
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "index.md").read_text()
@@ -29,9 +25,5 @@ def test_they_are_eleven_lines() -> None:
 
 @pytest.mark.slow
 def test_the_figure_is_what_they_draw(tmp_path: Path) -> None:
-    (tmp_path / "my_models.py").write_text(MODELS)
-    (tmp_path / "snippet.py").write_text(f"import torch\n\ntorch.manual_seed(0)\n{CODE['python']}")
-    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "MPLBACKEND": "agg"}
-    subprocess.run([sys.executable, "snippet.py"], cwd=tmp_path, env=env, check=True, capture_output=True)
     shown = (ROOT / "docs" / "first_figure.png").read_bytes()
-    assert same_picture((tmp_path / "layers.png").read_bytes(), shown)
+    assert same_picture(tutorials.first_figure(tmp_path), shown)

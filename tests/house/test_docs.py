@@ -24,22 +24,8 @@ SNIPPETS = {
 
 NUMBER = r"-?\d+(?:\.\d+)?"
 
-MODELS = """
-from torch import nn
-
-def block(into, out):
-    return nn.Sequential(nn.Conv2d(into, out, 3, padding=1), nn.BatchNorm2d(out), nn.ReLU(), nn.MaxPool2d(2))
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(block(1, 16), block(16, 16), block(16, 16), block(16, 16), nn.Flatten())
-        self.fc = nn.Linear(16, 5)
-
-    def forward(self, x):
-        return self.fc(self.body(x))
-"""
-"""What a reader has: a module, and weights in files."""
+MODELS = (ROOT / "docs" / "my_models.py").read_text()
+"""What a reader has: a module; and weights in files."""
 
 WEIGHTS = """
 import my_models, torch
