@@ -1,5 +1,6 @@
 """Outer rules of one's own: what they give is what is learned, through kills too, and nothing else passes."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -7,10 +8,12 @@ import torch
 
 import mamlprobe as mp
 from mamlprobe.base.errors import UserError
+from mamlprobe.nets.spec import NetSpec
 from mamlprobe.runs.folder import load_run
 from mamlprobe.training import loop
 from mamlprobe.training.loop import train, train_together
-from tests.training.conftest import seeds_of, twelve_updates
+from tests.training.conftest import blobs, seeds_of, twelve_updates
+from tests.zoo import ZOO
 
 SMALL = replace(twelve_updates(), validation_tasks=0)
 
@@ -133,3 +136,19 @@ def test_a_rule_has_a_name_and_its_own_options(pool, tmp_path):
         with pytest.raises(UserError, match=f"use {option} in the rule"):
             train(SMALL, tmp_path, pool=pool, progress=False, rule=halved, **words)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["residual", "transformer", "lstm"])
+def test_modules_of_ones_own_are_trained_by_a_rule_too(tmp_path, monkeypatch, set_threads, kind):
+    set_threads(2)
+    (tmp_path / "zoo_net.py").write_text(
+        f"import torch\nfrom tests.zoo import made\n\n\ndef net():\n    return made({kind!r}, torch.float32)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "zoo_net", raising=False)
+    spec = NetSpec(kind="module", module="zoo_net:net", head=ZOO[kind].head)
+    words = {"progress": False, "pool": blobs(side=6)}
+    expected = train(replace(plain_sgd(0.25), net=spec), tmp_path / "a", **words)
+    run = train(replace(plain_sgd(0.5), net=spec), tmp_path / "b", rule=halved, **words)
+    assert same(weights(run), weights(expected))
+    assert not same(weights(run), run.theta(update=0).net)

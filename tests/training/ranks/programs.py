@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import nn
 
 import mamlprobe as mp
 from mamlprobe.base.errors import Stopped
@@ -23,6 +22,7 @@ from mamlprobe.training.learner import Learner
 from mamlprobe.training.ranks.group import joined
 from mamlprobe.training.ranks.parts import divided
 from tests.training.conftest import blobs, twelve_updates
+from tests.zoo import ZOO, made
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,28 +40,18 @@ METHODS |= {
 }
 
 
-class Residual(nn.Module):
-    """A block that adds what came in."""
-
-    def __init__(self):
-        super().__init__()
-        self.begin, self.norm = nn.Conv2d(1, 3, 3, stride=2), nn.BatchNorm2d(3)
-        self.inner, self.fc = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(27, 3)
-
-    def forward(self, x):
-        x = torch.relu(self.norm(self.begin(x)))
-        return self.fc((x + self.inner(x).tanh()).flatten(1))
-
-
 def net(kind):
-    torch.manual_seed(0)
-    return mp.conv4(image=(1, 8, 8), way=3, filters=4, blocks=2) if kind == "conv4" else mp.wrap(Residual(), head="fc")
+    """Conv4 for images of 8 pixels, or a wrapped module of the zoo for those of 6."""
+    if kind == "conv4":
+        return mp.conv4(image=(1, 8, 8), way=3, filters=4, blocks=2)
+    return mp.wrap(made(kind), head=ZOO[kind].head)
 
 
 CASES = [
     *(("conv4", name, 1) for name in METHODS),
     *(("conv4", name, 2) for name in ("maml", "anil", "reptile", "rates by step", "running")),
     *(("residual", name, 1) for name in ("maml", "anil", "meta_sgd", "running")),
+    *((kind, name, 1) for kind in ("transformer", "lstm") for name in ("maml", "anil", "fomaml")),
     ("residual", "maml", 2),
 ]
 """Kind of net, method, seeds together."""
@@ -70,7 +60,7 @@ CASES = [
 def steps(gradients, kind, name, seeds, first):
     """Three updates of three tasks by these gradients, with plain SGD in float64; what they come to."""
     method = replace(METHODS[name], outer=replace(METHODS[name].outer, optimizer="sgd", lr=0.05))
-    model, pool = net(kind), blobs()
+    model, pool = net(kind), blobs(side=8 if kind == "conv4" else 6)
     seen = {}
     thetas = [mp.init(model, seed=first + seed, method=method).to(dtype=torch.float64) for seed in range(seeds)]
     learners = [Learner(model, theta, method) for theta in thetas]
