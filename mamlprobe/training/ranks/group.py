@@ -158,36 +158,35 @@ def joined() -> Ranks | None:
         Lost: the others cannot be reached.
     """
     place = launched()
-    return None if place is None else _joined(place)
+    if place is None:
+        return None
+    if place not in _JOINED:
+        _JOINED[place] = Ranks(place)
+    return _JOINED[place]
 
 
-@cache
-def _joined(place: Place) -> Ranks:
-    _places[:] = [place]
-    return Ranks(place)
-
-
-_places: list[Place] = []
-"""The place of this process, once it has joined."""
+_JOINED: dict[Place, Ranks] = {}
+"""The processes that this one has joined, by its place among them."""
 
 
 def _control() -> Any:
     """Return a group for texts and for tensors on the CPU."""
-    if not dist.is_initialized():
+    first = not dist.is_initialized()  # else the program has begun it, and ends it
+    if first:
         dist.init_process_group("gloo")
-        atexit.register(_leave)
+    atexit.register(_leave, destroy=first)
     return dist.new_group(backend="gloo", timeout=PATIENCE)
 
 
-def _leave() -> None:
+def _leave(*, destroy: bool) -> None:
     """Take leave of the others while Python still runs: a group that outlives it ends the process by an abort."""
-    if _joined.cache_info().currsize:
-        ranks = _joined(*_places)
+    for ranks in _JOINED.values():
         ranks.control = ranks.data = None
-    _joined.cache_clear()
+    _JOINED.clear()
     _nccl.cache_clear()
     gc.collect()
-    dist.destroy_process_group()
+    if destroy:
+        dist.destroy_process_group()
 
 
 @cache
