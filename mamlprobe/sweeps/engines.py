@@ -7,6 +7,7 @@ from typing import Any
 
 import joblib
 
+from mamlprobe import __version__
 from mamlprobe.base.errors import UserError
 
 Parallel = Callable[[Iterable[Any]], Iterable[Any]]
@@ -52,15 +53,38 @@ def _dask(stack: ExitStack, workers: int, cluster: str | None) -> int:
     except ImportError:
         raise _absent("dask") from None
     if cluster is None:
-        address: Any = stack.enter_context(LocalCluster(workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"))
+        address: Any = stack.enter_context(
+            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+        )
     else:
         address = cluster
     try:
         client = stack.enter_context(Client(address, timeout=PATIENCE, set_as_default=True))
     except (OSError, ValueError) as error:
         raise _no_cluster(cluster, error) from None
+    _same_release(client)
     threads: dict[str, int] = client.nthreads()
     return max(1, sum(threads.values()))
+
+
+def _same_release(client: Any) -> None:
+    """Refuse workers that lack this release of the package: jobs would wait for them without an end.
+
+    Raises:
+        UserError: naming one of them.
+    """
+
+    def release() -> str | None:  # sent as it is, for a worker may lack all of ours
+        try:
+            from mamlprobe import __version__
+        except ImportError:
+            return None
+        return __version__
+
+    for worker, has in client.run(release).items():
+        if has != __version__:
+            must = f"every worker must have mamlprobe {__version__}"
+            raise UserError("jobs", must, f"{has or 'none'} on {worker}", "install the same one there")
 
 
 def _ray(stack: ExitStack, workers: int, cluster: str | None) -> int:

@@ -53,7 +53,7 @@ FLOORS = {  # room: the rooms, modules or parts of rooms that it may import besi
     "reproduce": (
         "base borders native methods statistics draw data nets learn probe.adaptation runs training recipes __init__"
     ),
-    "sweeps": "base borders methods data nets learn learn.outer native runs training reports",
+    "sweeps": "base borders methods data nets learn learn.outer native runs training reports __init__",
     "commands/many": "base recipes reports runs sweeps training commands.subjects",
     "commands/subjects": (
         "base borders native methods statistics draw data data.layouts nets learn probe probe.representation "
